@@ -1,0 +1,1 @@
+"""From accepted events to sessions, conversions and credits: `domain` decides, `stream` runs it, `runtime` serves both."""

@@ -1,0 +1,1 @@
+"""Plumbing without a business word: settings, clock, log, metrics, Kafka, ClickHouse, control-plane reads."""

@@ -1,0 +1,77 @@
+"""Kafka: topics made, offsets read, producers and consumers built one way everywhere."""
+
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from pipeline.runtime.settings import Settings
+from schemas.topics import MAX_MESSAGE_BYTES, Topic
+
+
+class TopicMismatch(RuntimeError):
+    """A topic exists with another number of partitions than the settings say. Stop: a person would change place."""
+
+
+def build_producer(settings: Settings) -> AIOKafkaProducer:
+    """Idempotent and acknowledged by all in-sync replicas: a retry inside the client neither doubles nor reorders."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=0,
+        max_batch_size=MAX_MESSAGE_BYTES - 64 * 1024,
+        max_request_size=MAX_MESSAGE_BYTES,
+        request_timeout_ms=10_000,
+    )
+
+
+def build_consumer(settings: Settings, topics: Iterable[Topic], group: str) -> AIOKafkaConsumer:
+    """Reads from the earliest offset and commits only when told to."""
+    return AIOKafkaConsumer(
+        *topics,
+        bootstrap_servers=settings.kafka_bootstrap,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+        fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
+    )
+
+
+async def ensure_topics(settings: Settings) -> None:
+    """Create the topics that are missing; raise `TopicMismatch` if one has another number of partitions."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        missing = [_new_topic(topic, settings) for topic in Topic if topic not in existing]
+        if missing:
+            _raise_for_errors(await admin.create_topics(missing))
+        for description in await admin.describe_topics([t for t in Topic if t in existing]):
+            found = len(description["partitions"])
+            if found != settings.partitions:
+                raise TopicMismatch(
+                    f"topic {description['topic']} has {found} partitions, settings say {settings.partitions}"
+                )
+    finally:
+        await admin.close()
+
+
+def _new_topic(topic: Topic, settings: Settings) -> NewTopic:
+    config = topic.spec.broker_config() | {"min.insync.replicas": str(settings.min_insync_replicas)}
+    return NewTopic(topic.value, settings.partitions, settings.replication_factor, topic_configs=config)
+
+
+def _raise_for_errors(response: object) -> None:
+    for _name, code, message in response.topic_errors:  # type: ignore[attr-defined]
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise error(message)
+
+
+async def end_offsets(consumer: AIOKafkaConsumer, topic: str, partitions: int) -> dict[int, int]:
+    """Partition → the offset the next record will get."""
+    found = await consumer.end_offsets([TopicPartition(topic, p) for p in range(partitions)])
+    return {tp.partition: offset for tp, offset in found.items()}

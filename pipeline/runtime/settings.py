@@ -1,0 +1,66 @@
+"""Settings of every process: frozen, typed, read once at the edge from `ATTRIKIT_…` environment variables.
+
+`.env.example` lists each with its default; a unit test keeps the two the same.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="ATTRIKIT_", frozen=True, extra="ignore")
+
+    data_dir: Path = Path(".attrikit")
+    """Where embedded parts and the stream's local state keep their files."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    # Kafka
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    """`host:port[,host:port…]`"""
+    partitions: int = Field(4, ge=1, le=1024)
+    """Of every topic. It decides where a person's events go, so it cannot change once there are events."""
+    replication_factor: int = Field(1, ge=1)
+    min_insync_replicas: int = Field(1, ge=1)
+
+    # ClickHouse
+    clickhouse_url: str = ""
+    """`http(s)://user:password@host:port/database`; empty: embedded (chDB under `data_dir`)."""
+    database: str = "attrikit"
+
+    # Control plane
+    control_plane_url: str = ""
+    """SQLAlchemy URL; empty: SQLite under `data_dir`."""
+    control_plane_refresh_seconds: float = Field(2.0, gt=0)
+
+    # Gateway
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    query_url: str = ""
+    """Where the gateway forwards reads to, so that one port serves all; empty: reads are answered with 404 here."""
+    max_in_flight_bytes: int = Field(64 * 1024 * 1024, gt=0)
+    """Event bytes waiting for the broker's acknowledgement; past it the gateway answers 500 with `Retry-After`."""
+    publish_timeout_seconds: float = Field(2.0, gt=0)
+
+    # Stream
+    stream_store: Literal["rocksdb", "memory"] = "rocksdb"
+    out_of_orderness_seconds: float = Field(60.0, ge=0)
+    idle_seconds: float = Field(10.0, gt=0)
+    """A partition without messages this long has its watermark moved on by the wall clock."""
+    live_persons: int = Field(100_000, gt=0)
+    """Decoded person states kept in memory, over all partitions of a worker."""
+    publish_interval_seconds: float = Field(1.0, ge=0)
+    """Under continuous load, changed sessions are written this often; when a partition falls silent, at once."""
+    worker_port: int = Field(0, ge=0, le=65535)
+    """Of `/healthz` and `/metrics`; 0: none."""
+
+    # Loader
+    loader_max_rows: int = Field(50_000, gt=0)
+    loader_max_bytes: int = Field(32 * 1024 * 1024, gt=0)
+    loader_max_age_seconds: float = Field(0.2, ge=0)
+    """A block is inserted when it holds this many rows or bytes, or is this old."""
+
+    def control_plane_dsn(self) -> str:
+        return self.control_plane_url or f"sqlite:///{self.data_dir.resolve()}/control.db"

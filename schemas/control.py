@@ -1,0 +1,92 @@
+"""What the control plane knows, as the typed facts every other process reads from its snapshot."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from schemas.facts import TouchType
+
+
+class Scope(StrEnum):
+    WRITE = "write"
+    READ = "read"
+
+
+class Plan(StrEnum):
+    FREE = "free"
+    PRO = "pro"
+    ENTERPRISE = "enterprise"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A conversion event. `name` is unique in its app, snake_case, and never changes."""
+
+    name: str
+    display_name: str
+    goal_type: str
+    """`macro` or `micro`."""
+    event_name: str
+    value_properties: tuple[str, ...] = ("revenue", "amount", "price")
+    """The first of these properties that holds a number gives the value."""
+
+
+@dataclass(frozen=True)
+class AttributionSettings:
+    """Per app. A touch counts if its age at the conversion is inside the window of its type."""
+
+    session_gap_seconds: int = 30 * 60
+    allowed_lateness_seconds: int = 24 * 3600
+    window_days: dict[TouchType, int] = field(
+        default_factory=lambda: {
+            TouchType.CLICK: 30,
+            TouchType.IMPRESSION: 1,
+            TouchType.VIEW: 3,
+            TouchType.VISIT: 30,
+        }
+    )
+    half_life_days: float = 7.0
+    position_weights: tuple[float, float, float] = (0.4, 0.2, 0.4)
+    """Shares of the first touch, of all between, and of the last."""
+    direct_touch: str = "include"
+    """`include`: a direct visit is a touch in the models that spread credit. `fallback`: only where nothing else is."""
+
+
+@dataclass(frozen=True)
+class App:
+    app_id: str
+    name: str
+    plan: Plan = Plan.ENTERPRISE
+    currency: str = "CNY"
+    timezone: str = "Asia/Shanghai"
+    history_limit_days: int = 400
+    goals: tuple[Goal, ...] = ()
+    attribution: AttributionSettings = field(default_factory=AttributionSettings)
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    key_id: str
+    app_id: str
+    secret_sha256: str
+    """Hex SHA-256 of the whole key. A key has 160+ random bits, so a fast hash leaves nothing to guess."""
+    scopes: frozenset[Scope]
+    is_revoked: bool = False
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The control plane at one moment."""
+
+    apps: dict[str, App]
+    keys_by_sha256: dict[str, ApiKey]
+    taken_at_ms: int
+
+
+DEFAULT_GOALS: tuple[Goal, ...] = (
+    Goal("purchase", "购买", "macro", "purchase"),
+    Goal("user_signup", "注册", "macro", "user_signup"),
+    Goal("app_install", "安装应用", "macro", "app_install"),
+    Goal("form_submitted", "提交表单", "macro", "form_submitted"),
+    Goal("add_to_cart", "加入购物车", "macro", "add_to_cart", value_properties=()),
+)
+"""What a new app starts with. A cart carries no value of its own: the purchase after it does."""

@@ -1,0 +1,56 @@
+"""The error codes of the HTTP contract: status and message of each, in both languages.
+
+Clients program against `code`; messages are for people and follow `Accept-Language` (Chinese by default, as
+the API document is).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class ErrorCode(StrEnum):
+    INVALID_API_KEY = "INVALID_API_KEY"
+    FORBIDDEN = "FORBIDDEN"
+    MISSING_REQUIRED_FIELD = "MISSING_REQUIRED_FIELD"
+    INVALID_EVENT_NAME = "INVALID_EVENT_NAME"
+    INVALID_PARAMETER = "INVALID_PARAMETER"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    NOT_FOUND = "NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
+    SERVER_ERROR = "SERVER_ERROR"
+
+    @property
+    def status(self) -> int:
+        return _SPECS[self].status
+
+    def message(self, language: str) -> str:
+        """`language`: `zh` or `en`."""
+        spec = _SPECS[self]
+        return spec.english if language == "en" else spec.chinese
+
+
+@dataclass(frozen=True)
+class _ErrorSpec:
+    status: int
+    chinese: str
+    english: str
+
+
+_SPECS: Final[dict[ErrorCode, _ErrorSpec]] = {
+    ErrorCode.INVALID_API_KEY: _ErrorSpec(401, "API Key 无效", "The API key is missing, malformed, unknown or revoked"),
+    ErrorCode.FORBIDDEN: _ErrorSpec(403, "API Key 没有所需的权限", "The API key lacks the required scope"),
+    ErrorCode.MISSING_REQUIRED_FIELD: _ErrorSpec(400, "缺少必填字段", "A required field is missing"),
+    ErrorCode.INVALID_EVENT_NAME: _ErrorSpec(
+        400, "事件名称无效，请使用 snake_case", "The event name is invalid; use snake_case"
+    ),
+    ErrorCode.INVALID_PARAMETER: _ErrorSpec(400, "请求参数错误", "A parameter is invalid"),
+    ErrorCode.PAYLOAD_TOO_LARGE: _ErrorSpec(400, "请求内容超出大小限制", "The payload exceeds a limit"),
+    ErrorCode.NOT_FOUND: _ErrorSpec(404, "资源不存在", "There is no such resource"),
+    ErrorCode.METHOD_NOT_ALLOWED: _ErrorSpec(405, "不支持该请求方法", "The method is not allowed here"),
+    ErrorCode.RATE_LIMIT_EXCEEDED: _ErrorSpec(
+        429, "超出限流，请减少请求频率或升级套餐", "The plan's request limit is used up"
+    ),
+    ErrorCode.SERVER_ERROR: _ErrorSpec(500, "服务器错误，请稍后重试", "Something failed on our side; retry later"),
+}

@@ -1,0 +1,193 @@
+"""Derived facts: the rows the stream and the gateway write and the loader inserts as they are.
+
+Each struct's fields are the columns of the ClickHouse table of the same name. All tables are
+`ReplacingMergeTree(revision, is_deleted)` on the row's deterministic id: a row with a greater revision replaces the
+one before it, and one with `is_deleted` takes it back (a session that joined another, say).
+
+Money is in the smallest unit of its currency (`_minor`), credit in billionths (`_nanos`): integers add up exactly.
+Times are milliseconds since the epoch, UTC.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+NANOS_PER_CONVERSION: Final = 1_000_000_000
+
+
+class TouchType(StrEnum):
+    """How a person met a channel. `visit` is an unpaid arrival (organic, referral, e-mail, direct)."""
+
+    CLICK = "click"
+    IMPRESSION = "impression"
+    VIEW = "view"
+    VISIT = "visit"
+
+
+class Model(StrEnum):
+    """The attribution models."""
+
+    LAST_CLICK = "last_click"
+    FIRST_CLICK = "first_click"
+    LINEAR = "linear"
+    TIME_DECAY = "time_decay"
+    POSITION_BASED = "position_based"
+
+
+class SessionRow(msgspec.Struct, gc=False):
+    """A visit. It is written when it opens, at most about once a second while it changes, and when it closes."""
+
+    app_id: str
+    session_id: str
+    person_key: str
+    user_id: str
+    anonymous_id: str
+    start_ms: int
+    end_ms: int
+    events: int
+    page_views: int
+    entry_page: str
+    exit_page: str
+    channel: str
+    source: str
+    medium: str
+    campaign: str
+    conversions: int
+    values_minor: dict[str, int]
+    """Conversion value per currency code."""
+    is_bounce: bool
+    is_closed: bool
+    revision: int
+    is_deleted: bool = False
+
+
+class TouchRow(msgspec.Struct, gc=False):
+    """A marketing contact; its id is the event it was made from."""
+
+    app_id: str
+    touch_id: str
+    person_key: str
+    session_id: str
+    touched_at_ms: int
+    touch_type: str
+    channel: str
+    source: str
+    medium: str
+    campaign: str
+    revision: int
+    is_deleted: bool = False
+
+
+class ConversionRow(msgspec.Struct, gc=False):
+    """An event that met a goal. `path_*` are parallel arrays: the touches inside their windows, oldest first."""
+
+    app_id: str
+    conversion_id: str
+    goal: str
+    goal_type: str
+    event_id: str
+    person_key: str
+    user_id: str
+    anonymous_id: str
+    session_id: str
+    converted_at_ms: int
+    value_minor: int
+    currency: str
+    order_id: str
+    path_touch_ids: list[str]
+    path_touched_at_ms: list[int]
+    path_touch_types: list[str]
+    path_channels: list[str]
+    path_sources: list[str]
+    path_mediums: list[str]
+    path_campaigns: list[str]
+    revision: int
+    is_deleted: bool = False
+
+
+class AttributionRow(msgspec.Struct, gc=False):
+    """Who gets the credit for one conversion, under every model at once.
+
+    One row per conversion, not one per credit: a restatement replaces all of it in one step, so no reader ever adds
+    old credits to new ones. `credits_nanos[model][i]` and `values_minor[model][i]` belong to touch i of the parallel
+    `touch_*` arrays; each model's credits sum to 1,000,000,000 and its values to `value_minor`. An empty path stands
+    as one touch of channel `direct` with an empty touch id.
+    """
+
+    app_id: str
+    conversion_id: str
+    goal: str
+    person_key: str
+    converted_at_ms: int
+    value_minor: int
+    currency: str
+    touch_ids: list[str]
+    touched_at_ms: list[int]
+    touch_types: list[str]
+    channels: list[str]
+    sources: list[str]
+    mediums: list[str]
+    campaigns: list[str]
+    credits_nanos: dict[str, list[int]]
+    values_minor: dict[str, list[int]]
+    reason: str
+    """`initial`, or why it was restated: `late_touch`, …"""
+    revision: int
+    """1 for the first attribution of the conversion, then n+1."""
+    is_deleted: bool = False
+
+
+class EventMarkRow(msgspec.Struct, gc=False):
+    """What the stream found out about a single accepted event, with the event's place in the `events` topic.
+
+    `duplicate`: its id was accepted before, within 7 days (`first_timestamp_ms` is the time the kept one carries).
+    `late`: older than the allowed lateness, so stored but not counted into sessions or credits.
+    """
+
+    app_id: str
+    event_id: str
+    mark: str
+    timestamp_ms: int
+    first_timestamp_ms: int
+    received_us: int
+    partition: int
+    offset: int
+    index: int
+
+
+class RejectedRow(msgspec.Struct, gc=False):
+    """Something that was refused: an event by the gateway, or a message (or line of one) by the stream."""
+
+    app_id: str
+    reject_id: str
+    rejected_at_ms: int
+    stage: str
+    """`gateway` or `stream`."""
+    code: str
+    field: str
+    reason: str
+    payload: str
+    """At most 4 KB of what came, undecodable bytes replaced."""
+    key_id: str = ""
+
+
+class ProgressRow(msgspec.Struct, gc=False):
+    """How far one partition of `events` has been processed, and where the results of that stand."""
+
+    partition: int
+    next_offset: int
+    """The first offset of `events` not yet processed."""
+    watermark_ms: int
+    pending_sessions: int
+    """Changed sessions not written yet; at 0 the derived topics hold everything up to `next_offset`."""
+    derived_offsets: dict[str, int]
+    """Per derived topic: the first offset after the results."""
+    reported_at_ms: int
+
+
+encode_row = msgspec.json.Encoder().encode
+"""A row as one JSON object, without the newline."""
+
+encode_rows = msgspec.json.Encoder().encode_lines
+"""Rows as NDJSON, a newline after each."""

@@ -1,0 +1,42 @@
+"""Money as integers: an amount in the smallest unit of its currency.
+
+Source of the digits: ISO 4217, list one (column "Minor unit"); currencies not named here have two.
+"""
+
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import Final
+
+_DIGITS: Final[dict[str, int]] = (
+    dict.fromkeys(
+        ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"),
+        0,
+    )
+    | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
+    | {"CLF": 4, "UYW": 4}
+)
+MAX_MINOR: Final = 10**17
+"""Above this a sum over many rows could leave 64 bits."""
+
+
+def minor_digits(currency: str) -> int:
+    """Digits after the decimal point of `currency` (ISO 4217, upper case)."""
+    return _DIGITS.get(currency, 2)
+
+
+def to_minor(amount: int | float | str, currency: str) -> int | None:
+    """The amount in smallest units, half to even; None if it is no finite number or absurdly large.
+
+    A float is read by its shortest decimal form, so 19.99 is 1999 and not 1998.
+    """
+    try:
+        value = Decimal(str(amount)).scaleb(minor_digits(currency))
+        if not value.is_finite() or abs(value) > MAX_MINOR:
+            return None
+        return int(value.to_integral_value(ROUND_HALF_EVEN))
+    except (InvalidOperation, ValueError):
+        return None
+
+
+def from_minor(amount_minor: int, currency: str) -> Decimal:
+    """The amount in whole units of the currency."""
+    return Decimal(amount_minor).scaleb(-minor_digits(currency))
