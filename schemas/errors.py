@@ -39,9 +39,7 @@ class _ErrorSpec:
 
 
 _SPECS: Final[dict[ErrorCode, _ErrorSpec]] = {
-    ErrorCode.INVALID_API_KEY: _ErrorSpec(
-        401, "API Key 无效", "The API key is missing, malformed, unknown or revoked"
-    ),
+    ErrorCode.INVALID_API_KEY: _ErrorSpec(401, "API Key 无效", "The API key is missing, malformed, unknown or revoked"),
     ErrorCode.FORBIDDEN: _ErrorSpec(403, "API Key 没有所需的权限", "The API key lacks the required scope"),
     ErrorCode.MISSING_REQUIRED_FIELD: _ErrorSpec(400, "缺少必填字段", "A required field is missing"),
     ErrorCode.INVALID_EVENT_NAME: _ErrorSpec(
@@ -54,7 +52,5 @@ _SPECS: Final[dict[ErrorCode, _ErrorSpec]] = {
     ErrorCode.RATE_LIMIT_EXCEEDED: _ErrorSpec(
         429, "超出限流，请减少请求频率或升级套餐", "The plan's request limit is used up"
     ),
-    ErrorCode.SERVER_ERROR: _ErrorSpec(
-        500, "服务器错误，请稍后重试", "Something failed on our side; retry later"
-    ),
+    ErrorCode.SERVER_ERROR: _ErrorSpec(500, "服务器错误，请稍后重试", "Something failed on our side; retry later"),
 }

@@ -60,12 +60,8 @@ _SPECS: Final[dict[Topic, TopicSpec]] = {
     ),
     Topic.SESSIONS: TopicSpec("none", _DERIVED, "pipeline.stream", ("services.loader",)),
     Topic.TOUCHES: TopicSpec("none", _DERIVED, "pipeline.stream", ("services.loader",)),
-    Topic.CONVERSIONS: TopicSpec(
-        "none", _DERIVED, "pipeline.stream", ("services.loader", "services.webhooks")
-    ),
-    Topic.ATTRIBUTIONS: TopicSpec(
-        "none", _DERIVED, "pipeline.stream", ("services.loader", "services.webhooks")
-    ),
+    Topic.CONVERSIONS: TopicSpec("none", _DERIVED, "pipeline.stream", ("services.loader", "services.webhooks")),
+    Topic.ATTRIBUTIONS: TopicSpec("none", _DERIVED, "pipeline.stream", ("services.loader", "services.webhooks")),
     Topic.EVENT_MARKS: TopicSpec("none", _DERIVED, "pipeline.stream", ("services.loader",)),
     Topic.REJECTED: TopicSpec("none", _DERIVED, "services.gateway, pipeline.stream", ("services.loader",)),
     Topic.PROGRESS: TopicSpec("none", _DERIVED, "pipeline.stream", ("services.loader",), retention_days=1),
