@@ -49,7 +49,9 @@ async def ensure_topics(settings: Settings) -> None:
         missing = [_new_topic(topic, settings) for topic in Topic if topic not in existing]
         if missing:
             _raise_for_errors(await admin.create_topics(missing))
-        for description in await admin.describe_topics([t for t in Topic if t in existing]):
+        present = [topic for topic in Topic if topic in existing]
+        # An empty list would describe every topic of the broker, its internal ones too.
+        for description in await admin.describe_topics(present) if present else ():
             found = len(description["partitions"])
             if found != settings.partitions:
                 raise TopicMismatch(

@@ -1,0 +1,186 @@
+"""How far the pipeline has come, judged from what Kafka holds: nothing here asks a process how it feels.
+
+The facts are offsets: where each topic ends, what the stream last said about each partition of `events` (topic
+`progress`), what the loader has committed (it commits after its insert, so committed means readable). From them
+`evaluate` tells the lag of every topic and partition and whether everything accepted so far is in ClickHouse.
+
+The end offsets are read first. So `is_settled` means: all that was accepted before the reading began is done, however
+much arrives meanwhile.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from pipeline.runtime.settings import Settings
+from schemas.facts import ProgressRow
+from schemas.topics import LOADER_GROUP, STREAM_GROUP, Topic
+
+_DERIVED: Final = (Topic.SESSIONS, Topic.TOUCHES, Topic.CONVERSIONS, Topic.ATTRIBUTIONS, Topic.EVENT_MARKS)
+_LOADED: Final = (Topic.EVENTS, *_DERIVED, Topic.REJECTED)
+_LAST_RECORDS: Final = 16
+"""How many of a partition's last offsets are read to find its last row: some may be transaction markers."""
+_READ_SECONDS: Final = 10.0
+
+_decode_rows = msgspec.json.Decoder(ProgressRow).decode_lines
+
+Offsets = Mapping[tuple[Topic, int], int]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Offsets by (topic, partition). A missing one is 0: nothing written, nothing committed."""
+
+    partitions: int
+    end_offsets: Offsets
+    reported: Mapping[int, ProgressRow]
+    """The last row of each partition of `progress`."""
+    loader_committed: Offsets
+    stream_committed: Offsets
+
+
+@dataclass(frozen=True)
+class PartitionProgress:
+    """One partition of one topic. The stream reads `events` alone, so elsewhere its lag is None."""
+
+    topic: Topic
+    partition: int
+    end_offset: int
+    stream_lag: int | None
+    pending_sessions: int
+    loader_lag: int
+    is_settled: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    partitions: tuple[PartitionProgress, ...]
+
+    @property
+    def is_settled(self) -> bool:
+        """Everything accepted before the facts were read is processed, and its results can be read in ClickHouse."""
+        return all(partition.is_settled for partition in self.partitions)
+
+    @property
+    def stream_lag(self) -> int:
+        """Messages of `events` the stream has still to process."""
+        return sum(partition.stream_lag or 0 for partition in self.partitions)
+
+    @property
+    def loader_lag(self) -> int:
+        """Messages of all topics the loader has still to insert."""
+        return sum(partition.loader_lag for partition in self.partitions)
+
+
+def evaluate(facts: Facts) -> Progress:
+    """The lag of every topic and partition. Pure."""
+    return Progress(
+        tuple(_evaluate_one(facts, topic, partition) for topic in _LOADED for partition in range(facts.partitions))
+    )
+
+
+def _evaluate_one(facts: Facts, topic: Topic, partition: int) -> PartitionProgress:
+    end = facts.end_offsets.get((topic, partition), 0)
+    committed = facts.loader_committed.get((topic, partition), 0)
+    row = facts.reported.get(partition)
+    pending = row.pending_sessions if row else 0
+    stream_lag = max(0, end - (row.next_offset if row else 0)) if topic is Topic.EVENTS else None
+    return PartitionProgress(
+        topic=topic,
+        partition=partition,
+        end_offset=end,
+        stream_lag=stream_lag,
+        pending_sessions=pending if topic is Topic.SESSIONS else 0,
+        loader_lag=max(0, end - committed),
+        is_settled=committed >= _needed_offset(facts, topic, partition)
+        and not stream_lag
+        and not (topic is Topic.SESSIONS and pending),
+    )
+
+
+def _needed_offset(facts: Facts, topic: Topic, partition: int) -> int:
+    """How far the loader must have come. In a derived topic that is the end of what the stream vouches for: later
+    records (a session that closed since) restate what is already there."""
+    if topic not in _DERIVED:
+        return facts.end_offsets.get((topic, partition), 0)
+    row = facts.reported.get(partition)
+    return row.derived_offsets.get(topic, 0) if row else 0
+
+
+class ProgressReader:
+    """Reads `Facts` from Kafka over connections it keeps. It joins no group and commits nothing."""
+
+    def __init__(self, settings: Settings, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self._admin = admin
+
+    async def read(self) -> Facts:
+        """Raises aiokafka's errors while the broker is away, `TimeoutError` when it stays silent."""
+        ends = await self._end_offsets()
+        reported = await self._last_reports()
+        return Facts(
+            partitions=self._settings.partitions,
+            end_offsets=ends,
+            reported=reported,
+            loader_committed=await self._committed(LOADER_GROUP),
+            stream_committed=await self._committed(STREAM_GROUP),
+        )
+
+    async def _end_offsets(self) -> Offsets:
+        wanted = [TopicPartition(t.value, p) for t in _LOADED for p in range(self._settings.partitions)]
+        found = await self._consumer.end_offsets(wanted)
+        return {(Topic(tp.topic), tp.partition): offset for tp, offset in found.items()}
+
+    async def _last_reports(self) -> dict[int, ProgressRow]:
+        places = [TopicPartition(Topic.PROGRESS.value, p) for p in range(self._settings.partitions)]
+        begins = await self._consumer.beginning_offsets(places)
+        ends = await self._consumer.end_offsets(places)
+        filled = [place for place in places if ends[place] > begins[place]]
+        self._consumer.assign(filled)
+        for place in filled:
+            self._consumer.seek(place, max(begins[place], ends[place] - _LAST_RECORDS))
+        async with asyncio.timeout(_READ_SECONDS):
+            return await self._read_to({place: ends[place] for place in filled})
+
+    async def _read_to(self, ends: dict[TopicPartition, int]) -> dict[int, ProgressRow]:
+        reports: dict[int, ProgressRow] = {}
+        while any([await self._consumer.position(place) < end for place, end in ends.items()]):
+            for records in (await self._consumer.getmany(timeout_ms=100)).values():
+                for record in records:
+                    reports |= {row.partition: row for row in _decode_rows(record.value)}
+        return reports
+
+    async def _committed(self, group: str) -> Offsets:
+        found = await self._admin.list_consumer_group_offsets(group)
+        known = {topic.value for topic in Topic}
+        return {(Topic(tp.topic), tp.partition): at.offset for tp, at in found.items() if tp.topic in known}
+
+
+@asynccontextmanager
+async def open_reader(settings: Settings) -> AsyncIterator[ProgressReader]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await consumer.start()
+    try:
+        await admin.start()
+        try:
+            yield ProgressReader(settings, consumer, admin)
+        finally:
+            await admin.close()
+    finally:
+        await consumer.stop()
+
+
+async def wait_until_settled(reader: ProgressReader, timeout_seconds: float, poll_seconds: float = 0.2) -> Progress:
+    """Raises `TimeoutError` if it takes longer than `timeout_seconds`."""
+    async with asyncio.timeout(timeout_seconds):
+        while not (progress := evaluate(await reader.read())).is_settled:
+            await asyncio.sleep(poll_seconds)
+        return progress
