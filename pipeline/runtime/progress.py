@@ -181,6 +181,8 @@ async def open_reader(settings: Settings) -> AsyncIterator[ProgressReader]:
 async def wait_until_settled(reader: ProgressReader, timeout_seconds: float, poll_seconds: float = 0.2) -> Progress:
     """Raises `TimeoutError` if it takes longer than `timeout_seconds`."""
     async with asyncio.timeout(timeout_seconds):
-        while not (progress := evaluate(await reader.read())).is_settled:
+        while True:
+            progress = evaluate(await reader.read())
+            if progress.is_settled:
+                return progress
             await asyncio.sleep(poll_seconds)
-        return progress
