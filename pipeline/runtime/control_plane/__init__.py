@@ -1,0 +1,35 @@
+"""The control plane: apps, API keys and goals, in SQLite (embedded) or PostgreSQL.
+
+`ControlPlane` writes it (CLI, console), `SnapshotSource` is how every other process reads it: from memory, refreshed
+in the background, still there while the database is away. `migrate_control_plane` makes and upgrades the tables.
+
+    ControlPlaneError
+    ├── InvalidRecord        a value is not acceptable: tell the caller, change the input
+    ├── AlreadyExists        the id is taken: choose another, or go on with what is there
+    ├── UnknownRecord        no such app or key: check the id
+    └── SnapshotNotLoaded    nothing has been read yet: not ready, try again soon
+"""
+
+from pipeline.runtime.control_plane.errors import (
+    AlreadyExists,
+    ControlPlaneError,
+    InvalidRecord,
+    SnapshotNotLoaded,
+    UnknownRecord,
+)
+from pipeline.runtime.control_plane.migrate import migrate_control_plane
+from pipeline.runtime.control_plane.snapshot import SnapshotSource
+from pipeline.runtime.control_plane.store import ControlPlane, KeyRecord, NewKey
+
+__all__ = [
+    "AlreadyExists",
+    "ControlPlane",
+    "ControlPlaneError",
+    "InvalidRecord",
+    "KeyRecord",
+    "NewKey",
+    "SnapshotNotLoaded",
+    "SnapshotSource",
+    "UnknownRecord",
+    "migrate_control_plane",
+]

@@ -1,0 +1,42 @@
+"""How the database is opened: readers never create a file, writers take the write lock first."""
+
+from typing import Any, Final
+from urllib.parse import quote
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.pool import NullPool
+
+_WAIT_SECONDS: Final = 5
+
+
+def build_engine(dsn: str, *, writes: bool) -> Engine:
+    """An engine for `dsn` (SQLite or PostgreSQL).
+
+    Connections are opened per use: there are few uses, and a database that comes back is found at once.
+    """
+    url = make_url(dsn)
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url, writes)
+    isolation = "READ COMMITTED" if writes else "REPEATABLE READ"
+    arguments = {"connect_timeout": _WAIT_SECONDS, "options": f"-c statement_timeout={_WAIT_SECONDS}s"}
+    return create_engine(url, poolclass=NullPool, isolation_level=isolation, connect_args=arguments)
+
+
+def _sqlite_engine(url: URL, writes: bool) -> Engine:
+    mode = "rwc" if writes else "rw"
+    if url.database and url.database != ":memory:":
+        url = url.set(database="file:" + quote(url.database), query={"mode": mode, "uri": "true"})
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _WAIT_SECONDS})
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        # The driver's own transaction handling commits before DDL; we say BEGIN ourselves, so DDL is transactional.
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

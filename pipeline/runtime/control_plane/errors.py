@@ -1,0 +1,21 @@
+"""What can go wrong in the control plane; the package's docstring draws the tree."""
+
+
+class ControlPlaneError(Exception):
+    """The message is written for the person who sees it."""
+
+
+class InvalidRecord(ControlPlaneError):
+    """A value is not acceptable."""
+
+
+class AlreadyExists(ControlPlaneError):
+    """The id is taken."""
+
+
+class UnknownRecord(ControlPlaneError):
+    """There is no such app or key."""
+
+
+class SnapshotNotLoaded(ControlPlaneError):
+    """Nothing has been read from the database yet."""

@@ -1,0 +1,190 @@
+"""Writes to the control plane, and the lists people see. Every method is one transaction."""
+
+import secrets
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from pipeline.runtime.control_plane.engine import build_engine
+from pipeline.runtime.control_plane.errors import AlreadyExists, InvalidRecord, UnknownRecord
+from pipeline.runtime.control_plane.rules import (
+    SECRET_BITS,
+    app_from_row,
+    app_values,
+    check_app,
+    check_goal,
+    format_secret,
+    goal_from_row,
+    goal_values,
+    key_from_row,
+    secret_hash,
+    shown_prefix,
+)
+from pipeline.runtime.control_plane.tables import API_KEYS, APPS, GOALS
+from schemas.control import DEFAULT_GOALS, ApiKey, App, Goal, Scope, Snapshot
+
+
+@dataclass(frozen=True)
+class KeyRecord:
+    """A key as a list shows it: recognisable, useless to a thief."""
+
+    key_id: str
+    app_id: str
+    prefix: str
+    scopes: frozenset[Scope]
+    is_test: bool
+    created_at_ms: int
+    revoked_at_ms: int | None
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """`secret` is the whole key. It stands here and nowhere else, once."""
+
+    key_id: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"NewKey(key_id={self.key_id!r}, secret='…')"
+
+
+class ControlPlane:
+    """Apps, goals and keys in the database at `dsn` (a SQLAlchemy URL). Blocking."""
+
+    def __init__(self, dsn: str) -> None:
+        self._writer = build_engine(dsn, writes=True)
+        self._reader = build_engine(dsn, writes=False)
+
+    def close(self) -> None:
+        self._writer.dispose()
+        self._reader.dispose()
+
+    def create_app(self, app: App, now_ms: int) -> App:
+        """Store a new app. Without goals of its own it starts with `DEFAULT_GOALS`."""
+        check_app(app)
+        goals = app.goals or DEFAULT_GOALS
+        with self._writer.begin() as connection:
+            with _taken(f"app {app.app_id!r} exists already"):
+                connection.execute(insert(APPS).values(app_values(app) | {"created_at_ms": now_ms}))
+            rows = [goal_values(app.app_id, goal, position) for position, goal in enumerate(goals)]
+            connection.execute(insert(GOALS), rows)
+            return _load_app(connection, app.app_id)
+
+    def update_app(self, app: App) -> App:
+        """Replace everything of an app but its id and goals."""
+        check_app(app)
+        with self._writer.begin() as connection:
+            _load_app(connection, app.app_id)
+            connection.execute(update(APPS).where(APPS.c.app_id == app.app_id).values(app_values(app)))
+            return _load_app(connection, app.app_id)
+
+    def add_goal(self, app_id: str, goal: Goal) -> None:
+        """Append a goal to an app. Its name can never change afterwards."""
+        check_goal(goal)
+        with self._writer.begin() as connection:
+            position = len(_load_app(connection, app_id).goals)
+            with _taken(f"app {app_id!r} has a goal {goal.name!r} already"):
+                connection.execute(insert(GOALS).values(goal_values(app_id, goal, position)))
+
+    def app(self, app_id: str) -> App:
+        with self._reader.begin() as connection:
+            return _load_app(connection, app_id)
+
+    def apps(self) -> list[App]:
+        """By app id."""
+        with self._reader.begin() as connection:
+            return list(_load_apps(connection).values())
+
+    def create_key(self, app_id: str, scopes: Collection[Scope], now_ms: int, *, is_test: bool = False) -> NewKey:
+        """Make a key. The secret in the answer exists only there: the database keeps its SHA-256."""
+        if not scopes:
+            raise InvalidRecord("a key needs at least one scope: write, read")
+        new = NewKey("key_" + secrets.token_hex(8), format_secret(secrets.randbits(SECRET_BITS), is_test=is_test))
+        with self._writer.begin() as connection:
+            _load_app(connection, app_id)
+            connection.execute(insert(API_KEYS).values(_key_values(new, app_id, scopes, now_ms, is_test)))
+        return new
+
+    def keys(self, app_id: str | None = None) -> list[KeyRecord]:
+        """Oldest first; of one app or of all."""
+        query = select(API_KEYS).order_by(API_KEYS.c.created_at_ms, API_KEYS.c.key_id)
+        if app_id is not None:
+            query = query.where(API_KEYS.c.app_id == app_id)
+        with self._reader.begin() as connection:
+            if app_id is not None:
+                _load_app(connection, app_id)
+            return [_key_record(row) for row in connection.execute(query).mappings()]
+
+    def revoke_key(self, key_id: str, now_ms: int) -> None:
+        """From the next refresh of every process on, the key is refused. A revoked key stays revoked."""
+        with self._writer.begin() as connection:
+            query = select(API_KEYS.c.revoked_at_ms).where(API_KEYS.c.key_id == key_id)
+            found = connection.execute(query).one_or_none()
+            if found is None:
+                raise UnknownRecord(f"there is no key {key_id!r}")
+            if found.revoked_at_ms is None:
+                connection.execute(update(API_KEYS).where(API_KEYS.c.key_id == key_id).values(revoked_at_ms=now_ms))
+
+    def snapshot(self, now_ms: int) -> Snapshot:
+        """Everything at one moment, from one transaction."""
+        with self._reader.begin() as connection:
+            keys = [key_from_row(row) for row in connection.execute(select(API_KEYS)).mappings()]
+            apps = _load_apps(connection)
+        return Snapshot(apps=apps, keys_by_sha256=_by_hash(keys), taken_at_ms=now_ms)
+
+
+def _by_hash(keys: list[ApiKey]) -> dict[str, ApiKey]:
+    return {key.secret_sha256: key for key in keys}
+
+
+def _load_apps(connection: Connection) -> dict[str, App]:
+    goals: dict[str, list[Goal]] = {}
+    for row in connection.execute(select(GOALS).order_by(GOALS.c.app_id, GOALS.c.position)).mappings():
+        goals.setdefault(row["app_id"], []).append(goal_from_row(row))
+    rows = connection.execute(select(APPS).order_by(APPS.c.app_id)).mappings()
+    return {row["app_id"]: app_from_row(row, goals.get(row["app_id"], ())) for row in rows}
+
+
+def _load_app(connection: Connection, app_id: str) -> App:
+    row = connection.execute(select(APPS).where(APPS.c.app_id == app_id)).mappings().one_or_none()
+    if row is None:
+        raise UnknownRecord(f"there is no app {app_id!r}")
+    query = select(GOALS).where(GOALS.c.app_id == app_id).order_by(GOALS.c.position)
+    return app_from_row(row, [goal_from_row(goal) for goal in connection.execute(query).mappings()])
+
+
+def _key_values(new: NewKey, app_id: str, scopes: Collection[Scope], now_ms: int, is_test: bool) -> dict[str, Any]:
+    return {
+        "key_id": new.key_id,
+        "app_id": app_id,
+        "secret_sha256": secret_hash(new.secret),
+        "prefix": shown_prefix(new.secret),
+        "scopes": sorted(scope.value for scope in scopes),
+        "is_test": is_test,
+        "created_at_ms": now_ms,
+        "revoked_at_ms": None,
+    }
+
+
+def _key_record(row: RowMapping) -> KeyRecord:
+    return KeyRecord(
+        key_id=row["key_id"],
+        app_id=row["app_id"],
+        prefix=row["prefix"],
+        scopes=frozenset(Scope(scope) for scope in row["scopes"]),
+        is_test=row["is_test"],
+        created_at_ms=row["created_at_ms"],
+        revoked_at_ms=row["revoked_at_ms"],
+    )
+
+
+@contextmanager
+def _taken(message: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise AlreadyExists(message) from error
