@@ -1,0 +1,117 @@
+"""The Kafka broker of an embedded installation: a small one from a wheel, or Apache Kafka."""
+
+import os
+import signal
+import socket
+import struct
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Final, Protocol
+
+from deploy.local.ports import free_port
+from deploy.local.process import ChildProcess
+
+_READY_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 20.0
+_METADATA_V1: Final = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", 0)
+
+
+class Broker(Protocol):
+    """A broker as a child process on one port of this machine."""
+
+    @property
+    def description(self) -> str: ...
+    @property
+    def bootstrap(self) -> str:
+        """`host:port`, the same over restarts."""
+        ...
+
+    @property
+    def process(self) -> ChildProcess: ...
+    def start(self) -> None:
+        """Start it and return when it answers; raises `LaunchError`."""
+        ...
+
+    def stop(self) -> None:
+        """Orderly: everything acknowledged is on disk afterwards."""
+        ...
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        ...
+
+
+class NoidaBroker:
+    """noida-db's Kafka: one binary, in memory, saved to disk. For development and evaluation only."""
+
+    def __init__(self, data_dir: Path, log_path: Path, port: int | None = None, pass_fds: tuple[int, ...] = ()) -> None:
+        self._data_dir = data_dir
+        self._port = port or free_port()
+        argv = [_noida_binary(), "start", "--only", "kafka", "--kafka-port", str(self._port)]
+        argv += ["--data-dir", str(data_dir)]
+        self.process = ChildProcess("broker", argv, log_path, orphan_signal=signal.SIGTERM, pass_fds=pass_fds)
+
+    @property
+    def description(self) -> str:
+        return f"noida-db {version('noida-db')} (in memory, saved to disk; for development and evaluation only)"
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        self._data_dir.mkdir(parents=True, exist_ok=True)
+        self.process.start()
+        self.process.wait_until(lambda: answers(self._port), _READY_SECONDS)
+
+    def stop(self) -> None:
+        self.process.stop(_STOP_SECONDS)
+
+    def kill(self) -> None:
+        self.process.kill()
+
+
+def _noida_binary() -> str:
+    path = Path(str(files("noida_db"))) / "noida-db"
+    if not os.access(path, os.X_OK):
+        path.chmod(0o755)
+    return str(path)
+
+
+def answers(port: int, timeout_seconds: float = 1.0) -> bool:
+    """Whether a Kafka broker on this machine names itself and a controller when asked for metadata.
+
+    The request is Metadata v1 for no topic in particular: every broker of the last ten years knows it.
+    """
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=timeout_seconds) as connection:
+            connection.sendall(struct.pack(">i", len(_METADATA_V1)) + _METADATA_V1)
+            (size,) = struct.unpack(">i", _receive(connection, 4))
+            return _has_controller(_receive(connection, size))
+    except (OSError, struct.error):
+        return False
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        part = connection.recv(size - len(parts))
+        if not part:
+            raise ConnectionError("closed while answering")
+        parts += part
+    return bytes(parts)
+
+
+def _has_controller(response: bytes) -> bool:
+    """Metadata v1: correlation id, then the brokers (id, host, port, rack), then the controller's id."""
+    brokers = _int(">i", response, 4)
+    at = 8
+    for _ in range(brokers):
+        at += 4 + 2 + _int(">h", response, at + 4) + 4
+        at += 2 + max(_int(">h", response, at), 0)
+    return brokers > 0 and _int(">i", response, at) >= 0
+
+
+def _int(layout: str, data: bytes, at: int) -> int:
+    return int(struct.unpack_from(layout, data, at)[0])

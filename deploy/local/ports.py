@@ -1,0 +1,35 @@
+"""Ports on this machine."""
+
+import secrets
+import socket
+from typing import Final
+
+from deploy.local.process import LaunchError
+
+_FIRST: Final = 20_000
+_COUNT: Final = 12_000
+_ATTEMPTS: Final = 100
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port nobody listens on.
+
+    Taken below the range outgoing connections use (32768 on Linux, 49152 elsewhere), so that it is still free when its
+    server starts, or starts again.
+    """
+    for _ in range(_ATTEMPTS):
+        port = _FIRST + secrets.randbelow(_COUNT)
+        if is_free(port, host):
+            return port
+    raise LaunchError(f"no free port between {_FIRST} and {_FIRST + _COUNT} on {host}")

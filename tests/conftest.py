@@ -1,0 +1,77 @@
+"""Fixtures every room may use.
+
+`broker`      the small broker, one per test run: its bootstrap address
+`kafka`       Apache Kafka, one per test run; skips with the reason where Java or Maven is missing
+`free_port`   a function giving a port nobody listens on
+`make_settings`  Settings for a test: own data folder, given broker, whatever else is passed
+
+Tests under `tests/unit` can open neither a network socket nor a database.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_socket
+
+from deploy.local import ports
+from deploy.local.broker import NoidaBroker
+from pipeline.runtime.settings import Settings
+
+_UNIT = Path(__file__).parent / "unit"
+
+
+def _is_unit(path: Path) -> bool:
+    return path.is_relative_to(_UNIT)
+
+
+@pytest.fixture(autouse=True)
+def _unit_tests_stay_inside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A unit test that reaches for the network or a database fails, whatever it would have found there."""
+    if not _is_unit(request.path):
+        yield
+        return
+
+    def refuse(*_args: Any, **_kwargs: Any) -> Any:
+        raise AssertionError("a unit test opened a database: move it to tests/integration")
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", refuse)
+    monkeypatch.setattr("clickhouse_connect.get_client", refuse)
+    pytest_socket.disable_socket(allow_unix_socket=True)
+    yield
+    pytest_socket.enable_socket()
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    return ports.free_port
+
+
+@pytest.fixture(scope="session")
+def noida(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NoidaBroker]:
+    folder = tmp_path_factory.mktemp("broker")
+    process = NoidaBroker(folder / "data", folder / "broker.log")
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def broker(noida: NoidaBroker) -> str:
+    """`host:port` of a running Kafka-protocol broker. Shared: use topics or groups of your own."""
+    return noida.bootstrap
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """Settings untouched by the environment the tests run in."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"ATTRIKIT_{name.upper()}", raising=False)
+
+    def make(**given: Any) -> Settings:
+        return Settings(**({"data_dir": tmp_path} | given))
+
+    return make
