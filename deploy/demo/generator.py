@@ -1,0 +1,192 @@
+"""The traffic of the demo: journeys, and what goes wrong on their way to us. It knows its own truth.
+
+Pure and seeded: the same plan gives the same requests in the same order. Mishaps, by their share of events:
+most arrive within seconds, some out of order by under a minute, some hours late (a phone that was off), a handful later
+than the pipeline allows; two in a hundred are sent twice; a few are wrong and must be refused.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
+from random import Random
+from typing import Any, Final
+
+from deploy.demo.journeys import Event, visitors
+from schemas.control import DEFAULT_GOALS
+from schemas.errors import ErrorCode
+
+_MINUTE_MS: Final = 60_000
+_HOUR_MS: Final = 60 * _MINUTE_MS
+_DAY_MS: Final = 24 * _HOUR_MS
+_CHINA: Final = timezone(timedelta(hours=8))
+_GOAL_EVENTS: Final = {goal.event_name for goal in DEFAULT_GOALS}
+
+SAFE_LATE_MS: Final = 12 * _HOUR_MS
+"""No event that should count is later than this. With `MAX_SPAN_MS` it stays inside the allowed lateness of 24 h."""
+MAX_SPAN_MS: Final = 6 * _HOUR_MS
+"""Requests under way at one time must not lie further apart than this in arrival time: whichever comes first moves the
+watermark on."""
+TOO_LATE_MS: Final = (36 * _HOUR_MS, 60 * _HOUR_MS)
+
+
+class Kind(StrEnum):
+    VALID = "valid"
+    DUPLICATE = "duplicate"
+    LATE = "late"
+    """Valid, but later than the pipeline allows: stored, not counted into sessions or credits."""
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True)
+class Plan:
+    end_ms: int
+    """The traffic ends here: the present, usually."""
+    events: int = 50_000
+    """At least this many are sent, duplicates and invalid ones among them."""
+    seed: int = 1
+    days: int = 30
+    has_sent_at: bool = True
+    """Some carry `sent_at`, so their stored time depends on when they are received. Without, a run can be repeated."""
+    late_events: int = 20
+
+
+@dataclass(frozen=True)
+class Sending:
+    """One event on its way: `body` goes out when the traffic has come to `arrival_ms`."""
+
+    arrival_ms: int
+    body: dict[str, Any]
+    kind: Kind = Kind.VALID
+    code: ErrorCode | None = None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What must come out."""
+
+    sent: int = 0
+    stored: int = 0
+    """Distinct valid events, the late ones among them."""
+    duplicates: int = 0
+    late: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    """By error code."""
+    conversions: Counter[str] = field(default_factory=Counter)
+    """By event name."""
+    revenue_minor: int = 0
+
+
+def generate(plan: Plan) -> list[Sending]:
+    """All sendings in the order of their arrival."""
+    random = Random(plan.seed)  # noqa: S311 - repeatable on purpose, nothing secret
+    start_ms = plan.end_ms - plan.days * _DAY_MS
+    sendings: list[Sending] = []
+    for journey in visitors(random, start_ms, plan.end_ms):
+        for event in journey:
+            sendings += _mishaps(random, plan, event)
+        if len(sendings) >= plan.events:
+            break
+    _make_some_late(random, plan, sendings)
+    sendings.sort(key=lambda sending: sending.arrival_ms)
+    return sendings
+
+
+def truth_of(sendings: list[Sending]) -> Truth:
+    """Counted from the sendings, not from the pipeline."""
+    kinds = Counter(sending.kind for sending in sendings)
+    orders = [s.body for s in sendings if s.kind is Kind.VALID and s.body["event_name"] in _GOAL_EVENTS]
+    return Truth(
+        sent=len(sendings),
+        stored=kinds[Kind.VALID] + kinds[Kind.LATE],
+        duplicates=kinds[Kind.DUPLICATE],
+        late=kinds[Kind.LATE],
+        rejected=Counter(str(sending.code) for sending in sendings if sending.kind is Kind.INVALID),
+        conversions=Counter(body["event_name"] for body in orders),
+        revenue_minor=sum(round(body["properties"].get("revenue", 0) * 100) for body in orders),
+    )
+
+
+def _mishaps(random: Random, plan: Plan, event: Event) -> Iterator[Sending]:
+    """The event as it is sent; sometimes a second time; sometimes a broken one of the same visitor beside it."""
+    sending = Sending(event.time_ms + _delay_ms(random), event.body | {"timestamp": _timestamp(random, event.time_ms)})
+    if plan.has_sent_at and random.random() < 0.01:
+        sending = _from_wrong_clock(random, plan, event, sending)
+    yield sending
+    if random.random() < 0.02:
+        yield _repeat(random, plan, event, sending)
+    if random.random() < 0.005:
+        yield _invalid(random, sending)
+
+
+def _delay_ms(random: Random) -> int:
+    kind = random.random()
+    if kind < 0.90:
+        return random.randrange(2_000)
+    if kind < 0.97:
+        return random.randrange(50_000)
+    return random.randrange(_MINUTE_MS, SAFE_LATE_MS)
+
+
+def _timestamp(random: Random, time_ms: int) -> str:
+    """RFC 3339 the way different senders write it."""
+    style = random.random()
+    zone = UTC if style < 0.6 else _CHINA
+    text = datetime.fromtimestamp(time_ms / 1000, zone).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z") if style < 0.4 else text
+
+
+def _from_wrong_clock(random: Random, plan: Plan, event: Event, sending: Sending) -> Sending:
+    """A device whose clock is off by up to three hours, and says so: `sent_at` is off by as much."""
+    skew_ms = random.randrange(-3 * _HOUR_MS, 3 * _HOUR_MS)
+    times = {
+        "timestamp": _timestamp(random, event.time_ms + skew_ms),
+        "sent_at": _timestamp(random, plan.end_ms + skew_ms),
+    }
+    return replace(sending, body=sending.body | times)
+
+
+def _repeat(random: Random, plan: Plan, event: Event, sending: Sending) -> Sending:
+    """The same event again: mostly as it was, sometimes with a time that differs (a retry that stamps anew)."""
+    delay_ms = random.randrange(3 * _DAY_MS) if random.random() < 0.05 else random.randrange(_HOUR_MS)
+    body = sending.body
+    if random.random() < 0.3:
+        body = body | {"timestamp": _timestamp(random, event.time_ms + random.randrange(1, 5_000))}
+        if plan.has_sent_at:
+            body |= {"sent_at": _timestamp(random, plan.end_ms - random.randrange(30_000))}
+    return Sending(sending.arrival_ms + delay_ms, body, Kind.DUPLICATE)
+
+
+def _invalid(random: Random, sending: Sending) -> Sending:
+    broken: tuple[tuple[ErrorCode, dict[str, Any]], ...] = (
+        (ErrorCode.INVALID_EVENT_NAME, {"event_name": "Purchase-Complete"}),
+        (ErrorCode.INVALID_EVENT_NAME, {"event_name": "APP INSTALL"}),
+        (ErrorCode.MISSING_REQUIRED_FIELD, {"event_name": ""}),
+        (ErrorCode.INVALID_PARAMETER, {"timestamp": "yesterday at noon"}),
+        (ErrorCode.INVALID_PARAMETER, {"timestamp": "2019-01-15T10:30:00Z"}),
+        (ErrorCode.INVALID_PARAMETER, {"user_id": "undefined"}),
+        (ErrorCode.INVALID_PARAMETER, {"properties": ["not", "an", "object"]}),
+    )
+    code, change = random.choice(broken)
+    body = sending.body | {"event_id": f"{sending.body['event_id']}-bad"} | change
+    return Sending(sending.arrival_ms, body, Kind.INVALID, code)
+
+
+def _make_some_late(random: Random, plan: Plan, sendings: list[Sending]) -> None:
+    """A handful of page views, of moments that leave room for it, arrive much too late."""
+    latest_ms = plan.end_ms - TOO_LATE_MS[1] - _HOUR_MS
+    repeated = {s.body["event_id"] for s in sendings if s.kind is Kind.DUPLICATE}
+    candidates = [
+        place
+        for place, s in enumerate(sendings)
+        if s.kind is Kind.VALID
+        and s.body["event_name"] == "page_view"
+        and s.arrival_ms < latest_ms
+        and s.body["event_id"] not in repeated
+        and "sent_at" not in s.body
+    ]
+    for place in random.sample(candidates, min(plan.late_events, len(candidates))):
+        on_time = sendings[place]
+        arrival_ms = on_time.arrival_ms + random.randrange(*TOO_LATE_MS)
+        sendings[place] = replace(on_time, arrival_ms=arrival_ms, kind=Kind.LATE)
