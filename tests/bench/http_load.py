@@ -78,7 +78,9 @@ class _Connection(asyncio.Protocol):
             self._done.set_exception(exc or ConnectionError("the server closed the connection"))
 
 
-async def run_load(host: str, port: int, connections: int, make_request: Callable[[int], bytes], count: int) -> LoadResult:
+async def run_load(
+    host: str, port: int, connections: int, make_request: Callable[[int], bytes], count: int
+) -> LoadResult:
     """Send `count` requests, `make_request(i)` each, over `connections` connections; every answer is timed."""
     requests = (make_request(i) for i in range(count))
     result = LoadResult(0.0)

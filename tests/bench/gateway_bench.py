@@ -1,0 +1,146 @@
+"""Gateway: single events at 32 connections and batches of 500, against the idiomatic baseline in the same run.
+
+Rounds of the two alternate, and the best round of each counts: on a shared machine the slower rounds measure the
+neighbours.
+"""
+
+import asyncio
+import json
+import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import baseline_gateway
+from figures import Figure
+from http_load import LoadResult, request_bytes, run_load
+from processes import READY_SECONDS, answers, peak_memory_mb, running, running_broker
+
+from deploy.local.ports import free_port
+from pipeline.runtime.clock import now_ms
+from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
+from pipeline.runtime.kafka import ensure_topics
+from pipeline.runtime.settings import Settings
+from schemas.control import App, Scope
+
+SINGLE_CONNECTIONS = 32
+SINGLE_REQUESTS = 20_000
+BATCH_CONNECTIONS = 4
+BATCH_REQUESTS = 240
+BATCH_EVENTS = 500
+ROUNDS = 3
+
+
+def make_event(rng: random.Random, number: int) -> dict[str, object]:
+    """About 350 bytes, as a page view of a shop is."""
+    return {
+        "event_name": "page_view",
+        "event_id": f"bench-{number}-{rng.getrandbits(32):08x}",
+        "anonymous_id": f"visitor-{rng.randrange(100_000)}",
+        "properties": {
+            "page_title": "首页 - 商品列表",
+            "page_url": f"https://shop.example.com/products/{rng.randrange(1000)}?utm_source=baidu&utm_medium=cpc",
+            "position": rng.randrange(50),
+        },
+        "context": {"page": {"referrer": "https://www.baidu.com/"}, "locale": "zh-CN"},
+    }
+
+
+def single_requests(key: str) -> Callable[[int], bytes]:
+    rng = random.Random(1)
+    bodies = [request_bytes("/v1/events/track", key, _encode(make_event(rng, i))) for i in range(5_000)]
+    return lambda i: bodies[i % len(bodies)]
+
+
+def batch_requests(key: str) -> Callable[[int], bytes]:
+    rng = random.Random(2)
+    batches = [{"events": [make_event(rng, b * 1000 + i) for i in range(BATCH_EVENTS)]} for b in range(20)]
+    bodies = [request_bytes("/v1/events/batch", key, _encode(batch)) for batch in batches]
+    return lambda i: bodies[i % len(bodies)]
+
+
+def _encode(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+def prepare(settings: Settings) -> str:
+    """Topics, control plane, an app; returns a key that may write and read."""
+    asyncio.run(ensure_topics(settings))
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    migrate_control_plane(settings.control_plane_dsn())
+    plane = ControlPlane(settings.control_plane_dsn())
+    plane.create_app(App("bench", "Bench"), now_ms())
+    secret = plane.create_key("bench", [Scope.WRITE, Scope.READ], now_ms()).secret
+    plane.close()
+    return secret
+
+
+def measure(port: int, key: str) -> tuple[LoadResult, LoadResult]:
+    async def both() -> tuple[LoadResult, LoadResult]:
+        host = "127.0.0.1"
+        single = await run_load(host, port, SINGLE_CONNECTIONS, single_requests(key), SINGLE_REQUESTS)
+        batch = await run_load(host, port, BATCH_CONNECTIONS, batch_requests(key), BATCH_REQUESTS)
+        return single, batch
+
+    single, batch = asyncio.run(both())
+    for result in (single, batch):
+        assert set(result.statuses) == {201}, result.statuses
+    return single, batch
+
+
+def best(results: list[LoadResult]) -> LoadResult:
+    return max(results, key=lambda result: result.requests_per_second)
+
+
+def run() -> list[Figure]:
+    with tempfile.TemporaryDirectory() as name, running_broker(Path(name)) as broker:
+        folder = Path(name)
+        settings = Settings(data_dir=folder, kafka_bootstrap=broker.bootstrap)
+        key = prepare(settings)
+        ports = {"gateway": free_port(), "baseline": free_port()}
+        base = {"ATTRIKIT_DATA_DIR": name, "ATTRIKIT_KAFKA_BOOTSTRAP": broker.bootstrap}
+        here = Path(__file__).parent
+        gateway = running(
+            "gateway", ["-m", "deploy.cli", "gateway"], base | {"ATTRIKIT_PORT": str(ports["gateway"])}, folder
+        )
+        baseline = running(
+            "baseline", [str(here / "baseline_gateway.py")], base | {"ATTRIKIT_PORT": str(ports["baseline"])}, folder
+        )
+        with gateway as ours, baseline as theirs:
+            ours.wait_until(lambda: answers(f"http://127.0.0.1:{ports['gateway']}/readyz"), READY_SECONDS)
+            theirs.wait_until(lambda: answers(f"http://127.0.0.1:{ports['baseline']}/openapi.json"), READY_SECONDS)
+            rounds = [
+                (measure(ports["gateway"], key), measure(ports["baseline"], baseline_gateway.KEY))
+                for _ in range(ROUNDS)
+            ]
+            memory = peak_memory_mb(ours.pid)
+    return _figures(rounds, memory)
+
+
+def _figures(
+    rounds: list[tuple[tuple[LoadResult, LoadResult], tuple[LoadResult, LoadResult]]], memory: float
+) -> list[Figure]:
+    single, batch = best([ours[0] for ours, _ in rounds]), best([ours[1] for ours, _ in rounds])
+    base_single, base_batch = best([theirs[0] for _, theirs in rounds]), best([theirs[1] for _, theirs in rounds])
+    return [
+        Figure(
+            "gateway, single events, 32 connections",
+            single.requests_per_second,
+            "requests/s",
+            base_single.requests_per_second,
+        ),
+        Figure("gateway, single events, p99", single.percentile_ms(99), "ms", base_single.percentile_ms(99)),
+        Figure(
+            "gateway, batches of 500",
+            batch.requests_per_second * BATCH_EVENTS,
+            "events/s",
+            base_batch.requests_per_second * BATCH_EVENTS,
+        ),
+        Figure("gateway, batches of 500, p99", batch.percentile_ms(99), "ms", base_batch.percentile_ms(99)),
+        Figure("gateway, peak memory", memory, "MB"),
+    ]
+
+
+if __name__ == "__main__":
+    for figure in run():
+        print(figure.json_line(), flush=True)
