@@ -1,4 +1,4 @@
-"""The idiomatic gateway the real one is measured against: a FastAPI route, a pydantic body, one aiokafka send per event.
+"""The idiomatic gateway: a FastAPI route, a pydantic body, one aiokafka send per event. The real one is measured by it.
 
 Same server (uvicorn, uvloop, httptools), same acknowledgements (`acks=all`), same answer after the broker's. It checks
 less than the real one does, which is in its favour.

@@ -33,7 +33,8 @@ class Figure:
 def machine() -> str:
     """One line about what the figures were measured on."""
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{_cpu_model()}, {os.cpu_count()} cores, {memory_gb:.0f} GB, {platform.system()}, Python {platform.python_version()}"
+    python = f"Python {platform.python_version()}"
+    return f"{_cpu_model()}, {os.cpu_count()} cores, {memory_gb:.0f} GB, {platform.system()}, {python}"
 
 
 def _cpu_model() -> str:
