@@ -20,10 +20,10 @@ class Settings(BaseSettings):
     # Kafka
     kafka_bootstrap: str = "127.0.0.1:9092"
     """`host:port[,host:port…]`"""
-    partitions: int = Field(4, ge=1, le=1024)
+    partitions: int = Field(default=4, ge=1, le=1024)
     """Of every topic. It decides where a person's events go, so it cannot change once there are events."""
-    replication_factor: int = Field(1, ge=1)
-    min_insync_replicas: int = Field(1, ge=1)
+    replication_factor: int = Field(default=1, ge=1)
+    min_insync_replicas: int = Field(default=1, ge=1)
 
     # ClickHouse
     clickhouse_url: str = ""
@@ -33,33 +33,33 @@ class Settings(BaseSettings):
     # Control plane
     control_plane_url: str = ""
     """SQLAlchemy URL; empty: SQLite under `data_dir`."""
-    control_plane_refresh_seconds: float = Field(2.0, gt=0)
+    control_plane_refresh_seconds: float = Field(default=2.0, gt=0)
 
     # Gateway
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=65535)
     query_url: str = ""
     """Where the gateway forwards reads to, so that one port serves all; empty: reads are answered with 404 here."""
-    max_in_flight_bytes: int = Field(64 * 1024 * 1024, gt=0)
+    max_in_flight_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
     """Event bytes waiting for the broker's acknowledgement; past it the gateway answers 500 with `Retry-After`."""
-    publish_timeout_seconds: float = Field(2.0, gt=0)
+    publish_timeout_seconds: float = Field(default=2.0, gt=0)
 
     # Stream
     stream_store: Literal["rocksdb", "memory"] = "rocksdb"
-    out_of_orderness_seconds: float = Field(60.0, ge=0)
-    idle_seconds: float = Field(10.0, gt=0)
+    out_of_orderness_seconds: float = Field(default=60.0, ge=0)
+    idle_seconds: float = Field(default=10.0, gt=0)
     """A partition without messages this long has its watermark moved on by the wall clock."""
-    live_persons: int = Field(100_000, gt=0)
+    live_persons: int = Field(default=100_000, gt=0)
     """Decoded person states kept in memory, over all partitions of a worker."""
-    publish_interval_seconds: float = Field(1.0, ge=0)
+    publish_interval_seconds: float = Field(default=1.0, ge=0)
     """Under continuous load, changed sessions are written this often; when a partition falls silent, at once."""
-    worker_port: int = Field(0, ge=0, le=65535)
+    worker_port: int = Field(default=0, ge=0, le=65535)
     """Of `/healthz` and `/metrics`; 0: none."""
 
     # Loader
-    loader_max_rows: int = Field(50_000, gt=0)
-    loader_max_bytes: int = Field(32 * 1024 * 1024, gt=0)
-    loader_max_age_seconds: float = Field(0.2, ge=0)
+    loader_max_rows: int = Field(default=50_000, gt=0)
+    loader_max_bytes: int = Field(default=32 * 1024 * 1024, gt=0)
+    loader_max_age_seconds: float = Field(default=0.2, ge=0)
     """A block is inserted when it holds this many rows or bytes, or is this old."""
 
     def control_plane_dsn(self) -> str:

@@ -1,0 +1,89 @@
+"""The ledger of a demo run: what was sent, answered, published, stored and credited must agree. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from deploy.demo.generator import Truth
+from deploy.demo.poster import Posted
+from schemas.facts import Model
+
+
+@dataclass(frozen=True)
+class Credited:
+    """Sums over the conversions, as one model (or one report of it) credits them."""
+
+    conversions: float
+    value_minor: int
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the installation holds after the run. Counts of tables are of final rows."""
+
+    topic_lines: int
+    """Events in the topic `events`, counted by reading it."""
+    stored: int
+    duplicates: int
+    late: int
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Rows of `rejected`, by error code."""
+    conversions: Counter[str] = field(default_factory=Counter)
+    """By goal."""
+    value_minor: int = 0
+    attributions: int = 0
+    unbalanced: tuple[str, ...] = ()
+    """Conversions whose credits do not sum to exactly 1, or values not to exactly the value, under some model."""
+    credited: Mapping[Model, Credited] = field(default_factory=dict)
+    """By the rows of `attributions`."""
+    reported: Mapping[Model, Credited] = field(default_factory=dict)
+    """By the performance report of the API."""
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    expected: object
+    found: object
+
+    @property
+    def holds(self) -> bool:
+        return self.expected == self.found
+
+
+def checks(truth: Truth, posted: Posted, observed: Observed) -> list[Check]:
+    """Everything that must hold."""
+    return [*_answers(truth, posted), *_events(truth, posted, observed), *_credits(truth, observed)]
+
+
+def _answers(truth: Truth, posted: Posted) -> Iterator[Check]:
+    yield Check("every event was answered", truth.sent, posted.sent)
+    yield Check("every answer is the right one", [], posted.surprises[:5])
+    answered = posted.accepted + posted.duplicates + posted.rejected.total()
+    yield Check("sent = accepted + recognised at once + rejected", posted.sent, answered)
+    yield Check("rejected, by reason", dict(truth.rejected), dict(posted.rejected))
+
+
+def _events(truth: Truth, posted: Posted, observed: Observed) -> Iterator[Check]:
+    """A request sent again may have been accepted, or refused, twice: only then may there be more than was answered."""
+    yield Check("accepted = stored + duplicates", observed.topic_lines, observed.stored + observed.duplicates)
+    more = observed.topic_lines - posted.accepted
+    yield Check("accepted by answer = accepted by topic", 0, 0 if posted.retries and more > 0 else more)
+    yield Check("stored = distinct valid events", truth.stored, observed.stored)
+    more -= posted.duplicates
+    yield Check("duplicates = repeats sent", truth.duplicates + max(more, 0), observed.duplicates)
+    yield Check("late = events sent too late", truth.late, observed.late)
+    if not posted.retries:
+        yield Check("rejected events are stored with their reason", dict(truth.rejected), dict(observed.rejected))
+
+
+def _credits(truth: Truth, observed: Observed) -> Iterator[Check]:
+    total = observed.conversions.total()
+    yield Check("conversions = goals met", dict(truth.conversions), dict(observed.conversions))
+    yield Check("value of the conversions = revenue sent", truth.revenue_minor, observed.value_minor)
+    yield Check("every conversion is attributed", total, observed.attributions)
+    yield Check("credits sum to exactly 1 and values to the value, on each", (), observed.unbalanced[:5])
+    for model in Model:
+        whole = Credited(total, observed.value_minor)
+        yield Check(f"{model}: credited conversions and value", whole, observed.credited.get(model))
+        yield Check(f"{model}: totals of the report", whole, observed.reported.get(model))

@@ -1,0 +1,50 @@
+"""`attrikit progress`: how far the pipeline has come, and whether everything accepted can be read."""
+
+import asyncio
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.progress import Progress, evaluate, open_reader, wait_until_settled
+from pipeline.runtime.settings import Settings
+
+
+def progress(
+    wait: Annotated[bool, typer.Option("--wait", help="Return when everything accepted so far can be read.")] = False,
+    timeout_seconds: Annotated[float, typer.Option(min=0.0, help="How long --wait waits.")] = 300.0,
+) -> None:
+    """Show each topic's lag. Exits 1 if --wait runs out of time or the broker does not answer."""
+    try:
+        found = asyncio.run(_observe(Settings(), timeout_seconds if wait else 0.0))
+    except (KafkaError, TimeoutError) as error:
+        typer.echo(f"the broker does not answer: {error or type(error).__name__}", err=True)
+        raise typer.Exit(1) from error
+    Console().print(table_of(found))
+    typer.echo("settled" if found.is_settled else "not settled")
+    if wait and not found.is_settled:
+        raise typer.Exit(1)
+
+
+async def _observe(settings: Settings, wait_seconds: float) -> Progress:
+    deadline = monotonic_seconds() + wait_seconds
+    async with open_reader(settings) as reader:
+        if wait_seconds > 0:
+            with suppress(TimeoutError):
+                return await wait_until_settled(reader, deadline - monotonic_seconds())
+        return evaluate(await reader.read())
+
+
+def table_of(progress: Progress) -> Table:
+    """A line per topic and partition that ever held something."""
+    table = Table("topic", "partition", "end offset", "stream lag", "loader lag", "unwritten sessions", "settled")
+    for line in progress.partitions:
+        if line.end_offset:
+            stream_lag = "" if line.stream_lag is None else str(line.stream_lag)
+            cells = (line.partition, line.end_offset, stream_lag, line.loader_lag, line.pending_sessions or "")
+            table.add_row(line.topic, *map(str, cells), "yes" if line.is_settled else "no")
+    return table
