@@ -48,7 +48,7 @@ QUERY_THREADS: Final = 4
 INSERT_THREADS: Final = 2
 MAX_WAITING_QUERIES: Final = 256
 QUERY_TIMEOUT_SECONDS: Final = 30.0
-INSERT_TIMEOUT_SECONDS: Final = 300.0
+INSERT_TIMEOUT_SECONDS: Final = 60.0
 _IDENTIFIER: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 
 # Source of the numbers: ClickHouse, src/Common/ErrorCodes.cpp.
@@ -58,8 +58,8 @@ _QUERY_RETRY_CODES: Final = frozenset(
     {60, 81, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 279, 285, 286, 319, 394, 425, 439, 999}
 )
 _BAD_DATA_CODES: Final = frozenset(
-    # cannot parse …, unexpected end, incorrect data, type mismatch, too large, null where none may be
-    {6, 25, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 128, 130, 131, 306, 349, 407, 441, 467, 675, 676, 691}
+    # cannot parse …, unexpected end, incorrect data, type mismatch, constraint, too large, null where none may be
+    {6, 25, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 128, 130, 131, 306, 349, 407, 441, 467, 469, 675, 676, 691}
 )
 _INSERT_SETTINGS: Final[dict[str, Any]] = {
     "input_format_skip_unknown_fields": 1,

@@ -80,9 +80,7 @@ def parse_migrations(texts: dict[str, str]) -> tuple[Migration, ...]:
     return tuple(found)
 
 
-def pending_migrations(
-    migrations: tuple[Migration, ...], applied: list[AppliedMigration]
-) -> tuple[Migration, ...]:
+def pending_migrations(migrations: tuple[Migration, ...], applied: list[AppliedMigration]) -> tuple[Migration, ...]:
     """What is still to be applied. Raises `MigrationError` if an applied one was changed or is unknown here."""
     known = {migration.number: migration for migration in migrations}
     for row in applied:

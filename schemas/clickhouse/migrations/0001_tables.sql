@@ -2,7 +2,8 @@
 --
 -- Each is a ReplacingMergeTree: of the rows with one sort key the greatest revision counts, and none if that one is
 -- deleted. So a fact's sort key holds only what can never change about it, its id last, and no table is split into
--- ClickHouse partitions, across which rows do not replace each other. Read with FINAL.
+-- ClickHouse partitions, across which rows do not replace each other. Read with FINAL. A line of JSON without the ids of
+-- its fact is refused: ClickHouse would fill them with empty strings.
 --
 -- A later migration gives each app its own TTL: `history_limit_days` lives in the control plane, not here.
 
@@ -43,7 +44,8 @@ CREATE TABLE IF NOT EXISTS events
     INDEX by_person_key person_key TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_user_id user_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_anonymous_id anonymous_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_event_name event_name TYPE set(100) GRANULARITY 4
+    INDEX by_event_name event_name TYPE set(100) GRANULARITY 4,
+    CONSTRAINT has_identity CHECK app_id != '' AND event_id != ''
 )
 ENGINE = ReplacingMergeTree(revision, is_deleted)
 ORDER BY (app_id, timestamp_ms, event_id)
@@ -78,7 +80,8 @@ CREATE TABLE IF NOT EXISTS sessions
     INDEX by_session_id session_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_person_key person_key TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_user_id user_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_anonymous_id anonymous_id TYPE bloom_filter(0.01) GRANULARITY 1
+    INDEX by_anonymous_id anonymous_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    CONSTRAINT has_identity CHECK app_id != '' AND session_id != ''
 )
 ENGINE = ReplacingMergeTree(revision, is_deleted)
 ORDER BY (app_id, start_ms, session_id)
@@ -101,7 +104,8 @@ CREATE TABLE IF NOT EXISTS touches
     touched_at DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(touched_at_ms, 'UTC'),
     INDEX by_touch_id touch_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_session_id session_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_person_key person_key TYPE bloom_filter(0.01) GRANULARITY 1
+    INDEX by_person_key person_key TYPE bloom_filter(0.01) GRANULARITY 1,
+    CONSTRAINT has_identity CHECK app_id != '' AND touch_id != ''
 )
 ENGINE = ReplacingMergeTree(revision, is_deleted)
 ORDER BY (app_id, touched_at_ms, touch_id)
@@ -136,7 +140,8 @@ CREATE TABLE IF NOT EXISTS conversions
     INDEX by_event_id event_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_session_id session_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_person_key person_key TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_user_id user_id TYPE bloom_filter(0.01) GRANULARITY 1
+    INDEX by_user_id user_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    CONSTRAINT has_identity CHECK app_id != '' AND conversion_id != ''
 )
 ENGINE = ReplacingMergeTree(revision, is_deleted)
 ORDER BY (app_id, converted_at_ms, conversion_id)
@@ -165,7 +170,8 @@ CREATE TABLE IF NOT EXISTS attributions
     is_deleted Bool DEFAULT false,
     converted_at DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(converted_at_ms, 'UTC'),
     INDEX by_conversion_id conversion_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_person_key person_key TYPE bloom_filter(0.01) GRANULARITY 1
+    INDEX by_person_key person_key TYPE bloom_filter(0.01) GRANULARITY 1,
+    CONSTRAINT has_identity CHECK app_id != '' AND conversion_id != ''
 )
 ENGINE = ReplacingMergeTree(revision, is_deleted)
 ORDER BY (app_id, converted_at_ms, conversion_id)
@@ -184,7 +190,8 @@ CREATE TABLE IF NOT EXISTS rejected
     payload String CODEC(ZSTD(1)),
     key_id LowCardinality(String),
     rejected_at DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(rejected_at_ms, 'UTC'),
-    INDEX by_rejected_at_ms rejected_at_ms TYPE minmax GRANULARITY 1
+    INDEX by_rejected_at_ms rejected_at_ms TYPE minmax GRANULARITY 1,
+    CONSTRAINT has_identity CHECK reject_id != ''
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (app_id, reject_id)
@@ -205,7 +212,8 @@ CREATE TABLE IF NOT EXISTS event_marks
     `index` Int64 CODEC(ZSTD(1)),
     timestamp DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(timestamp_ms, 'UTC'),
     received_at DateTime64(6, 'UTC') ALIAS fromUnixTimestamp64Micro(received_us, 'UTC'),
-    INDEX by_received_us received_us TYPE minmax GRANULARITY 1
+    INDEX by_received_us received_us TYPE minmax GRANULARITY 1,
+    CONSTRAINT has_identity CHECK app_id != '' AND event_id != ''
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (app_id, event_id, mark, `partition`, `offset`, `index`);

@@ -1,0 +1,227 @@
+"""Kafka → ClickHouse. One consumer group over all topics, one table for each.
+
+The way of a message, and the order that loses nothing:
+
+    Step 1  read it and gather it with others of its topic into a block
+    Step 2  insert the block; wait while ClickHouse is away; isolate rows it refuses
+    Step 3  write to `loaded_offsets` how far the tables reach now
+    Step 4  commit the same offsets to Kafka
+
+A crash anywhere delivers the messages after the last commit again. The tables replace rows by their ids, so the repeat
+changes nothing a reader sees. Each topic has a task of its own for step 2; one more does steps 3 and 4 for all.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import msgspec
+from aiokafka.errors import KafkaConnectionError
+
+from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable, migrate
+from pipeline.runtime.clock import monotonic_seconds, now_ms
+from pipeline.runtime.kafka import build_consumer, ensure_topics
+from pipeline.runtime.log import get_logger
+from pipeline.runtime.settings import Settings
+from schemas.topics import LOADER_GROUP, Topic
+from services.loader.blocks import Buffer, Limits, Place, Positions
+from services.loader.reader import Reader
+from services.loader.store import BlockStore, backoff_seconds
+
+T = TypeVar("T")
+
+_REVOKE_SECONDS: Final = 5.0
+"""How long a rebalance waits for inserts under way; what is not done by then is read again by the next owner."""
+_DRAIN_SECONDS: Final = 20.0
+"""How long a stop waits for ClickHouse and Kafka; what is not done by then is read again after the next start."""
+
+log = get_logger("loader")
+
+
+class Loader:
+    """`await Loader(settings, clickhouse).run(stop)`. Another `group` than the usual one reads everything anew."""
+
+    def __init__(self, settings: Settings, clickhouse: ClickHouse, group: str = LOADER_GROUP) -> None:
+        limits = Limits(settings.loader_max_rows, settings.loader_max_bytes, settings.loader_max_age_seconds)
+        self._settings = settings
+        self._clickhouse = clickhouse
+        self._group = group
+        self._store = BlockStore(clickhouse)
+        self._buffers = {topic.value: Buffer(topic.value, limits) for topic in Topic}
+        self._positions = Positions()
+        self._inserting: set[str] = set()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._unreported = asyncio.Event()
+        self._reporting = asyncio.Lock()
+        self._is_draining = False
+        self._reader: Reader
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; then what is held is inserted and committed. Raises what it cannot go on after."""
+        stopped = asyncio.create_task(stop.wait())
+        starting = asyncio.create_task(self._start())
+        try:
+            await _first_of(stopped, starting)
+            if starting.done():
+                starting.result()
+                await self._work(stopped)
+        finally:
+            await _cancel(stopped, starting)
+
+    async def _start(self) -> None:
+        await _until(lambda: migrate(self._clickhouse), ClickHouseUnavailable, "waiting for ClickHouse")
+        await _until(lambda: ensure_topics(self._settings), KafkaConnectionError, "waiting for Kafka")
+        await _until(self._start_reader, KafkaConnectionError, "waiting for Kafka")
+        log.info("loader started", group=self._group)
+
+    async def _start_reader(self) -> None:
+        consumer = build_consumer(self._settings, [], self._group)
+        reader = Reader(consumer, self._buffers, self._positions, self._loaded_offsets, self._finish_quickly)
+        # Before it starts: an assignment may come, and go, while it does.
+        self._reader = reader
+        try:
+            await reader.start()
+        except BaseException:
+            await reader.stop()
+            raise
+
+    async def _work(self, stopped: asyncio.Task[Any]) -> None:
+        reading = asyncio.create_task(self._reader.run())
+        writing = [asyncio.create_task(self._write(buffer)) for buffer in self._buffers.values()]
+        reporting = asyncio.create_task(self._report_forever())
+        try:
+            await _first_of(stopped, reading, reporting, *writing)
+            if not reading.done():
+                await _cancel(reading)
+            await self._drain(writing, reporting)
+            _raise_failures(reading, reporting, *writing)
+        finally:
+            await _cancel(reading, reporting, *writing)
+            await self._reader.stop()
+
+    # Step 2
+
+    async def _write(self, buffer: Buffer) -> None:
+        """One block after another, so a partition's rows go in in the order of the log."""
+        while await self._wait_until_due(buffer):
+            block = buffer.take(monotonic_seconds())
+            if block is None:
+                continue
+            epoch = self._positions.epoch
+            self._reader.made_room()
+            self._begin_insert(buffer.topic)
+            try:
+                await self._store.store(block)
+                self._positions.stored(block, epoch)
+                self._unreported.set()
+            finally:
+                self._end_insert(buffer.topic)
+
+    async def _wait_until_due(self, buffer: Buffer) -> bool:
+        """False: draining, and the buffer is empty."""
+        while True:
+            due_in = buffer.due_in(monotonic_seconds())
+            if self._is_draining or due_in == 0.0:
+                return due_in is not None
+            await self._reader.arrival(buffer.topic, due_in)
+
+    def _begin_insert(self, topic: str) -> None:
+        self._inserting.add(topic)
+        self._quiet.clear()
+
+    def _end_insert(self, topic: str) -> None:
+        self._inserting.discard(topic)
+        if not self._inserting:
+            self._quiet.set()
+
+    # Steps 3 and 4
+
+    async def _report_forever(self) -> None:
+        failures = 0
+        while True:
+            await self._unreported.wait()
+            self._unreported.clear()
+            is_done = await self._report()
+            failures = 0 if is_done else failures + 1
+            if not is_done:
+                await asyncio.sleep(backoff_seconds(failures))
+                self._unreported.set()
+
+    async def _report(self) -> bool:
+        """False: Kafka did not take the commit; to be tried again."""
+        async with self._reporting:
+            epoch = self._positions.epoch
+            positions = self._reader.owned(self._positions.take())
+            if not positions:
+                return True
+            is_committed = False
+            try:
+                await self._store.insert("loaded_offsets", _loaded_rows(positions, now_ms()))
+                is_committed = epoch != self._positions.epoch or await self._reader.commit(positions)
+            finally:
+                if not is_committed:
+                    self._positions.put_back(positions, epoch)
+            return is_committed
+
+    async def _loaded_offsets(self) -> dict[Place, int]:
+        sql = "SELECT topic, `partition`, next_offset FROM loaded_offsets FINAL"
+        rows = await _until(lambda: self._clickhouse.query(sql), ClickHouseUnavailable, "waiting for ClickHouse")
+        return {(topic, partition): offset for topic, partition, offset in rows}
+
+    # Ends
+
+    async def _finish_quickly(self) -> None:
+        """For a rebalance: nobody is to wait long for a ClickHouse that may be away."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_REVOKE_SECONDS):
+                await self._quiet.wait()
+                await self._report()
+
+    async def _drain(self, writing: list[asyncio.Task[None]], reporting: asyncio.Task[None]) -> None:
+        """Insert and commit what is held. A report cut off puts its positions back, so the last one has them all."""
+        self._is_draining = True
+        self._reader.wake()
+        is_done = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await asyncio.wait(writing)
+                await _cancel(reporting)
+                is_done = await self._report()
+        log.info("loader stopped", everything_committed=is_done)
+
+
+def _loaded_rows(positions: dict[Place, int], loaded_at_ms: int) -> bytes:
+    rows = [
+        {"topic": topic, "partition": partition, "next_offset": offset, "loaded_at_ms": loaded_at_ms}
+        for (topic, partition), offset in positions.items()
+    ]
+    return msgspec.json.Encoder().encode_lines(rows)
+
+
+async def _until(call: Callable[[], Awaitable[T]], retried: type[Exception], doing: str) -> T:
+    attempt = 0
+    while True:
+        try:
+            return await call()
+        except retried as error:
+            log.warning(doing, attempt=attempt, reason=str(error)[:300])
+        await asyncio.sleep(backoff_seconds(attempt))
+        attempt += 1
+
+
+async def _first_of(*tasks: asyncio.Task[Any]) -> None:
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _raise_failures(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.result()

@@ -1,0 +1,52 @@
+"""A row ClickHouse refuses becomes a row of `rejected`. Pure, and the same on every replay."""
+
+import re
+from typing import Final
+
+import msgspec
+
+from schemas.facts import RejectedRow
+from schemas.ids import reject_id
+from services.loader.blocks import Line
+
+STAGE: Final = "loader"
+CODE: Final = "INVALID_ROW"
+_MAX_PAYLOAD_BYTES: Final = 4 * 1024
+_MAX_REASON_CHARACTERS: Final = 300
+# What differs between two refusals of one row: the name of a temporary file, the engine's version and its stages.
+_NOISE: Final = re.compile(r"\s*: \(in file/uri .*|: While executing .*|\s*\(version .*", re.DOTALL)
+
+
+class _Named(msgspec.Struct):
+    app_id: str = ""
+
+
+_decode_named = msgspec.json.Decoder(_Named).decode
+
+
+def rejected_row(line: Line, error: str) -> RejectedRow:
+    """`error`: what ClickHouse said. The time is that of the message, so a replay gives the same row."""
+    message = line.message
+    return RejectedRow(
+        app_id=_app_id(line.value),
+        reject_id=reject_id(message.topic, str(message.partition), str(message.offset), str(line.index)),
+        rejected_at_ms=message.timestamp_ms,
+        stage=STAGE,
+        code=CODE,
+        field="",
+        reason=f"{message.topic}: {reason_of(error)}"[:_MAX_REASON_CHARACTERS],
+        payload=line.value[:_MAX_PAYLOAD_BYTES].decode("utf-8", "replace"),
+    )
+
+
+def reason_of(error: str) -> str:
+    """The sentence of ClickHouse's message that is about the data."""
+    sentence = _NOISE.sub("", error).rpartition("DB::Exception: ")[2]
+    return sentence.strip() or error.strip()
+
+
+def _app_id(value: bytes) -> str:
+    try:
+        return _decode_named(value).app_id
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""

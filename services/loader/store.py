@@ -1,0 +1,90 @@
+"""Blocks into ClickHouse: tried until it is there, cut in halves where it is refused. The only place that inserts."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from pipeline.runtime.clickhouse import ClickHouseRejected, ClickHouseUnavailable
+from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.log import get_logger
+from schemas.facts import encode_row
+from services.loader import metrics
+from services.loader.blocks import Block, Line, token
+from services.loader.rejects import rejected_row
+
+_FIRST_BACKOFF_SECONDS: Final = 0.1
+_LONGEST_BACKOFF_SECONDS: Final = 5.0
+
+log = get_logger("loader")
+
+
+class Inserter(Protocol):
+    """The part of `pipeline.runtime.clickhouse.ClickHouse` the loader writes with."""
+
+    async def insert_ndjson(self, table: str, data: bytes, token: str = "") -> None: ...
+
+
+def backoff_seconds(attempt: int) -> float:
+    """Doubling from 0.1 s to 5 s; `attempt` counts from 0."""
+    return float(min(_FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 16), _LONGEST_BACKOFF_SECONDS))
+
+
+class BlockStore:
+    def __init__(self, clickhouse: Inserter) -> None:
+        self._clickhouse = clickhouse
+
+    async def store(self, block: Block) -> None:
+        """When this returns, every row of the block is in its table or in `rejected`. It never gives up."""
+        data = await asyncio.to_thread(block.encode)
+        started = monotonic_seconds()
+        if data:
+            try:
+                await self.insert(block.table, data)
+            except ClickHouseRejected as error:
+                lines = block.lines()
+                log.warning("block refused", table=block.table, rows=len(lines), reason=str(error)[:300])
+                await self._store_in_parts(block.table, lines, error)
+        metrics.block_stored(block, monotonic_seconds() - started)
+
+    async def insert(self, table: str, data: bytes) -> None:
+        """Retries while ClickHouse is away; raises `ClickHouseRejected` if the data is at fault."""
+        deduplication_token = await asyncio.to_thread(token, data)
+        attempt = 0
+        while True:
+            try:
+                return await self._clickhouse.insert_ndjson(table, data, deduplication_token)
+            except ClickHouseUnavailable as error:
+                delay = backoff_seconds(attempt)
+                log.warning(
+                    "insert failed", table=table, attempt=attempt, retry_in_seconds=delay, reason=str(error)[:300]
+                )
+                metrics.RETRIES.labels(table).inc()
+            attempt += 1
+            await asyncio.sleep(delay)
+
+    async def _store_in_parts(self, table: str, lines: Sequence[Line], error: ClickHouseRejected) -> None:
+        """`lines` were refused together: each half alone, down to the single bad line."""
+        if len(lines) <= 1:
+            for line in lines:
+                await self._reject(table, line, error)
+            return
+        middle = len(lines) // 2
+        for half in (lines[:middle], lines[middle:]):
+            try:
+                await self.insert(table, b"\n".join(line.value for line in half))
+            except ClickHouseRejected as refusal:
+                await self._store_in_parts(table, half, refusal)
+
+    async def _reject(self, table: str, line: Line, error: ClickHouseRejected) -> None:
+        row = rejected_row(line, str(error))
+        await self.insert("rejected", encode_row(row))
+        metrics.REJECTED.labels(table).inc()
+        log.error(
+            "row rejected",
+            table=table,
+            partition=line.message.partition,
+            offset=line.message.offset,
+            index=line.index,
+            reject_id=row.reject_id,
+            reason=row.reason,
+        )
