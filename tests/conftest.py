@@ -2,14 +2,18 @@
 
 `broker`      the small broker, one per test run: its bootstrap address
 `kafka`       Apache Kafka, one per test run; skips with the reason where Java or Maven is missing
+`noida`, `kafka_broker`  the same as processes
 `free_port`   a function giving a port nobody listens on
 `make_settings`  Settings for a test: own data folder, given broker, whatever else is passed
 
 Tests under `tests/unit` can open neither a network socket nor a database.
 """
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,9 @@ import pytest
 import pytest_socket
 
 from deploy.local import ports
+from deploy.local.apache_kafka import KafkaBroker, fetch_jars, find_java, kafka_version
 from deploy.local.broker import NoidaBroker
+from deploy.local.process import LaunchError
 from pipeline.runtime.settings import Settings
 
 _UNIT = Path(__file__).parent / "unit"
@@ -56,13 +62,56 @@ def noida(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NoidaBroker]:
     process = NoidaBroker(folder / "data", folder / "broker.log")
     process.start()
     yield process
-    process.stop()
+    process.kill()
 
 
 @pytest.fixture(scope="session")
 def broker(noida: NoidaBroker) -> str:
     """`host:port` of a running Kafka-protocol broker. Shared: use topics or groups of your own."""
     return noida.bootstrap
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    missing = _kafka_is_missing()
+    if missing:
+        pytest.skip(missing)
+    folder = tmp_path_factory.mktemp("kafka")
+    process = KafkaBroker(folder / "data", folder / "kafka.log")
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_broker: KafkaBroker) -> str:
+    """`host:port` of a running Apache Kafka. Shared: use topics or groups of your own. Mark the test `kafka`."""
+    return kafka_broker.bootstrap
+
+
+@cache
+def _kafka_is_missing() -> str:
+    """Why Apache Kafka cannot run here; empty: it can. Fetches its jars if need be."""
+    try:
+        find_java()
+        fetch_jars()
+    except LaunchError as error:
+        return str(error)
+    return ""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say what the run stands on, also when pytest is quiet."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    missing = _kafka_is_missing()
+    kafka_text = f"skipped ({missing})" if missing else f"Apache Kafka {kafka_version()}"
+    postgres_text = "PostgreSQL (local)" if shutil.which("postgres") else "skipped (no postgres on the PATH)"
+    reporter.write_line(f"brokers: noida-db {version('noida-db')}; tests marked kafka: {kafka_text}")
+    reporter.write_line(
+        f"engines: chDB {version('chdb')}, SQLite {sqlite3.sqlite_version}; PostgreSQL: {postgres_text}"
+    )
 
 
 @pytest.fixture

@@ -45,13 +45,19 @@ class KafkaBroker:
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self._port}"
 
-    def start(self) -> None:
+    def spawn(self) -> None:
         self._data_dir.mkdir(parents=True, exist_ok=True)
         self._write_properties()
         if not (self._data_dir / "log" / "meta.properties").exists():
             self._format()
         self.process.start()
+
+    def wait_ready(self) -> None:
         self.process.wait_until(lambda: answers(self._port), _READY_SECONDS)
+
+    def start(self) -> None:
+        self.spawn()
+        self.wait_ready()
 
     def stop(self) -> None:
         self.process.stop(_STOP_SECONDS)

@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+from collections.abc import Collection
 from typing import Final
 
 from deploy.local.process import LaunchError
@@ -22,14 +23,14 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody listens on.
+def free_port(host: str = "127.0.0.1", avoid: Collection[int] = ()) -> int:
+    """A port nobody listens on, and none of `avoid`.
 
     Taken below the range outgoing connections use (32768 on Linux, 49152 elsewhere), so that it is still free when its
     server starts, or starts again.
     """
     for _ in range(_ATTEMPTS):
         port = _FIRST + secrets.randbelow(_COUNT)
-        if is_free(port, host):
+        if port not in avoid and is_free(port, host):
             return port
     raise LaunchError(f"no free port between {_FIRST} and {_FIRST + _COUNT} on {host}")

@@ -25,6 +25,14 @@ class LaunchError(Exception):
     """Something could not be started. The message is one line for the person at the terminal."""
 
 
+class ChildEnded(LaunchError):
+    """A child that should run has ended."""
+
+    def __init__(self, child: "ChildProcess") -> None:
+        super().__init__(f"{child.name} ended with {describe_exit(child.exit_code)}")
+        self.child = child
+
+
 class ChildProcess:
     """`argv` with its output appended to `log_path`.
 
@@ -117,7 +125,7 @@ class ChildProcess:
         deadline = monotonic_seconds() + timeout_seconds
         while not condition():
             if not self.is_running:
-                raise LaunchError(f"{self.name} ended with {describe_exit(self.exit_code)} while starting")
+                raise ChildEnded(self)
             if monotonic_seconds() > deadline:
                 raise LaunchError(f"{self.name} was not ready after {timeout_seconds:.0f} s")
             time.sleep(_POLL_SECONDS)

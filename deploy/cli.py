@@ -1,0 +1,163 @@
+"""The command `attrikit`: one command per process, and what operators need around them.
+
+Heavy modules are imported inside the commands, so that `attrikit --help` answers at once.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deploy import admin
+
+if TYPE_CHECKING:
+    from deploy.local.launcher import BrokerKind
+    from pipeline.runtime.settings import Settings
+
+app = typer.Typer(
+    help="Self-hosted marketing attribution. Settings come from ATTRIKIT_… environment variables (.env.example).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+topics = typer.Typer(help="Kafka topics.", no_args_is_help=True)
+app.add_typer(admin.apps, name="apps")
+app.add_typer(admin.keys, name="keys")
+app.add_typer(topics, name="topics")
+
+
+def main() -> None:
+    app()
+
+
+def _settings(process: str) -> "Settings":
+    from pydantic import ValidationError
+
+    from pipeline.runtime.log import configure_logging
+    from pipeline.runtime.settings import Settings
+
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            typer.echo(f"ATTRIKIT_{str(problem['loc'][0]).upper()}: {problem['msg']}", err=True)
+        raise typer.Exit(2) from error
+    configure_logging(process, settings.log_level)
+    return settings
+
+
+@app.command()
+def gateway() -> None:
+    """Receive events over HTTP and write them to Kafka; forward reads to ATTRIKIT_QUERY_URL."""
+    settings = _settings("gateway")
+    from deploy.processes import run_gateway
+
+    run_gateway(settings)
+
+
+@app.command()
+def worker() -> None:
+    """Turn events into sessions, conversions and credits (Faust)."""
+    settings = _settings("worker")
+    from deploy.processes import run_worker
+
+    run_worker(settings)
+
+
+@app.command()
+def loader() -> None:
+    """Copy the topics into ClickHouse."""
+    settings = _settings("loader")
+    from deploy.processes import run_loader
+
+    run_loader(settings)
+
+
+@app.command()
+def query() -> None:
+    """Answer reads over HTTP from ClickHouse."""
+    settings = _settings("query")
+    from deploy.processes import run_query
+
+    run_query(settings)
+
+
+@app.command()
+def store() -> None:
+    """Loader and query in one process, for the embedded ClickHouse (chDB)."""
+    settings = _settings("store")
+    from deploy.processes import run_store
+
+    run_store(settings)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the tables of the control plane and of ClickHouse up to date."""
+    settings = _settings("migrate")
+    from deploy.processes import migrate_all
+
+    applied = migrate_all(settings)
+    typer.echo(f"ClickHouse migrations applied: {', '.join(map(str, applied)) or 'none'}; control plane up to date")
+
+
+@topics.command("create")
+def create_topics() -> None:
+    """Create the topics that are missing."""
+    settings = _settings("topics")
+    import asyncio
+
+    from aiokafka.errors import KafkaError
+
+    from pipeline.runtime.kafka import TopicMismatch, ensure_topics
+
+    try:
+        asyncio.run(ensure_topics(settings))
+    except (KafkaError, TopicMismatch) as error:
+        typer.echo(f"the topics could not be made: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo("the topics are there")
+
+
+@app.command()
+def progress(
+    wait: Annotated[bool, typer.Option("--wait", help="Return when everything accepted so far can be read.")] = False,
+    timeout_seconds: Annotated[float, typer.Option("--timeout", min=0.0, help="How long --wait waits.")] = 300.0,
+) -> None:
+    """Show how far the pipeline has come. Exits 1 if --wait runs out of time or the broker does not answer."""
+    from deploy.progress import progress as show
+
+    show(wait, timeout_seconds)
+
+
+@app.command()
+def up(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Where the API listens.  [default: ATTRIKIT_PORT, 8000]")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Data folder.  [default: ATTRIKIT_DATA_DIR, .attrikit]")] = None,
+    broker: Annotated[str, typer.Option(help="noida (development) or kafka (Apache Kafka).")] = "noida",
+) -> None:
+    """Run everything on this machine until Ctrl-C; the next run goes on with the same data."""
+    settings = _settings("launcher")
+    from deploy.local.launcher import run
+
+    given: dict[str, object] = {}
+    if port is not None:
+        given["port"] = port
+    if data is not None:
+        given["data_dir"] = data
+    raise typer.Exit(run(settings.model_copy(update=given), _broker_kind(broker), typer.echo))
+
+
+def _broker_kind(name: str) -> "BrokerKind":
+    from deploy.local.launcher import BrokerKind
+
+    try:
+        return BrokerKind(name)
+    except ValueError:
+        raise typer.BadParameter(f"{name!r} is not one of: {', '.join(BrokerKind)}", param_hint="--broker") from None
+
+
+if __name__ == "__main__":
+    main()

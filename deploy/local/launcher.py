@@ -1,0 +1,286 @@
+"""`attrikit up`: broker, store, worker and gateway as children of this process, started, watched and stopped in order.
+
+lock the data folder → check the port → broker → topics → control plane → store, worker, gateway → ready
+→ until a signal comes or a child ends → gateway, worker, store, broker stopped, each drained within a deadline
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from types import FrameType
+from typing import Any, Final
+
+import httpx
+from aiokafka.errors import KafkaError
+
+from deploy.local.apache_kafka import KafkaBroker
+from deploy.local.broker import Broker, NoidaBroker
+from deploy.local.demo_app import ensure_demo_key, quick_start
+from deploy.local.folder import DataFolder, Say
+from deploy.local.ports import free_port, is_free
+from deploy.local.process import ChildEnded, ChildProcess, LaunchError
+from pipeline.runtime.clock import monotonic_seconds, now_ms
+from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
+from pipeline.runtime.kafka import TopicMismatch, ensure_topics
+from pipeline.runtime.settings import Settings
+
+_READY_SECONDS: Final = 120.0
+_TOPICS_SECONDS: Final = 30.0
+_DRAIN_SECONDS: Final = 25.0
+_WATCH_SECONDS: Final = 0.1
+_PROBE_SECONDS: Final = 2.0
+_TAIL_LINES: Final = 15
+_ORDERLY_EXITS: Final = (0, 128 + signal.SIGTERM)
+"""Of a broker; a JVM that SIGTERM has ended in order says 143."""
+_STOP_ORDER: Final = ("gateway", "worker", "store")
+
+
+class BrokerKind(StrEnum):
+    NOIDA = "noida"
+    KAFKA = "kafka"
+
+
+class _Stopped(KeyboardInterrupt):
+    """A signal asked for the end. A `KeyboardInterrupt`, because asyncio lets nothing else out of its callbacks."""
+
+
+def run(settings: Settings, kind: BrokerKind, say: Say) -> int:
+    """Run everything until SIGINT or SIGTERM; the exit code of the process. Call from the main thread."""
+    launcher = Launcher(settings, kind, _unbreakable(say))
+    code = 1
+    with _signals_to(launcher):
+        try:
+            launcher.start()
+            launcher.watch()
+        except _Stopped:
+            code = 0
+        except LaunchError as error:
+            launcher.report(error)
+        finally:
+            launcher.stop()
+    return code
+
+
+class Launcher:
+    """The children of one run. `start` and `watch` raise `LaunchError`; `stop` may be called at any time."""
+
+    def __init__(self, settings: Settings, kind: BrokerKind, say: Say) -> None:
+        self._given = settings
+        self._kind = kind
+        self._say = say
+        self._folder: DataFolder | None = None
+        self._broker: Broker | None = None
+        self._services: dict[str, ChildProcess] = {}
+        self._holding_signals = False
+        self._signalled = False
+        self._stopping = False
+
+    def start(self) -> None:
+        folder = self._folder = DataFolder.open(self._given.data_dir, self._say)
+        _check_port(self._given)
+        folder.claim_for(self._kind)
+        broker = self._start_broker(folder)
+        settings = self._given.model_copy(update={"data_dir": folder.path, "kafka_bootstrap": broker.bootstrap})
+        asyncio.run(_ensure_topics(settings))
+        migrate_control_plane(settings.control_plane_dsn())
+        self._start_services(settings, folder)
+        self._announce(settings, folder)
+
+    def watch(self) -> None:
+        """Returns never: raises `ChildEnded` when a child ends, and a signal ends it too."""
+        while not self._signalled:
+            self._check_children()
+            time.sleep(_WATCH_SECONDS)
+        raise _Stopped
+
+    def stop(self) -> None:
+        """End everything in order, so that each has its neighbours while it drains, and let go of the folder."""
+        self._stopping = True
+        for name in _STOP_ORDER:
+            self._stop_service(name)
+        self._stop_broker()
+        if self._folder is not None:
+            self._folder.release()
+            self._say(f"stopped; the data stays in {self._folder.path}")
+            self._folder = None
+
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """Interrupts whatever goes on, except the moment in which a child is born."""
+        is_first, self._signalled = not self._signalled, True
+        if is_first and not self._holding_signals and not self._stopping:
+            raise _Stopped
+
+    def report(self, error: LaunchError) -> None:
+        self._say(f"error: {error}")
+        if isinstance(error, ChildEnded):
+            for line in error.child.log_tail(_TAIL_LINES):
+                self._say(f"  | {line}")
+            self._say(f"its log: {error.child.log_path}")
+
+    def _start_broker(self, folder: DataFolder) -> Broker:
+        data_dir, log_path = folder.path / "broker" / self._kind, folder.path / "logs" / "broker.log"
+        make = NoidaBroker if self._kind is BrokerKind.NOIDA else KafkaBroker
+        port = free_port(avoid=[self._given.port])
+        broker: Broker = make(data_dir, log_path, port, (folder.lock_fd,))
+        self._say(f"broker    {broker.description}, {broker.bootstrap}")
+        if folder.was_broker_cut_off() and self._kind is BrokerKind.NOIDA:
+            self._say("warning: the broker was killed last time; what it acknowledged in its last seconds may be lost")
+        folder.note_broker_running()
+        with self._signals_held():
+            self._broker = broker
+            broker.spawn()
+        broker.wait_ready()
+        return broker
+
+    def _start_services(self, settings: Settings, folder: DataFolder) -> None:
+        query_port = free_port(avoid=[settings.port])
+        worker_port = free_port(avoid=[settings.port, query_port])
+        query_url = f"http://127.0.0.1:{query_port}"
+        plans: dict[str, dict[str, Any]] = {
+            "store": {"host": "127.0.0.1", "port": query_port},
+            "worker": {"worker_port": worker_port},
+            "gateway": {"query_url": query_url},
+        }
+        for name, update in plans.items():
+            self._start_service(name, settings.model_copy(update=update), folder)
+        self._wait_ready(
+            {"store": query_url, "worker": f"http://127.0.0.1:{worker_port}", "gateway": _base_url(settings)}
+        )
+
+    def _start_service(self, name: str, settings: Settings, folder: DataFolder) -> None:
+        child = ChildProcess(
+            name,
+            # -P: a folder that happens to hold a `schemas` must not shadow ours.
+            [sys.executable, "-P", "-m", "deploy.cli", name],
+            folder.path / "logs" / f"{name}.log",
+            environment=dict(os.environ) | _environment(settings),
+            pass_fds=[folder.lock_fd],
+        )
+        with self._signals_held():
+            self._services[name] = child
+            child.start()
+
+    def _wait_ready(self, urls: dict[str, str]) -> None:
+        waiting = dict(urls)
+        deadline = monotonic_seconds() + _READY_SECONDS
+        with httpx.Client(trust_env=False, timeout=_PROBE_SECONDS) as client:
+            while waiting:
+                self._check_children()
+                waiting = {name: url for name, url in waiting.items() if not _is_ready(client, url)}
+                if monotonic_seconds() > deadline:
+                    raise LaunchError(f"not ready after {_READY_SECONDS:.0f} s: {', '.join(waiting)}; see the logs")
+                time.sleep(_WATCH_SECONDS)
+
+    def _check_children(self) -> None:
+        children = [*self._services.values(), *([self._broker.process] if self._broker else [])]
+        for child in children:
+            if not child.is_running:
+                raise ChildEnded(child)
+
+    def _announce(self, settings: Settings, folder: DataFolder) -> None:
+        store = ControlPlane(settings.control_plane_dsn())
+        try:
+            path = folder.path / "demo-key"
+            key, is_new = ensure_demo_key(store, path, now_ms())
+        finally:
+            store.close()
+        base = _base_url(settings)
+        self._say(f"data      {folder.path}")
+        self._say(f"docs      {base}/docs")
+        self._say(
+            f"demo key  {key}\n          (shown this once; it lies in {path})" if is_new else f"demo key  in {path}"
+        )
+        self._say(f"\nA first event:\n\n{quick_start(base, key if is_new else f'$(cat {path})')}\n")
+        self._say("ready")
+
+    def _stop_service(self, name: str) -> None:
+        child = self._services.get(name)
+        if child is None:
+            return
+        if child.is_running:
+            self._say(f"stopping {name}")
+        if child.stop(_DRAIN_SECONDS) == -signal.SIGKILL:
+            self._say(f"warning: {name} had to be killed; what it did not finish is done at the next start")
+
+    def _stop_broker(self) -> None:
+        if self._broker is None or self._folder is None:
+            return
+        if self._broker.process.is_running:
+            self._say("stopping broker")
+        self._broker.stop()
+        if self._broker.process.exit_code in _ORDERLY_EXITS:
+            self._folder.note_broker_stopped()
+
+    @contextmanager
+    def _signals_held(self) -> Iterator[None]:
+        """A child that was started is always known, so that it can be stopped."""
+        self._holding_signals = True
+        try:
+            yield
+        finally:
+            self._holding_signals = False
+        if self._signalled:
+            raise _Stopped
+
+
+@contextmanager
+def _signals_to(launcher: Launcher) -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, launcher.on_signal) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _unbreakable(say: Say) -> Say:
+    """A terminal that went away must not keep the children from being stopped."""
+
+    def say_if_heard(line: str) -> None:
+        with suppress(OSError):
+            say(line)
+
+    return say_if_heard
+
+
+def _check_port(settings: Settings) -> None:
+    if not is_free(settings.port, settings.host):
+        raise LaunchError(f"port {settings.port} is taken; choose another (PORT=)")
+
+
+async def _ensure_topics(settings: Settings) -> None:
+    """A broker that has just begun to answer may still be electing leaders: try until it knows its topics."""
+    deadline = monotonic_seconds() + _TOPICS_SECONDS
+    while True:
+        try:
+            return await ensure_topics(settings)
+        except TopicMismatch as error:
+            raise LaunchError(str(error)) from error
+        except KafkaError as error:
+            if monotonic_seconds() > deadline:
+                raise LaunchError(f"the topics could not be made: {error}") from error
+            await asyncio.sleep(_WATCH_SECONDS)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The settings as a child reads them."""
+    values = {f"ATTRIKIT_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+    return values | {"PYTHONUNBUFFERED": "1"}
+
+
+def _base_url(settings: Settings) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    return f"http://{host}:{settings.port}"
+
+
+def _is_ready(client: httpx.Client, base_url: str) -> bool:
+    try:
+        return client.get(base_url + "/readyz").status_code == 200
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,163 @@
+"""Composition roots: each function makes a process out of settings, runs it until SIGTERM or SIGINT, and drains it."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from pipeline.runtime.clickhouse import ClickHouse, migrate
+from pipeline.runtime.control_plane import migrate_control_plane
+from pipeline.runtime.settings import Settings
+
+_DRAIN_SECONDS: Final = 10
+_KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than the idle time of common load balancers, so that they close connections, not we."""
+
+
+class StartupFailed(Exception):
+    """The HTTP server did not come up; the log above says why."""
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us: uvicorn would raise them again after draining and end the process midway."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def run_gateway(settings: Settings) -> None:
+    """HTTP → Kafka."""
+    from services.gateway.app import create_app
+
+    _run(lambda stop: _serve(create_app(settings), settings, stop))
+
+
+def run_query(settings: Settings) -> None:
+    """ClickHouse → HTTP."""
+    from services.query.app import create_app
+
+    async def serve(stop: asyncio.Event) -> None:
+        clickhouse = ClickHouse.open(settings)
+        try:
+            await _serve(create_app(settings, clickhouse), settings, stop)
+        finally:
+            clickhouse.close()
+
+    _run(serve)
+
+
+def run_loader(settings: Settings) -> None:
+    """Kafka → ClickHouse."""
+    from services.loader.app import Loader
+
+    async def load(stop: asyncio.Event) -> None:
+        clickhouse = ClickHouse.open(settings)
+        try:
+            await Loader(settings, clickhouse).run(stop)
+        finally:
+            clickhouse.close()
+
+    _run(load)
+
+
+def run_store(settings: Settings) -> None:
+    """Loader and query in one process: chDB allows one process per data folder. Migrates the tables first."""
+    from services.loader.app import Loader
+    from services.query.app import create_app
+
+    async def serve_and_load(stop: asyncio.Event) -> None:
+        clickhouse = ClickHouse.open(settings)
+        try:
+            await migrate(clickhouse)
+            app = create_app(settings, clickhouse)
+            await _until_first_ends(stop, _serve(app, settings, stop), Loader(settings, clickhouse).run(stop))
+        finally:
+            clickhouse.close()
+
+    _run(serve_and_load)
+
+
+def run_worker(settings: Settings) -> None:
+    """The Faust stream."""
+    from pipeline.stream.app import main
+
+    main(settings)
+
+
+def migrate_all(settings: Settings) -> list[int]:
+    """The control plane and ClickHouse. Returns the ClickHouse migrations applied now."""
+    migrate_control_plane(settings.control_plane_dsn())
+
+    async def migrate_clickhouse() -> list[int]:
+        clickhouse = ClickHouse.open(settings)
+        try:
+            return await migrate(clickhouse)
+        finally:
+            clickhouse.close()
+
+    return asyncio.run(migrate_clickhouse())
+
+
+def _run(serve: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    async def until_signalled() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await serve(stop)
+
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(until_signalled())
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # not made for every platform
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+async def _serve(app: ASGIApp, settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop`, then let running requests end."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )
+    server = _Server(config)
+
+    async def exit_when_stopped() -> None:
+        await stop.wait()
+        server.should_exit = True
+
+    watching = asyncio.create_task(exit_when_stopped())
+    try:
+        await server.serve()
+    except SystemExit as error:  # the port is taken, say
+        raise StartupFailed from error
+    finally:
+        watching.cancel()
+    if not server.started:
+        raise StartupFailed
+
+
+async def _until_first_ends(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:
+    """Run the parts side by side; when one ends, for whatever reason, stop the others and let them drain."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
