@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from deploy.demo.generator import Truth
 from deploy.demo.poster import Posted
@@ -13,7 +14,7 @@ from schemas.facts import Model
 class Credited:
     """Sums over the conversions, as one model (or one report of it) credits them."""
 
-    conversions: float
+    conversions: Decimal
     value_minor: int
 
 
@@ -37,7 +38,9 @@ class Observed:
     credited: Mapping[Model, Credited] = field(default_factory=dict)
     """By the rows of `attributions`."""
     reported: Mapping[Model, Credited] = field(default_factory=dict)
-    """By the performance report of the API."""
+    """By the totals of the performance report of the API."""
+    added_up: Mapping[Model, Credited] = field(default_factory=dict)
+    """By the lines of that report."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def _credits(truth: Truth, observed: Observed) -> Iterator[Check]:
     yield Check("every conversion is attributed", total, observed.attributions)
     yield Check("credits sum to exactly 1 and values to the value, on each", (), observed.unbalanced[:5])
     for model in Model:
-        whole = Credited(total, observed.value_minor)
+        whole = Credited(Decimal(total), observed.value_minor)
         yield Check(f"{model}: credited conversions and value", whole, observed.credited.get(model))
         yield Check(f"{model}: totals of the report", whole, observed.reported.get(model))
+        yield Check(f"{model}: lines of the report", whole, observed.added_up.get(model))

@@ -1,0 +1,70 @@
+"""What the demo prints: the report of all models side by side, the ledger, and whether it adds up."""
+
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.demo.generator import Truth
+from deploy.demo.ledger import Check, Observed
+from deploy.demo.poster import Posted
+from schemas.facts import Model
+
+
+def show_report(console: Console, report: dict[str, Any]) -> None:
+    """A line per channel: what happened there, and the conversions and value each model credits it with."""
+    table = Table(title="Performance by channel, five models side by side: credited conversions and value (CNY)")
+    for name in ("channel", "touches", "sessions", *Model):
+        table.add_column(name.replace("_", " "), justify="left" if name == "channel" else "right")
+    for item in report["items"]:
+        table.add_row(item["key"] or "-", *_cells(item))
+    table.add_section()
+    table.add_row("total", *_cells(report["totals"]), style="bold")
+    console.print(table)
+
+
+def _cells(numbers: dict[str, Any]) -> list[str]:
+    credits = [numbers["models"][model] for model in Model]
+    return [
+        f"{numbers['touches']:,}",
+        f"{numbers['sessions']:,}",
+        *(f"{_short(c['credited_conversions'], 1)}\n{_short(c['credited_value'], 2)}" for c in credits),
+    ]
+
+
+def _short(number: Any, digits: int) -> str:
+    return f"{Decimal(number):,.{digits}f}"
+
+
+def show_ledger(console: Console, truth: Truth, posted: Posted, observed: Observed) -> None:
+    table = Table("", "events", title="Ledger")
+    table.columns[1].justify = "right"
+    for name, count in _lines(truth, posted, observed):
+        table.add_row(name, f"{count:,}")
+    console.print(table)
+
+
+def _lines(truth: Truth, posted: Posted, observed: Observed) -> list[tuple[str, int]]:
+    return [
+        ("sent", truth.sent),
+        ("accepted", posted.accepted),
+        ("rejected", posted.rejected.total()),
+        *((f"  {code}", count) for code, count in sorted(posted.rejected.items())),
+        ("requests", posted.requests),
+        ("requests sent again for want of an answer", posted.retries),
+        ("in the topic", observed.topic_lines),
+        ("stored", observed.stored),
+        ("duplicates", observed.duplicates),
+        ("late (stored, not counted into sessions or credits)", observed.late),
+        ("conversions", observed.conversions.total()),
+        *((f"  {goal}", count) for goal, count in sorted(observed.conversions.items())),
+    ]
+
+
+def show_checks(console: Console, found: list[Check]) -> None:
+    for check in found:
+        if check.holds:
+            console.print(f"  [green]ok[/]  {check.name}")
+        else:
+            console.print(f"  [red]NO[/]  {check.name}: expected {check.expected}, found {check.found}", markup=True)
