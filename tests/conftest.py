@@ -100,18 +100,21 @@ def _kafka_is_missing() -> str:
     return ""
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Say what the run stands on, also when pytest is quiet."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Say what the run stands on and what it leaves out, also when pytest is quiet."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return
+    reporter.write_line(f"broker: noida-db {version('noida-db')}; Apache Kafka: {_kafka_state(session)}")
+    postgres = "local server" if shutil.which("postgres") else "skipped, no postgres on the PATH"
+    reporter.write_line(f"engine: chDB {version('chdb')}; SQLite {sqlite3.sqlite_version}; PostgreSQL: {postgres}")
+
+
+def _kafka_state(session: pytest.Session) -> str:
+    if not any(item.get_closest_marker("kafka") for item in session.items):
+        return "not asked for"
     missing = _kafka_is_missing()
-    kafka_text = f"skipped ({missing})" if missing else f"Apache Kafka {kafka_version()}"
-    postgres_text = "PostgreSQL (local)" if shutil.which("postgres") else "skipped (no postgres on the PATH)"
-    reporter.write_line(f"brokers: noida-db {version('noida-db')}; tests marked kafka: {kafka_text}")
-    reporter.write_line(
-        f"engines: chDB {version('chdb')}, SQLite {sqlite3.sqlite_version}; PostgreSQL: {postgres_text}"
-    )
+    return f"skipped, {missing}" if missing else kafka_version()
 
 
 @pytest.fixture
