@@ -1,0 +1,24 @@
+"""What applying events brought about, gathered for one flush."""
+
+from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, SessionRow, TouchRow
+
+
+class Effects:
+    """Rows to be written, in the order they came about; of one id the last has the greatest revision."""
+
+    __slots__ = ("attributions", "conversions", "marks", "sessions", "touches")
+
+    def __init__(self) -> None:
+        self.sessions: list[SessionRow] = []
+        self.touches: list[TouchRow] = []
+        self.conversions: list[ConversionRow] = []
+        self.attributions: list[AttributionRow] = []
+        self.marks: list[EventMarkRow] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.sessions or self.touches or self.conversions or self.attributions or self.marks)
+
+    def clear(self) -> None:
+        """Start new lists; those handed out before stay as they are."""
+        self.__init__()  # type: ignore[misc]

@@ -1,0 +1,159 @@
+"""One event applied to its person: the entry of the domain.
+
+    apply_event
+      1. seen before?            mark `duplicate`, nothing else
+      2. nobody's event?         remembered, nothing else
+      3. beyond the lateness?    mark `late`, remembered, nothing else
+      4. classify                what touch it is, which goals it meets
+      5. in order and ordinary?  count it into the open session          (nearly every event)
+         else restructure        fold it in where it belongs, compare the sessions and touches there before and after
+      6. conversions             attribute the new ones; restate those whose past changed
+
+Rows of touches, conversions and attributions go out here, because they follow from the log alone. Sessions change with
+every event, so they are written from time to time (`publish_sessions`), and their final rows do not depend on when.
+"""
+
+from pipeline.domain.effects import Effects
+from pipeline.domain.goals import conversions_of
+from pipeline.domain.publishing import has_unpublished, is_expired, next_timer_ms, publish_sessions
+from pipeline.domain.restating import attribute_new, restructure
+from pipeline.domain.rows import mark_row
+from pipeline.domain.rules import DAY_MS, SESSION_CAP_MS, AppRules
+from pipeline.domain.seen import drop_old, fingerprint, first_timestamp_ms, pack_times, remember
+from pipeline.domain.segments import (
+    MAX_PAGE_CHARACTERS,
+    PAGE_VIEW,
+    add_conversions,
+    is_chained,
+    neighbourhood,
+)
+from pipeline.domain.state import PersonState, Segment, Touch
+from pipeline.domain.touches import contact, is_marketing, marketing_touch, own_page, place, rank_of
+from schemas.events import StreamEvent
+
+__all__ = ["apply_event", "has_unpublished", "is_expired", "next_timer_ms", "publish_sessions"]
+
+_NOBODY = "e:"
+
+
+def apply_event(
+    state: PersonState,
+    event: StreamEvent,
+    person: str,
+    rules: AppRules,
+    watermark_ms: int,
+    partition: int,
+    offset: int,
+    index: int,
+    effects: Effects,
+) -> None:
+    """Fold one event into `state` and append what it brings about to `effects`.
+
+    `person`: `schemas.events.person_key`. (partition, offset, index): the event's place in the topic; sessions may be
+    published between two offsets, never between two events of one. Raises struct.error, having changed nothing, on a
+    time outside what fits the state, which no gateway lets through.
+    """
+    timestamp_ms = event.timestamp_ms
+    received_s = event.received_us // 1_000_000
+    mark = fingerprint(event.event_id)
+    first_ms = first_timestamp_ms(state, mark, received_s)
+    if first_ms is not None:
+        effects.marks.append(mark_row(event, "duplicate", first_ms, (partition, offset, index)))
+        return
+    remember(state, mark, pack_times(timestamp_ms, received_s))
+    if received_s > state.received_s:
+        state.received_s = received_s
+    if person.startswith(_NOBODY):
+        return
+    if timestamp_ms < watermark_ms - rules.lateness_ms or timestamp_ms < state.sealed_before_ms:
+        effects.marks.append(mark_row(event, "late", timestamp_ms, (partition, offset, index)))
+        return
+    _fold(state, event, person, rules, offset, effects)
+
+
+def _fold(state: PersonState, event: StreamEvent, person: str, rules: AppRules, offset: int, effects: Effects) -> None:
+    goals = rules.goals_by_event.get(event.event_name)
+    conversions = conversions_of(event, goals, rules) if goals else []
+    marketing = marketing_touch(event) if is_marketing(event) else None
+    state.version += 1
+    state.is_unpublished = True
+    if event.timestamp_ms > state.last_ms:
+        state.last_ms = event.timestamp_ms
+    segment = _open_segment(state, event, marketing, rules)
+    if segment is not None:
+        _count(segment, event, state.version)
+        if conversions:
+            add_conversions(segment, conversions)
+    else:
+        drop_old(state, event.received_us // 1_000_000)
+        restructure(state, event, person, rules, offset, marketing, conversions, effects)
+    if conversions:
+        attribute_new(state, event.app_id, person, rules, conversions, effects)
+
+
+def _open_segment(state: PersonState, event: StreamEvent, marketing: Touch | None, rules: AppRules) -> Segment | None:
+    """The last segment, if the event only makes it longer: no other session, touch or first fact can change by it."""
+    if not state.segments:
+        return None
+    last = state.segments[-1]
+    timestamp_ms, end_ms = event.timestamp_ms, last.end_ms
+    if (
+        timestamp_ms < end_ms
+        or timestamp_ms - end_ms >= rules.gap_ms
+        or timestamp_ms // DAY_MS != end_ms // DAY_MS
+        or (marketing is not None and not _is_known(last, marketing))
+        or not _is_settled(last, event)
+    ):
+        return None
+    if len(state.segments) > 1 and _may_pass_cap(state.segments, timestamp_ms, rules.gap_ms):
+        return None
+    return last
+
+
+def _is_known(segment: Segment, marketing: Touch) -> bool:
+    """Whether an earlier touch of the segment already stands for this one."""
+    key = contact(marketing)
+    return any(contact(touch) == key and place(touch) < place(marketing) for touch in segment.touches)
+
+
+def _is_settled(segment: Segment, event: StreamEvent) -> bool:
+    """Whether everything the segment keeps of its *first* events is there, and before this one."""
+    if segment.entry_rank and rank_of(event) < segment.entry_rank:
+        return False
+    page, anonymous = segment.entry_page, segment.anonymous
+    if page is None and own_page(event):
+        return False
+    if event.anonymous_id and event.user_id and anonymous is None:
+        return False
+    timestamp_ms = event.timestamp_ms
+    if timestamp_ms > segment.end_ms:
+        return True
+    return (
+        timestamp_ms > segment.start_ms
+        and timestamp_ms > segment.entry.at_ms
+        and (page is None or timestamp_ms > page[0])
+        and (anonymous is None or timestamp_ms > anonymous[0])
+    )
+
+
+def _may_pass_cap(segments: list[Segment], timestamp_ms: int, gap_ms: int) -> bool:
+    """Whether a chain of several segments becomes longer than a session may be: then it is cut in another way."""
+    last = segments[-1]
+    if not is_chained(segments[-2], last, gap_ms):
+        return False
+    low, _ = neighbourhood(segments, last.end_ms, gap_ms)
+    start_ms = segments[low].chain_start_ms or segments[low].start_ms
+    return last.end_ms - start_ms <= SESSION_CAP_MS < timestamp_ms - start_ms
+
+
+def _count(segment: Segment, event: StreamEvent, version: int) -> None:
+    segment.end_ms = event.timestamp_ms
+    segment.events += 1
+    segment.version = version
+    if event.event_name == PAGE_VIEW:
+        segment.page_views += 1
+    page = own_page(event)
+    if page:
+        last = (event.timestamp_ms, event.event_id, page[:MAX_PAGE_CHARACTERS])
+        if segment.exit_page is None or last > segment.exit_page:
+            segment.exit_page = last

@@ -1,0 +1,34 @@
+"""The path of a conversion: the touches before it that count, as they stood at its time."""
+
+from pipeline.domain.rules import AppRules
+from pipeline.domain.segments import session_touches, sessions_of
+from pipeline.domain.state import MAX_TOUCHES, PersonState, Touch
+from pipeline.domain.touches import STRENGTH, place
+
+
+def path_at(state: PersonState, at_ms: int, rules: AppRules) -> list[Touch]:
+    """Touches at or before `at_ms`, oldest first.
+
+    1. The newest `MAX_TOUCHES` at or before it. First of all, because final touches are kept up to that number: the
+       path then does not depend on when sessions became final.
+    2. Those inside the window of their type.
+    3. Of one channel and campaign in one session, the strongest (see `touches`).
+    """
+    known = [(touch.session_start_ms, touch) for touch in state.touches if touch.at_ms <= at_ms]
+    for session in sessions_of(state.segments, rules.gap_ms):
+        start_ms = session[0].start_ms
+        if start_ms <= at_ms:
+            known += [(start_ms, touch) for touch in session_touches(session) if touch.at_ms <= at_ms]
+    window_ms = rules.window_ms
+    counted = [pair for pair in known[-MAX_TOUCHES:] if at_ms - pair[1].at_ms <= window_ms.get(pair[1].touch_type, 0)]
+    return _strongest(counted) if len(counted) > 1 else [touch for _, touch in counted]
+
+
+def _strongest(known: list[tuple[int, Touch]]) -> list[Touch]:
+    best: dict[tuple[int, str, str], Touch] = {}
+    for start_ms, touch in known:
+        key = (start_ms, touch.channel, touch.campaign)
+        rival = best.get(key)
+        if rival is None or STRENGTH[touch.touch_type] < STRENGTH[rival.touch_type]:
+            best[key] = touch
+    return sorted(best.values(), key=place)

@@ -1,0 +1,16 @@
+"""The caller's properties, decoded only for the few events whose properties decide something."""
+
+from typing import Any
+
+import msgspec
+
+_decode = msgspec.json.Decoder().decode
+
+
+def read_properties(raw: msgspec.Raw) -> dict[str, Any]:
+    """Empty where there is no object: what cannot be read must not stop a stream that has accepted it already."""
+    try:
+        found = _decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,144 @@
+"""Sessions written out, made final, and forgotten.
+
+A session is *closed* once the watermark has passed its end by the gap, and *final* once no event within the allowed
+lateness can reach it any more; its touches then stay, its aggregate goes.
+"""
+
+from pipeline.domain.effects import Effects
+from pipeline.domain.rows import session_row, session_tombstone
+from pipeline.domain.rules import DAY_MS, AppRules
+from pipeline.domain.seen import KEEP_S
+from pipeline.domain.segments import (
+    Session,
+    chains_of,
+    is_cut,
+    session_touches,
+    session_version,
+    sessions_of,
+)
+from pipeline.domain.state import CONVERSION_KEEP_MS, MAX_TOUCHES, PersonState, Segment
+
+_REACH_MS = 2 * DAY_MS
+"""An event changes touches at most about a day before it (where its chain becomes too long and is cut)."""
+
+
+def publish_sessions(
+    state: PersonState, app_id: str, person: str, rules: AppRules, watermark_ms: int, effects: Effects
+) -> None:
+    """Append the rows of sessions that changed or closed since last written, and take back those that are no more.
+
+    A row's revision is 2 x (the person's version at the session's last change) + 1 if closed: a function of the log, so
+    it does not matter how often or when this is called. Final sessions leave the state.
+    """
+    for key in state.retired:
+        effects.sessions.append(session_tombstone(app_id, person, key, 2 * state.version))
+    if state.retired:
+        state.retired = []
+    for session in sessions_of(state.segments, rules.gap_ms) if state.segments else []:
+        is_closed = watermark_ms >= _closes_at_ms(session, rules)
+        revision = 2 * session_version(session) + is_closed
+        if revision > session[0].published:
+            session[0].published = revision
+            effects.sessions.append(session_row(app_id, person, session, is_closed, revision))
+    state.is_unpublished = False
+    _seal(state, rules, watermark_ms - rules.lateness_ms)
+    _forget(state, rules, watermark_ms - rules.lateness_ms - _REACH_MS)
+
+
+def has_unpublished(state: PersonState) -> bool:
+    """Whether some session changed since sessions were last written. Part of the state, so it survives a crash."""
+    return state.is_unpublished
+
+
+def next_timer_ms(state: PersonState, rules: AppRules) -> int | None:
+    """The watermark at which there is something to do without a further event.
+
+    That is `publish_sessions`, where a session closes; with none left open, the end of the state (`is_expired`). None:
+    the state is empty.
+    """
+    open_until = _open_until(state, rules)
+    if open_until:
+        return min(open_until)
+    return _expires_at_ms(state, rules) if state.received_s else None
+
+
+def is_expired(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
+    """Whether nothing of it can matter any more: ids seen, touches and conversions have all aged out."""
+    is_due = watermark_ms >= _expires_at_ms(state, rules)
+    return is_due and not state.is_unpublished and not _open_until(state, rules)
+
+
+def _open_until(state: PersonState, rules: AppRules) -> list[int]:
+    """When the sessions close whose closing was not written yet."""
+    return [
+        _closes_at_ms(session, rules)
+        for session in sessions_of(state.segments, rules.gap_ms)
+        if session[0].published != 2 * session_version(session) + 1
+    ]
+
+
+def _expires_at_ms(state: PersonState, rules: AppRules) -> int:
+    """Ids age by time of receipt; the watermark is never ahead of it, so waiting for the watermark is safe."""
+    seen_until_ms = (state.received_s + 1 + KEEP_S) * 1000
+    if not state.last_ms:
+        return seen_until_ms
+    keep_ms = max(rules.max_window_ms, CONVERSION_KEEP_MS, rules.gap_ms)
+    return max(seen_until_ms, state.last_ms + keep_ms + rules.lateness_ms + _REACH_MS)
+
+
+def _closes_at_ms(session: Session, rules: AppRules) -> int:
+    return session[-1].end_ms + rules.gap_ms
+
+
+# Final sessions
+
+
+def _seal(state: PersonState, rules: AppRules, reachable_ms: int) -> None:
+    """Segments no event at or after `reachable_ms` can join leave; their touches stay."""
+    final = _count_final(state.segments, rules.gap_ms, reachable_ms)
+    if not final:
+        return
+    place = 0
+    for session in sessions_of(state.segments, rules.gap_ms):
+        place += len(session)
+        if place > final:
+            break
+        _keep_touches(state, session)
+    del state.touches[:-MAX_TOUCHES]
+    del state.segments[:final]
+    state.sealed_before_ms = max(state.sealed_before_ms, reachable_ms)
+
+
+def _count_final(segments: list[Segment], gap_ms: int, reachable_ms: int) -> int:
+    """How many leading segments are final. A chain goes as a whole, unless it is cut into sessions of one segment each:
+    then what is left of it remembers where it began."""
+    final = 0
+    for chain in chains_of(segments, gap_ms):
+        is_over = chain[-1].end_ms + gap_ms <= reachable_ms
+        count = len(chain) if is_over else _leading_final(chain, gap_ms, reachable_ms)
+        final += count
+        if 0 < count < len(chain):
+            chain[count].chain_start_ms = chain[0].chain_start_ms or chain[0].start_ms
+        if count < len(chain):
+            break
+    return final
+
+
+def _leading_final(chain: list[Segment], gap_ms: int, reachable_ms: int) -> int:
+    return sum(segment.end_ms + gap_ms <= reachable_ms for segment in chain) if is_cut(chain) else 0
+
+
+def _keep_touches(state: PersonState, session: Session) -> None:
+    for touch in session_touches(session):
+        touch.session_start_ms = session[0].start_ms
+        state.touches.append(touch)
+
+
+def _forget(state: PersonState, rules: AppRules, reachable_ms: int) -> None:
+    """Touches no window reaches from `reachable_ms` on, and conversions past their keep. Only from the old end: what is
+    newer counts towards the newest `MAX_TOUCHES` whether a window holds it or not."""
+    touches, conversions = state.touches, state.conversions
+    while touches and touches[0].at_ms < reachable_ms - rules.max_window_ms:
+        del touches[0]
+    while conversions and conversions[0].at_ms < reachable_ms - CONVERSION_KEEP_MS:
+        del conversions[0]

@@ -1,0 +1,181 @@
+"""Rows from facts. A row's content is a function of the person's events alone, its revision of the person's version."""
+
+from typing import Final
+
+from pipeline.domain.attribution import credit_path
+from pipeline.domain.channel_tables import Channel
+from pipeline.domain.rules import AppRules
+from pipeline.domain.segments import Session, session_entry
+from pipeline.domain.state import MAX_SUM_MINOR, Conversion, Touch
+from pipeline.domain.touches import VISIT
+from schemas.events import StreamEvent
+from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, SessionRow, TouchRow
+from schemas.ids import conversion_id, session_id
+
+_USER: Final = "u:"
+_ANONYMOUS: Final = "a:"
+
+
+def user_of(person: str) -> str:
+    return person[2:] if person.startswith(_USER) else ""
+
+
+def anonymous_of(person: str, known: str) -> str:
+    """An anonymous person's own id, else the one `known` of a user."""
+    return person[2:] if person.startswith(_ANONYMOUS) else known
+
+
+def session_row(app_id: str, person: str, session: Session, is_closed: bool, revision: int) -> SessionRow:
+    head, tail = session[0], session[-1]
+    entry = session_entry(session)[1]
+    events = sum(segment.events for segment in session)
+    conversions = sum(segment.conversions for segment in session)
+    entry_page = next((s.entry_page[2] for s in session if s.entry_page), "")
+    exit_page = next((s.exit_page[2] for s in reversed(session) if s.exit_page), "")
+    anonymous = next((s.anonymous[2] for s in session if s.anonymous), "")
+    return SessionRow(
+        app_id=app_id,
+        session_id=session_id(app_id, person, head.start_ms, head.first_id),
+        person_key=person,
+        user_id=user_of(person),
+        anonymous_id=anonymous_of(person, anonymous),
+        start_ms=head.start_ms,
+        end_ms=tail.end_ms,
+        events=events,
+        page_views=sum(segment.page_views for segment in session),
+        entry_page=entry_page,
+        exit_page=exit_page,
+        channel=entry.channel,
+        source=entry.source,
+        medium=entry.medium,
+        campaign=entry.campaign,
+        conversions=conversions,
+        values_minor=_sum_values(session),
+        is_bounce=events == 1 and conversions == 0,
+        is_closed=is_closed,
+        revision=revision,
+    )
+
+
+def _sum_values(session: Session) -> dict[str, int]:
+    if len(session) == 1:
+        return dict(sorted(session[0].values_minor.items()))
+    currencies = sorted({currency for segment in session for currency in segment.values_minor})
+    return {
+        currency: min(sum(segment.values_minor.get(currency, 0) for segment in session), MAX_SUM_MINOR)
+        for currency in currencies
+    }
+
+
+def session_tombstone(app_id: str, person: str, key: tuple[int, str], revision: int) -> SessionRow:
+    return SessionRow(
+        app_id=app_id,
+        session_id=session_id(app_id, person, *key),
+        person_key=person,
+        user_id=user_of(person),
+        anonymous_id=anonymous_of(person, ""),
+        start_ms=key[0],
+        end_ms=key[0],
+        events=0,
+        page_views=0,
+        entry_page="",
+        exit_page="",
+        channel="",
+        source="",
+        medium="",
+        campaign="",
+        conversions=0,
+        values_minor={},
+        is_bounce=False,
+        is_closed=True,
+        revision=revision,
+        is_deleted=True,
+    )
+
+
+def touch_row(
+    app_id: str, person: str, touch: Touch, key: tuple[int, str], revision: int, is_deleted: bool = False
+) -> TouchRow:
+    """`key` names the touch's session inside the person."""
+    return TouchRow(
+        app_id=app_id,
+        touch_id=touch.touch_id,
+        person_key=person,
+        session_id=session_id(app_id, person, *key),
+        touched_at_ms=touch.at_ms,
+        touch_type=touch.touch_type,
+        channel=touch.channel,
+        source=touch.source,
+        medium=touch.medium,
+        campaign=touch.campaign,
+        revision=revision,
+        is_deleted=is_deleted,
+    )
+
+
+def conversion_row(app_id: str, person: str, conversion: Conversion, path: list[Touch], revision: int) -> ConversionRow:
+    return ConversionRow(
+        app_id=app_id,
+        conversion_id=conversion_id(app_id, conversion.goal, conversion.event_id),
+        goal=conversion.goal,
+        goal_type=conversion.goal_type,
+        event_id=conversion.event_id,
+        person_key=person,
+        user_id=user_of(person),
+        anonymous_id=anonymous_of(person, conversion.anonymous_id),
+        session_id=conversion.session_id,
+        converted_at_ms=conversion.at_ms,
+        value_minor=conversion.value_minor,
+        currency=conversion.currency,
+        order_id=conversion.order_id,
+        path_touch_ids=[touch.touch_id for touch in path],
+        path_touched_at_ms=[touch.at_ms for touch in path],
+        path_touch_types=[touch.touch_type for touch in path],
+        path_channels=[touch.channel for touch in path],
+        path_sources=[touch.source for touch in path],
+        path_mediums=[touch.medium for touch in path],
+        path_campaigns=[touch.campaign for touch in path],
+        revision=revision,
+    )
+
+
+def attribution_row(
+    app_id: str, person: str, conversion: Conversion, path: list[Touch], rules: AppRules, reason: str
+) -> AttributionRow:
+    credited = path or [Touch(conversion.at_ms, "", VISIT, Channel.DIRECT.value, "", "", "")]
+    credits_nanos, values_minor = credit_path(credited, conversion.value_minor, rules)
+    return AttributionRow(
+        app_id=app_id,
+        conversion_id=conversion_id(app_id, conversion.goal, conversion.event_id),
+        goal=conversion.goal,
+        person_key=person,
+        converted_at_ms=conversion.at_ms,
+        value_minor=conversion.value_minor,
+        currency=conversion.currency,
+        touch_ids=[touch.touch_id for touch in credited],
+        touched_at_ms=[touch.at_ms for touch in credited],
+        touch_types=[touch.touch_type for touch in credited],
+        channels=[touch.channel for touch in credited],
+        sources=[touch.source for touch in credited],
+        mediums=[touch.medium for touch in credited],
+        campaigns=[touch.campaign for touch in credited],
+        credits_nanos=credits_nanos,
+        values_minor=values_minor,
+        reason=reason,
+        revision=conversion.attribution_revision,
+    )
+
+
+def mark_row(event: StreamEvent, mark: str, first_timestamp_ms: int, place: tuple[int, int, int]) -> EventMarkRow:
+    """`place`: (partition, offset, index) of the event in the `events` topic."""
+    return EventMarkRow(
+        app_id=event.app_id,
+        event_id=event.event_id,
+        mark=mark,
+        timestamp_ms=event.timestamp_ms,
+        first_timestamp_ms=first_timestamp_ms,
+        received_us=event.received_us,
+        partition=place[0],
+        offset=place[1],
+        index=place[2],
+    )

@@ -1,0 +1,180 @@
+"""Sessions from events in any order.
+
+A *chain* is a run of a person's events with gaps under the session gap. A chain of at most 24 hours is one session; a
+longer one (a bot, a kiosk, a page left open) is cut at every UTC midnight inside it.
+
+The usual cut, 24 hours after the first event and again from there, needs every event in hand: one late event near the
+start moves all cuts after it. Cut at midnights, the state can keep *segments* instead of events: the events of one
+chain within one UTC day as an aggregate. Segments merge in any order to the same result, and a session is one segment,
+or two that meet across midnight in a chain of at most 24 hours. Nothing ever has to be taken out of an aggregate.
+"""
+
+from typing import TypeAlias
+
+from pipeline.domain.rules import DAY_MS, SESSION_CAP_MS
+from pipeline.domain.state import MAX_SUM_MINOR, MAX_TOUCHES, Conversion, Keyed, Segment, Touch
+from pipeline.domain.touches import EXPOSURE_RANK, VISIT, first_of_each, own_page, place
+from schemas.events import StreamEvent
+
+Session: TypeAlias = list[Segment]
+"""One or two segments. The first one's start and first event name the session."""
+
+PAGE_VIEW = "page_view"
+MAX_PAGE_CHARACTERS = 1_024
+
+
+# Segments
+
+
+def segment_of(
+    event: StreamEvent, entry: tuple[int, Touch], marketing: Touch | None, version: int, offset: int
+) -> Segment:
+    """The segment of one event."""
+    at_ms, event_id, page = event.timestamp_ms, event.event_id, own_page(event)[:MAX_PAGE_CHARACTERS]
+    keyed_page = (at_ms, event_id, page) if page else None
+    return Segment(
+        at_ms,
+        event_id,
+        at_ms,
+        entry[1],
+        entry[0],
+        version,
+        offset,
+        page_views=int(event.event_name == PAGE_VIEW),
+        entry_page=keyed_page,
+        exit_page=keyed_page,
+        anonymous=(at_ms, event_id, event.anonymous_id) if event.user_id and event.anonymous_id else None,
+        touches=[marketing] if marketing is not None else [],
+    )
+
+
+def add_conversions(segment: Segment, conversions: list[Conversion]) -> None:
+    segment.conversions += len(conversions)
+    for conversion in conversions:
+        _add_value(segment.values_minor, conversion.currency, conversion.value_minor)
+
+
+def absorb(kept: Segment, other: Segment) -> None:
+    """`kept` becomes the segment of both's events. Commutative and associative in all that rows show."""
+    if (other.start_ms, other.first_id) < (kept.start_ms, kept.first_id):
+        kept.start_ms, kept.first_id = other.start_ms, other.first_id
+        kept.head_offset, kept.published = other.head_offset, other.published
+    if (other.entry_rank, *place(other.entry)) < (kept.entry_rank, *place(kept.entry)):
+        kept.entry_rank, kept.entry = other.entry_rank, other.entry
+    kept.end_ms = max(kept.end_ms, other.end_ms)
+    kept.version = max(kept.version, other.version)
+    kept.events += other.events
+    kept.page_views += other.page_views
+    kept.conversions += other.conversions
+    for currency, value_minor in other.values_minor.items():
+        _add_value(kept.values_minor, currency, value_minor)
+    kept.entry_page = _first(kept.entry_page, other.entry_page)
+    kept.exit_page = _last(kept.exit_page, other.exit_page)
+    kept.anonymous = _first(kept.anonymous, other.anonymous)
+    kept.chain_start_ms = kept.chain_start_ms or other.chain_start_ms
+    if other.touches:
+        # The *first* campaigns are kept: what was left out once was later than all kept, and stays so.
+        kept.touches = first_of_each(kept.touches + other.touches)[:MAX_TOUCHES]
+
+
+def _add_value(sums: dict[str, int], currency: str, value_minor: int) -> None:
+    """Values are never negative, so the ceiling does not depend on their order."""
+    if value_minor:
+        sums[currency] = min(sums.get(currency, 0) + value_minor, MAX_SUM_MINOR)
+
+
+def _first(one: Keyed | None, other: Keyed | None) -> Keyed | None:
+    return min(one, other) if one and other else one or other
+
+
+def _last(one: Keyed | None, other: Keyed | None) -> Keyed | None:
+    return max(one, other) if one and other else one or other
+
+
+def insert(segments: list[Segment], low: int, high: int, new: Segment, gap_ms: int) -> int:
+    """Fold `new` into the neighbourhood [low, high); returns where it ends now."""
+    day = new.start_ms // DAY_MS
+    joined, apart = new, []
+    for segment in segments[low:high]:
+        if segment.start_ms // DAY_MS == day and _is_near(segment, new.start_ms, gap_ms):
+            absorb(segment, joined)
+            joined = segment
+        else:
+            apart.append(segment)
+    segments[low:high] = sorted([*apart, joined], key=lambda segment: segment.start_ms)
+    return low + len(apart) + 1
+
+
+def _is_near(segment: Segment, at_ms: int, gap_ms: int) -> bool:
+    return segment.start_ms - gap_ms < at_ms < segment.end_ms + gap_ms
+
+
+def neighbourhood(segments: list[Segment], at_ms: int, gap_ms: int) -> tuple[int, int]:
+    """[low, high): all segments of the chains an event at `at_ms` belongs to; empty, at its place, if to none."""
+    high = len(segments)
+    while high and segments[high - 1].start_ms - gap_ms >= at_ms:
+        high -= 1
+    low = high
+    while low and segments[low - 1].end_ms + gap_ms > at_ms:
+        low -= 1
+    if low == high:
+        return low, high
+    while low and is_chained(segments[low - 1], segments[low], gap_ms):
+        low -= 1
+    while high < len(segments) and is_chained(segments[high - 1], segments[high], gap_ms):
+        high += 1
+    return low, high
+
+
+# Sessions
+
+
+def is_chained(one: Segment, following: Segment, gap_ms: int) -> bool:
+    return following.start_ms - one.end_ms < gap_ms
+
+
+def chains_of(segments: list[Segment], gap_ms: int) -> list[list[Segment]]:
+    chains: list[list[Segment]] = []
+    for segment in segments:
+        if chains and is_chained(chains[-1][-1], segment, gap_ms):
+            chains[-1].append(segment)
+        else:
+            chains.append([segment])
+    return chains
+
+
+def is_cut(chain: list[Segment]) -> bool:
+    start_ms = chain[0].chain_start_ms or chain[0].start_ms
+    return chain[-1].end_ms - start_ms > SESSION_CAP_MS
+
+
+def sessions_of(segments: list[Segment], gap_ms: int) -> list[Session]:
+    if len(segments) == 1:
+        return [segments]
+    sessions: list[Session] = []
+    for chain in chains_of(segments, gap_ms):
+        sessions += [[segment] for segment in chain] if is_cut(chain) else [chain]
+    return sessions
+
+
+def session_key(session: Session) -> tuple[int, str]:
+    """(start, first event id): names the session inside its person."""
+    return session[0].start_ms, session[0].first_id
+
+
+def session_version(session: Session) -> int:
+    return max(segment.version for segment in session)
+
+
+def session_entry(session: Session) -> tuple[int, Touch]:
+    best = min(session, key=lambda segment: (segment.entry_rank, *place(segment.entry)))
+    return best.entry_rank, best.entry
+
+
+def session_touches(session: Session) -> list[Touch]:
+    """The session's touch rows, by place."""
+    rank, entry = session_entry(session)
+    touches = [touch for segment in session for touch in segment.touches]
+    if entry.touch_type == VISIT and rank < EXPOSURE_RANK:
+        touches.append(entry)
+    return first_of_each(touches)

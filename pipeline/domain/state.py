@@ -1,0 +1,118 @@
+"""Everything remembered about one person, as compact msgpack (arrays without field names).
+
+Fields are only ever appended, with a default: an older state then decodes under newer code.
+
+What is bounded, and what is lost at the bound:
+
+| kept | for | at most | beyond it |
+|---|---|---|---|
+| ids seen | 7 days | `MAX_SEEN`, newest | a repeat of an older id is counted again |
+| segments | until no event in time can reach them | (lateness + gap) / gap | - |
+| touches of a segment | as the segment | `MAX_TOUCHES` campaigns, first met | further campaigns of that day's visit |
+| touches | longest window | `MAX_TOUCHES`, newest | the oldest touches of a path longer than that |
+| conversions | 30 days | `MAX_CONVERSIONS`, newest | a late touch no longer restates the older ones |
+"""
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from pipeline.domain.rules import DAY_MS
+
+MAX_SEEN: Final = 2_048
+MAX_TOUCHES: Final = 100
+MAX_CONVERSIONS: Final = 100
+CONVERSION_KEEP_MS: Final = 30 * DAY_MS
+MAX_SUM_MINOR: Final = 9 * 10**18
+"""Sums stop here, inside 64 bits."""
+
+Keyed: TypeAlias = tuple[int, str, str]
+"""(time ms, event id, text): the first or last of something, whatever order events come in."""
+
+
+class Touch(msgspec.Struct, array_like=True, gc=False):
+    """A marketing contact. `session_start_ms` names its session inside the person, once that is final."""
+
+    at_ms: int
+    touch_id: str
+    touch_type: str
+    channel: str
+    source: str
+    medium: str
+    campaign: str
+    session_start_ms: int = 0
+
+
+class Segment(msgspec.Struct, array_like=True, gc=False):
+    """The events of a visit within one UTC day, as an aggregate that merges in any order (see `segments`)."""
+
+    start_ms: int
+    first_id: str
+    end_ms: int
+    entry: Touch
+    """What the event that decides the session's channel would be as a touch."""
+    entry_rank: int
+    """How good a witness that event is, 0 the best; see `touches`."""
+    version: int
+    """The person's version when this segment, or how it forms sessions, last changed."""
+    head_offset: int
+    """The message in which a session starting here came to be."""
+    published: int = 0
+    """The revision last written of the session that starts here; 0: none."""
+    events: int = 1
+    page_views: int = 0
+    conversions: int = 0
+    values_minor: dict[str, int] = {}
+    entry_page: Keyed | None = None
+    exit_page: Keyed | None = None
+    anonymous: Keyed | None = None
+    """The first anonymous id of a known user; an anonymous person's own is in the person key."""
+    touches: list[Touch] = []
+    chain_start_ms: int = 0
+    """Where the chain began whose earlier segments are final and gone; 0: none are."""
+
+
+class Conversion(msgspec.Struct, array_like=True, gc=False):
+    """A goal met, with what is needed to write its rows again."""
+
+    at_ms: int
+    event_id: str
+    goal: str
+    goal_type: str
+    anonymous_id: str
+    value_minor: int
+    currency: str
+    order_id: str
+    session_id: str = ""
+    attribution_revision: int = 0
+    path_digest: str = ""
+
+
+class PersonState(msgspec.Struct, array_like=True, gc=False):
+    version: int = 0
+    """Events applied so far. Every row's revision comes from it, so a replay writes the same revisions."""
+    last_ms: int = 0
+    """Greatest event time applied."""
+    received_s: int = 0
+    """Latest receipt, seconds since the epoch."""
+    sealed_before_ms: int = 0
+    """Sessions up to here are final and gone: whatever the watermark says, an event before it is late."""
+    is_unpublished: bool = False
+    seen_ids: bytearray = msgspec.field(default_factory=bytearray)
+    seen_times: bytearray = msgspec.field(default_factory=bytearray)
+    segments: list[Segment] = []
+    """By time. They are disjoint."""
+    touches: list[Touch] = []
+    """Of final sessions, by (time, id)."""
+    conversions: list[Conversion] = []
+    """By (time, event id, goal)."""
+    retired: list[tuple[int, str]] = []
+    """(start, first event id) of sessions that are no more and may have been written: to be taken back."""
+
+
+encode_state = msgspec.msgpack.Encoder().encode
+decode_state = msgspec.msgpack.Decoder(PersonState).decode
+
+
+def new_state() -> PersonState:
+    return PersonState()

@@ -1,0 +1,127 @@
+"""From an event to a touch, from a session's touches to those that count.
+
+**What makes a touch.** `ad_click`, `ad_impression`, `ad_view`; any page with a click id or campaign tags, a click; and
+the session's entry where it is none of these: a `visit`. A tagged page counts in the middle of a session too, not only
+as its first: who came by a search result and twenty minutes later clicks an ad was brought back by that ad, which would
+otherwise get nothing. An untagged referrer in mid-session is no touch: going away and coming back is one visit.
+
+**Entry.** The first event that says where the person came from (a page, a referrer, a campaign, an ad click) decides
+the session's channel; without one the first event of any other kind, as direct. An impression or a view happens on
+somebody else's page: it belongs to the visit it falls into but is no arrival, so a session of nothing else has its ad's
+channel and no `visit`.
+
+**Once per session.** In one session the first of each (type, channel, campaign) is a touch row: later ones change
+nothing before them, so a conversion never sees its past change. A path goes further: of one channel and campaign in one
+session it takes one touch, a click before a view before an impression, for the impression that led to a click is not a
+second contact. Rows keep both, or there would be no click rate.
+"""
+
+from typing import Final
+
+from pipeline.domain.channel_tables import Channel
+from pipeline.domain.channels import DIRECT, Arrival, classify_ad, classify_arrival, has_tags
+from pipeline.domain.properties import read_properties
+from pipeline.domain.state import Touch
+from schemas.events import StreamEvent
+from schemas.facts import TouchType
+
+CLICK: Final = TouchType.CLICK.value
+IMPRESSION: Final = TouchType.IMPRESSION.value
+VIEW: Final = TouchType.VIEW.value
+VISIT: Final = TouchType.VISIT.value
+
+AD_EVENTS: Final[dict[str, str]] = {"ad_click": CLICK, "ad_impression": IMPRESSION, "ad_view": VIEW}
+
+ARRIVAL_RANK: Final = 0
+BARE_RANK: Final = 1
+EXPOSURE_RANK: Final = 2
+STRENGTH: Final[dict[str, int]] = {CLICK: 0, VIEW: 1, IMPRESSION: 2, VISIT: 3}
+
+
+def is_marketing(event: StreamEvent) -> bool:
+    """Whether `marketing_touch` could find one. Runs on every event, so it looks at names and characters only."""
+    return (
+        event.event_name in AD_EVENTS
+        or event.campaign_source != ""
+        or event.campaign_medium != ""
+        or event.campaign_name != ""
+        or ("?" in event.page_url and has_tags(event.page_url))
+    )
+
+
+def marketing_touch(event: StreamEvent) -> Touch | None:
+    """The ad contact or campaign click this event is, wherever in a session it stands."""
+    touch_type = AD_EVENTS.get(event.event_name)
+    fields = (event.campaign_source, event.campaign_medium, event.campaign_name)
+    if touch_type is not None:
+        arrival = classify_ad(read_properties(event.properties), event.page_url, *fields)
+        return _touch(event, touch_type, arrival)
+    if not is_marketing(event):
+        return None
+    arrival = classify_arrival(event.page_url, event.referrer, *fields)
+    return _touch(event, CLICK, arrival) if arrival.is_click else None
+
+
+def rank_of(event: StreamEvent) -> int:
+    """How well the event tells where the session came from, 0 the best."""
+    if event.event_name in AD_EVENTS:
+        return ARRIVAL_RANK if AD_EVENTS[event.event_name] == CLICK else EXPOSURE_RANK
+    return ARRIVAL_RANK if tells_arrival(event) else BARE_RANK
+
+
+def entry_of(event: StreamEvent, marketing: Touch | None) -> tuple[int, Touch]:
+    """(rank, touch) of the event as a session's entry; the smallest (rank, time, id) of a session is its entry."""
+    rank = rank_of(event)
+    if marketing is not None:
+        return rank, marketing
+    if rank == BARE_RANK:
+        return rank, _touch(event, VISIT, DIRECT)
+    fields = (event.campaign_source, event.campaign_medium, event.campaign_name)
+    return rank, _touch(event, VISIT, classify_arrival(event.page_url, event.referrer, *fields))
+
+
+def tells_arrival(event: StreamEvent) -> bool:
+    return bool(
+        event.page_url or event.referrer or event.campaign_source or event.campaign_medium or event.campaign_name
+    )
+
+
+def own_page(event: StreamEvent) -> str:
+    """The page of the visit, if it is one: an impression's page is the publisher's."""
+    return "" if AD_EVENTS.get(event.event_name, CLICK) != CLICK else event.page_url
+
+
+def place(touch: Touch) -> tuple[int, str]:
+    """Touches are ordered by time, equal times by event id."""
+    return touch.at_ms, touch.touch_id
+
+
+def contact(touch: Touch) -> tuple[str, str, str]:
+    """Two touches that agree here are one, within a session."""
+    return touch.touch_type, touch.channel, touch.campaign
+
+
+def first_of_each(touches: list[Touch]) -> list[Touch]:
+    """The first touch of each contact, by place."""
+    if len(touches) < 2:
+        return touches
+    found: dict[tuple[str, str, str], Touch] = {}
+    for touch in sorted(touches, key=place):
+        found.setdefault(contact(touch), touch)
+    return list(found.values())
+
+
+def is_direct(touch: Touch) -> bool:
+    return touch.channel == Channel.DIRECT
+
+
+def _touch(event: StreamEvent, touch_type: str, arrival: Arrival) -> Touch:
+    return Touch(
+        event.timestamp_ms,
+        event.event_id,
+        touch_type,
+        str(arrival.channel),
+        arrival.source,
+        arrival.medium,
+        arrival.campaign,
+    )
