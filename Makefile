@@ -1,0 +1,81 @@
+# Needs Python 3.11 or newer with pip, nothing else. What it installs goes into .venv, pinned and hashed by the lock files.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PORT ?= 8000
+DATA ?= .attrikit
+BROKER ?= noida
+PYTHON ?=
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps
+LOCK = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra build
+
+# What was installed from, and with what: a stamp newer than its lock means there is nothing to do, and no network is touched.
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+
+.PHONY: help install run test check demo bench lock clean
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PORT=$(PORT) DATA=$(DATA) BROKER=$(BROKER) (noida or kafka) apply to run; ARGS=… is passed on to test, demo, bench."
+
+install: $(DEV) ## Install everything into .venv, tools for development included
+
+run: $(RUNTIME) ## Run the whole platform on this machine until Ctrl-C
+	@exec $(PY) -m deploy.cli up --port "$(PORT)" --data "$(DATA)" --broker "$(BROKER)"
+
+test: $(DEV) ## Run all tests
+	@exec $(PY) -m pytest $(ARGS)
+
+check: $(DEV) ## Lint, format, types, import rules
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+demo: $(RUNTIME) ## Post a month of traffic, wait, compare the models, prove the ledger
+	@exec $(PY) -m deploy.cli demo $(ARGS)
+
+bench: $(DEV) ## Measure the parts and the whole against their baselines
+	@exec $(PY) tests/bench/run.py $(ARGS)
+
+lock: $(DEV) ## Pin the newest versions pyproject.toml allows
+	$(PY) -m pip --disable-pip-version-check install --quiet uv
+	$(LOCK) --upgrade pyproject.toml -o requirements.lock
+	$(LOCK) --upgrade --extra dev pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove .venv, caches and build output; data folders stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUNTIME): requirements.lock pyproject.toml | $(PY)
+	@echo "installing what AttriKit runs on into $(VENV) …"
+	@$(PIP) -r requirements.lock
+	@$(PY) -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements-dev.lock $(RUNTIME) | $(PY)
+	@echo "installing what AttriKit is tested with into $(VENV) …"
+	@$(PIP) -r requirements-dev.lock
+	@touch $@
+
+$(PY):
+	@python="$(PYTHON)"; \
+	for name in $${python:-python3 python3.14 python3.13 python3.12 python3.11}; do \
+		if command -v "$$name" >/dev/null && "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+			found="$$name"; break; \
+		fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "error: AttriKit needs Python 3.11 or newer, and there is none on the PATH (PYTHON=… names one elsewhere)" >&2; exit 1; \
+	fi; \
+	if ! "$$found" -c 'import venv, ensurepip' 2>/dev/null; then \
+		echo "error: $$found cannot make virtual environments; install its venv package (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; \
+	fi; \
+	"$$found" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
