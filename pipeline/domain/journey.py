@@ -49,9 +49,8 @@ def apply_event(
 ) -> None:
     """Fold one event into `state` and append what it brings about to `effects`.
 
-    `person`: `schemas.events.person_key`. (partition, offset, index): the event's place in the topic; sessions may be
-    published between two offsets, never between two events of one. Raises struct.error, having changed nothing, on a
-    time outside what fits the state, which no gateway lets through.
+    `person`: `schemas.events.person_key`. (partition, offset, index): the event's place in the topic. Raises
+    struct.error, having changed nothing, on a time outside what fits the state, which no gateway lets through.
     """
     timestamp_ms = event.timestamp_ms
     received_s = event.received_us // 1_000_000
@@ -68,10 +67,10 @@ def apply_event(
     if timestamp_ms < watermark_ms - rules.lateness_ms or timestamp_ms < state.sealed_before_ms:
         effects.marks.append(mark_row(event, "late", timestamp_ms, (partition, offset, index)))
         return
-    _fold(state, event, person, rules, offset, effects)
+    _fold(state, event, person, rules, effects)
 
 
-def _fold(state: PersonState, event: StreamEvent, person: str, rules: AppRules, offset: int, effects: Effects) -> None:
+def _fold(state: PersonState, event: StreamEvent, person: str, rules: AppRules, effects: Effects) -> None:
     goals = rules.goals_by_event.get(event.event_name)
     conversions = conversions_of(event, goals, rules) if goals else []
     marketing = marketing_touch(event) if is_marketing(event) else None
@@ -86,7 +85,7 @@ def _fold(state: PersonState, event: StreamEvent, person: str, rules: AppRules, 
             add_conversions(segment, conversions)
     else:
         drop_old(state, event.received_us // 1_000_000)
-        restructure(state, event, person, rules, offset, marketing, conversions, effects)
+        restructure(state, event, person, rules, marketing, conversions, effects)
     if conversions:
         attribute_new(state, event.app_id, person, rules, conversions, effects)
 

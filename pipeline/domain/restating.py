@@ -30,16 +30,14 @@ SessionKey = tuple[int, str]
 class _View:
     """The sessions of a neighbourhood as they stand: which there are, and their touches."""
 
-    __slots__ = ("offsets", "sizes", "touches")
+    __slots__ = ("sizes", "touches")
 
     def __init__(self, sessions: list[Session]) -> None:
         self.sizes: dict[SessionKey, int] = {}
-        self.offsets: dict[SessionKey, int] = {}
         self.touches: dict[str, tuple[SessionKey, Touch]] = {}
         for session in sessions:
             key = session_key(session)
             self.sizes[key] = len(session)
-            self.offsets[key] = session[0].head_offset
             for touch in session_touches(session):
                 self.touches[touch.touch_id] = (key, touch)
 
@@ -49,7 +47,6 @@ def restructure(
     event: StreamEvent,
     person: str,
     rules: AppRules,
-    offset: int,
     marketing: Touch | None,
     conversions: list[Conversion],
     effects: Effects,
@@ -58,39 +55,37 @@ def restructure(
     gap_ms, segments = rules.gap_ms, state.segments
     low, high = neighbourhood(segments, event.timestamp_ms, gap_ms)
     before = _View(sessions_of(segments[low:high], gap_ms))
-    new = segment_of(event, entry_of(event, marketing), marketing, state.version, offset)
+    new = segment_of(event, entry_of(event, marketing), marketing, state.version)
     add_conversions(new, conversions)
     high = insert(segments, low, high, new, gap_ms)
     sessions = sessions_of(segments[low:high], gap_ms)
     after = _View(sessions)
-    _stamp(state, sessions, before, offset)
-    _retire(state, before, after, offset)
+    _stamp(state, sessions, before)
+    _retire(state, before, after)
     since_ms = _write_touches(event.app_id, person, before, after, 2 * state.version, effects)
     if state.conversions:
         _restate(state, event.app_id, person, rules, sessions, since_ms, effects)
 
 
-def _stamp(state: PersonState, sessions: list[Session], before: _View, offset: int) -> None:
+def _stamp(state: PersonState, sessions: list[Session], before: _View) -> None:
     """A session that is new, or is made of other segments than before, changed now, whatever its segments did."""
     for session in sessions:
         head, key = session[0], session_key(session)
         if key not in before.sizes:
-            head.version, head.head_offset, head.published = state.version, offset, 0
+            head.version, head.published = state.version, 0
         elif before.sizes[key] != len(session):
             head.version = state.version
 
 
-def _retire(state: PersonState, before: _View, after: _View, offset: int) -> None:
-    """Sessions that are no more are to be taken back, *unless* this very message made them.
+def _retire(state: PersonState, before: _View, after: _View) -> None:
+    """Sessions that are no more are to be taken back.
 
-    Whether the state says they were published is not asked: after a crash between the writing of rows and of state it
-    would not know. What a message made could not be published before the message was done.
+    Whether they were published is not asked: after a crash between the writing of rows and of state, the state would
+    not know. Only events that come before their session's first make one vanish, so this is rare.
     """
     if state.retired:
         state.retired = [key for key in state.retired if key not in after.sizes]
-    for key, made_at in before.offsets.items():
-        if key not in after.sizes and made_at != offset:
-            state.retired.append(key)
+    state.retired += [key for key in before.sizes if key not in after.sizes]
 
 
 def _write_touches(

@@ -26,9 +26,7 @@ MAX_PAGE_CHARACTERS = 1_024
 # Segments
 
 
-def segment_of(
-    event: StreamEvent, entry: tuple[int, Touch], marketing: Touch | None, version: int, offset: int
-) -> Segment:
+def segment_of(event: StreamEvent, entry: tuple[int, Touch], marketing: Touch | None, version: int) -> Segment:
     """The segment of one event."""
     at_ms, event_id, page = event.timestamp_ms, event.event_id, own_page(event)[:MAX_PAGE_CHARACTERS]
     keyed_page = (at_ms, event_id, page) if page else None
@@ -39,7 +37,6 @@ def segment_of(
         entry[1],
         entry[0],
         version,
-        offset,
         page_views=int(event.event_name == PAGE_VIEW),
         entry_page=keyed_page,
         exit_page=keyed_page,
@@ -58,7 +55,7 @@ def absorb(kept: Segment, other: Segment) -> None:
     """`kept` becomes the segment of both's events. Commutative and associative in all that rows show."""
     if (other.start_ms, other.first_id) < (kept.start_ms, kept.first_id):
         kept.start_ms, kept.first_id = other.start_ms, other.first_id
-        kept.head_offset, kept.published = other.head_offset, other.published
+        kept.published = other.published
     if (other.entry_rank, *place(other.entry)) < (kept.entry_rank, *place(kept.entry)):
         kept.entry_rank, kept.entry = other.entry_rank, other.entry
     kept.end_ms = max(kept.end_ms, other.end_ms)

@@ -55,8 +55,6 @@ class Segment(msgspec.Struct, array_like=True, gc=False):
     """How good a witness that event is, 0 the best; see `touches`."""
     version: int
     """The person's version when this segment, or how it forms sessions, last changed."""
-    head_offset: int
-    """The message in which a session starting here came to be."""
     published: int = 0
     """The revision last written of the session that starts here; 0: none."""
     events: int = 1
