@@ -1,0 +1,162 @@
+"""The stream worker: a Faust app that turns `events` into sessions, touches, conversions and attributions.
+
+Faust brings the group membership, the assignment of partitions with their tables, recovery before processing, and the
+commit of offsets. Decoding is `decode`, decisions are `pipeline.domain`, the writing is `group_commit`.
+"""
+
+import asyncio
+import gc
+import socket
+from typing import Any, Final
+
+import faust
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from faust.types import TP
+from faust.worker import Worker as FaustWorker
+
+from pipeline.runtime.control_plane import SnapshotSource
+from pipeline.runtime.kafka import TopicMismatch, ensure_topics
+from pipeline.runtime.log import configure_logging, get_logger
+from pipeline.runtime.settings import Settings
+from pipeline.stream.agents import register_agent
+from pipeline.stream.changelog import TOPIC_CONFIG
+from pipeline.stream.recovery import BulkTableManager
+from pipeline.stream.rules_book import Snapshots
+from pipeline.stream.table import TABLE_NAME, PersonTable, store_factory
+from pipeline.stream.worker import Worker, exit_process
+from schemas.topics import MAX_MESSAGE_BYTES, STREAM_GROUP, Topic
+
+CHANGELOG_TOPIC: Final = f"{STREAM_GROUP}-{TABLE_NAME}-changelog"
+SESSION_TIMEOUT_SECONDS: Final = 20.0
+_log = get_logger("stream.app")
+
+
+class StreamApp(faust.App):
+    """A Faust app with a `Worker` that starts before partitions are taken and ends after they are given up."""
+
+    worker: Worker
+
+    async def on_start(self) -> None:
+        await self.worker.start()
+        await super().on_start()
+
+    async def _consumer_wait_empty(self, consumer: Any, logger: Any) -> None:
+        # Called on every revocation and at shutdown. Once Faust has seen every message acknowledged, finish the flushes
+        # that belong to no message (timers, publication), while the stores are still open.
+        await super()._consumer_wait_empty(consumer, logger)
+        await self.worker.release()
+
+    async def on_stop(self) -> None:
+        await super().on_stop()
+        await self.worker.stop()
+
+
+def build_app(settings: Settings, source: Snapshots) -> StreamApp:
+    """The app, ready to run. Topics must exist."""
+    directory = settings.data_dir.resolve() / "stream"
+    directory.mkdir(parents=True, exist_ok=True)
+    app = StreamApp(STREAM_GROUP, **_faust_settings(settings, str(directory)))
+    table = PersonTable(app, name=TABLE_NAME, partitions=settings.partitions, key_type=bytes, value_type=bytes)
+    app.tables.add(table)
+    table.factory = store_factory(settings.stream_store, directory / "tables")
+    table.bootstrap = settings.kafka_bootstrap
+    app.worker = Worker(
+        settings,
+        source,
+        table.partition,
+        CHANGELOG_TOPIC,
+        lambda offsets: _commit(app, offsets),
+        SESSION_TIMEOUT_SECONDS,
+    )
+    table.on_ready = app.worker.take
+    topic = app.topic(
+        Topic.EVENTS.value, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
+    register_agent(app, topic, app.worker.committers, app.worker.directory, exit_process)
+    return app
+
+
+async def _commit(app: faust.App, offsets: dict[int, int]) -> None:
+    # Faust seeks to the committed offsets next; the log's own position is what they must be.
+    consumer: Any = app.consumer
+    await consumer._commit({TP(Topic.EVENTS.value, p): offset for p, offset in offsets.items()})
+
+
+def _faust_settings(settings: Settings, directory: str) -> dict[str, Any]:
+    brokers = ";".join(f"kafka://{server}" for server in settings.kafka_bootstrap.split(","))
+    return {
+        "broker": brokers,
+        "store": "memory://",  # Faust's default; the table brings its own
+        "datadir": directory,
+        "version": 1,
+        "autodiscover": False,
+        "web_enabled": False,
+        "canonical_url": f"http://{socket.gethostname()}:{settings.worker_port or 6066}",
+        "TableManager": BulkTableManager,
+        "topic_partitions": settings.partitions,
+        "topic_replication_factor": settings.replication_factor,
+        "table_standby_replicas": 0,  # a standby re-reads the changelog record by record
+        "stream_wait_empty": True,  # finish and commit what was applied before giving partitions up
+        "stream_buffer_maxsize": 16,  # messages, each up to 8 MB
+        "stream_recovery_delay": 0.0,
+        "stream_processing_timeout": 300.0,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": MAX_MESSAGE_BYTES,
+        "consumer_group_instance_id": None,
+        "broker_commit_every": 1_000_000,  # messages; by time instead: the marker, not the commit, is the truth
+        "broker_commit_interval": 1.0,
+        "broker_session_timeout": SESSION_TIMEOUT_SECONDS,
+        "broker_heartbeat_interval": 3.0,
+        "broker_request_timeout": 60.0,
+        "broker_rebalance_timeout": 60.0,
+        "producer_max_request_size": MAX_MESSAGE_BYTES,
+        "cython_optimizations": True,
+        "worker_redirect_stdouts": False,
+    }
+
+
+async def ensure_changelog(settings: Settings) -> None:
+    """Create the changelog topic if it is missing; raise `TopicMismatch` if it has another number of partitions."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        if CHANGELOG_TOPIC not in await admin.list_topics():
+            config = TOPIC_CONFIG | {"min.insync.replicas": str(settings.min_insync_replicas)}
+            await admin.create_topics(
+                [NewTopic(CHANGELOG_TOPIC, settings.partitions, settings.replication_factor, topic_configs=config)]
+            )
+            return
+        description = (await admin.describe_topics([CHANGELOG_TOPIC]))[0]
+        if len(description["partitions"]) != settings.partitions:
+            raise TopicMismatch(f"topic {CHANGELOG_TOPIC} does not have {settings.partitions} partitions")
+    finally:
+        await admin.close()
+
+
+def main(settings: Settings, source: Snapshots | None = None) -> None:
+    """Run a worker until SIGTERM or SIGINT, then exit with 0; with another code if it failed."""
+    configure_logging("stream", settings.log_level)
+    # States are plain data without cycles; the default thresholds would have the collector walk them all the time.
+    gc.set_threshold(200_000, 20, 100)
+    loop = _new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(_prepare(settings))
+    source = source or SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
+    app = build_app(settings, source)
+    worker = FaustWorker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.spinner = None
+    worker.execute_from_commandline()
+
+
+async def _prepare(settings: Settings) -> None:
+    await ensure_topics(settings)
+    await ensure_changelog(settings)
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop

@@ -1,0 +1,134 @@
+"""A packed message taken apart: the events it holds, and a reject for every line that is none. Pure.
+
+One bad line never costs its neighbours, and nothing that arrives makes this raise.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from schemas.errors import ErrorCode
+from schemas.events import StreamEvent, decode_stream_event, decode_stream_events
+from schemas.facts import RejectedRow
+from schemas.ids import reject_id
+
+MAX_PAYLOAD_BYTES: Final = 4 * 1024
+MAX_REJECTS_PER_MESSAGE: Final = 1_000
+"""Past it the rest of a message's bad lines share one reject: garbage must not grow into a flood of rows."""
+_MAX_TIME_MS: Final = 253_402_300_799_999
+"""The end of the year 9999; times beyond it are no times, and would not fit the columns they go to."""
+_NEWLINE: Final = b"\n"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a message stands, and when it was written (milliseconds since the epoch, by Kafka's timestamp)."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """`indexes[i]` is the number of the line `events[i]` came from, ascending."""
+
+    place: Place
+    size_bytes: int
+    events: Sequence[StreamEvent]
+    indexes: Sequence[int]
+    rejected: Sequence[RejectedRow]
+
+    def position_of(self, index: int) -> int:
+        """Of the first event at or after line `index`."""
+        return bisect_left(self.indexes, index)
+
+
+class _AppOnly(msgspec.Struct):
+    app_id: str = ""
+
+
+_decode_app = msgspec.json.Decoder(_AppOnly).decode
+
+
+def decode_message(value: bytes | None, place: Place) -> Decoded:
+    """All lines at once, which is fast; if that fails, one by one."""
+    if value is None:
+        return Decoded(place, 0, (), (), [_reject(place, 0, b"", "the message has no value")])
+    try:
+        events = decode_stream_events(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _decode_line_by_line(value, place)
+    if all(map(_is_in_time, events)):
+        return Decoded(place, len(value), events, range(len(events)), ())
+    return _decode_line_by_line(value, place)
+
+
+def _is_in_time(event: StreamEvent) -> bool:
+    return 0 <= event.timestamp_ms <= _MAX_TIME_MS and 0 <= event.received_us <= _MAX_TIME_MS * 1000
+
+
+def _decode_line_by_line(value: bytes, place: Place) -> Decoded:
+    events: list[StreamEvent] = []
+    indexes: list[int] = []
+    rejected: list[RejectedRow] = []
+    unnamed = 0
+    for index, line in enumerate(line for line in value.split(_NEWLINE) if line.strip()):
+        outcome = _decode_line(line)
+        if isinstance(outcome, StreamEvent):
+            events.append(outcome)
+            indexes.append(index)
+        elif len(rejected) < MAX_REJECTS_PER_MESSAGE:
+            rejected.append(_reject(place, index, line, outcome))
+        else:
+            unnamed += 1
+    if unnamed:
+        reason = f"{unnamed} more lines of this message are unreadable"
+        rejected.append(_reject(place, "rest", b"", reason))
+    return Decoded(place, len(value), events, indexes, rejected)
+
+
+def _decode_line(line: bytes) -> StreamEvent | str:
+    """The event, or why there is none."""
+    try:
+        event = decode_stream_event(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return str(error)
+    return event if _is_in_time(event) else "a time is before 1970 or after 9999"
+
+
+def _reject(place: Place, index: int | str, line: bytes, reason: str) -> RejectedRow:
+    return RejectedRow(
+        app_id=_app_of(line),
+        reject_id=reject_id(place.topic, str(place.partition), str(place.offset), str(index)),
+        rejected_at_ms=place.timestamp_ms,
+        stage="stream",
+        code=ErrorCode.INVALID_PARAMETER.value,
+        field=f"{place.topic}[{place.partition}]@{place.offset}[{index}]",
+        reason=reason,
+        payload=_truncate(line),
+    )
+
+
+def reject_event(place: Place, index: int, event: StreamEvent, reason: str) -> RejectedRow:
+    """A well-formed event that the domain could not take."""
+    row = _reject(place, index, msgspec.json.encode(event), reason)
+    row.code = ErrorCode.SERVER_ERROR.value
+    return row
+
+
+def _app_of(line: bytes) -> str:
+    try:
+        return _decode_app(line).app_id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+def _truncate(line: bytes) -> str:
+    """At most 4 KB once it is UTF-8 again: an undecodable byte becomes one character of three bytes."""
+    text = line[:MAX_PAYLOAD_BYTES].decode("utf-8", "replace")
+    return text.encode()[:MAX_PAYLOAD_BYTES].decode("utf-8", "ignore")

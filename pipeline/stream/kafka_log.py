@@ -1,0 +1,45 @@
+"""The broker as the committer needs it, over one idempotent producer for all partitions.
+
+A transactional producer per partition, which would fence a worker that wakes up too late, has its place here.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from pipeline.stream.changelog import append_group
+from schemas.topics import Topic
+
+
+class OffsetUnknown(RuntimeError):
+    """The broker took a record as the repeat of one whose offset it no longer knows. Stop and start from the log."""
+
+
+class KafkaLog:
+    """`now_ms` gives the records' timestamps."""
+
+    def __init__(self, producer: AIOKafkaProducer, changelog_topic: str, now_ms: Callable[[], int]) -> None:
+        self._producer = producer
+        self._changelog_topic = changelog_topic
+        self._now_ms = now_ms
+
+    async def send(self, topic: Topic, partition: int, value: bytes) -> Awaitable[int]:
+        return _offset_of(await self._producer.send(topic.value, value, partition=partition))
+
+    async def append_states(self, partition: int, puts: Sequence[tuple[bytes, bytes]], deletes: Sequence[bytes]) -> int:
+        last_offset = await append_group(
+            self._producer, self._changelog_topic, partition, puts, deletes, self._now_ms()
+        )
+        return _require_known(last_offset, len(puts) + len(deletes) - 1)
+
+
+async def _offset_of(acknowledged: Awaitable[Any]) -> int:
+    metadata = await acknowledged
+    return _require_known(int(metadata.offset), 0)
+
+
+def _require_known(offset: int, least: int) -> int:
+    if offset < least:
+        raise OffsetUnknown("acknowledged as a duplicate, without an offset")
+    return offset

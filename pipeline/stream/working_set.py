@@ -1,0 +1,288 @@
+"""What one partition is working on: the states, and the group of changes that grows until the next flush. No I/O.
+
+Events are applied at once, in memory; `close_group` takes everything changed since the last call, as bytes. One group
+is open, and at most one is closed but not stored yet (`stored` says when), so a state is always found in memory, in
+the closed group or in the store, in this order.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.domain.effects import Effects
+from pipeline.domain.journey import has_unpublished, next_timer_ms
+from pipeline.domain.rules import AppRules
+from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
+from pipeline.domain.watermark import Watermark
+from pipeline.stream.changelog import MAX_BATCH_BYTES, RECORD_OVERHEAD_BYTES, Marker
+from pipeline.stream.decode import Decoded
+from pipeline.stream.live_states import LiveStates, ReadMany
+from pipeline.stream.steps import SEPARATOR, EventStep, OpenGroup, VisitStep, do_step, redo_carefully
+from pipeline.stream.timers import Timers
+from schemas.events import person_key
+from schemas.facts import RejectedRow
+
+GROUP_BYTES: Final = MAX_BATCH_BYTES * 5 // 8
+"""A group is full at this estimate of its states' size; the rest of a record batch is for the estimate to be wrong."""
+_SLICE: Final = 512
+_RETRY_MS: Final = 3_600_000
+"""A person whose visit raised is left alone for this long in event time, or until the next event."""
+_EMPTY_STATE: Final = encode_state(new_state())
+
+
+@dataclass
+class Group:
+    """Everything one flush writes."""
+
+    puts: list[tuple[bytes, bytes]]
+    deletes: list[bytes]
+    effects: Effects
+    rejected: list[RejectedRow]
+    marker: Marker
+    pending_sessions: int
+    events: int
+    failures: list[str]
+    """What the domain raised; each has cost one event or one visit."""
+
+
+class WorkingSet:
+    """`rules` maps every app id to its compiled rules; `read_many` reads the partition's store."""
+
+    def __init__(
+        self,
+        partition: int,
+        rules: Mapping[str, AppRules],
+        read_many: ReadMany,
+        watermark: Watermark,
+        live_persons: int,
+    ) -> None:
+        self._partition = partition
+        self._rules = rules
+        self._states = LiveStates(read_many, live_persons)
+        self._watermark = watermark
+        self._timers = Timers()
+        self._due: deque[str] = deque()
+        self._pending: dict[str, None] = {}
+        self.next_offset = 0
+        """The source message to apply next; everything before it is applied."""
+        self.next_index = 0
+        """Lines of that message already applied."""
+        self._rejects_taken_of = -1
+        self._open = self._new_group()
+
+    # At assignment
+
+    def resume(self, marker: Marker) -> None:
+        """Go on where the changelog's marker says."""
+        self.next_offset, self.next_index = marker.offset, marker.index
+        self._watermark.value_ms = marker.watermark_ms
+        self._open = self._new_group()
+
+    def restore(self, raw_key: bytes, data: bytes) -> None:
+        """Learn of a stored person what is kept in memory of all of them: the next timer, and whether rows are owed."""
+        self._note(raw_key.decode(), decode_state(data), is_stuck=False)
+
+    # What is going on
+
+    @property
+    def watermark_ms(self) -> int:
+        return self._watermark.value_ms
+
+    @property
+    def pending_sessions(self) -> int:
+        """Persons whose sessions have changed since they were last published."""
+        return len(self._pending)
+
+    @property
+    def is_inside_message(self) -> bool:
+        """A message is applied in part."""
+        return self.next_index > 0
+
+    @property
+    def has_open_changes(self) -> bool:
+        return self._open.has_moved or bool(self._open.dirty)
+
+    @property
+    def has_due_timers(self) -> bool:
+        return bool(self._due) or self._timers.is_due(self._watermark.value_ms)
+
+    @property
+    def live_persons(self) -> int:
+        return len(self._states)
+
+    @property
+    def timed_persons(self) -> int:
+        return len(self._timers)
+
+    def idle_for(self, elapsed_ms: int) -> None:
+        """Nothing has come for a while: `elapsed_ms` more of wall-clock time have passed."""
+        self._watermark.idle_for(elapsed_ms)
+
+    # Applying
+
+    def apply(self, decoded: Decoded) -> bool:
+        """Apply what fits into the open group. False if some is left: flush, then call again with the same message."""
+        offset = decoded.place.offset
+        start = decoded.position_of(self.next_index) if offset == self.next_offset else 0
+        if not start and self._rejects_taken_of != offset:
+            self._open.unreadable.extend(decoded.rejected)
+            self._rejects_taken_of = offset
+        self._open.has_moved = True
+        while start < len(decoded.events):
+            count = self._apply_slice(decoded, start)
+            if not count:
+                self.next_offset, self.next_index = offset, decoded.indexes[start]
+                return False
+            start += count
+        self.next_offset, self.next_index = offset + 1, 0
+        return True
+
+    def _apply_slice(self, decoded: Decoded, start: int) -> int:
+        """Apply one slice, or as much of it as fits; returns how many events."""
+        events = decoded.events[start : start + _SLICE]
+        persons = [person_key(event.user_id, event.anonymous_id, event.event_id) for event in events]
+        keys = [event.app_id + SEPARATOR + person for event, person in zip(events, persons, strict=True)]
+        self._states.fetch(keys)
+        count = self._make_room(keys, decoded.size_bytes // len(decoded.events))
+        if count:
+            do_step(self._open, EventStep(decoded, start, start + count, keys[:count], persons[:count]))
+            self._open.events += count
+        return count
+
+    def _make_room(self, keys: Sequence[str], bytes_each: int) -> int:
+        """How many of `keys` fit into the open group, which then counts them in. One always fits into an empty group.
+
+        A state grows by no more than the event it takes in (`bytes_each`).
+        """
+        group = self._open
+        count, counted = 0, set()
+        for key in keys:
+            size = bytes_each
+            if key not in group.dirty and key not in counted:
+                size += self._states.size_of(key) + len(key) + RECORD_OVERHEAD_BYTES
+                counted.add(key)
+            if group.size_bytes and group.size_bytes + size > GROUP_BYTES:
+                break
+            group.size_bytes += size
+            count += 1
+        return count
+
+    # Closing
+
+    def close_group(self, *, publish: bool) -> Group | None:
+        """Fire the timers that are due, publish sessions if asked, and take the group; None if there is nothing.
+
+        What does not fit stays due or pending for the next group. In the middle of a message nobody is visited: what is
+        published must not depend on where a message was divided.
+        """
+        if not self.is_inside_message:
+            self._fire_timers()
+            if publish:
+                self._publish()
+        if not self.has_open_changes:
+            return None
+        try:
+            puts, deletes = self._encode_dirty()
+        except Exception as error:
+            redo_carefully(self._open, error)
+            puts, deletes = self._encode_dirty()
+        group = self._take(puts, deletes)
+        self._states.hold(puts, deletes)
+        return group
+
+    def stored(self) -> None:
+        """The group taken last is in the store."""
+        self._states.stored()
+
+    def _fire_timers(self) -> None:
+        watermark_ms = self._watermark.value_ms
+        self._due.extend(self._timers.take_due(watermark_ms))
+        while self._due:
+            keys = [self._due.popleft() for _ in range(min(_SLICE, len(self._due)))]
+            self._states.fetch(keys)
+            due = [key for key in keys if self._is_due(key, watermark_ms)]
+            left = self._visit(due)
+            if left:
+                self._due.extendleft(reversed(left))
+                return
+
+    def _is_due(self, key: str, watermark_ms: int) -> bool:
+        """A session that went on has moved its timer; it is set again."""
+        time_ms = next_timer_ms(self._states.hot[key], self._rules_of(key))
+        if time_ms is None or time_ms <= watermark_ms:
+            return True
+        self._timers.schedule(key, time_ms)
+        return False
+
+    def _publish(self) -> None:
+        hot, group = self._states.hot, self._open
+        visited = {key for step in group.steps if isinstance(step, VisitStep) for key in step.keys}
+        changed = [key for key in group.dirty if key not in self._pending and has_unpublished(hot[key])]
+        waiting = [key for key in (*self._pending, *changed) if key not in visited]
+        for start in range(0, len(waiting), _SLICE):
+            keys = waiting[start : start + _SLICE]
+            self._states.fetch(keys)
+            if self._visit(keys):
+                return
+
+    def _visit(self, keys: list[str]) -> list[str]:
+        """Visit as many as fit; returns the rest."""
+        count = self._make_room(keys, 0)
+        if count:
+            do_step(self._open, VisitStep(keys[:count]))
+        return keys[count:]
+
+    def _encode_dirty(self) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
+        group, hot = self._open, self._states.hot
+        puts, deletes = [], []
+        for key in group.dirty:
+            data = _EMPTY_STATE if key in group.expired else encode_state(hot[key])
+            if data == _EMPTY_STATE:
+                deletes.append(key.encode())
+            else:
+                puts.append((key.encode(), data))
+                self._states.note_size(key, len(data))
+        return puts, deletes
+
+    def _take(self, puts: list[tuple[bytes, bytes]], deletes: list[bytes]) -> Group:
+        group = self._open
+        for key in group.dirty:
+            if key in group.expired:
+                self._forget(key)
+            else:
+                self._note(key, self._states.hot[key], is_stuck=key in group.stuck)
+        self._open = self._new_group()
+        return Group(
+            puts=puts,
+            deletes=deletes,
+            effects=group.effects,
+            rejected=group.unreadable + group.refused,
+            marker=Marker(self.next_offset, self.next_index, self._watermark.value_ms),
+            pending_sessions=len(self._pending),
+            events=group.events,
+            failures=group.failures,
+        )
+
+    def _forget(self, key: str) -> None:
+        self._states.forget(key)
+        self._timers.cancel(key)
+        self._pending.pop(key, None)
+
+    def _note(self, key: str, state: PersonState, *, is_stuck: bool) -> None:
+        """Keep the timer of `state`, and whether it is owed rows."""
+        time_ms = next_timer_ms(state, self._rules_of(key))
+        if time_ms is not None:
+            earliest_ms = self._watermark.value_ms + (_RETRY_MS if is_stuck else 1)
+            self._timers.schedule(key, max(time_ms, earliest_ms))
+        if has_unpublished(state) and not is_stuck:
+            self._pending[key] = None
+        else:
+            self._pending.pop(key, None)
+
+    def _rules_of(self, key: str) -> AppRules:
+        return self._rules[key[: key.index(SEPARATOR)]]
+
+    def _new_group(self) -> OpenGroup:
+        watermark_ms = self._watermark.value_ms
+        return OpenGroup(self._partition, self._states, self._rules, self._watermark, watermark_ms)
