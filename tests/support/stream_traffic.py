@@ -1,0 +1,71 @@
+"""Packed traffic for the stream: seeded, with sessions, touches, conversions, duplicates and late events."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+
+import msgspec
+
+from schemas.control import DEFAULT_GOALS, App
+from schemas.events import AcceptedEvent, encode_event, person_key
+from schemas.ids import partition_for
+
+APP = App("demo", "Demo", goals=DEFAULT_GOALS)
+START_MS = 1_790_000_000_000
+_SOURCES = ("google", "bing", "newsletter", "tiktok", "")
+_CAMPAIGNS = ("spring", "summer", "brand")
+
+
+def events(count: int, persons: int, seed: int = 1, *, span_ms: int = 12 * 3_600_000) -> Iterator[AcceptedEvent]:
+    """`count` events of about `persons` persons over `span_ms` of event time; 1 in 50 repeats an earlier one."""
+    rng = random.Random(seed)
+    recent: list[AcceptedEvent] = []
+    for number in range(count):
+        if recent and rng.random() < 0.02:
+            yield rng.choice(recent)
+            continue
+        event = _event(rng, number, rng.randrange(persons), START_MS + span_ms * number // count)
+        recent = [*recent[-20:], event]
+        yield event
+
+
+def _event(rng: random.Random, number: int, person: int, now_ms: int) -> AcceptedEvent:
+    chance = rng.random()
+    late_ms = rng.randrange(30_000) if chance < 0.3 else 0
+    properties: dict[str, object] = {"page_title": "首页", "step": number % 7}
+    name = "page_view"
+    if chance > 0.97:
+        name = "purchase"
+        properties |= {"order_id": f"o{number}", "revenue": rng.randrange(100, 9_999) / 100, "currency": "CNY"}
+    source = rng.choice(_SOURCES) if chance < 0.2 else ""
+    return AcceptedEvent(
+        app_id=APP.app_id,
+        event_id=f"evt_{number:012d}",
+        event_name=name,
+        timestamp_ms=now_ms - late_ms,
+        received_us=now_ms * 1000 + 400_000,
+        user_id=f"user-{person}",
+        properties=msgspec.Raw(msgspec.json.encode(properties)),
+        page_url=f"https://shop.example.com/p/{rng.randrange(50)}",
+        referrer="https://www.google.com/" if chance > 0.9 else "",
+        campaign_source=source,
+        campaign_medium="cpc" if source else "",
+        campaign_name=rng.choice(_CAMPAIGNS) if source else "",
+        user_agent="Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
+        ip="203.0.113.7",
+        key_id="key_0123456789abcdef",
+    )
+
+
+def packed(stream: Iterator[AcceptedEvent], per_message: int, partitions: int) -> Iterator[tuple[int, bytes]]:
+    """(partition, message) in the order in which a gateway would have sent them."""
+    waiting: dict[int, list[bytes]] = defaultdict(list)
+    for event in stream:
+        person = person_key(event.user_id, event.anonymous_id, event.event_id)
+        partition = partition_for(event.app_id, person, partitions)
+        lines = waiting[partition]
+        lines.append(encode_event(event))
+        if len(lines) >= per_message:
+            yield partition, b"\n".join(waiting.pop(partition)) + b"\n"
+    for partition, lines in waiting.items():
+        yield partition, b"\n".join(lines) + b"\n"
