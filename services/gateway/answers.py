@@ -1,0 +1,137 @@
+"""The data of the reporting endpoints' answers, built from the outcomes of a request. Pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from pipeline.runtime.http.envelope import Language
+from pipeline.runtime.http.errors import ErrorBody
+from schemas.events import AcceptedEvent
+from services.gateway.judge import Accepted, Duplicate, Outcome, Rejected
+
+
+class Tracked(msgspec.Struct):
+    event_id: str
+    received_at: str
+
+
+class EventResult(msgspec.Struct, omit_defaults=True):
+    """What a batch answer says about one event. A refused one has its caller's id, if it could be read."""
+
+    index: int
+    event_id: str | None
+    status: str
+    error: ErrorBody | None = None
+
+
+class BatchResult(msgspec.Struct):
+    accepted: int
+    rejected: int
+    results: list[EventResult]
+
+
+class EventError(msgspec.Struct):
+    index: int
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class NormalizedEvent(msgspec.Struct):
+    """An event as it would be stored."""
+
+    index: int
+    event_id: str | None
+    """The caller's; null where we would mint one."""
+    event_name: str
+    timestamp: str
+    original_timestamp: str | None
+    """The caller's own time where `sent_at` corrected it."""
+    user_id: str | None
+    anonymous_id: str | None
+    properties: msgspec.Raw
+    page_url: str
+    page_title: str
+    referrer: str
+    campaign: dict[str, str]
+    ip: str
+    user_agent: str
+    locale: str
+    is_bot: bool
+
+
+class Validation(msgspec.Struct):
+    valid: bool
+    errors: list[EventError]
+    normalized: list[NormalizedEvent]
+
+
+@lru_cache(maxsize=64)
+def utc_seconds(seconds: int) -> str:
+    """RFC 3339 in UTC, whole seconds."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def utc_milliseconds(time_ms: int) -> str:
+    """RFC 3339 in UTC, three decimals."""
+    seconds, milliseconds = divmod(time_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03}Z"
+
+
+def batch_result(outcomes: Sequence[Outcome], language: Language, errors_only: bool) -> BatchResult:
+    """`errors_only`: list only the events that were not accepted."""
+    accepted = sum(isinstance(outcome, Accepted) for outcome in outcomes)
+    rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)
+    listed = (outcome for outcome in outcomes if not (errors_only and isinstance(outcome, Accepted)))
+    return BatchResult(accepted, rejected, [_result(outcome, language) for outcome in listed])
+
+
+def _result(outcome: Outcome, language: Language) -> EventResult:
+    if isinstance(outcome, Accepted):
+        return EventResult(outcome.index, outcome.event.event_id, "accepted")
+    if isinstance(outcome, Duplicate):
+        return EventResult(outcome.index, outcome.event_id, "duplicate")
+    return EventResult(outcome.index, outcome.event_id, "rejected", outcome.error.body(language))
+
+
+def validation(outcomes: Iterable[Outcome], minted: frozenset[str], language: Language) -> Validation:
+    """`minted`: event ids we made up for the check, which mean nothing to the caller."""
+    errors: list[EventError] = []
+    normalized: list[NormalizedEvent] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Rejected):
+            body = outcome.error.body(language)
+            errors.append(EventError(outcome.index, body.code, body.message, body.details))
+        elif isinstance(outcome, Accepted):
+            normalized.append(_normalized(outcome.index, outcome.event, minted))
+    return Validation(not errors, errors, normalized)
+
+
+def _normalized(index: int, event: AcceptedEvent, minted: frozenset[str]) -> NormalizedEvent:
+    original_ms = event.original_timestamp_ms
+    campaign = {
+        name: value
+        for name in ("source", "medium", "name", "term", "content")
+        if (value := getattr(event, "campaign_" + name))
+    }
+    return NormalizedEvent(
+        index=index,
+        event_id=None if event.event_id in minted else event.event_id,
+        event_name=event.event_name,
+        timestamp=utc_milliseconds(event.timestamp_ms),
+        original_timestamp=utc_milliseconds(original_ms) if original_ms else None,
+        user_id=event.user_id or None,
+        anonymous_id=event.anonymous_id or None,
+        properties=event.properties,
+        page_url=event.page_url,
+        page_title=event.page_title,
+        referrer=event.referrer,
+        campaign=campaign,
+        ip=event.ip,
+        user_agent=event.user_agent,
+        locale=event.locale,
+        is_bot=event.is_bot,
+    )

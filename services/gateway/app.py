@@ -1,0 +1,187 @@
+"""The gateway put together: `create_app` chooses the real parts, `build_app` wires whatever parts it is given."""
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+from types import FrameType
+from typing import Final
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
+from pipeline.runtime.http.operations import add_operations
+from pipeline.runtime.log import get_logger
+from pipeline.runtime.settings import Settings
+from services.gateway.budget import Budget
+from services.gateway.docs import add_docs
+from services.gateway.edge import Edge, Endpoint, answer_http_exception
+from services.gateway.forward import Forwarder
+from services.gateway.openapi import Document, merge, own_document
+from services.gateway.publish import Publisher
+from services.gateway.report import Reporting
+from services.gateway.sink import KafkaSink
+from services.gateway.snapshots import Snapshots
+
+_OPENAPI_SECONDS: Final = 30.0
+_DRAIN_SECONDS: Final = 30.0
+_log = get_logger("gateway")
+
+
+class Readiness:
+    """Whether traffic is welcome."""
+
+    def __init__(self, snapshots: Snapshots, publisher: Publisher) -> None:
+        self._snapshots = snapshots
+        self._publisher = publisher
+        self.is_draining = False
+        self.fatal: Exception | None = None
+        self.stop_server: Callable[[], None] | None = None
+
+    async def missing(self) -> list[str]:
+        """What traffic would have to wait for, in words."""
+        found = {
+            "stopping": self.is_draining,
+            "broker": not self._publisher.is_ready,
+            "control plane": not self._knows_keys(),
+        }
+        return [name for name, is_missing in found.items() if is_missing]
+
+    def fail(self, error: Exception) -> None:
+        """Something no retry will mend: end the process, with its reason."""
+        self.fatal = error
+        self.is_draining = True
+        if self.stop_server is not None:
+            self.stop_server()
+
+    def _knows_keys(self) -> bool:
+        try:
+            self._snapshots.current()
+        except SnapshotNotLoaded:
+            return False
+        return True
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The gateway over Kafka, the control plane's database and the query service the settings name.
+
+    It starts whether they are there or not, connects as they come, and says in `/readyz` what is missing.
+    """
+    app: FastAPI
+    sink = KafkaSink(settings, on_fatal=lambda error: app.state.readiness.fail(error))
+    budget = Budget(settings.max_in_flight_bytes)
+    publisher = Publisher(sink, settings.partitions, budget, settings.publish_timeout_seconds)
+    snapshots = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
+    app = build_app(settings, snapshots, publisher)
+    return app
+
+
+def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) -> FastAPI:
+    """Wire the parts. They are started and stopped with the application's lifespan."""
+    forwarder = Forwarder(settings.query_url) if settings.query_url else None
+    app = FastAPI(
+        title="AttriKit API",
+        version=version("attrikit"),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan(snapshots, publisher, forwarder),
+        exception_handlers={HTTPException: answer_http_exception},
+    )
+    app.state.readiness = Readiness(snapshots, publisher)
+    endpoints = _reporting_endpoints(Reporting(snapshots, publisher))
+    app.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())
+    add_operations(app, app.state.readiness.missing)
+    add_docs(app, _document(app.version, forwarder))
+    if forwarder is not None:
+        app.router.default = forwarder
+    routes = frozenset(getattr(route, "path", "") for route in app.router.routes)
+    app.add_middleware(Edge, direct=endpoints, routes=routes)
+    return app
+
+
+def _reporting_endpoints(reporting: Reporting) -> dict[str, Endpoint]:
+    return {
+        "/v1/events/track": Endpoint(reporting.track),
+        "/v1/events/batch": Endpoint(reporting.batch),
+        "/v1/events/validate": Endpoint(reporting.validate),
+    }
+
+
+def _lifespan(
+    snapshots: Snapshots, publisher: Publisher, forwarder: Forwarder | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await snapshots.start()
+        await publisher.start()
+        yield
+        await publisher.stop()
+        await snapshots.stop()
+        if forwarder is not None:
+            await forwarder.close()
+
+    return lifespan
+
+
+def _document(api_version: str, forwarder: Forwarder | None) -> Callable[[], Awaitable[Document]]:
+    """The gateway's document, with the query service's merged in when that can be had; kept for a while."""
+    own = own_document(api_version)
+    kept: tuple[float, Document] | None = None
+
+    async def document() -> Document:
+        nonlocal kept
+        if forwarder is None:
+            return own
+        if kept is None or monotonic_seconds() - kept[0] > _OPENAPI_SECONDS:
+            try:
+                kept = (monotonic_seconds(), merge(own, await forwarder.fetch_openapi()))
+            except (httpx.HTTPError, ValueError) as error:
+                _log.warning("no_query_document", error=f"{type(error).__name__}: {error}")
+                return own
+        return kept[1]
+
+    return document
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, saying "not ready" from the first signal on."""
+
+    def __init__(self, config: uvicorn.Config, readiness: Readiness) -> None:
+        super().__init__(config)
+        self._readiness = readiness
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._readiness.is_draining = True
+        super().handle_exit(sig, frame)
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; requests under way are finished first. Returns the process's exit code."""
+    app = create_app(settings)
+    readiness: Readiness = app.state.readiness
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.publish_timeout_seconds + _DRAIN_SECONDS),
+    )
+    server = _Server(config, readiness)
+    readiness.stop_server = lambda: server.handle_exit(signal.SIGTERM, None)
+    _log.info("gateway_starting", host=settings.host, port=settings.port)
+    server.run()
+    if readiness.fatal is not None:
+        _log.error("gateway_failed", error=str(readiness.fatal))
+        return 1
+    return 0

@@ -1,0 +1,95 @@
+"""The bytes of a request, bounded while they come."""
+
+import asyncio
+from typing import Final
+
+from starlette.types import Receive
+
+from pipeline.runtime.http.errors import ApiError, Text, invalid
+from schemas.errors import ErrorCode
+from services.gateway.budget import Held
+from services.gateway.call import Call
+from services.gateway.errors import ClientGone
+from services.gateway.inflate import inflate
+
+_DRAIN_BYTES: Final = 16 * 1024 * 1024
+_DRAIN_SECONDS: Final = 5.0
+_BODY_SECONDS: Final = 30.0
+_CLOSE: Final = ((b"connection", b"close"),)
+
+BODY_TOO_LARGE: Final = Text("请求体超出大小限制", "the body exceeds the limit")
+BODY_TOO_SLOW: Final = Text("请求体未在 30 秒内到达", "the body did not arrive within 30 seconds")
+
+
+async def read_body(call: Call, receive: Receive, limit_bytes: int, held: Held) -> bytes:
+    """The whole body, its content coding undone. Every byte kept is counted in `held` first.
+
+    Raises `ApiError`, `ClientGone` or `Overloaded`.
+    """
+    if call.content_length is not None and call.content_length > limit_bytes:
+        raise await _refused(receive, call.content_length, limit_bytes, seen_bytes=0)
+    body = await _read(receive, limit_bytes, held)
+    if not call.content_encoding:
+        return body
+    inflated = inflate(body, call.content_encoding, limit_bytes)
+    held.take(len(inflated))
+    return inflated
+
+
+async def _read(receive: Receive, limit_bytes: int, held: Held) -> bytes:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    first: bytes = message.get("body", b"")
+    held.take(len(first))
+    if not message.get("more_body", False) and len(first) <= limit_bytes:
+        return first
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await _read_rest(receive, first, bool(message.get("more_body")), limit_bytes, held)
+    except TimeoutError:
+        raise invalid("body", BODY_TOO_SLOW) from None
+
+
+async def _read_rest(receive: Receive, first: bytes, has_more: bool, limit_bytes: int, held: Held) -> bytes:
+    body = bytearray(first)
+    while len(body) <= limit_bytes and has_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk = message.get("body", b"")
+        held.take(len(chunk))
+        body += chunk
+        has_more = message.get("more_body", False)
+    if len(body) <= limit_bytes:
+        return bytes(body)
+    raise await _refused(receive, len(body), limit_bytes, len(body), is_read=not has_more)
+
+
+async def _refused(receive: Receive, actual: int, limit_bytes: int, seen_bytes: int, is_read: bool = False) -> ApiError:
+    """The refusal of a body that is too large, after reading past it: a client that is still sending would not
+    look at an answer. One that goes on for too long has its connection closed."""
+    is_read = is_read or await _drain(receive, _DRAIN_BYTES - seen_bytes)
+    return ApiError(
+        ErrorCode.PAYLOAD_TOO_LARGE,
+        reason=BODY_TOO_LARGE,
+        headers=() if is_read else _CLOSE,
+        limit=limit_bytes,
+        actual=actual,
+    )
+
+
+async def _drain(receive: Receive, most_bytes: int) -> bool:
+    """Whether the end of the body was reached."""
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while most_bytes > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                if not message.get("more_body", False):
+                    return True
+                most_bytes -= len(message.get("body", b""))
+    except TimeoutError:
+        pass
+    return False

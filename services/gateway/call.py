@@ -1,0 +1,57 @@
+"""The head of a request: the few things the gateway reads of it, found in one pass over the headers."""
+
+import re
+from typing import Final
+
+from starlette.types import Scope
+
+from pipeline.runtime.http.envelope import Language, language_of
+from pipeline.runtime.http.middleware import choose_request_id
+
+CALL: Final = "attrikit.call"
+"""Where `Edge` leaves the `Call` in the ASGI scope."""
+
+_LENGTH: Final = re.compile(rb"[0-9]{1,15}\Z")
+
+
+class Call:
+    """One request, without its body. Header values are bytes, empty where absent."""
+
+    __slots__ = (
+        "authorization",
+        "content_encoding",
+        "content_length",
+        "content_type",
+        "ip",
+        "language",
+        "query",
+        "request_id",
+        "user_agent",
+    )
+
+    def __init__(self, scope: Scope, random_hex: str) -> None:
+        """`random_hex`: for a request id, where the caller sends none that is fit to log and echo."""
+        found = {name: value for name, value in scope["headers"] if name in _READ}
+        get = found.get
+        self.authorization: bytes = get(b"authorization", b"")
+        self.content_type: bytes = get(b"content-type", b"")
+        self.content_encoding: bytes = get(b"content-encoding", b"")
+        self.content_length = _length(get(b"content-length", b""))
+        self.user_agent = get(b"user-agent", b"").decode("latin-1")
+        self.language: Language = language_of(get(b"accept-language", b""))
+        self.request_id = choose_request_id(get(b"x-request-id", b"").decode("latin-1"), random_hex)
+        self.query: bytes = scope.get("query_string", b"")
+        client = scope.get("client")
+        self.ip: str = client[0] if client else ""
+
+
+_READ: Final = frozenset(
+    {
+        *(b"authorization", b"content-type", b"content-encoding", b"content-length", b"user-agent"),
+        *(b"accept-language", b"x-request-id"),
+    }
+)
+
+
+def _length(value: bytes) -> int | None:
+    return int(value) if _LENGTH.match(value) else None

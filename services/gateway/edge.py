@@ -1,0 +1,136 @@
+"""The outermost layer: gives every request its id, counts it, and puts every failure into the envelope."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.control_plane import SnapshotNotLoaded
+from pipeline.runtime.http.envelope import Reply, failure
+from pipeline.runtime.http.errors import ApiError, server_error
+from pipeline.runtime.http.handlers import http_error, response_of
+from pipeline.runtime.log import get_logger
+from schemas.errors import ErrorCode
+from services.gateway.budget import Overloaded
+from services.gateway.call import CALL, Call
+from services.gateway.errors import ClientGone
+from services.gateway.metrics import ERRORS, REQUEST_SECONDS, REQUESTS
+from services.gateway.publish import PublishError
+
+RETRY_SECONDS: Final = 1
+_EXPECTED: Final = (PublishError, Overloaded, SnapshotNotLoaded)
+_log = get_logger("gateway")
+
+Handle = Callable[[Call, Receive], Awaitable[Reply]]
+
+
+def error_for(error: Exception, call: Call) -> ApiError:
+    """What the caller is told about any failure; what nobody expected is logged with its traceback."""
+    if isinstance(error, ApiError):
+        if error.code is ErrorCode.SERVER_ERROR:
+            error.details["request_id"] = call.request_id
+        return error
+    if isinstance(error, _EXPECTED):
+        _log.warning("request_refused", request_id=call.request_id, reason=f"{type(error).__name__}: {error}")
+    else:
+        _log.error("request_crashed", request_id=call.request_id, exc_info=error)
+    return server_error(RETRY_SECONDS, request_id=call.request_id)
+
+
+def reply_to(error: Exception, call: Call) -> Reply:
+    told = error_for(error, call)
+    ERRORS.labels(told.code.value).inc()
+    return failure(told, call.language)
+
+
+async def send_reply(reply: Reply, send: Send) -> None:
+    length = (b"content-length", str(len(reply.body)).encode())
+    await send({"type": "http.response.start", "status": reply.status, "headers": [length, *reply.headers]})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+class Endpoint:
+    """An ASGI application around a function from a call to a reply, with none of a framework's layers between."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call: Call = scope[CALL]
+        try:
+            reply = await self._handle(call, receive)
+        except ClientGone:
+            return
+        except Exception as error:
+            reply = reply_to(error, call)
+        await send_reply(reply, send)
+
+
+class Edge:
+    """ASGI middleware. `direct` endpoints are called at once for POST; everything else goes through the router."""
+
+    def __init__(self, app: ASGIApp, direct: Mapping[str, ASGIApp], routes: frozenset[str]) -> None:
+        """`routes`: the paths that may stand as a label in the metrics."""
+        self._app = app
+        self._direct = direct
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_seconds = monotonic_seconds()
+        call = Call(scope, secrets.token_hex(12))
+        scope[CALL] = call
+        answer = _Answer(send, call.request_id)
+        path = scope["path"]
+        app = self._direct.get(path) if scope["method"] == "POST" else None
+        try:
+            await (app or self._app)(scope, receive, answer.send)
+        except Exception as error:
+            await _answer_crash(error, call, answer)
+        _count(path if path in self._routes else "other", answer.status, monotonic_seconds() - started_seconds)
+
+
+class _Answer:
+    """Watches an answer go out, and adds the request's id to it."""
+
+    __slots__ = ("_request_id", "_send", "status")
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = (b"x-request-id", request_id.encode())
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), self._request_id]
+        await self._send(message)
+
+
+async def _answer_crash(error: Exception, call: Call, answer: _Answer) -> None:
+    if isinstance(error, ClientGone):
+        return
+    reply = reply_to(error, call)
+    if answer.status:
+        # Half an answer is out: only a broken connection can tell the caller that the rest is missing.
+        raise error
+    await send_reply(reply, answer.send)
+
+
+def _count(route: str, status: int, seconds: float) -> None:
+    REQUESTS.labels(route, str(status)).inc()
+    REQUEST_SECONDS.labels(route).observe(seconds)
+
+
+async def answer_http_exception(request: Request, error: Exception) -> Response:
+    """The router's own refusals (unknown path, wrong method), in the envelope."""
+    assert isinstance(error, HTTPException)
+    call: Call = request.scope[CALL]
+    return response_of(reply_to(http_error(error), call))

@@ -1,0 +1,19 @@
+"""What only the gateway answers, beside the errors every HTTP service shares (`pipeline.runtime.http.errors`).
+
+    ApiError      the caller reads it: a code of the contract, the field, the reason. Never retried by us.
+    ClientGone    the caller hung up while sending: nobody is left to answer
+
+Failures on the way to the broker have a tree of their own in `services.gateway.publish`.
+"""
+
+from pipeline.runtime.http.errors import ApiError, Text
+from schemas.errors import ErrorCode
+
+
+class ClientGone(Exception):
+    """The caller hung up before its request was complete."""
+
+
+def too_large(field: str, reason: Text, *, limit: int, actual: int) -> ApiError:
+    """`limit` and `actual`: in the unit the reason speaks of."""
+    return ApiError(ErrorCode.PAYLOAD_TOO_LARGE, field=field, reason=reason, limit=limit, actual=actual)

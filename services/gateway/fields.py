@@ -1,0 +1,120 @@
+"""The event as callers send it, decoded leniently: fields nobody names here are skipped. Pure.
+
+Unknown fields are tolerated so that a producer may send what a later version understands; they are not stored.
+What belongs to the event goes into `properties`.
+"""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Final, NoReturn
+
+import msgspec
+import orjson
+
+from pipeline.runtime.http.errors import ApiError, Text, invalid, missing
+from schemas.errors import ErrorCode
+
+AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
+_ABSENT: Final = msgspec.Raw(b"")
+
+
+class IncomingPage(msgspec.Struct, gc=False):
+    url: str | None = None
+    title: str | None = None
+    referrer: str | None = None
+
+
+class IncomingCampaign(msgspec.Struct, gc=False):
+    source: str | None = None
+    medium: str | None = None
+    name: str | None = None
+    term: str | None = None
+    content: str | None = None
+
+
+class IncomingContext(msgspec.Struct, gc=False):
+    ip: str | None = None
+    user_agent: str | None = None
+    locale: str | None = None
+    page: IncomingPage | None = None
+    campaign: IncomingCampaign | None = None
+
+
+class IncomingEvent(msgspec.Struct, gc=False):
+    """One event of a request, its types checked and nothing else. JSON `null` stands for an absent field."""
+
+    event_name: str | None = None
+    event_id: str | None = None
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    timestamp: AwareTime | None = None
+    sent_at: AwareTime | None = None
+    properties: msgspec.Raw = _ABSENT
+    context: IncomingContext | None = None
+
+
+_decode: Final = msgspec.json.Decoder(IncomingEvent).decode
+_PATH: Final = re.compile(r"`\$\.([^`]+)`$")
+_TIMES: Final = frozenset(("timestamp", "sent_at"))
+_OBJECTS: Final = frozenset(("context", "context.page", "context.campaign"))
+
+NOT_UTF8: Final = Text("不是有效的 UTF-8 编码", "it is not valid UTF-8")
+NOT_TEXT: Final = Text("必须是字符串", "it must be a string")
+NOT_OBJECT: Final = Text("必须是 JSON 对象", "it must be a JSON object")
+NOT_TIME: Final = Text(
+    "必须是带时区的 RFC 3339 时间，例如 2024-01-15T10:30:00Z",
+    "it must be an RFC 3339 time with a zone, such as 2024-01-15T10:30:00Z",
+)
+TOO_DEEP: Final = Text("JSON 嵌套层次过深", "its JSON is nested too deeply")
+
+
+def decode_event(raw: bytes) -> IncomingEvent:
+    """Bytes of one JSON object → its fields; raises `ApiError` naming the first field that is wrong."""
+    try:
+        raw.decode()
+        return _decode(raw)
+    except UnicodeDecodeError:
+        raise invalid("", NOT_UTF8) from None
+    except msgspec.ValidationError as error:
+        _raise_for_type(raw, error)
+    except msgspec.DecodeError:
+        raise invalid("", syntax_reason(raw)) from None
+    except RecursionError:
+        raise invalid("", TOO_DEEP) from None
+
+
+def _raise_for_type(raw: bytes, error: msgspec.ValidationError) -> NoReturn:
+    path = _PATH.search(str(error))
+    field = path[1] if path else ""
+    if field == "event_name":
+        raise ApiError(ErrorCode.INVALID_EVENT_NAME, field=field, value=_value_of(raw, field)) from None
+    if field in _TIMES:
+        raise invalid(field, NOT_TIME) from None
+    raise invalid(field, NOT_OBJECT if not field or field in _OBJECTS else NOT_TEXT) from None
+
+
+def _value_of(raw: bytes, field: str) -> Any:
+    """The caller's value if it is a short one."""
+    try:
+        value = orjson.loads(raw)[field]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    return value if isinstance(value, (bool, int, float)) else None
+
+
+def syntax_reason(raw: bytes) -> Text:
+    """What is wrong with bytes that do not decode as JSON, and where."""
+    if not raw.strip():
+        return Text("内容为空", "it is empty")
+    try:
+        orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        return Text(f"JSON 格式错误：{error}", f"it is not valid JSON: {error}")
+    return Text("JSON 格式错误", "it is not valid JSON")
+
+
+def required(value: str | None, field: str) -> str:
+    """`value`, unless it is absent, null or empty."""
+    if not value:
+        raise missing(field)
+    return value

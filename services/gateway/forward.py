@@ -1,0 +1,127 @@
+"""Everything the gateway does not answer itself goes to the query service, so that one port serves the whole API."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Final
+
+import httpx
+from starlette.types import Receive, Scope, Send
+
+from pipeline.runtime.http.errors import Text, invalid, server_error
+from pipeline.runtime.log import get_logger
+from services.gateway.call import CALL, Call
+from services.gateway.edge import RETRY_SECONDS, reply_to, send_reply
+from services.gateway.errors import ClientGone
+from services.gateway.metrics import FORWARD_FAILURES
+
+_TIMEOUT: Final = httpx.Timeout(60.0, connect=2.0, pool=2.0)
+_LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+_HOP_BY_HOP: Final = frozenset(
+    {
+        *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection"),
+        *(b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+    }
+)
+"""RFC 9110, section 7.6.1: they speak of one connection and end with it."""
+_OURS: Final = _HOP_BY_HOP | {b"host", b"x-request-id", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
+NOT_A_PATH: Final = Text("路径包含无效字符", "the path holds characters that no URL has")
+_log = get_logger("gateway")
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Forwarder:
+    """A streaming reverse proxy to `base_url`. Neither bodies nor answers are kept in memory."""
+
+    def __init__(self, base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._base = httpx.URL(base_url)
+        # No proxies or credentials from the environment, no redirects followed: what comes is what goes.
+        self._client = httpx.AsyncClient(
+            timeout=_TIMEOUT, limits=_LIMITS, transport=transport, trust_env=False, follow_redirects=False
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def fetch_openapi(self) -> dict[str, object]:
+        """The query service's own document; raises `httpx.HTTPError` or `ValueError` where there is none."""
+        response = await self._client.get(self._base.join("/openapi.json"), timeout=2.0)
+        response.raise_for_status()
+        document: dict[str, object] = response.json()
+        return document
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call: Call = scope[CALL]
+        request = self._request(scope, receive, call)
+        try:
+            response = await self._client.send(request, stream=True)
+        except httpx.HTTPError as error:
+            FORWARD_FAILURES.inc()
+            _log.warning("query_away", request_id=call.request_id, error=f"{type(error).__name__}: {error}")
+            await send_reply(reply_to(server_error(RETRY_SECONDS), call), send)
+            return
+        try:
+            await _relay(response, receive, send)
+        finally:
+            await response.aclose()
+
+    def _request(self, scope: Scope, receive: Receive, call: Call) -> httpx.Request:
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        query: bytes = scope["query_string"]
+        try:
+            url = self._base.copy_with(raw_path=path + b"?" + query if query else path)
+        except (httpx.InvalidURL, UnicodeDecodeError):
+            raise invalid("path", NOT_A_PATH) from None
+        headers = _request_headers(scope, call)
+        request = self._client.build_request(scope["method"], url, headers=headers, content=_body(receive))
+        _undo_additions(request, scope)
+        return request
+
+
+def _request_headers(scope: Scope, call: Call) -> Headers:
+    given: Headers = [(name, value) for name, value in scope["headers"] if name not in _OURS]
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    given.append((b"x-request-id", call.request_id.encode()))
+    given.append((b"x-forwarded-for", call.ip.encode()))
+    given.append((b"x-forwarded-proto", str(scope.get("scheme", "http")).encode()))
+    given.append((b"x-forwarded-host", host))
+    return given
+
+
+def _undo_additions(request: httpx.Request, scope: Scope) -> None:
+    """Take out what httpx adds of its own: the query service should see the caller's request."""
+    names = {name for name, _ in scope["headers"]}
+    for name in (b"transfer-encoding", b"accept", b"accept-encoding", b"user-agent"):
+        if name not in names:
+            request.headers.pop(name.decode(), None)
+
+
+async def _body(receive: Receive) -> AsyncIterator[bytes]:
+    has_more = True
+    while has_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        has_more = message.get("more_body", False)
+        if chunk := message.get("body", b""):
+            yield chunk
+
+
+async def _relay(response: httpx.Response, receive: Receive, send: Send) -> None:
+    """Pass the answer on as it comes, and stop reading it when the caller hangs up."""
+    headers = _response_headers(response.headers.raw)
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    hung_up = asyncio.ensure_future(receive())
+    try:
+        async for chunk in response.aiter_raw():
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if hung_up.done() and hung_up.result()["type"] == "http.disconnect":
+                raise ClientGone
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        hung_up.cancel()
+
+
+def _response_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
+    dropped = _HOP_BY_HOP | {b"x-request-id", b"date", b"server"}
+    return [(name.lower(), value) for name, value in raw if name.lower() not in dropped]

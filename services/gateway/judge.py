@@ -1,0 +1,95 @@
+"""The events of one request → which are accepted, which repeat one before them, which are refused and why. Pure.
+
+Repeats across requests are not known here: the stream recognises them (and a `duplicate` mark is written).
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import orjson
+
+from pipeline.runtime.http.errors import ApiError
+from schemas.events import AcceptedEvent
+from schemas.facts import RejectedRow
+from schemas.ids import reject_id
+from services.gateway.parse import Events
+from services.gateway.validate import Receipt, check_event
+
+MAX_PAYLOAD_BYTES: Final = 4_096
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    index: int
+    event: AcceptedEvent
+    size_bytes: int
+    """Of what the caller sent."""
+
+
+class Duplicate(msgspec.Struct, frozen=True):
+    """Its id stands on an accepted event before it in the same request."""
+
+    index: int
+    event_id: str
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    index: int
+    event_id: str | None
+    error: ApiError
+    payload: bytes
+
+
+Outcome = Accepted | Duplicate | Rejected
+
+
+def judge(events: Events, receipt: Receipt) -> list[Outcome]:
+    """One outcome per event, in order."""
+    return list(_judge_each(events, receipt))
+
+
+def _judge_each(events: Events, receipt: Receipt) -> Iterator[Outcome]:
+    seen: set[str] = set()
+    for index, raw in enumerate(events.raw):
+        try:
+            event = check_event(raw, receipt, index)
+        except ApiError as error:
+            placed = error.under(f"events[{index}]") if events.is_batch else error
+            yield Rejected(index, _caller_event_id(raw), placed, raw)
+            continue
+        if event.event_id in seen:
+            yield Duplicate(index, event.event_id)
+            continue
+        seen.add(event.event_id)
+        yield Accepted(index, event, len(raw))
+
+
+def _caller_event_id(raw: bytes) -> str | None:
+    """The id a refused event carries, so that its sender can tell which one it was."""
+    try:
+        given = orjson.loads(raw)["event_id"]
+    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+        return None
+    return given if isinstance(given, str) and len(given) <= 64 else None
+
+
+def rejected_row(error: ApiError, payload: bytes, receipt: Receipt, request_id: str, index: int) -> RejectedRow:
+    """The refusal as data: `request_id` and `index` are where the event stood."""
+    place = (receipt.app_id, request_id, str(receipt.received_us), str(index))
+    return RejectedRow(
+        app_id=receipt.app_id,
+        reject_id=reject_id(*place),
+        rejected_at_ms=receipt.received_us // 1000,
+        stage="gateway",
+        code=error.code.value,
+        field=error.field,
+        reason=error.reason.en if error.reason else error.code.message("en"),
+        payload=cut_text(payload),
+        key_id=receipt.key_id,
+    )
+
+
+def cut_text(payload: bytes) -> str:
+    """The head of the bytes as text of at most `MAX_PAYLOAD_BYTES` in UTF-8, what does not decode replaced."""
+    text = payload[:MAX_PAYLOAD_BYTES].decode("utf-8", "replace")
+    return text.encode()[:MAX_PAYLOAD_BYTES].decode("utf-8", "ignore")

@@ -1,0 +1,171 @@
+"""The bodies of the reporting endpoints as pydantic models: they describe the API, they do not check requests.
+
+Checking is `services.gateway.validate`; a unit test keeps the two the same.
+"""
+
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from schemas.errors import ErrorCode
+from schemas.events import EVENT_ID_PATTERN, EVENT_NAME_PATTERN, MAX_BATCH_EVENTS, MAX_ID_CHARACTERS
+
+_EVENT_NAME = EVENT_NAME_PATTERN.pattern.replace(r"\Z", "$")
+_EVENT_ID = EVENT_ID_PATTERN.pattern.replace(r"\Z", "$")
+
+
+class Page(BaseModel):
+    url: str | None = None
+    title: str | None = None
+    referrer: str | None = None
+
+
+class Campaign(BaseModel):
+    source: str | None = None
+    medium: str | None = None
+    name: str | None = None
+    term: str | None = None
+    content: str | None = None
+
+
+class Context(BaseModel):
+    """What surrounded the event."""
+
+    ip: str | None = Field(None, description="The visitor's address; the caller's if absent.")
+    user_agent: str | None = Field(
+        None, description="The visitor's agent; the caller's if absent. Cut at 1,024 characters."
+    )
+    locale: str | None = None
+    page: Page | None = None
+    campaign: Campaign | None = None
+
+
+class Event(BaseModel):
+    """One event, at most 32 KB. Fields not named here are ignored and not stored: use `properties`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "event_name": "page_view",
+                    "properties": {"page_title": "首页", "page_url": "https://example.com"},
+                    "user_id": "user-42",
+                }
+            ]
+        }
+    )
+
+    event_name: str = Field(pattern=_EVENT_NAME, description="`snake_case`, verb_noun by preference.")
+    properties: dict[str, Any] | None = Field(
+        None,
+        description="Any JSON object, nested at most 8 levels deep (itself the first); integers of at most 64 bits.",
+    )
+    timestamp: AwareDatetime | None = Field(
+        None, description="RFC 3339 with a zone; the time of receipt if absent. At most 24 hours in the future."
+    )
+    sent_at: AwareDatetime | None = Field(
+        None,
+        description="The sender's clock when it sent this; `timestamp` is then corrected by received_at - sent_at.",
+    )
+    user_id: str | None = Field(
+        None, max_length=MAX_ID_CHARACTERS, description="Placeholders such as `null` are refused."
+    )
+    anonymous_id: str | None = Field(None, max_length=MAX_ID_CHARACTERS)
+    event_id: str | None = Field(
+        None,
+        pattern=_EVENT_ID,
+        description="Your idempotency key: a repeat within 7 days is counted once. We mint one if it is absent.",
+    )
+    context: Context | None = None
+
+
+class Batch(BaseModel):
+    """At most 1,000 events and 5 MB."""
+
+    events: list[Event] = Field(min_length=1, max_length=MAX_BATCH_EVENTS)
+
+
+class Error(BaseModel):
+    code: ErrorCode
+    message: str = Field(description="In the language of `Accept-Language`: `zh` (default) or `en`.")
+    details: dict[str, Any] = Field(
+        description="`field` and `reason` where there is one; `limit` and `actual` for PAYLOAD_TOO_LARGE; "
+        "`value` and `suggestion` for INVALID_EVENT_NAME; `required_scope`; `allowed`; `request_id`."
+    )
+
+
+class ErrorResponse(BaseModel):
+    success: Literal[False]
+    error: Error
+
+
+class Tracked(BaseModel):
+    event_id: str
+    received_at: AwareDatetime
+
+
+class TrackResponse(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"success": True, "data": {"event_id": "evt_1234567890", "received_at": "2024-01-15T10:30:01Z"}}
+            ]
+        }
+    )
+
+    success: Literal[True]
+    data: Tracked
+
+
+class EventResult(BaseModel):
+    index: int
+    event_id: str | None
+    status: Literal["accepted", "duplicate", "rejected"]
+    error: Error | None = Field(None, description="Present on rejected events.")
+
+
+class BatchResult(BaseModel):
+    accepted: int
+    rejected: int
+    results: list[EventResult]
+
+
+class BatchResponse(BaseModel):
+    success: Literal[True]
+    data: BatchResult
+
+
+class EventError(Error):
+    index: int
+
+
+class NormalizedEvent(BaseModel):
+    """The event as it would be stored."""
+
+    index: int
+    event_id: str | None = Field(description="Null where the event has none: one is minted when it is stored.")
+    event_name: str
+    timestamp: AwareDatetime
+    original_timestamp: AwareDatetime | None
+    user_id: str | None
+    anonymous_id: str | None
+    properties: dict[str, Any]
+    page_url: str
+    page_title: str
+    referrer: str
+    campaign: dict[str, str]
+    ip: str
+    user_agent: str
+    locale: str
+    is_bot: bool
+
+
+class Validation(BaseModel):
+    valid: bool
+    errors: list[EventError]
+    normalized: list[NormalizedEvent]
+
+
+class ValidationResponse(BaseModel):
+    success: Literal[True]
+    data: Validation

@@ -1,0 +1,36 @@
+"""Event names: `snake_case`, and what a caller may have meant. Pure."""
+
+import re
+from typing import Any, Final
+
+from pipeline.runtime.http.errors import ApiError
+from schemas.errors import ErrorCode
+from schemas.events import EVENT_NAME_PATTERN
+from services.gateway.fields import required
+
+_LONGEST: Final = 64
+_MAX_SHOWN: Final = 256
+_is_name: Final = EVENT_NAME_PATTERN.match
+_LOWER_UPPER: Final = re.compile(r"([a-z0-9])([A-Z])")
+_ACRONYM_WORD: Final = re.compile(r"([A-Z]+)([A-Z][a-z])")
+_OTHERS: Final = re.compile(r"[^A-Za-z0-9]+")
+
+
+def check_name(given: str | None) -> str:
+    """The name; else `MISSING_REQUIRED_FIELD`, or `INVALID_EVENT_NAME` with a suggestion if there is one."""
+    name = required(given, "event_name")
+    if _is_name(name):
+        return name
+    shown = name[:_MAX_SHOWN]
+    suggestion = suggest_name(shown)
+    details: dict[str, Any] = {"suggestion": suggestion} if suggestion else {}
+    raise ApiError(ErrorCode.INVALID_EVENT_NAME, field="event_name", value=shown, **details)
+
+
+def suggest_name(name: str) -> str:
+    """`APP INSTALL` → `app_install`, `Purchase-Complete` → `purchase_complete`; empty where nothing is left to use."""
+    words = _LOWER_UPPER.sub(r"\1_\2", _ACRONYM_WORD.sub(r"\1_\2", name))
+    snake = _OTHERS.sub("_", words).strip("_").lower()
+    if snake[:1].isdigit():
+        snake = "event_" + snake
+    return snake[:_LONGEST].rstrip("_")

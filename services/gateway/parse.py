@@ -1,0 +1,86 @@
+"""A body → the raw bytes of each of its events. Pure.
+
+One bad event must not cost its neighbours, so the events are split here and decoded one by one later. Only a body
+that cannot be split at all is refused whole: broken JSON around the events, nesting past what a parser bears, too
+many events. A line of NDJSON stands alone, whatever is in it.
+"""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from pipeline.runtime.http.errors import Text, invalid, missing
+from schemas.events import MAX_BATCH_EVENTS
+from services.gateway.errors import too_large
+from services.gateway.fields import NOT_OBJECT, TOO_DEEP, syntax_reason
+
+BODY: Final = "body"
+NDJSON_TYPES: Final = frozenset(
+    (b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/x-jsonlines")
+)
+NOT_LIST: Final = Text("必须是数组", "it must be an array")
+TOO_MANY: Final = Text(f"每批不能超过 {MAX_BATCH_EVENTS} 个事件", f"a batch may have at most {MAX_BATCH_EVENTS} events")
+
+
+class _Batch(msgspec.Struct):
+    events: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Events(NamedTuple):
+    """`is_batch`: error paths of its events begin with `events[i]`."""
+
+    raw: list[bytes]
+    is_batch: bool
+
+
+_decode_batch: Final = msgspec.json.Decoder(_Batch).decode
+_WHITESPACE: Final = b" \t\r\n"
+
+
+def is_ndjson(content_type: bytes) -> bool:
+    return content_type.partition(b";")[0].strip().lower() in NDJSON_TYPES
+
+
+def parse_batch(body: bytes, content_type: bytes) -> Events:
+    """`{"events": […]}`, or lines of NDJSON (blank ones do not count); 1 to `MAX_BATCH_EVENTS` events."""
+    events = _lines(body) if is_ndjson(content_type) else _batch_events(body)
+    if not events:
+        raise missing("events")
+    if len(events) > MAX_BATCH_EVENTS:
+        raise too_large("events", TOO_MANY, limit=MAX_BATCH_EVENTS, actual=len(events))
+    return Events(events, is_batch=True)
+
+
+def parse_any(body: bytes, content_type: bytes) -> Events:
+    """A batch if it is NDJSON or an object with `events` (no event has such a field), else one event."""
+    if is_ndjson(content_type) or _has_events(body):
+        return parse_batch(body, content_type)
+    return Events([body], is_batch=False)
+
+
+def _lines(body: bytes) -> list[bytes]:
+    return [line for line in (part.strip(_WHITESPACE) for part in body.split(b"\n")) if line]
+
+
+def _batch_events(body: bytes) -> list[bytes]:
+    try:
+        events = _decode_batch(body).events
+    except msgspec.ValidationError as error:
+        in_events = "`$.events`" in str(error)
+        raise invalid("events" if in_events else BODY, NOT_LIST if in_events else NOT_OBJECT) from None
+    except msgspec.DecodeError:
+        raise invalid(BODY, syntax_reason(body)) from None
+    except RecursionError:
+        raise invalid(BODY, TOO_DEEP) from None
+    return [] if events is msgspec.UNSET else [bytes(event) for event in events]
+
+
+def _has_events(body: bytes) -> bool:
+    if b'"events"' not in body:
+        return False
+    try:
+        return _decode_batch(body).events is not msgspec.UNSET
+    except msgspec.ValidationError as error:
+        return "`$.events`" in str(error)
+    except (msgspec.DecodeError, RecursionError):
+        return False

@@ -1,0 +1,237 @@
+"""Group commit: per partition one record is on its way while the next one gathers.
+
+No request waits for a timer. A piece that finds its lane idle goes at once, alone; pieces that arrive while a record
+is out share the next one. So records grow with load and latency does not grow with quiet.
+
+    PublishError            answered with 500 SERVER_ERROR and Retry-After
+    ├── BrokerAway          refused at once, nothing was sent: no connection, or a record of this lane is overdue
+    └── NotAcknowledged     no answer in time, or a failure: the events may still land. The caller's retry with the
+                            same event_id is what makes that safe.
+
+`services.gateway.budget.Overloaded` is raised when too many bytes wait already.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final
+
+from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.log import get_logger
+from schemas.topics import Topic
+from services.gateway.budget import Budget, Overloaded
+from services.gateway.metrics import PUBLISH_FAILURES, PUBLISH_SECONDS, RECORD_BYTES, RECORD_PIECES
+from services.gateway.pack import Piece
+from services.gateway.sink import Sink, SinkAway, SinkError
+
+MAX_RECORD_BYTES: Final = 1024 * 1024
+"""A record stops gathering here. A single larger piece still goes, alone."""
+_log = get_logger("gateway")
+
+
+class PublishError(Exception):
+    """Events were not acknowledged."""
+
+
+class BrokerAway(PublishError):
+    """Nothing was sent."""
+
+
+class NotAcknowledged(PublishError):
+    """Something may have been sent."""
+
+
+class _State(Enum):
+    WAITING = 1
+    SENT = 2
+    OVER = 3
+
+
+class _Entry:
+    """One piece in a lane. Its bytes count against the budget until it is over."""
+
+    __slots__ = ("lines", "state", "ticket")
+
+    def __init__(self, lines: bytes, ticket: "Ticket") -> None:
+        self.lines = lines
+        self.ticket = ticket
+        self.state = _State.WAITING
+
+
+class Ticket:
+    """What one request waits for: the acknowledgement of all its pieces, a failure, or its time running out."""
+
+    __slots__ = ("_budget", "_open_pieces", "_timer", "entries", "future")
+
+    def __init__(self, budget: Budget, pieces: Sequence[Piece], timeout_seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._budget = budget
+        self._open_pieces = len(pieces)
+        self.future: asyncio.Future[None] = loop.create_future()
+        self.entries = [_Entry(piece.lines, self) for piece in pieces]
+        self._timer = loop.call_later(timeout_seconds, self._expire)
+
+    def finish(self, entry: _Entry, error: PublishError | None) -> None:
+        """`entry` was acknowledged, or failed with `error`."""
+        self._release(entry)
+        self._open_pieces -= 1
+        if error is not None:
+            self._settle(error)
+        elif self._open_pieces == 0:
+            self._settle(None)
+
+    def _expire(self) -> None:
+        """Give up waiting. What has not been sent is taken out; what is on its way may still land."""
+        for entry in self.entries:
+            if entry.state is _State.WAITING:
+                self._release(entry)
+        self._settle(NotAcknowledged("the broker did not acknowledge in time"))
+
+    def _release(self, entry: _Entry) -> None:
+        if entry.state is not _State.OVER:
+            entry.state = _State.OVER
+            self._budget.give_back(len(entry.lines))
+            entry.lines = b""
+
+    def _settle(self, error: PublishError | None) -> None:
+        self._timer.cancel()
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
+
+
+class Lane:
+    """One partition of one topic."""
+
+    def __init__(self, sink: Sink, topic: Topic, partition: int) -> None:
+        self._sink = sink
+        self._topic = topic
+        self._partition = partition
+        self._waiting: deque[_Entry] = deque()
+        self._sent_at_seconds: float | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def is_overdue(self, timeout_seconds: float) -> bool:
+        """Whether a record has been out longer than any request would have waited for it."""
+        sent_at_seconds = self._sent_at_seconds
+        return sent_at_seconds is not None and monotonic_seconds() - sent_at_seconds > timeout_seconds
+
+    def add(self, entry: _Entry) -> None:
+        self._waiting.append(entry)
+        if self.task is None:
+            self.task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        """Send until nothing waits. Runs only while there is something to do."""
+        try:
+            while group := self._next_group():
+                await self._send(group)
+        finally:
+            self.task = None
+
+    def _next_group(self) -> list[_Entry]:
+        group: list[_Entry] = []
+        size_bytes = 0
+        while self._waiting:
+            entry = self._waiting[0]
+            if entry.state is _State.WAITING:
+                if group and size_bytes + len(entry.lines) > MAX_RECORD_BYTES:
+                    break
+                size_bytes += len(entry.lines)
+                entry.state = _State.SENT
+                group.append(entry)
+            self._waiting.popleft()
+        return group
+
+    async def _send(self, group: list[_Entry]) -> None:
+        record = b"".join([entry.lines for entry in group]) if len(group) > 1 else group[0].lines
+        RECORD_BYTES.observe(len(record))
+        RECORD_PIECES.observe(len(group))
+        self._sent_at_seconds = started_seconds = monotonic_seconds()
+        error: PublishError | None = NotAcknowledged("the gateway is stopping")
+        try:
+            await self._sink.send(self._topic, self._partition, record)
+            error = None
+            PUBLISH_SECONDS.observe(monotonic_seconds() - started_seconds)
+        except SinkAway as away:
+            error = BrokerAway(str(away))
+        except SinkError as failed:
+            error = NotAcknowledged(str(failed))
+        except Exception as bug:
+            _log.exception("publish_crashed", topic=self._topic.value, partition=self._partition)
+            error = NotAcknowledged(type(bug).__name__)
+        finally:
+            self._sent_at_seconds = None
+            for entry in group:
+                entry.ticket.finish(entry, error)
+
+
+class Publisher:
+    """All lanes, and the budget they share with the bodies being read."""
+
+    def __init__(self, sink: Sink, partitions: int, budget: Budget, timeout_seconds: float) -> None:
+        self._sink = sink
+        self.partitions = partitions
+        self.budget = budget
+        self._timeout_seconds = timeout_seconds
+        self._lanes = {
+            topic: [Lane(sink, topic, partition) for partition in range(partitions)]
+            for topic in (Topic.EVENTS, Topic.REJECTED)
+        }
+
+    async def start(self) -> None:
+        await self._sink.start()
+
+    @property
+    def is_ready(self) -> bool:
+        """Connected, and no lane of events is stuck."""
+        lanes = self._lanes[Topic.EVENTS]
+        return self._sink.is_connected and not any(lane.is_overdue(self._timeout_seconds) for lane in lanes)
+
+    def submit(self, topic: Topic, pieces: Sequence[Piece]) -> asyncio.Future[None]:
+        """Queue pieces and return what resolves when all of them are acknowledged, or fails with a `PublishError`.
+
+        Raises `BrokerAway` or `Overloaded` at once where there is no use in waiting.
+        """
+        lanes = self._lanes[topic]
+        if not self._sink.is_connected:
+            raise BrokerAway("there is no connection to the broker")
+        if any(lanes[piece.partition].is_overdue(self._timeout_seconds) for piece in pieces):
+            raise BrokerAway("the broker is not answering")
+        if not self.budget.take(sum(len(piece.lines) for piece in pieces)):
+            raise Overloaded
+        ticket = Ticket(self.budget, pieces, self._timeout_seconds)
+        for piece, entry in zip(pieces, ticket.entries, strict=True):
+            lanes[piece.partition].add(entry)
+        return ticket.future
+
+    async def publish(self, pieces: Sequence[Piece]) -> None:
+        """Write events; returns when the broker has them. Raises `PublishError` or `Overloaded`."""
+        try:
+            await self.submit(Topic.EVENTS, pieces)
+        except (PublishError, Overloaded) as error:
+            PUBLISH_FAILURES.labels(type(error).__name__).inc()
+            raise
+
+    def submit_rejects(self, pieces: Sequence[Piece]) -> asyncio.Future[None] | None:
+        """Queue refusals where there is room to spare; None if there is not: good events come first."""
+        if self.budget.is_half_used:
+            return None
+        try:
+            return self.submit(Topic.REJECTED, pieces)
+        except (PublishError, Overloaded):
+            return None
+
+    async def stop(self) -> None:
+        """Let what is on its way arrive, for as long as a request would have waited, then close the sink."""
+        running = [lane.task for lanes in self._lanes.values() for lane in lanes if lane.task is not None]
+        if running:
+            _, late = await asyncio.wait(running, timeout=self._timeout_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._sink.stop()

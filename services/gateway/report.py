@@ -1,0 +1,171 @@
+"""Reporting: `track`, `batch` and `validate`. Each method names its stages in order.
+
+A 2xx means that the broker has acknowledged the events (`acks=all`). After a 500 they may or may not be there; sending
+them again with the same `event_id` is safe for 7 days.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+from urllib.parse import parse_qs
+
+from starlette.types import Receive
+
+from pipeline.runtime.clock import now_us
+from pipeline.runtime.http.auth import Caller, authenticate
+from pipeline.runtime.http.envelope import Reply, success
+from pipeline.runtime.http.errors import ApiError, Text, invalid
+from schemas.control import Scope
+from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES
+from schemas.facts import RejectedRow
+from schemas.ids import mint_event_id
+from services.gateway.agents import MAX_USER_AGENT_CHARACTERS
+from services.gateway.answers import Tracked, batch_result, utc_seconds, validation
+from services.gateway.bodies import read_body
+from services.gateway.budget import Held
+from services.gateway.call import Call
+from services.gateway.judge import Accepted, Duplicate, Outcome, Rejected, judge, rejected_row
+from services.gateway.metrics import EVENTS, REJECTED, REJECTS_DROPPED
+from services.gateway.pack import pack_event, pack_events, pack_rejects
+from services.gateway.parse import Events, parse_any, parse_batch
+from services.gateway.publish import Publisher, PublishError
+from services.gateway.snapshots import Snapshots
+from services.gateway.validate import Receipt, check_event
+
+_ACCEPTED: Final = EVENTS.labels("accepted")
+_DUPLICATE: Final = EVENTS.labels("duplicate")
+_REJECTED: Final = EVENTS.labels("rejected")
+_RESULTS: Final = Text("只能是 all 或 errors", "it must be all or errors")
+
+
+class Reporting:
+    """The three endpoints under `/v1/events` that take events."""
+
+    def __init__(self, snapshots: Snapshots, publisher: Publisher) -> None:
+        self._snapshots = snapshots
+        self._publisher = publisher
+
+    async def track(self, call: Call, receive: Receive) -> Reply:
+        """One event → 201 with its id, or the error."""
+        caller = self._authenticate(call)
+        with Held(self._publisher.budget) as held:
+            body = await self._read(call, caller, receive, MAX_EVENT_BYTES, held)
+            receipt = _receipt(call, caller)
+            try:
+                event = check_event(body, receipt)
+            except ApiError as error:
+                await self._record_refusal(error, body, receipt, call)
+                raise
+            await self._publisher.publish((pack_event(event, self._publisher.partitions),))
+        _ACCEPTED.inc()
+        return success(201, Tracked(event.event_id, utc_seconds(receipt.received_us // 1_000_000)))
+
+    async def batch(self, call: Call, receive: Receive) -> Reply:
+        """Many events → 201 (200 if none was accepted) with a result for each."""
+        caller = self._authenticate(call)
+        errors_only = _wants_errors_only(call.query)
+        with Held(self._publisher.budget) as held:
+            body = await self._read(call, caller, receive, MAX_BATCH_BYTES, held)
+            receipt = _receipt(call, caller)
+            try:
+                events = parse_batch(body, call.content_type)
+            except ApiError as error:
+                await self._record_refusal(error, body, receipt, call)
+                raise
+            outcomes = judge(events, receipt)
+            await self._store(outcomes, receipt, call.request_id)
+        result = batch_result(outcomes, call.language, errors_only)
+        return success(201 if result.accepted else 200, result)
+
+    async def validate(self, call: Call, receive: Receive) -> Reply:
+        """The same checks by the same code; nothing is stored and nothing is counted."""
+        caller = self._authenticate(call)
+        with Held(self._publisher.budget) as held:
+            body = await read_body(call, receive, MAX_BATCH_BYTES, held)
+            receipt = _receipt(call, caller)
+            events = parse_any(body, call.content_type)
+            outcomes = judge(events, receipt)
+        return success(200, validation(outcomes, _minted(events, receipt), call.language))
+
+    def _authenticate(self, call: Call) -> Caller:
+        return authenticate(call.authorization, self._snapshots.current(), Scope.WRITE)
+
+    async def _read(self, call: Call, caller: Caller, receive: Receive, limit_bytes: int, held: Held) -> bytes:
+        try:
+            return await read_body(call, receive, limit_bytes, held)
+        except ApiError as error:
+            await self._record_refusal(error, b"", _receipt(call, caller), call)
+            raise
+
+    async def _store(self, outcomes: Sequence[Outcome], receipt: Receipt, request_id: str) -> None:
+        """Publish what was accepted and record what was refused, at the same time."""
+        rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
+        rows = [rejected_row(r.error, r.payload, receipt, request_id, r.index) for r in rejected]
+        recorded = self._record(rows)
+        accepted = [(outcome.event, outcome.size_bytes) for outcome in outcomes if isinstance(outcome, Accepted)]
+        if accepted:
+            await self._publisher.publish(pack_events(accepted, self._publisher.partitions))
+        await _settled(recorded)
+        _ACCEPTED.inc(len(accepted))
+        _DUPLICATE.inc(sum(isinstance(outcome, Duplicate) for outcome in outcomes))
+
+    async def _record_refusal(self, error: ApiError, payload: bytes, receipt: Receipt, call: Call) -> None:
+        await _settled(self._record([rejected_row(error, payload, receipt, call.request_id, 0)]))
+
+    def _record(self, rows: list[RejectedRow]) -> asyncio.Future[None] | None:
+        """Write refusals to their topic as far as there is room: they never cost a good event anything."""
+        if not rows:
+            return None
+        _REJECTED.inc(len(rows))
+        for row in rows:
+            REJECTED.labels(row.code).inc()
+        future = self._publisher.submit_rejects(pack_rejects(rows, self._publisher.partitions))
+        if future is None:
+            REJECTS_DROPPED.inc(len(rows))
+        else:
+            future.add_done_callback(_drop_counter(len(rows)))
+        return future
+
+
+def _drop_counter(rows: int) -> Callable[[asyncio.Future[None]], None]:
+    def count(future: asyncio.Future[None]) -> None:
+        if future.cancelled() or future.exception() is not None:
+            REJECTS_DROPPED.inc(rows)
+
+    return count
+
+
+async def _settled(recorded: asyncio.Future[None] | None) -> None:
+    if recorded is not None:
+        with suppress(PublishError):
+            await recorded
+
+
+def _receipt(call: Call, caller: Caller) -> Receipt:
+    """Stamped once per request, when its body is there."""
+    return Receipt(
+        app_id=caller.app.app_id,
+        key_id=caller.key.key_id,
+        history_limit_days=caller.app.history_limit_days,
+        received_us=now_us(),
+        ip=call.ip,
+        user_agent=call.user_agent[:MAX_USER_AGENT_CHARACTERS],
+        random_80_bits=int.from_bytes(os.urandom(10)),
+    )
+
+
+def _wants_errors_only(query: bytes) -> bool:
+    if not query:
+        return False
+    wanted = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("results", ["all"])[-1]
+    if wanted not in ("all", "errors"):
+        raise invalid("results", _RESULTS)
+    return wanted == "errors"
+
+
+def _minted(events: Events, receipt: Receipt) -> frozenset[str]:
+    """The ids `judge` gives to events that bring none."""
+    received_ms = receipt.received_us // 1000
+    return frozenset(mint_event_id(received_ms, receipt.random_80_bits + n) for n in range(len(events.raw)))

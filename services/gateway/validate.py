@@ -1,0 +1,192 @@
+"""A raw event → `AcceptedEvent`, or the `ApiError` that says why not. Pure: time, address and randomness come in.
+
+The first error found is the one reported. Times are corrected for a wrong device clock when the caller says when,
+by that clock, it sent the event: `timestamp + (received_at - sent_at)`.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Any, Final
+
+import msgspec
+
+from pipeline.runtime.http.errors import ApiError, Text, invalid
+from schemas.events import (
+    EVENT_ID_PATTERN,
+    MAX_EVENT_BYTES,
+    MAX_FUTURE_SECONDS,
+    MAX_ID_CHARACTERS,
+    AcceptedEvent,
+)
+from schemas.ids import mint_event_id
+from services.gateway.agents import MAX_USER_AGENT_CHARACTERS, is_bot, is_browser
+from services.gateway.errors import too_large
+from services.gateway.fields import (
+    IncomingCampaign,
+    IncomingContext,
+    IncomingEvent,
+    IncomingPage,
+    decode_event,
+)
+from services.gateway.names import check_name
+from services.gateway.properties import check_properties, refuse_nul
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_DAY_MS: Final = 24 * 3600 * 1000
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_is_event_id: Final = EVENT_ID_PATTERN.match
+_NO_CONTEXT: Final = IncomingContext()
+_NO_PAGE: Final = IncomingPage()
+_NO_CAMPAIGN: Final = IncomingCampaign()
+
+PLACEHOLDERS: Final = frozenset(
+    {
+        *("", "0", "-1", "null", "none", "nil", "nan", "undefined", "(null)", "n/a", "na", "unknown"),
+        *("anonymous", "guest", "true", "false", "[object object]", "id", "user_id", "distinct_id"),
+        "00000000-0000-0000-0000-000000000000",
+    }
+)
+"""What programs send for a person they do not know. Under one of these, strangers would become one person."""
+
+IS_PLACEHOLDER: Final = Text("是占位值，不能标识用户", "it is a placeholder and identifies nobody")
+HAS_CONTROL: Final = Text("包含控制字符", "it holds control characters")
+TOO_LONG: Final = Text(f"不能超过 {MAX_ID_CHARACTERS} 个字符", f"it is longer than {MAX_ID_CHARACTERS} characters")
+NOT_EVENT_ID: Final = Text("必须是 1 到 64 个字母、数字或 _ . : -", "it must be 1 to 64 letters, digits or _ . : -")
+NOT_ADDRESS: Final = Text("不是有效的 IP 地址", "it is not an IP address")
+IN_FUTURE: Final = Text("晚于当前时间 24 小时以上", "it is more than 24 hours in the future")
+EVENT_TOO_LARGE: Final = Text("单个事件不能超过 32 KB", "an event may have at most 32 KB")
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What we know of a request that its events do not say."""
+
+    app_id: str
+    key_id: str
+    history_limit_days: int
+    received_us: int
+    ip: str
+    """The caller's address, for events that name none."""
+    user_agent: str
+    """Of the request; at most `MAX_USER_AGENT_CHARACTERS`."""
+    random_80_bits: int
+    """For the ids we mint: the n-th event of the request adds n, so that they stay in order (ULID, monotonicity)."""
+
+
+def check_event(raw: bytes, receipt: Receipt, ordinal: int = 0) -> AcceptedEvent:
+    """All checks, in one place for all endpoints. Raises `ApiError` with a field path relative to the event."""
+    if len(raw) > MAX_EVENT_BYTES:
+        raise too_large("", EVENT_TOO_LARGE, limit=MAX_EVENT_BYTES, actual=len(raw))
+    event = decode_event(raw)
+    name = check_name(event.event_name)
+    timestamp_ms, original_ms = _check_times(event, receipt)
+    properties = check_properties(event.properties)
+    if b"\\u0000" in raw:
+        _refuse_nul(event, properties.values)
+    context = event.context or _NO_CONTEXT
+    page = context.page or _NO_PAGE
+    campaign = context.campaign or _NO_CAMPAIGN
+    user_agent, bot = _agent(context, receipt)
+    return AcceptedEvent(
+        app_id=receipt.app_id,
+        event_id=_check_event_id(event.event_id, receipt, ordinal),
+        event_name=name,
+        timestamp_ms=timestamp_ms,
+        received_us=receipt.received_us,
+        user_id=_check_person(event.user_id, "user_id"),
+        anonymous_id=_check_person(event.anonymous_id, "anonymous_id"),
+        properties=properties.raw,
+        page_url=page.url or _text(properties.values, "page_url"),
+        page_title=page.title or _text(properties.values, "page_title"),
+        referrer=page.referrer or _text(properties.values, "referrer"),
+        campaign_source=campaign.source or "",
+        campaign_medium=campaign.medium or "",
+        campaign_name=campaign.name or "",
+        campaign_term=campaign.term or "",
+        campaign_content=campaign.content or "",
+        ip=_check_address(context.ip) if context.ip else receipt.ip,
+        user_agent=user_agent,
+        locale=context.locale or "",
+        original_timestamp_ms=original_ms,
+        is_bot=bot,
+        key_id=receipt.key_id,
+    )
+
+
+def _check_times(event: IncomingEvent, receipt: Receipt) -> tuple[int, int]:
+    """The event's corrected time, and the caller's own where that differs (else 0)."""
+    received_ms = receipt.received_us // 1000
+    if event.timestamp is None:
+        return received_ms, 0
+    own_ms = _milliseconds(event.timestamp)
+    skew_ms = received_ms - _milliseconds(event.sent_at) if event.sent_at is not None else 0
+    corrected_ms = own_ms + skew_ms
+    if corrected_ms > received_ms + MAX_FUTURE_SECONDS * 1000:
+        raise invalid("timestamp", IN_FUTURE)
+    if corrected_ms < received_ms - receipt.history_limit_days * _DAY_MS:
+        raise _too_old(receipt.history_limit_days)
+    return corrected_ms, own_ms if skew_ms else 0
+
+
+def _too_old(days: int) -> ApiError:
+    reason = Text(f"早于该应用的历史期限（{days} 天）", f"it is older than the app's history limit of {days} days")
+    return invalid("timestamp", reason)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def _check_event_id(given: str | None, receipt: Receipt, ordinal: int) -> str:
+    if not given:
+        return mint_event_id(receipt.received_us // 1000, receipt.random_80_bits + ordinal)
+    if not _is_event_id(given):
+        raise invalid("event_id", NOT_EVENT_ID)
+    return given
+
+
+def _check_person(given: str | None, field: str) -> str:
+    if not given:
+        return ""
+    if len(given) > MAX_ID_CHARACTERS:
+        raise invalid(field, TOO_LONG)
+    if given.strip().lower() in PLACEHOLDERS:
+        raise invalid(field, IS_PLACEHOLDER)
+    if not given.isprintable() and _CONTROL.search(given):
+        raise invalid(field, HAS_CONTROL)
+    return given
+
+
+def _agent(context: IncomingContext, receipt: Receipt) -> tuple[str, bool]:
+    """The visitor's agent and whether it is a bot's; the request's own counts only if a browser sent it."""
+    if context.user_agent:
+        agent = context.user_agent[:MAX_USER_AGENT_CHARACTERS]
+        return agent, is_bot(agent)
+    return receipt.user_agent, is_browser(receipt.user_agent) and is_bot(receipt.user_agent)
+
+
+def _check_address(given: str) -> str:
+    address = _normal_address(given)
+    if address is None:
+        raise invalid("context.ip", NOT_ADDRESS)
+    return address
+
+
+@lru_cache(maxsize=8_192)
+def _normal_address(given: str) -> str | None:
+    try:
+        return str(ip_address(given))
+    except ValueError:
+        return None
+
+
+def _text(values: dict[str, Any], name: str) -> str:
+    value = values.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _refuse_nul(event: IncomingEvent, properties: dict[str, Any]) -> None:
+    refuse_nul(properties, "properties")
+    refuse_nul(msgspec.to_builtins(event.context), "context")
