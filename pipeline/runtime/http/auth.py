@@ -1,35 +1,37 @@
-"""Who calls: from an `Authorization` header and a snapshot of the control plane to an app, or an error. Pure."""
+"""Whose key a request carries. Pure: the control plane comes as a snapshot."""
 
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final, NamedTuple
 
-from pipeline.runtime.http.envelope import ApiError
+from pipeline.runtime.http.errors import ApiError
 from schemas.control import ApiKey, App, Scope, Snapshot
 from schemas.errors import ErrorCode
 
+_MAX_KEY_BYTES: Final = 256
+_CHALLENGE: Final = ((b"www-authenticate", b'Bearer realm="attrikit"'),)
 
-@dataclass(frozen=True)
-class Caller:
-    app: App
+
+class Caller(NamedTuple):
     key: ApiKey
+    app: App
 
 
-def bearer_token(authorization: str | None) -> str | None:
-    """The token of `Bearer <token>` (RFC 6750); None if the header is absent or anything else."""
-    scheme, _, token = (authorization or "").strip().partition(" ")
-    token = token.strip()
-    return token if scheme.lower() == "bearer" and token and " " not in token else None
+def authenticate(authorization: bytes, snapshot: Snapshot, scope: Scope) -> Caller:
+    """The app and key behind an `Authorization` header; raises `INVALID_API_KEY` or `FORBIDDEN`.
 
-
-def authenticate(snapshot: Snapshot, token: str | None, required: Scope) -> Caller:
-    """The caller behind a key. Raises `ApiError`: INVALID_API_KEY, or FORBIDDEN if the key lacks the scope.
-
-    The key is looked up by its SHA-256, so the time the look-up takes says nothing about any stored key.
+    The lookup is by the key's SHA-256, so how long it takes says nothing about how much of a guess was right.
     """
-    key = snapshot.keys_by_sha256.get(sha256(token.encode()).hexdigest()) if token else None
-    app = snapshot.apps.get(key.app_id) if key else None
-    if key is None or app is None or key.is_revoked:
-        raise ApiError(ErrorCode.INVALID_API_KEY)
-    if required not in key.scopes:
-        raise ApiError(ErrorCode.FORBIDDEN, {"required_scope": required.value})
-    return Caller(app, key)
+    scheme, _, secret = authorization.partition(b" ")
+    secret = secret.strip()
+    if scheme.lower() != b"bearer" or not secret or len(secret) > _MAX_KEY_BYTES:
+        raise _invalid_key()
+    key = snapshot.keys_by_sha256.get(sha256(secret).hexdigest())
+    if key is None or key.is_revoked or key.app_id not in snapshot.apps:
+        raise _invalid_key()
+    if scope not in key.scopes:
+        raise ApiError(ErrorCode.FORBIDDEN, required_scope=scope.value)
+    return Caller(key, snapshot.apps[key.app_id])
+
+
+def _invalid_key() -> ApiError:
+    return ApiError(ErrorCode.INVALID_API_KEY, headers=_CHALLENGE)

@@ -1,81 +1,72 @@
-"""The two shapes of every answer: `{"success": true, "data": …}` and `{"success": false, "error": {…}}`. Pure."""
+"""The two shapes of every answer, and the language of its messages. Pure.
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+`{"success": true, "data": …}` and `{"success": false, "error": {"code", "message", "details"}}`.
+"""
+
+from functools import lru_cache
+from typing import Any, Final, Literal
 
 import msgspec
 
-from schemas.errors import ErrorCode
+from pipeline.runtime.http.errors import ApiError, ErrorBody
 
-DEFAULT_LANGUAGE: Final = "zh"
-_LANGUAGES: Final = ("zh", "en")
+Language = Literal["zh", "en"]
 
+JSON_HEADER: Final = (b"content-type", b"application/json")
 encode_json = msgspec.json.Encoder(decimal_format="number").encode
 """Decimals become JSON numbers, digit for digit; `msgspec.Raw` is embedded as it is."""
 
 
-class ApiError(Exception):
-    """An answer other than success: what a handler raises, and the envelope it becomes.
+class Success(msgspec.Struct, kw_only=True):
+    success: bool = True
+    data: Any
 
-    `details` follow the table of codes (`field` and `reason` of an INVALID_PARAMETER, say). `retry_after_seconds`
-    becomes the header of that name.
+
+class Failure(msgspec.Struct, kw_only=True):
+    success: bool = False
+    error: ErrorBody
+
+
+class Reply(msgspec.Struct):
+    """One HTTP answer, complete. `headers` stand beside those every answer has."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = (JSON_HEADER,)
+
+
+def success(status: int, data: Any) -> Reply:
+    return Reply(status, encode_json(Success(data=data)))
+
+
+def failure(error: ApiError, language: Language) -> Reply:
+    body = encode_json(Failure(error=error.body(language)))
+    return Reply(error.code.status, body, (JSON_HEADER, *error.headers))
+
+
+@lru_cache(maxsize=256)
+def language_of(accept_language: bytes) -> Language:
+    """`en` where an `Accept-Language` header prefers English to Chinese, else `zh`, as the API document is.
+
+    Quality values as in RFC 9110, section 12.4.2; among equals the first stands.
     """
-
-    def __init__(
-        self,
-        code: ErrorCode,
-        details: Mapping[str, Any] | None = None,
-        *,
-        retry_after_seconds: int | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(code.value, dict(details or {}))
-        self.code = code
-        self.details: dict[str, Any] = dict(details or {})
-        self.headers: dict[str, str] = dict(headers or {})
-        if retry_after_seconds is not None:
-            self.headers["Retry-After"] = str(retry_after_seconds)
-        if code is ErrorCode.INVALID_API_KEY:
-            self.headers.setdefault("WWW-Authenticate", 'Bearer realm="attrikit"')
-
-
-def invalid_parameter(field: str, reason: str) -> ApiError:
-    return ApiError(ErrorCode.INVALID_PARAMETER, {"field": field, "reason": reason})
-
-
-def success_body(data: Any) -> bytes:
-    return encode_json({"success": True, "data": data})
-
-
-def failure_body(code: ErrorCode, language: str, details: Mapping[str, Any] | None = None) -> bytes:
-    """`language`: `zh` or `en`."""
-    error = {"code": code.value, "message": code.message(language), "details": dict(details or {})}
-    return encode_json({"success": False, "error": error})
-
-
-def language_of(accept_language: str) -> str:
-    """`zh` or `en`, whichever an `Accept-Language` header (RFC 9110, 12.5.4) likes better; `zh` if it names neither."""
-    best, best_weight = DEFAULT_LANGUAGE, 0.0
-    for language, weight in _language_ranges(accept_language):
-        if weight > best_weight:
-            best, best_weight = language, weight
+    best: Language = "zh"
+    best_quality = 0.0
+    for item in accept_language[:1024].decode("latin-1").lower().split(","):
+        tag, _, parameters = item.partition(";")
+        primary = tag.strip().partition("-")[0]
+        quality = _quality(parameters)
+        if primary in ("zh", "en") and quality > best_quality:
+            best = "en" if primary == "en" else "zh"
+            best_quality = quality
     return best
 
 
-def _language_ranges(accept_language: str) -> Iterator[tuple[str, float]]:
-    """The ranges that name a language we speak, with their weights, in the header's order."""
-    for part in accept_language.lower().split(","):
-        tag, _, parameter = part.partition(";")
-        language = tag.strip().partition("-")[0]
-        if language in _LANGUAGES:
-            yield language, _weight(parameter)
-
-
-def _weight(parameter: str) -> float:
-    name, _, value = parameter.partition("=")
+def _quality(parameters: str) -> float:
+    name, _, value = parameters.partition("=")
     if name.strip() != "q":
         return 1.0
     try:
-        return float(value)
+        return min(max(float(value), 0.0), 1.0)
     except ValueError:
         return 0.0

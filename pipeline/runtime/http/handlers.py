@@ -1,6 +1,7 @@
-"""Errors of a Starlette or FastAPI application as envelopes: its own, the framework's, and the router's 404 and 405."""
+"""Errors of a FastAPI application as envelopes: its own, the framework's validation, and the router's 404 and 405."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
@@ -8,25 +9,48 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.runtime.http.envelope import ApiError, failure_body, invalid_parameter, language_of, success_body
+from pipeline.runtime.http.envelope import Language, Reply, failure, language_of, success
+from pipeline.runtime.http.errors import ApiError, Text, invalid, missing, server_error
 from pipeline.runtime.http.middleware import CRASH_RETRY_AFTER_SECONDS, request_id_of
 from schemas.errors import ErrorCode
 
-JSON_MEDIA_TYPE = "application/json"
+_REASONS: Final[Mapping[str, Text]] = {
+    "bool_parsing": Text("应为 true 或 false", "must be true or false"),
+    "decimal_parsing": Text("应为数字", "must be a number"),
+    "enum": Text("可选值：{expected}", "must be one of: {expected}"),
+    "extra_forbidden": Text("没有这个参数", "there is no such parameter"),
+    "finite_number": Text("应为有限的数字", "must be a finite number"),
+    "greater_than_equal": Text("不能小于 {ge}", "must not be less than {ge}"),
+    "int_parsing": Text("应为整数", "must be a whole number"),
+    "int_parsing_size": Text("数字过大", "the number is too large"),
+    "less_than_equal": Text("不能大于 {le}", "must not be greater than {le}"),
+    "string_pattern_mismatch": Text("格式应为 {pattern}", "must match {pattern}"),
+    "string_too_long": Text("最多 {max_length} 个字符", "must have at most {max_length} characters"),
+    "string_too_short": Text("不能为空", "must not be empty"),
+    "too_long": Text("最多 {max_length} 个值", "must not be given more than {max_length} times"),
+}
+"""pydantic's error types that a query parameter can meet; others keep pydantic's own words."""
 
 
 def success_response(data: Any, status_code: int = 200) -> Response:
-    return Response(success_body(data), status_code, media_type=JSON_MEDIA_TYPE)
+    return response_of(success(status_code, data))
 
 
 def error_response(request: Request, error: ApiError) -> Response:
     """The envelope in the caller's language. A SERVER_ERROR always names the request and when to come back."""
-    details, headers = error.details, error.headers
     if error.code is ErrorCode.SERVER_ERROR:
-        details = {"request_id": request_id_of(request.scope)} | details
-        headers = {"Retry-After": str(CRASH_RETRY_AFTER_SECONDS)} | headers
-    body = failure_body(error.code, language_of(request.headers.get("Accept-Language", "")), details)
-    return Response(body, error.code.status, headers, JSON_MEDIA_TYPE)
+        error.details.setdefault("request_id", request_id_of(request.scope))
+    return response_of(failure(error, request_language(request)))
+
+
+def response_of(reply: Reply) -> Response:
+    response = Response(reply.body, reply.status)
+    response.raw_headers.extend(reply.headers)
+    return response
+
+
+def request_language(request: Request) -> Language:
+    return language_of(request.headers.get("Accept-Language", "").encode("latin-1", "replace"))
 
 
 def install_handlers(app: Starlette) -> None:
@@ -50,14 +74,19 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return error_response(request, http_error(error))
 
 
-def validation_error(first: dict[str, Any]) -> ApiError:
+def validation_error(first: Mapping[str, Any]) -> ApiError:
     """`first`: an entry of pydantic's `errors()`; its `loc` starts with `query`, `path`, `header` or `body`."""
     field = field_path(first["loc"][1:])
     if first["type"] == "missing":
-        return ApiError(ErrorCode.MISSING_REQUIRED_FIELD, {"field": field})
-    if first["type"] == "extra_forbidden":
-        return invalid_parameter(field, "there is no such parameter")
-    return invalid_parameter(field, first["msg"].removeprefix("Value error, "))
+        return missing(field)
+    own_words = Text(first["msg"], first["msg"])
+    template = _REASONS.get(first["type"], own_words)
+    context = first.get("ctx") or {}
+    try:
+        reason = Text(template.zh.format_map(context), template.en.format_map(context))
+    except (KeyError, ValueError, IndexError):
+        reason = own_words
+    return invalid(field, reason)
 
 
 def field_path(parts: tuple[str | int, ...]) -> str:
@@ -73,9 +102,13 @@ def http_error(error: HTTPException) -> ApiError:
     if error.status_code == 404:
         return ApiError(ErrorCode.NOT_FOUND)
     if error.status_code == 405:
-        allow = (error.headers or {}).get("Allow", "")
-        allowed = sorted(method.strip() for method in allow.split(",") if method.strip())
-        return ApiError(ErrorCode.METHOD_NOT_ALLOWED, {"allowed": allowed}, headers={"Allow": ", ".join(allowed)})
+        return method_not_allowed((error.headers or {}).get("Allow", "").replace(",", " ").split())
     if 400 <= error.status_code < 500:
-        return invalid_parameter("request", str(error.detail))
-    return ApiError(ErrorCode.SERVER_ERROR)
+        return invalid("request", Text(str(error.detail), str(error.detail)))
+    return server_error(CRASH_RETRY_AFTER_SECONDS)
+
+
+def method_not_allowed(allowed: list[str]) -> ApiError:
+    methods = sorted(set(allowed))
+    header = (b"allow", ", ".join(methods).encode())
+    return ApiError(ErrorCode.METHOD_NOT_ALLOWED, headers=(header,), allowed=methods)

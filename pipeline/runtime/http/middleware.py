@@ -11,9 +11,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.runtime.clock import monotonic_seconds
-from pipeline.runtime.http.envelope import failure_body, language_of
+from pipeline.runtime.http.envelope import failure, language_of
+from pipeline.runtime.http.errors import server_error
 from pipeline.runtime.log import get_logger
-from schemas.errors import ErrorCode
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 CRASH_RETRY_AFTER_SECONDS: Final = 5
@@ -95,15 +95,11 @@ class _Answer:
         await self._send(message)
 
     async def crash(self, scope: Scope) -> None:
-        language = language_of(Headers(scope=scope).get("Accept-Language", ""))
-        body = failure_body(ErrorCode.SERVER_ERROR, language, {"request_id": self._request_id})
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"retry-after", str(CRASH_RETRY_AFTER_SECONDS).encode()),
-        ]
-        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
+        language = language_of(Headers(scope=scope).get("Accept-Language", "").encode("latin-1", "replace"))
+        reply = failure(server_error(CRASH_RETRY_AFTER_SECONDS, request_id=self._request_id), language)
+        headers = [*reply.headers, (b"content-length", str(len(reply.body)).encode())]
+        await self.send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": reply.body})
 
 
 def _route_of(scope: Scope) -> str:

@@ -7,9 +7,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.runtime.http.envelope import failure_body, language_of
-from pipeline.runtime.http.handlers import JSON_MEDIA_TYPE, success_response
-from schemas.errors import ErrorCode
+from pipeline.runtime.http.envelope import failure
+from pipeline.runtime.http.errors import server_error
+from pipeline.runtime.http.handlers import request_language, response_of, success_response
 
 ReadinessCheck = Callable[[], Awaitable[list[str]]]
 """What is missing before traffic can come, in words; empty: ready."""
@@ -26,9 +26,9 @@ def add_operations(app: FastAPI, readiness: ReadinessCheck) -> None:
         missing = await readiness()
         if not missing:
             return success_response({"status": "ready"})
-        language = language_of(request.headers.get("Accept-Language", ""))
-        body = failure_body(ErrorCode.SERVER_ERROR, language, {"missing": missing})
-        return Response(body, 503, {"Retry-After": "1"}, JSON_MEDIA_TYPE)
+        reply = failure(server_error(1, missing=missing), request_language(request))
+        reply.status = 503  # what load balancers ask for; the only answer with this status
+        return response_of(reply)
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:

@@ -1,0 +1,76 @@
+"""What a service answers when it does not do what was asked. Pure.
+
+ApiError    the caller reads it: a code of the contract, the field, the reason. Never retried by us.
+"""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from schemas.errors import ErrorCode
+
+
+class Text(NamedTuple):
+    """A sentence for people, in both languages of the API."""
+
+    zh: str
+    en: str
+
+    def in_language(self, language: str) -> str:
+        return self.en if language == "en" else self.zh
+
+
+class ErrorBody(msgspec.Struct):
+    """`error` of a failure envelope."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class ApiError(Exception):
+    """An error of the contract. `field` is a path such as `context.page.url`; the caller gets `details` as they are."""
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        *,
+        field: str = "",
+        reason: Text | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        **details: Any,
+    ) -> None:
+        super().__init__(f"{code} {field}".rstrip())
+        self.code = code
+        self.field = field
+        self.reason = reason
+        self.headers = headers
+        self.details = details
+
+    def under(self, place: str) -> "ApiError":
+        """The same error, seen from the whole body: `event_name` of the fourth event is `events[3].event_name`."""
+        field = f"{place}.{self.field}" if self.field else place
+        return ApiError(self.code, field=field, reason=self.reason, headers=self.headers, **self.details)
+
+    def body(self, language: str) -> ErrorBody:
+        """What the caller reads, in `language` (`zh` or `en`)."""
+        details: dict[str, Any] = {}
+        if self.field:
+            details["field"] = self.field
+        if self.reason is not None:
+            details["reason"] = self.reason.in_language(language)
+        return ErrorBody(self.code.value, self.code.message(language), details | self.details)
+
+
+def missing(field: str) -> ApiError:
+    return ApiError(ErrorCode.MISSING_REQUIRED_FIELD, field=field)
+
+
+def invalid(field: str, reason: Text, **details: Any) -> ApiError:
+    return ApiError(ErrorCode.INVALID_PARAMETER, field=field, reason=reason, **details)
+
+
+def server_error(retry_after_seconds: int, **details: Any) -> ApiError:
+    """Anything on our side; the caller may try again after that time."""
+    headers = ((b"retry-after", str(retry_after_seconds).encode()),)
+    return ApiError(ErrorCode.SERVER_ERROR, headers=headers, **details)

@@ -1,0 +1,300 @@
+"""The shapes of the answers' `data`: what the shapers build and what the OpenAPI document says, in one place.
+
+Times are RFC 3339 in UTC; the periods of a report carry the offset of their zone. Money is a number in whole units of
+its currency, credit a number of conversions. A field without a value is null.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import Field, WithJsonSchema
+from typing_extensions import TypedDict
+
+Number: TypeAlias = Annotated[Decimal, WithJsonSchema({"type": "number"})]
+JsonObject: TypeAlias = Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": True})]
+Text: TypeAlias = str | None
+NextCursor: TypeAlias = Annotated[
+    str | None, Field(description="Pass it as `cursor` for the next page; null: this is the last.")
+]
+CompleteThrough: TypeAlias = Annotated[
+    str | None,
+    Field(
+        description="Every event accepted with a time before this has been processed and can be read; later ones may "
+        "still be on their way. Null: not known yet."
+    ),
+]
+
+
+class Meta(TypedDict):
+    complete_through: CompleteThrough
+    timezone: str
+
+
+class ReportMeta(Meta):
+    currency: Annotated[str, Field(description="Values count conversions in this currency only.")]
+    other_currencies: Annotated[
+        list[str], Field(description="Currencies of conversions whose values are left out here.")
+    ]
+
+
+class Page(TypedDict):
+    url: Text
+    title: Text
+    referrer: Text
+
+
+class Campaign(TypedDict):
+    source: Text
+    medium: Text
+    name: Text
+    term: Text
+    content: Text
+
+
+class Context(TypedDict):
+    page: Page
+    campaign: Campaign
+    ip: Text
+    user_agent: Text
+    locale: Text
+
+
+class Event(TypedDict):
+    event_id: str
+    event_name: str
+    timestamp: Annotated[str, Field(description="Event time, corrected for clock skew if `sent_at` was given.")]
+    original_timestamp: Annotated[Text, Field(description="As the caller gave it, where correction changed it.")]
+    received_at: str
+    user_id: Text
+    anonymous_id: Text
+    properties: JsonObject
+    context: Context
+    is_bot: bool
+
+
+class EventList(TypedDict):
+    items: list[Event]
+    next_cursor: NextCursor
+    meta: Meta
+
+
+class Session(TypedDict):
+    session_id: str
+    start: str
+    end: str
+    duration_seconds: Number
+    events: int
+    page_views: int
+    entry_page: Text
+    exit_page: Text
+    channel: Text
+    source: Text
+    medium: Text
+    campaign: Text
+    conversions: int
+    values: dict[str, Number]
+    is_bounce: bool
+    is_closed: bool
+
+
+class Step(TypedDict):
+    step: Annotated[str, Field(description="accepted, stored, sessionised, converted, attributed")]
+    is_reached: bool
+    at: Annotated[Text, Field(description="When, where that is known.")]
+
+
+class EventConversion(TypedDict):
+    conversion_id: str
+    goal: str
+    is_attributed: bool
+
+
+class EventStatus(TypedDict):
+    current: str
+    steps: list[Step]
+    conversions: list[EventConversion]
+    is_late: Annotated[bool, Field(description="Too late for its session: stored, but in no session and no credit.")]
+    repeats: Annotated[int, Field(description="How often its id was sent again, within 7 days; counted once.")]
+
+
+class EventDetail(TypedDict):
+    event: Event
+    session: Session | None
+    status: EventStatus
+    meta: Meta
+
+
+class Conversion(TypedDict):
+    conversion_id: str
+    goal: str
+    goal_type: str
+    event_id: str
+    converted_at: str
+    user_id: Text
+    anonymous_id: Text
+    session_id: Text
+    order_id: Text
+    value: Number
+    currency: Text
+    path_length: Annotated[int, Field(description="Touches inside their windows.")]
+    first_channel: str
+    last_channel: str
+
+
+class ConversionList(TypedDict):
+    items: list[Conversion]
+    next_cursor: NextCursor
+    meta: Meta
+
+
+class Credit(TypedDict):
+    credited_conversions: Number
+    credited_value: Number
+
+
+class AttributionItem(TypedDict):
+    key: Annotated[Text, Field(description="The dimension's value; null: the touch has none.")]
+    models: dict[str, Credit]
+
+
+class AttributionTotals(TypedDict):
+    conversions: int
+    value: Number
+    models: dict[str, Credit]
+
+
+class AttributionReport(TypedDict):
+    dimension: str
+    items: list[AttributionItem]
+    totals: AttributionTotals
+    meta: ReportMeta
+
+
+class TouchCredit(TypedDict):
+    credit: Annotated[Number, Field(description="The touch's share of the conversion; a model's shares sum to 1.")]
+    value: Number
+
+
+class PathTouch(TypedDict):
+    touch_id: Text
+    touched_at: str
+    touch_type: Text
+    channel: Text
+    source: Text
+    medium: Text
+    campaign: Text
+    age_seconds: Annotated[Number, Field(description="At the conversion.")]
+    is_kept: bool
+    left_out_because: Annotated[
+        Text,
+        Field(
+            description="outside_window: older than the window of its type. direct_fallback: a direct visit, which "
+            "this app counts only where nothing else is. not_counted: not in the path for another reason."
+        ),
+    ]
+    models: dict[str, TouchCredit]
+
+
+class AttributionPath(TypedDict):
+    conversion: Conversion
+    revision: Annotated[int | None, Field(description="1, then one more each time it is restated; null: not yet.")]
+    reason: Annotated[Text, Field(description="`initial`, or why it was restated.")]
+    touches: Annotated[list[PathTouch], Field(description="Oldest first.")]
+    meta: Meta
+
+
+class User(TypedDict):
+    id: Annotated[str, Field(description="What `/users/{id}` finds it by.")]
+    user_id: Text
+    linked_ids: Annotated[list[str], Field(description="Anonymous ids seen with this user (at most 100).")]
+    first_seen: str
+    last_seen: str
+    sessions: int
+    events: int
+    page_views: int
+    conversions: int
+    values: Annotated[dict[str, Number], Field(description="Conversion value by currency.")]
+    first_channel: Text
+    last_channel: Text
+
+
+class UserList(TypedDict):
+    items: list[User]
+    next_cursor: NextCursor
+    meta: Meta
+
+
+class UserDetail(TypedDict):
+    user: User
+    meta: Meta
+
+
+class PerformanceNumbers(TypedDict):
+    touches: int
+    clicks: int
+    impressions: int
+    sessions: Annotated[int | None, Field(description="Null by touch_type: a session has none.")]
+    users: Annotated[int | None, Field(description="People with such a session.")]
+    conversions: Annotated[int | None, Field(description="By the session they happened in.")]
+    value: Number | None
+    conversion_rate: Annotated[Number | None, Field(description="Share of sessions with a conversion.")]
+    models: dict[str, Credit]
+
+
+class PerformanceItem(PerformanceNumbers):
+    period: Annotated[Text, Field(description="Its beginning; null without `granularity`.")]
+    key: Annotated[Text, Field(description="The dimension's value; null: none.")]
+
+
+class PerformanceReport(TypedDict):
+    dimension: str
+    granularity: Text
+    items: list[PerformanceItem]
+    totals: PerformanceNumbers
+    meta: ReportMeta
+
+
+class TimeToConvert(TypedDict):
+    p50_seconds: Number | None
+    p90_seconds: Number | None
+
+
+class PathLength(TypedDict):
+    touches: int
+    conversions: int
+
+
+class TopPath(TypedDict):
+    channels: list[str]
+    conversions: int
+    value: Number
+
+
+class ChannelCount(TypedDict):
+    channel: str
+    conversions: int
+
+
+class ConversionNumbers(TypedDict):
+    conversions: int
+    users: int
+    value: Number
+    conversion_rate: Annotated[Number | None, Field(description="Share of the people active in the range.")]
+    time_to_convert: Annotated[TimeToConvert, Field(description="From the path's first touch.")]
+    path_lengths: list[PathLength]
+    first_channels: list[ChannelCount]
+    last_channels: list[ChannelCount]
+    top_paths: Annotated[list[TopPath], Field(description="The ten most frequent, as sequences of channels.")]
+
+
+class GoalItem(ConversionNumbers):
+    goal: str
+    display_name: str
+    goal_type: str
+
+
+class ConversionReport(TypedDict):
+    items: list[GoalItem]
+    totals: ConversionNumbers
+    active_users: Annotated[int, Field(description="People with a session in the range.")]
+    meta: ReportMeta

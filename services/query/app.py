@@ -1,0 +1,77 @@
+"""The query service: ClickHouse → HTTP. `create_app` is its composition root, `run` the process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from pipeline.runtime.clickhouse import ClickHouse
+from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
+from pipeline.runtime.http.documents import leave_out_422
+from pipeline.runtime.http.handlers import install_handlers
+from pipeline.runtime.http.middleware import EnvelopeMiddleware
+from pipeline.runtime.http.operations import add_operations
+from pipeline.runtime.log import configure_logging
+from pipeline.runtime.settings import Settings
+from services.query.freshness import Freshness
+from services.query.reader import Reader, Snapshots
+from services.query.routes import router
+
+SERVICE: Final = "query"
+
+
+def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots | None = None) -> FastAPI:
+    """Without `snapshots` the app reads the control plane itself, from its start-up to its shutdown."""
+    own = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if snapshots is None:
+            await own.start()
+        yield
+        if snapshots is None:
+            await own.stop()
+
+    app = FastAPI(
+        title="AttriKit query API",
+        version="1",
+        description="Events, users, conversions, attribution and reports of one app: that of the key.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.snapshots = snapshots or own
+    app.state.reader = Reader(clickhouse, Freshness(settings.partitions))
+    app.include_router(router)
+    install_handlers(app)
+    add_operations(app, lambda: _what_is_missing(app))
+    app.add_middleware(EnvelopeMiddleware, service=SERVICE)
+    leave_out_422(app)
+    return app
+
+
+async def _what_is_missing(app: FastAPI) -> list[str]:
+    missing = [] if await app.state.reader.ping() else ["clickhouse"]
+    try:
+        app.state.snapshots.current()
+    except SnapshotNotLoaded:
+        missing.append("control_plane")
+    return missing
+
+
+def run(settings: Settings) -> None:
+    """Serve until a signal ends it. On its own it needs a ClickHouse server, or the chDB folder to itself."""
+    configure_logging(SERVICE, settings.log_level)
+    clickhouse = ClickHouse.open(settings)
+    try:
+        uvicorn.run(
+            create_app(settings, clickhouse),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+        )
+    finally:
+        clickhouse.close()

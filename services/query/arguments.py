@@ -1,0 +1,177 @@
+"""From the texts of a query string to typed questions. Pure; raises `ApiError` naming the parameter at fault."""
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from pipeline.runtime.http.errors import Text, invalid
+from schemas.control import App
+from schemas.facts import Model
+from services.query.attribution import AttributionQuery
+from services.query.conversion_report import ConversionQuery
+from services.query.conversions import ConversionFilter
+from services.query.credits import Dimension
+from services.query.cursors import BadCursor, decode_cursor
+from services.query.events import EventFilter, SessionPlace
+from services.query.pages import Page
+from services.query.parameters import (
+    MAX_PROPERTIES,
+    MAX_PROPERTY_CHARACTERS,
+    PROPERTY_PREFIX,
+    AttributionParameters,
+    ConversionReportParameters,
+    ConversionsParameters,
+    EventsParameters,
+    InPages,
+    InRange,
+    InZone,
+    PerformanceParameters,
+    UserEventsParameters,
+    UsersParameters,
+)
+from services.query.performance import PerformanceQuery
+from services.query.times import BadTime, TimeRange, parse_end, parse_start, parse_zone
+from services.query.users import UserFilter
+
+T = TypeVar("T")
+ALL_MODELS: Final = "all"
+
+
+def zone_of(given: InZone, app: App) -> str:
+    """The zone asked for, else the app's."""
+    if given.tz is None:
+        return app.timezone
+    return _time("tz", lambda: parse_zone(given.tz or ""))
+
+
+def range_of(given: InRange, app: App) -> TimeRange:
+    zone = zone_of(given, app)
+    start, end = given.from_, given.to
+    from_ms = None if start is None else _time("from", lambda: parse_start(start, zone))
+    to_ms = None if end is None else _time("to", lambda: parse_end(end, zone))
+    if from_ms is not None and to_ms is not None and from_ms > to_ms:
+        raise invalid("from", Text("晚于 to", "lies after `to`"))
+    return TimeRange(from_ms, to_ms)
+
+
+def _time(name: str, parse: Callable[[], T]) -> T:
+    try:
+        return parse()
+    except BadTime as error:
+        raise invalid(name, error.reason) from None
+
+
+def page_of(given: InPages, list_name: str) -> Page:
+    if given.cursor is None:
+        return Page(given.limit)
+    try:
+        return Page(given.limit, decode_cursor(list_name, given.cursor))
+    except BadCursor:
+        reason = Text(
+            "无效的游标，请原样传入上一页的 next_cursor", "not a cursor of this list; pass next_cursor unchanged"
+        )
+        raise invalid("cursor", reason) from None
+
+
+def models_of(given: tuple[str, ...]) -> tuple[Model, ...]:
+    """In the order of the documentation, each once; all of them for `all` or none given."""
+    if not given or ALL_MODELS in given:
+        unknown = [name for name in given if name != ALL_MODELS and name not in set(Model)]
+        chosen: set[str] = set(Model)
+    else:
+        unknown = [name for name in given if name not in set(Model)]
+        chosen = set(given)
+    if unknown:
+        choices = ", ".join([*Model, ALL_MODELS])
+        raise invalid("model", Text(f"可选值：{choices}", f"must be one of: {choices}"))
+    return tuple(model for model in Model if model in chosen)
+
+
+def properties_of(given: EventsParameters) -> tuple[tuple[str, str], ...]:
+    """The parameters without a name of their own, all of which must be `property.<name>`."""
+    extras = given.model_extra or {}
+    for parameter in extras:
+        if not parameter.startswith(PROPERTY_PREFIX) or parameter == PROPERTY_PREFIX:
+            raise invalid(parameter[:100], Text("没有这个参数", "there is no such parameter"))
+    pairs = tuple((parameter.removeprefix(PROPERTY_PREFIX), value) for parameter, value in extras.items())
+    if len(pairs) > MAX_PROPERTIES:
+        reason = Text(f"最多 {MAX_PROPERTIES} 个属性条件", f"at most {MAX_PROPERTIES} properties can be asked for")
+        raise invalid(PROPERTY_PREFIX + "*", reason)
+    for name, value in pairs:
+        if not isinstance(value, str):
+            raise invalid(PROPERTY_PREFIX + name, Text("重复给出", "is given more than once"))
+        if len(name) > MAX_PROPERTY_CHARACTERS or len(value) > MAX_PROPERTY_CHARACTERS:
+            raise invalid(
+                PROPERTY_PREFIX + name[:100],
+                Text(f"最多 {MAX_PROPERTY_CHARACTERS} 个字符", f"at most {MAX_PROPERTY_CHARACTERS} characters"),
+            )
+    return pairs
+
+
+def event_filter(given: EventsParameters, app: App, session: SessionPlace | None) -> EventFilter:
+    return EventFilter(
+        event_names=given.event_name,
+        user_id=given.user_id,
+        anonymous_id=given.anonymous_id,
+        session=session,
+        time_range=range_of(given, app),
+        properties=properties_of(given),
+    )
+
+
+def user_event_filter(given: UserEventsParameters, app: App, person_keys: tuple[str, ...]) -> EventFilter:
+    return EventFilter(event_names=given.event_name, person_keys=person_keys, time_range=range_of(given, app))
+
+
+def user_filter(given: UsersParameters, app: App) -> UserFilter:
+    return UserFilter(first_seen=range_of(given, app))
+
+
+def conversion_filter(given: ConversionsParameters, app: App) -> ConversionFilter:
+    currency = given.currency or (app.currency if given.min_value is not None else None)
+    return ConversionFilter(
+        goals=given.goal,
+        user_id=given.user_id,
+        time_range=range_of(given, app),
+        currency=currency,
+        min_value=given.min_value,
+    )
+
+
+def attribution_query(given: AttributionParameters, app: App) -> AttributionQuery:
+    return AttributionQuery(
+        dimension=given.dimension or Dimension.CHANNEL,
+        models=models_of(given.model),
+        currency=given.currency or app.currency,
+        goals=given.goal,
+        time_range=range_of(given, app),
+    )
+
+
+def check_path_alone(given: AttributionParameters) -> None:
+    """`conversion_id` asks about one conversion: what chooses among many has no meaning beside it."""
+    others = {
+        "from": given.from_,
+        "to": given.to,
+        "goal": given.goal,
+        "dimension": given.dimension,
+        "currency": given.currency,
+    }
+    for name, value in others.items():
+        if value:
+            raise invalid(name, Text("不能与 conversion_id 同时使用", "cannot be combined with conversion_id"))
+
+
+def performance_query(given: PerformanceParameters, app: App) -> PerformanceQuery:
+    return PerformanceQuery(
+        dimension=given.dimension,
+        models=models_of(given.model),
+        currency=given.currency or app.currency,
+        zone=zone_of(given, app),
+        granularity=given.granularity,
+        goals=given.goal,
+        time_range=range_of(given, app),
+    )
+
+
+def conversion_query(given: ConversionReportParameters, app: App) -> ConversionQuery:
+    return ConversionQuery(given.currency or app.currency, given.goal, range_of(given, app))

@@ -1,0 +1,114 @@
+"""Lists of conversions. Pure."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from schemas.money import to_minor
+from services.query.answers import Conversion, ConversionList, Meta
+from services.query.cursors import Position
+from services.query.numbers import money
+from services.query.pages import Page, cut
+from services.query.sql import (
+    Condition,
+    Statement,
+    Table,
+    columns,
+    equals,
+    newest_first,
+    older_than,
+    one_of,
+    source,
+    statement,
+    within,
+)
+from services.query.times import TimeRange, utc_text
+
+LIST_NAME: Final = "conversions"
+EMPTY_PATH_CHANNEL: Final = "direct"
+"""Who gets the credit where there was no touch."""
+
+
+class ConversionFact(msgspec.Struct):
+    """The columns of a conversion an answer shows."""
+
+    conversion_id: str
+    goal: str
+    goal_type: str
+    event_id: str
+    person_key: str
+    user_id: str
+    anonymous_id: str
+    session_id: str
+    converted_at_ms: int
+    value_minor: int
+    currency: str
+    order_id: str
+    path_channels: list[str]
+
+
+@dataclass(frozen=True)
+class ConversionFilter:
+    goals: tuple[str, ...] = ()
+    user_id: str | None = None
+    time_range: TimeRange = field(default_factory=TimeRange)
+    currency: str | None = None
+    min_value: Decimal | None = None
+    """In whole units of `currency`, which must be given with it."""
+
+
+def list_conversions(app_id: str, wanted: ConversionFilter, page: Page) -> Statement[ConversionFact]:
+    conditions = [
+        *one_of("goal", wanted.goals),
+        *equals("user_id", wanted.user_id),
+        *equals("currency", wanted.currency),
+        *_at_least(wanted),
+        *within("converted_at_ms", wanted.time_range),
+        *older_than("converted_at_ms", "conversion_id", page.after),
+    ]
+    sql = f"SELECT {columns(ConversionFact)} FROM {source(Table.CONVERSIONS, conditions)}" + newest_first(
+        "converted_at_ms", "conversion_id"
+    )
+    return statement(ConversionFact, app_id, sql, conditions, row_limit=page.row_limit)
+
+
+def _at_least(wanted: ConversionFilter) -> list[Condition]:
+    """Amounts compare only within one currency."""
+    if wanted.min_value is None:
+        return []
+    assert wanted.currency is not None
+    min_minor = to_minor(str(wanted.min_value), wanted.currency)
+    return [Condition("value_minor >= {min_minor:Int64}", {"min_minor": min_minor})]
+
+
+def find_conversion(app_id: str, conversion_id: str) -> Statement[ConversionFact]:
+    conditions = equals("conversion_id", conversion_id)
+    sql = f"SELECT {columns(ConversionFact)} FROM {source(Table.CONVERSIONS, conditions)} LIMIT 1"
+    return statement(ConversionFact, app_id, sql, conditions)
+
+
+def conversion_page(rows: list[ConversionFact], page: Page, meta: Meta) -> ConversionList:
+    kept, next_cursor = cut(LIST_NAME, rows, page, lambda row: Position(row.converted_at_ms, row.conversion_id))
+    return {"items": [conversion_of(row) for row in kept], "next_cursor": next_cursor, "meta": meta}
+
+
+def conversion_of(row: ConversionFact) -> Conversion:
+    channels = row.path_channels or [EMPTY_PATH_CHANNEL]
+    return {
+        "conversion_id": row.conversion_id,
+        "goal": row.goal,
+        "goal_type": row.goal_type,
+        "event_id": row.event_id,
+        "converted_at": utc_text(row.converted_at_ms),
+        "user_id": row.user_id or None,
+        "anonymous_id": row.anonymous_id or None,
+        "session_id": row.session_id or None,
+        "order_id": row.order_id or None,
+        "value": money(row.value_minor, row.currency),
+        "currency": row.currency or None,
+        "path_length": len(row.path_channels),
+        "first_channel": channels[0],
+        "last_channel": channels[-1],
+    }

@@ -1,0 +1,156 @@
+"""An example of every answer, for the OpenAPI document. A test holds them against the models."""
+
+from typing import Any, Final
+
+_META: Final = {"complete_through": "2024-01-15T10:29:00.000Z", "timezone": "Asia/Shanghai"}
+_REPORT_META: Final = {**_META, "currency": "CNY", "other_currencies": ["USD"]}
+_NOTHING: Final[dict[str, Any]] = {"source": None, "medium": None, "name": None, "term": None, "content": None}
+_EVENT: Final = {
+    "event_id": "evt_01hm5rxqe0x5jw3kq8n4v2t6yz",
+    "event_name": "purchase",
+    "timestamp": "2024-01-15T10:30:00.000Z",
+    "original_timestamp": None,
+    "received_at": "2024-01-15T10:30:01.000Z",
+    "user_id": "u_42",
+    "anonymous_id": "a_7",
+    "properties": {"order_id": "O-1001", "revenue": 199.0, "currency": "CNY"},
+    "context": {
+        "page": {"url": "https://example.com/checkout", "title": "结算", "referrer": None},
+        "campaign": _NOTHING,
+        "ip": None,
+        "user_agent": None,
+        "locale": "zh-CN",
+    },
+    "is_bot": False,
+}
+EVENT_LIST: Final = {"items": [_EVENT], "next_cursor": None, "meta": _META}
+_SESSION: Final = {
+    "session_id": "ses_0b9c2f6f5d3e4a1b8c7d6e5f",
+    "start": "2024-01-15T10:20:00.000Z",
+    "end": "2024-01-15T10:30:00.000Z",
+    "duration_seconds": 600,
+    "events": 6,
+    "page_views": 4,
+    "entry_page": "https://example.com/",
+    "exit_page": "https://example.com/checkout",
+    "channel": "paid_search",
+    "source": "baidu",
+    "medium": "cpc",
+    "campaign": "spring",
+    "conversions": 1,
+    "values": {"CNY": 199.0},
+    "is_bounce": False,
+    "is_closed": True,
+}
+_STEPS: Final = [
+    {"step": "accepted", "is_reached": True, "at": "2024-01-15T10:30:01.000Z"},
+    {"step": "stored", "is_reached": True, "at": None},
+    {"step": "sessionised", "is_reached": True, "at": None},
+    {"step": "converted", "is_reached": True, "at": None},
+    {"step": "attributed", "is_reached": True, "at": None},
+]
+EVENT_DETAIL: Final = {
+    "event": _EVENT,
+    "session": _SESSION,
+    "status": {
+        "current": "attributed",
+        "steps": _STEPS,
+        "conversions": [{"conversion_id": "cnv_4f6a1c0d9b8e7f2a3c5d6e7f", "goal": "purchase", "is_attributed": True}],
+        "is_late": False,
+        "repeats": 0,
+    },
+    "meta": _META,
+}
+CONVERSION_LIST: Final = {
+    "items": [
+        {
+            "conversion_id": "cnv_4f6a1c0d9b8e7f2a3c5d6e7f",
+            "goal": "purchase",
+            "goal_type": "macro",
+            "event_id": "evt_01hm5rxqe0x5jw3kq8n4v2t6yz",
+            "converted_at": "2024-01-15T10:30:00.000Z",
+            "user_id": "u_42",
+            "anonymous_id": "a_7",
+            "session_id": "ses_0b9c2f6f5d3e4a1b8c7d6e5f",
+            "order_id": "O-1001",
+            "value": 199.0,
+            "currency": "CNY",
+            "path_length": 3,
+            "first_channel": "paid_search",
+            "last_channel": "direct",
+        }
+    ],
+    "next_cursor": None,
+    "meta": _META,
+}
+
+
+def _credit(conversions: float, value: float) -> dict[str, float]:
+    return {"credited_conversions": conversions, "credited_value": value}
+
+
+ATTRIBUTION: Final = {
+    "dimension": "channel",
+    "items": [
+        {"key": "paid_search", "models": {"last_click": _credit(0, 0), "position_based": _credit(0.4, 79.6)}},
+        {"key": "paid_social", "models": {"last_click": _credit(1, 199), "position_based": _credit(0.2, 39.8)}},
+        {"key": "direct", "models": {"last_click": _credit(0, 0), "position_based": _credit(0.4, 79.6)}},
+    ],
+    "totals": {
+        "conversions": 1,
+        "value": 199.0,
+        "models": {"last_click": _credit(1, 199), "position_based": _credit(1, 199)},
+    },
+    "meta": _REPORT_META,
+}
+_USER: Final = {
+    "id": "u_42",
+    "user_id": "u_42",
+    "linked_ids": ["a_7"],
+    "first_seen": "2024-01-02T08:00:00.000Z",
+    "last_seen": "2024-01-15T10:30:00.000Z",
+    "sessions": 3,
+    "events": 14,
+    "page_views": 9,
+    "conversions": 1,
+    "values": {"CNY": 199.0},
+    "first_channel": "paid_search",
+    "last_channel": "direct",
+}
+USER_LIST: Final = {"items": [_USER], "next_cursor": None, "meta": _META}
+USER_DETAIL: Final = {"user": _USER, "meta": _META}
+_PERFORMANCE: Final = {
+    "touches": 120,
+    "clicks": 80,
+    "impressions": 40,
+    "sessions": 75,
+    "users": 60,
+    "conversions": 3,
+    "value": 597.0,
+    "conversion_rate": 0.04,
+    "models": {"last_click": _credit(3, 597)},
+}
+PERFORMANCE: Final = {
+    "dimension": "channel",
+    "granularity": "day",
+    "items": [{"period": "2024-01-15T00:00:00+08:00", "key": "paid_search", **_PERFORMANCE}],
+    "totals": _PERFORMANCE,
+    "meta": _REPORT_META,
+}
+_GOAL: Final = {
+    "conversions": 3,
+    "users": 3,
+    "value": 597.0,
+    "conversion_rate": 0.05,
+    "time_to_convert": {"p50_seconds": 86400.0, "p90_seconds": 604800.0},
+    "path_lengths": [{"touches": 1, "conversions": 1}, {"touches": 3, "conversions": 2}],
+    "first_channels": [{"channel": "paid_search", "conversions": 3}],
+    "last_channels": [{"channel": "direct", "conversions": 2}, {"channel": "paid_search", "conversions": 1}],
+    "top_paths": [{"channels": ["paid_search", "paid_social", "direct"], "conversions": 2, "value": 398.0}],
+}
+CONVERSION_REPORT: Final = {
+    "items": [{"goal": "purchase", "display_name": "购买", "goal_type": "macro", **_GOAL}],
+    "totals": _GOAL,
+    "active_users": 60,
+    "meta": _REPORT_META,
+}

@@ -1,0 +1,35 @@
+"""Numbers as answers show them: money in whole units, credit in conversions, exact to the last digit. Pure."""
+
+from collections.abc import Mapping
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Final
+
+from schemas.facts import NANOS_PER_CONVERSION
+from schemas.money import from_minor
+
+_RATE_STEP: Final = Decimal("0.000001")
+
+
+def money(amount_minor: int, currency: str) -> Decimal:
+    return from_minor(amount_minor, currency)
+
+
+def money_by_currency(values_minor: Mapping[str, int]) -> dict[str, Decimal]:
+    return {currency: money(amount, currency) for currency, amount in sorted(values_minor.items()) if currency}
+
+
+def credit(nanos: int) -> Decimal:
+    """Billionths of a conversion as conversions, without trailing zeros."""
+    whole, rest = divmod(nanos, NANOS_PER_CONVERSION)
+    return Decimal(whole) if not rest else Decimal(nanos).scaleb(-9).normalize()
+
+
+def rate(part: int, whole: int) -> Decimal | None:
+    """`part / whole` to six digits; None of nothing."""
+    return (Decimal(part) / whole).quantize(_RATE_STEP, ROUND_HALF_EVEN).normalize() if whole else None
+
+
+def seconds(milliseconds: int) -> Decimal:
+    """Milliseconds as seconds, without trailing zeros."""
+    whole, rest = divmod(milliseconds, 1000)
+    return Decimal(whole) if not rest else Decimal(milliseconds).scaleb(-3).normalize()

@@ -1,0 +1,29 @@
+"""A page of a list: one row more than asked for is read, and tells whether there is a next page. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from services.query.cursors import Position, encode_cursor
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Page:
+    """What was asked for: `limit` rows after `after`."""
+
+    limit: int
+    after: Position | None = None
+
+    @property
+    def row_limit(self) -> int:
+        return self.limit + 1
+
+
+def cut(list_name: str, rows: list[T], page: Page, position: Callable[[T], Position]) -> tuple[list[T], str | None]:
+    """The page's rows, and the cursor of the next page if there is one."""
+    if len(rows) <= page.limit:
+        return rows, None
+    kept = rows[: page.limit]
+    return kept, encode_cursor(list_name, position(kept[-1]))

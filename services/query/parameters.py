@@ -1,0 +1,145 @@
+"""The query parameters of every route, as a caller writes them: names, limits, words for the OpenAPI document.
+
+A parameter that is not listed is refused: it is a typing mistake more often than not, and an answer that silently
+ignored a filter would be wrong. `arguments` turns these texts into the typed questions the pure modules take.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from services.query.credits import Dimension
+from services.query.periods import Granularity
+
+MAX_LIMIT: Final = 1_000
+DEFAULT_LIMIT: Final = 100
+PROPERTY_PREFIX: Final = "property."
+MAX_PROPERTIES: Final = 10
+MAX_PROPERTY_CHARACTERS: Final = 1_000
+_NAME_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
+_EXAMPLE_FROM: Final = "2024-01-01"
+_EXAMPLE_TO: Final = "2024-01-31"
+
+Name = Annotated[str, Field(pattern=_NAME_PATTERN)]
+Names = Annotated[tuple[Name, ...], Field(max_length=50)]
+PersonId = Annotated[str, Field(min_length=1, max_length=200)]
+RowId = Annotated[str, Field(min_length=1, max_length=128)]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["CNY"])]
+Amount = Annotated[
+    Decimal,
+    Field(ge=0, le=10**12, allow_inf_nan=False),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 10**12}),
+]
+
+
+class Parameters(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InZone(Parameters):
+    tz: str | None = Field(
+        None,
+        max_length=64,
+        description="IANA time zone in which dates and periods are meant; by default the app's.",
+        examples=["Asia/Shanghai"],
+    )
+
+
+class InRange(InZone):
+    from_: str | None = Field(
+        None,
+        alias="from",
+        max_length=64,
+        description="RFC 3339 time or a date, inclusive; absent: from the beginning.",
+        examples=[_EXAMPLE_FROM],
+    )
+    to: str | None = Field(
+        None,
+        max_length=64,
+        description="RFC 3339 time, exclusive, or a date, to the end of that day; absent: to the end.",
+        examples=[_EXAMPLE_TO],
+    )
+
+
+class InPages(Parameters):
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Items on a page.")
+    cursor: str | None = Field(
+        None, max_length=512, description="`next_cursor` of the page before, with the same filters."
+    )
+
+
+class UserEventsParameters(InRange, InPages):
+    event_name: Names = Field((), description="May be repeated: any of them.", examples=[["page_view"]])
+
+
+class EventsParameters(UserEventsParameters):
+    """Also takes `property.<name>=<value>`: pydantic keeps them in `model_extra`, `arguments` looks at their names."""
+
+    model_config = ConfigDict(extra="allow")
+
+    user_id: PersonId | None = None
+    anonymous_id: PersonId | None = None
+    session_id: RowId | None = None
+
+
+class UsersParameters(InRange, InPages):
+    """`from` and `to` are about when a user was first seen."""
+
+
+class ConversionsParameters(InRange, InPages):
+    goal: Names = Field((), description="May be repeated: any of them.", examples=[["purchase"]])
+    user_id: PersonId | None = None
+    currency: Currency | None = Field(None, description="Only conversions in it.")
+    min_value: Amount | None = Field(
+        None,
+        description="In whole units of `currency`, by default the app's; conversions in other currencies are left out.",
+    )
+
+
+def _split(value: Any) -> Any:
+    """`model=linear,last_click` and `model=linear&model=last_click` mean the same."""
+    if not isinstance(value, list | tuple):
+        return value
+    return tuple(part for text in value for part in (text.split(",") if isinstance(text, str) else [text]))
+
+
+Models = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_split),
+    Field(
+        max_length=20,
+        description="One or several of last_click, first_click, linear, time_decay, position_based (repeated or "
+        "separated by commas), or `all`, which is the default.",
+        examples=[["all"]],
+    ),
+]
+
+
+class ReportParameters(InRange):
+    goal: Names = Field((), description="May be repeated: any of them; absent: all goals.", examples=[["purchase"]])
+    currency: Currency | None = Field(
+        None, description="Values count conversions in this currency only; by default the app's."
+    )
+
+
+class AttributionParameters(ReportParameters):
+    model: Models = ()
+    dimension: Dimension | None = Field(None, description="By default `channel`.")
+    conversion_id: RowId | None = Field(
+        None,
+        description="Explains this one conversion touch by touch; excludes `from`, `to`, `goal`, `dimension` and "
+        "`currency`.",
+    )
+
+
+class PerformanceParameters(ReportParameters):
+    model: Models = ()
+    dimension: Dimension = Dimension.CHANNEL
+    granularity: Granularity | None = Field(
+        None, description="One row per period as well; absent: the whole range at once."
+    )
+
+
+class ConversionReportParameters(ReportParameters):
+    pass

@@ -1,0 +1,311 @@
+"""The routes: authenticate, read the question, run its statements, shape the answer. What is decided is decided in the
+pure modules; here it is only waited for."""
+
+import asyncio
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Security
+from fastapi.security import HTTPBearer
+from starlette.responses import Response
+
+from pipeline.runtime.control_plane import SnapshotNotLoaded
+from pipeline.runtime.http.auth import Caller, authenticate
+from pipeline.runtime.http.documents import Envelope, error_responses
+from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
+from pipeline.runtime.http.handlers import success_response
+from schemas.control import Scope
+from schemas.errors import ErrorCode
+from services.query import (
+    answers,
+    arguments,
+    attribution,
+    attribution_path,
+    conversion_report,
+    conversions,
+    event_detail,
+    events,
+    examples,
+    parameters,
+    performance,
+    users,
+)
+from services.query.credits import MAX_REPORT_ROWS
+from services.query.pages import Page
+from services.query.reader import RETRY_AFTER_SECONDS, Reader
+from services.query.times import utc_text
+
+REPEATABLE: Final = frozenset({"event_name", "goal", "model"})
+USER_EVENTS_LIST: Final = "user_events"
+_PROPERTIES: Final[dict[str, Any]] = {
+    "name": "properties",
+    "in": "query",
+    "style": "form",
+    "explode": True,
+    "description": "`property.<name>=<value>`: events whose property of that name has that value. A string is compared "
+    "as it is, anything else by its JSON text, numbers by what they amount to. All given ones must hold; at most 10.",
+    "schema": {
+        "type": "object",
+        "maxProperties": parameters.MAX_PROPERTIES,
+        "propertyNames": {"pattern": "^property\\..+$"},
+        "additionalProperties": {"type": "string", "maxLength": parameters.MAX_PROPERTY_CHARACTERS},
+    },
+    "example": {"property.page_title": "首页"},
+}
+_key_scheme = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A key with the scope `read`.")
+
+
+def reader_of(request: Request) -> Reader:
+    reader: Reader = request.app.state.reader
+    return reader
+
+
+def caller_of(request: Request) -> Caller:
+    """Comes before the parameters are looked at: a stranger learns nothing about them."""
+    try:
+        snapshot = request.app.state.snapshots.current()
+    except SnapshotNotLoaded:
+        raise server_error(RETRY_AFTER_SECONDS) from None
+    authorization = request.headers.get("Authorization", "").encode("latin-1", "replace")
+    return authenticate(authorization, snapshot, Scope.READ)
+
+
+def refuse_repeats(request: Request, _caller: Annotated[Caller, Depends(caller_of)]) -> None:
+    """A value given twice would be one of the two silently ignored."""
+    given = [name for name, _value in request.query_params.multi_items() if name not in REPEATABLE]
+    for name in given:
+        if given.count(name) > 1:
+            raise invalid(name[:100], Text("重复给出", "is given more than once"))
+
+
+Key = Annotated[Caller, Depends(caller_of)]
+Rows = Annotated[Reader, Depends(reader_of)]
+EventId = Annotated[str, Path(max_length=128, examples=["evt_01hm5rxqe0x5jw3kq8n4v2t6yz"])]
+UserId = Annotated[str, Path(max_length=200, description="A user id or an anonymous id.", examples=["u_42"])]
+
+router = APIRouter(
+    prefix="/v1",
+    dependencies=[Security(_key_scheme), Depends(refuse_repeats)],
+    responses=error_responses(
+        ErrorCode.INVALID_PARAMETER,
+        ErrorCode.INVALID_API_KEY,
+        ErrorCode.FORBIDDEN,
+        ErrorCode.SERVER_ERROR,
+    ),
+)
+_NOT_FOUND: Final = error_responses(ErrorCode.NOT_FOUND)
+
+
+def documented(model: Any, example: Any, more: dict[int | str, dict[str, Any]] | None = None) -> dict[str, Any]:
+    """Arguments of a route. Answers are built as they are described, so FastAPI need not check them again."""
+    content = {"application/json": {"example": {"success": True, "data": example}}}
+    return {
+        "response_model": None,
+        "responses": {200: {"model": Envelope[model], "description": "OK", "content": content}} | (more or {}),
+    }
+
+
+@router.get(
+    "/events",
+    tags=["events"],
+    openapi_extra={"parameters": [_PROPERTIES]},
+    **documented(answers.EventList, examples.EVENT_LIST),
+)
+async def list_events(caller: Key, reader: Rows, given: Annotated[parameters.EventsParameters, Query()]) -> Response:
+    """Events, newest first. An event is in a session if its person and time are; an unknown session has none."""
+    page = arguments.page_of(given, events.LIST_NAME)
+    wanted = arguments.event_filter(given, caller.app, None)
+    meta = await _meta(reader, given, caller)
+    if given.session_id is not None:
+        place = await reader.first(events.session_place(caller.app.app_id, given.session_id))
+        if place is None:
+            return success_response(events.event_page([], page, meta))
+        wanted = arguments.event_filter(given, caller.app, place)
+    rows = await reader.rows(events.list_events(caller.app.app_id, wanted, page))
+    return success_response(events.event_page(rows, page, meta))
+
+
+@router.get("/events/{event_id}", tags=["events"], **documented(answers.EventDetail, examples.EVENT_DETAIL, _NOT_FOUND))
+async def get_event(
+    event_id: EventId, caller: Key, reader: Rows, given: Annotated[parameters.InZone, Query()]
+) -> Response:
+    """One event, its session, and how far it has come: accepted, stored, sessionised, converted, attributed."""
+    app_id = caller.app.app_id
+    meta = await _meta(reader, given, caller)
+    event = await reader.first(event_detail.find_event(app_id, event_id))
+    if event is None:
+        raise ApiError(ErrorCode.NOT_FOUND)
+    session, found, marks = await asyncio.gather(
+        reader.first(event_detail.find_session(app_id, event)),
+        reader.rows(event_detail.find_conversions(app_id, event_id)),
+        reader.rows(event_detail.count_marks(app_id, event_id)),
+    )
+    ids = tuple(conversion.conversion_id for conversion in found)
+    attributed = await reader.rows(event_detail.find_attributed(app_id, ids)) if ids else []
+    facts = event_detail.EventFacts(
+        event,
+        session,
+        found,
+        frozenset(row.conversion_id for row in attributed),
+        {row.mark: row.marks for row in marks},
+    )
+    return success_response(event_detail.event_detail(facts, meta))
+
+
+@router.get("/conversions", tags=["conversions"], **documented(answers.ConversionList, examples.CONVERSION_LIST))
+async def list_conversions(
+    caller: Key, reader: Rows, given: Annotated[parameters.ConversionsParameters, Query()]
+) -> Response:
+    """Conversions, newest first."""
+    page = arguments.page_of(given, conversions.LIST_NAME)
+    wanted = arguments.conversion_filter(given, caller.app)
+    meta = await _meta(reader, given, caller)
+    rows = await reader.rows(conversions.list_conversions(caller.app.app_id, wanted, page))
+    return success_response(conversions.conversion_page(rows, page, meta))
+
+
+@router.get(
+    "/attribution",
+    tags=["attribution"],
+    **documented(answers.AttributionReport | answers.AttributionPath, examples.ATTRIBUTION, _NOT_FOUND),
+)
+async def get_attribution(
+    caller: Key, reader: Rows, given: Annotated[parameters.AttributionParameters, Query()]
+) -> Response:
+    """Credit per value of a dimension, models side by side; with `conversion_id`, one conversion touch by touch."""
+    if given.conversion_id is not None:
+        return success_response(await _explain(caller, reader, given, given.conversion_id))
+    wanted = arguments.attribution_query(given, caller.app)
+    meta = await _meta(reader, given, caller)
+    app_id = caller.app.app_id
+    rows, totals = await asyncio.gather(
+        reader.rows(attribution.credit_rows(app_id, wanted)),
+        reader.rows(attribution.attributed_totals(app_id, wanted)),
+    )
+    report_meta = _report_meta(meta, wanted.currency, totals[0].currencies)
+    report = attribution.attribution_report(wanted, rows, totals[0], report_meta)
+    return success_response(_refuse_long(report, "dimension"))
+
+
+async def _explain(
+    caller: Caller, reader: Reader, given: parameters.AttributionParameters, conversion_id: str
+) -> answers.AttributionPath:
+    arguments.check_path_alone(given)
+    models = arguments.models_of(given.model)
+    meta = await _meta(reader, given, caller)
+    app_id = caller.app.app_id
+    conversion = await reader.first(conversions.find_conversion(app_id, conversion_id))
+    if conversion is None:
+        raise ApiError(ErrorCode.NOT_FOUND)
+    found, touches = await asyncio.gather(
+        reader.first(attribution_path.find_attribution(app_id, conversion_id)),
+        reader.rows(attribution_path.touches_before(app_id, conversion)),
+    )
+    facts = attribution_path.PathFacts(conversion, found, touches)
+    return attribution_path.attribution_path(facts, models, caller.app.attribution, meta)
+
+
+@router.get("/users", tags=["users"], **documented(answers.UserList, examples.USER_LIST))
+async def list_users(caller: Key, reader: Rows, given: Annotated[parameters.UsersParameters, Query()]) -> Response:
+    """People with sessions, the most recently first seen first; `from` and `to` are about that first time."""
+    page = arguments.page_of(given, users.LIST_NAME)
+    wanted = arguments.user_filter(given, caller.app)
+    meta = await _meta(reader, given, caller)
+    rows = await reader.rows(users.list_users(caller.app.app_id, wanted, page))
+    return success_response(users.user_page(rows, page, meta))
+
+
+@router.get("/users/{user_id}", tags=["users"], **documented(answers.UserDetail, examples.USER_DETAIL, _NOT_FOUND))
+async def get_user(
+    user_id: UserId, caller: Key, reader: Rows, given: Annotated[parameters.InZone, Query()]
+) -> Response:
+    """One person. Known from its first session on, which follows its first event after about a second."""
+    meta = await _meta(reader, given, caller)
+    person = await _person(caller, reader, user_id)
+    wanted = users.UserFilter(person_keys=(person,)) if person else None
+    row = await reader.first(users.list_users(caller.app.app_id, wanted, Page(1))) if wanted else None
+    if row is None:
+        raise ApiError(ErrorCode.NOT_FOUND)
+    return success_response(users.user_detail(row, meta))
+
+
+@router.get("/users/{user_id}/events", tags=["users"], **documented(answers.EventList, examples.EVENT_LIST, _NOT_FOUND))
+async def list_user_events(
+    user_id: UserId, caller: Key, reader: Rows, given: Annotated[parameters.UserEventsParameters, Query()]
+) -> Response:
+    """A person's events, newest first."""
+    page = arguments.page_of(given, USER_EVENTS_LIST)
+    person = await _person(caller, reader, user_id)
+    # Before the first session there may be events: they are found by the id itself.
+    keys = (person,) if person else (users.USER_PREFIX + user_id, users.ANONYMOUS_PREFIX + user_id)
+    wanted = arguments.user_event_filter(given, caller.app, keys)
+    meta = await _meta(reader, given, caller)
+    rows = await reader.rows(events.list_events(caller.app.app_id, wanted, page))
+    if not rows and person is None:
+        raise ApiError(ErrorCode.NOT_FOUND)
+    return success_response(events.event_page(rows, page, meta, USER_EVENTS_LIST))
+
+
+async def _person(caller: Caller, reader: Reader, given_id: str) -> str | None:
+    return users.choose_person(given_id, await reader.rows(users.find_persons(caller.app.app_id, given_id)))
+
+
+@router.get("/reports/performance", tags=["reports"], **documented(answers.PerformanceReport, examples.PERFORMANCE))
+async def get_performance(
+    caller: Key, reader: Rows, given: Annotated[parameters.PerformanceParameters, Query()]
+) -> Response:
+    """Touches, sessions, conversions and credit per value of a dimension, and per period with `granularity`."""
+    wanted = arguments.performance_query(given, caller.app)
+    meta = await _meta(reader, given, caller)
+    app_id = caller.app.app_id
+    facts = performance.PerformanceFacts(
+        *await asyncio.gather(
+            reader.rows(performance.touch_numbers(app_id, wanted)),
+            reader.rows(performance.session_numbers(app_id, wanted)),
+            reader.rows(performance.conversion_counts(app_id, wanted)),
+            reader.rows(performance.credit_rows(app_id, wanted)),
+        )
+    )
+    report_meta = _report_meta(meta, wanted.currency, performance.other_currencies(facts))
+    report = performance.performance_report(wanted, facts, report_meta)
+    return success_response(_refuse_long(report, "granularity" if wanted.granularity else "dimension"))
+
+
+@router.get("/reports/conversion", tags=["reports"], **documented(answers.ConversionReport, examples.CONVERSION_REPORT))
+async def get_conversion_report(
+    caller: Key, reader: Rows, given: Annotated[parameters.ConversionReportParameters, Query()]
+) -> Response:
+    """Per goal: how many, how much, how fast, and along which paths."""
+    wanted = arguments.conversion_query(given, caller.app)
+    meta = await _meta(reader, given, caller)
+    app_id = caller.app.app_id
+    numbers, paths, active = await asyncio.gather(
+        reader.rows(conversion_report.goal_numbers(app_id, wanted)),
+        reader.rows(conversion_report.top_paths(app_id, wanted)),
+        reader.rows(conversion_report.active_users(app_id, wanted)),
+    )
+    report_meta = _report_meta(meta, wanted.currency, conversion_report.other_currencies(numbers))
+    report = conversion_report.conversion_report(
+        wanted, caller.app.goals, numbers, paths, active[0].user_count, report_meta
+    )
+    return success_response(report)
+
+
+async def _meta(reader: Reader, given: parameters.InZone, caller: Caller) -> answers.Meta:
+    """Read before the rows, so that they are at least as fresh as it says."""
+    zone = arguments.zone_of(given, caller.app)
+    through_ms = await reader.complete_through_ms()
+    return {"complete_through": None if through_ms is None else utc_text(through_ms), "timezone": zone}
+
+
+def _report_meta(meta: answers.Meta, currency: str, others: list[str]) -> answers.ReportMeta:
+    return {**meta, "currency": currency, "other_currencies": others}
+
+
+def _refuse_long(report: Any, field: str) -> Any:
+    if len(report["items"]) > MAX_REPORT_ROWS:
+        reason = Text(
+            f"报表超过 {MAX_REPORT_ROWS} 行，请缩小时间范围或选择更粗的划分",
+            f"the report has more than {MAX_REPORT_ROWS} rows; ask for a shorter range or a coarser division",
+        )
+        raise invalid(field, reason)
+    return report
