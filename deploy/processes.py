@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import uvicorn
@@ -32,9 +32,10 @@ class _Server(uvicorn.Server):
 
 def run_gateway(settings: Settings) -> None:
     """HTTP → Kafka."""
-    from services.gateway.app import create_app
+    from services.gateway.app import run
 
-    _run(lambda stop: _serve(create_app(settings), settings, stop))
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has drained
+        raise SystemExit(run(settings))
 
 
 def run_query(settings: Settings) -> None:

@@ -28,6 +28,8 @@ def check_app(app: App) -> None:
     _require(bool(_CURRENCY.match(app.currency)), "currency", app.currency, "an ISO 4217 code such as CNY")
     _require(app.timezone in available_timezones(), "timezone", app.timezone, "an IANA name such as Asia/Shanghai")
     _require(app.history_limit_days > 0, "history limit", app.history_limit_days, "1 day or more")
+    names = [goal.name for goal in app.goals]
+    _require(len(set(names)) == len(names), "goals", names, "no name twice")
     for goal in app.goals:
         check_goal(goal)
 

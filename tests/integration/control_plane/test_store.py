@@ -1,0 +1,274 @@
+"""The control plane on the real databases: the same promises on SQLite and on PostgreSQL."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from deploy.local.process import ChildProcess
+from pipeline.runtime.control_plane import (
+    AlreadyExists,
+    ControlPlane,
+    InvalidRecord,
+    SnapshotSource,
+    UnknownRecord,
+    migrate_control_plane,
+)
+from pipeline.runtime.control_plane.engine import build_engine
+from pipeline.runtime.control_plane.rules import secret_hash
+from pipeline.runtime.control_plane.tables import METADATA
+from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Goal, Plan, Scope
+
+BOTH = [Scope.READ, Scope.WRITE]
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[str]:
+    """The DSN of a server of our own."""
+    if not shutil.which("postgres") or not shutil.which("initdb"):
+        pytest.skip("no PostgreSQL server on the PATH")
+    # It refuses to run as root, so for root it runs as `nobody`, in a folder of theirs.
+    as_nobody = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
+    folder = tmp_path_factory.mktemp("postgres")
+    _open_way_to(folder)
+    if as_nobody:
+        shutil.chown(folder, **as_nobody)
+    data, port = folder / "data", free_port()
+    command = ["initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
+    made = subprocess.run(command, **as_nobody, cwd=folder, capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"initdb failed: {made.stderr.strip().splitlines()[-1:]}")
+    server = [
+        "postgres",
+        "-D",
+        str(data),
+        "-p",
+        str(port),
+        "-k",
+        "",
+        "-c",
+        "fsync=off",
+        "-c",
+        "listen_addresses=127.0.0.1",
+    ]
+    if as_nobody:
+        server = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", *server]
+    child = ChildProcess("postgres", server, folder.parent / "postgres.log")
+    child.start()
+    dsn = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    child.wait_until(lambda: _connects(dsn), 30)
+    yield dsn
+    child.stop(10)
+
+
+def _open_way_to(folder: Path) -> None:
+    for parent in [folder, *folder.parents]:
+        if parent.owner() == Path.home().owner() and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
+
+
+def _connects(dsn: str) -> bool:
+    engine = build_engine(dsn, writes=False)
+    try:
+        with engine.connect():
+            return True
+    except Exception:
+        return False
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/a folder, made # when needed/control.db"
+        return
+    url = request.getfixturevalue("postgres")
+    yield url
+    engine = build_engine(url, writes=True)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+
+
+@pytest.fixture
+def store(dsn: str) -> Iterator[ControlPlane]:
+    migrate_control_plane(dsn)
+    store = ControlPlane(dsn)
+    yield store
+    store.close()
+
+
+def test_the_migrations_make_the_tables_the_code_knows(dsn):
+    migrate_control_plane(dsn)
+    with build_engine(dsn, writes=True).connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_migrating_again_and_from_many_processes_at_once_changes_nothing(dsn):
+    failures = []
+
+    def migrate() -> None:
+        try:
+            migrate_control_plane(dsn)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=migrate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    store = ControlPlane(dsn)
+    store.create_app(App("shop", "Shop"), 1)
+    migrate_control_plane(dsn)
+    assert [app.app_id for app in store.apps()] == ["shop"]
+
+
+def test_a_new_app_starts_with_the_default_goals_in_their_order(store):
+    created = store.create_app(App("shop", "店"), 1)
+    assert created == replace(App("shop", "店"), goals=DEFAULT_GOALS)
+    assert store.app("shop") == created
+
+
+def test_an_app_keeps_everything_it_was_given(store):
+    goals = (Goal("lead", "线索", "micro", "form_submitted", ()),)
+    app = App("shop", "Shop", Plan.PRO, "USD", "UTC", 90, goals, AttributionSettings(half_life_days=3.5))
+    store.create_app(app, 1)
+    store.add_goal("shop", DEFAULT_GOALS[0])
+    assert store.app("shop") == replace(app, goals=(*goals, DEFAULT_GOALS[0]))
+
+
+def test_an_app_can_be_changed_but_not_its_goals(store):
+    store.create_app(App("shop", "Shop"), 1)
+    changed = store.update_app(
+        App("shop", "Shop 2", Plan.FREE, attribution=AttributionSettings(direct_touch="fallback"))
+    )
+    assert (changed.name, changed.plan, changed.attribution.direct_touch) == ("Shop 2", Plan.FREE, "fallback")
+    assert changed.goals == DEFAULT_GOALS
+
+
+def test_ids_are_unique_and_unknown_ones_are_told(store):
+    store.create_app(App("shop", "Shop"), 1)
+    with pytest.raises(AlreadyExists, match="shop"):
+        store.create_app(App("shop", "Other"), 2)
+    with pytest.raises(AlreadyExists, match="purchase"):
+        store.add_goal("shop", DEFAULT_GOALS[0])
+    for call in (
+        lambda: store.app("nope"),
+        lambda: store.update_app(App("nope", "x")),
+        lambda: store.add_goal("nope", DEFAULT_GOALS[0]),
+        lambda: store.create_key("nope", BOTH, 1),
+        lambda: store.keys("nope"),
+        lambda: store.revoke_key("nope", 1),
+    ):
+        with pytest.raises(UnknownRecord, match="nope"):
+            call()
+    assert store.app("shop").name == "Shop"
+
+
+def test_a_refused_app_leaves_nothing_behind(store):
+    with pytest.raises(InvalidRecord):
+        store.create_app(App("Shop!", "Shop"), 1)
+    with pytest.raises(InvalidRecord, match="twice"):
+        store.create_app(App("shop", "Shop", goals=(DEFAULT_GOALS[0], DEFAULT_GOALS[0])), 1)
+    assert store.apps() == []
+
+
+def test_a_key_is_found_by_its_hash_and_stands_nowhere_in_the_clear(store, dsn, tmp_path):
+    store.create_app(App("shop", "Shop"), 1)
+    new = store.create_key("shop", [Scope.WRITE], 5, is_test=True)
+    found = store.snapshot(7)
+    key = found.keys_by_sha256[secret_hash(new.secret)]
+    assert (key.key_id, key.app_id, key.scopes, key.is_revoked) == (new.key_id, "shop", {Scope.WRITE}, False)
+    assert found.taken_at_ms == 7
+    (record,) = store.keys()
+    assert record.is_test
+    assert new.secret.startswith(record.prefix)
+    random_part = new.secret.removeprefix(record.prefix)
+    with build_engine(dsn, writes=False).connect() as connection:
+        assert random_part not in str(connection.exec_driver_sql("SELECT * FROM api_keys").all())
+
+
+def test_a_revoked_key_says_so_and_keeps_the_time_it_was_revoked(store):
+    store.create_app(App("shop", "Shop"), 1)
+    new, other = store.create_key("shop", BOTH, 5), store.create_key("shop", BOTH, 6)
+    store.revoke_key(new.key_id, 10)
+    store.revoke_key(new.key_id, 20)
+    assert [key.revoked_at_ms for key in store.keys("shop")] == [10, None]
+    by_hash = store.snapshot(30).keys_by_sha256
+    assert by_hash[secret_hash(new.secret)].is_revoked
+    assert not by_hash[secret_hash(other.secret)].is_revoked
+
+
+def test_a_key_needs_a_scope(store):
+    store.create_app(App("shop", "Shop"), 1)
+    with pytest.raises(InvalidRecord, match="scope"):
+        store.create_key("shop", [], 1)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+async def test_a_source_learns_of_new_keys_and_outlives_the_database(tmp_path):
+    """The file is moved away and back: what was known stays in force, and the source never makes a file of its own."""
+    path, away = tmp_path / "control.db", tmp_path / "away.db"
+    dsn = f"sqlite:///{path}"
+    source = SnapshotSource(dsn, refresh_seconds=0.02)
+    await source.start()
+    assert not source.is_loaded
+    assert not path.exists()
+
+    migrate_control_plane(dsn)
+    store = ControlPlane(dsn)
+    store.create_app(App("shop", "Shop"), 1)
+    first = secret_hash(store.create_key("shop", BOTH, 1).secret)
+    await _until(lambda: source.is_loaded and first in source.current().keys_by_sha256)
+
+    path.rename(away)
+    await _until(lambda: source._is_away)
+    assert first in source.current().keys_by_sha256
+    assert not path.exists()
+
+    away.rename(path)
+    second = secret_hash(store.create_key("shop", BOTH, 2).secret)
+    await _until(lambda: second in source.current().keys_by_sha256)
+    await source.stop()
+
+
+def test_a_reader_never_sees_half_a_transaction(tmp_path):
+    """A snapshot taken while apps are being made always has all goals of every app."""
+    dsn = f"sqlite:///{tmp_path}/control.db"
+    migrate_control_plane(dsn)
+    writer, reader = ControlPlane(dsn), ControlPlane(dsn)
+
+    def write() -> None:
+        for number in range(30):
+            writer.create_app(App(f"app{number}", "x"), number)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    while thread.is_alive():
+        assert all(app.goals == DEFAULT_GOALS for app in reader.snapshot(0).apps.values())
+    thread.join()
+    assert len(reader.snapshot(0).apps) == 30
+
+
+def test_a_database_from_the_future_is_refused(tmp_path):
+    """Alembic does not know its revision: better no start than tables read wrongly."""
+    dsn = f"sqlite:///{tmp_path}/control.db"
+    migrate_control_plane(dsn)
+    with sqlite3.connect(tmp_path / "control.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Exception, match="9999"):
+        migrate_control_plane(dsn)

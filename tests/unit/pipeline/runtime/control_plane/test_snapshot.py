@@ -1,0 +1,87 @@
+"""The source's own behaviour over a store that answers what it is told; the real database is in tests/integration."""
+
+import asyncio
+import math
+import threading
+
+import pytest
+import structlog.testing
+
+from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
+from schemas.control import App, Snapshot
+
+
+class Store:
+    """In place of `ControlPlane`: answers `answer`, or raises it."""
+
+    def __init__(self) -> None:
+        self.answer: dict[str, App] | Exception = {}
+        self.reads = 0
+
+    def snapshot(self, now_ms: int) -> Snapshot:
+        self.reads += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return Snapshot(self.answer, {}, now_ms)
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def source(store) -> SnapshotSource:
+    source = SnapshotSource("sqlite://", refresh_seconds=0.01)
+    source._store = store
+    return source
+
+
+def test_nothing_is_there_before_the_first_read(source):
+    with pytest.raises(SnapshotNotLoaded, match="not been read yet"):
+        source.current()
+    assert not source.is_loaded
+    assert math.isnan(source.age_seconds())
+
+
+def test_the_last_snapshot_stays_while_the_database_is_away(source, store):
+    store.answer = {"shop": App("shop", "Shop")}
+    assert source.refresh()
+    store.answer = OSError("gone")
+    assert not source.refresh()
+    assert source.current().apps == {"shop": App("shop", "Shop")}
+    assert source.age_seconds() >= 0
+
+
+def test_an_outage_is_logged_once_without_the_driver_s_words(source, store):
+    with structlog.testing.capture_logs() as logs:
+        store.answer = OSError("postgresql://user:secret@db")
+        for _ in range(5):
+            source.refresh()
+        store.answer = {}
+        source.refresh()
+        source.refresh()
+    assert [entry["event"] for entry in logs] == ["control_plane_away", "control_plane_back"]
+    assert "secret" not in str(logs)
+
+
+async def test_it_refreshes_by_itself_and_stops(source, store):
+    await source.start()
+    assert source.is_loaded
+    store.answer = {"shop": App("shop", "Shop")}
+    while not source.current().apps:
+        await asyncio.sleep(0.005)
+    await source.stop()
+    assert not any(thread.name == "control-plane" for thread in threading.enumerate())
+
+
+async def test_start_returns_although_the_database_is_away_and_catches_up_later(source, store):
+    store.answer = OSError("gone")
+    await source.start()
+    assert not source.is_loaded
+    store.answer = {}
+    while not source.is_loaded:
+        await asyncio.sleep(0.005)
+    await source.stop()
