@@ -164,7 +164,7 @@ def _invalid(random: Random, sending: Sending) -> Sending:
         (ErrorCode.INVALID_EVENT_NAME, {"event_name": "APP INSTALL"}),
         (ErrorCode.MISSING_REQUIRED_FIELD, {"event_name": ""}),
         (ErrorCode.INVALID_PARAMETER, {"timestamp": "yesterday at noon"}),
-        (ErrorCode.INVALID_PARAMETER, {"timestamp": "2019-01-15T10:30:00Z"}),
+        (ErrorCode.INVALID_PARAMETER, {"timestamp": "2009-01-15T10:30:00Z"}),
         (ErrorCode.INVALID_PARAMETER, {"user_id": "undefined"}),
         (ErrorCode.INVALID_PARAMETER, {"properties": ["not", "an", "object"]}),
     )

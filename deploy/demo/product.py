@@ -49,6 +49,12 @@ class Product:
         if not self._process.is_running:
             raise LaunchError("\n  | ".join(["attrikit up has ended", *self._process.log_tail()]))
 
+    def last_words(self, lines: int = 5) -> list[str]:
+        """The end of each process's log, for when something went wrong."""
+        logs = [self._log_path, *sorted((self.data_dir / "logs").glob("*.log"))]
+        tails = {log.name: log.read_text("utf-8", "replace").splitlines()[-lines:] for log in logs if log.exists()}
+        return [f"{name}: {line[:2_000]}" for name, tail in tails.items() for line in tail]
+
     @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self._port}"

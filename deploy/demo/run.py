@@ -43,8 +43,10 @@ def run(events: int, seed: int, broker: str = "noida") -> int:
         product = Product(Path(folder), broker)
         try:
             return _run(product, Plan(end_ms=now_ms(), events=events, seed=seed), console)
-        except (LaunchError, PostError, TimeoutError) as error:
+        except (LaunchError, PostError, TimeoutError, httpx.HTTPError) as error:
             console.print(f"[red]the demo failed:[/] {error or type(error).__name__}")
+            for line in product.last_words():
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
             return 1
         finally:
             product.stop()

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -14,7 +15,7 @@ from schemas.facts import Model
 
 def show_report(console: Console, report: dict[str, Any]) -> None:
     """A line per channel: what happened there, and the conversions and value each model credits it with."""
-    table = Table(title="Performance by channel, five models side by side: credited conversions and value (CNY)")
+    table = Table(title="Credited conversions, and below them credited value in CNY, under each model", box=SIMPLE)
     for name in ("channel", "touches", "sessions", *Model):
         table.add_column(name.replace("_", " "), justify="left" if name == "channel" else "right")
     for item in report["items"]:
@@ -29,7 +30,7 @@ def _cells(numbers: dict[str, Any]) -> list[str]:
     return [
         f"{numbers['touches']:,}",
         f"{numbers['sessions']:,}",
-        *(f"{_short(c['credited_conversions'], 1)}\n{_short(c['credited_value'], 2)}" for c in credits),
+        *(f"{_short(c['credited_conversions'], 1)}\n{_short(c['credited_value'], 0)}" for c in credits),
     ]
 
 
@@ -38,7 +39,7 @@ def _short(number: Any, digits: int) -> str:
 
 
 def show_ledger(console: Console, truth: Truth, posted: Posted, observed: Observed) -> None:
-    table = Table("", "events", title="Ledger")
+    table = Table("", "events", title="Ledger", box=SIMPLE)
     table.columns[1].justify = "right"
     for name, count in _lines(truth, posted, observed):
         table.add_row(name, f"{count:,}")
@@ -64,7 +65,5 @@ def _lines(truth: Truth, posted: Posted, observed: Observed) -> list[tuple[str, 
 
 def show_checks(console: Console, found: list[Check]) -> None:
     for check in found:
-        if check.holds:
-            console.print(f"  [green]ok[/]  {check.name}")
-        else:
-            console.print(f"  [red]NO[/]  {check.name}: expected {check.expected}, found {check.found}", markup=True)
+        mark, why = ("ok", "") if check.holds else ("NO", f": expected {check.expected}, found {check.found}")
+        console.print(f"  {mark}  {check.name}{why}", style="" if check.holds else "red", markup=False, soft_wrap=True)

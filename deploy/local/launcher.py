@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
@@ -88,8 +89,10 @@ class Launcher:
         settings = self._given.model_copy(update={"data_dir": folder.path, "kafka_bootstrap": broker.bootstrap})
         asyncio.run(_ensure_topics(settings))
         migrate_control_plane(settings.control_plane_dsn())
+        # Before the services, which read the control plane when they start: the key works from the first moment on.
+        key, is_new = _demo_key(settings, folder)
         self._start_services(settings, folder)
-        self._announce(settings, folder)
+        self._announce(settings, folder, key, is_new)
 
     def watch(self) -> None:
         """Returns never: raises `ChildEnded` when a child ends, and a signal ends it too."""
@@ -182,13 +185,8 @@ class Launcher:
             if not child.is_running:
                 raise ChildEnded(child)
 
-    def _announce(self, settings: Settings, folder: DataFolder) -> None:
-        store = ControlPlane(settings.control_plane_dsn())
-        try:
-            path = folder.path / "demo-key"
-            key, is_new = ensure_demo_key(store, path, now_ms())
-        finally:
-            store.close()
+    def _announce(self, settings: Settings, folder: DataFolder, key: str, is_new: bool) -> None:
+        path = _key_path(folder)
         base = _base_url(settings)
         self._say(f"data      {folder.path}")
         self._say(f"docs      {base}/docs")
@@ -247,6 +245,18 @@ def _unbreakable(say: Say) -> Say:
             say(line)
 
     return say_if_heard
+
+
+def _key_path(folder: DataFolder) -> Path:
+    return folder.path / "demo-key"
+
+
+def _demo_key(settings: Settings, folder: DataFolder) -> tuple[str, bool]:
+    store = ControlPlane(settings.control_plane_dsn())
+    try:
+        return ensure_demo_key(store, _key_path(folder), now_ms())
+    finally:
+        store.close()
 
 
 def _check_port(settings: Settings) -> None:
