@@ -5,17 +5,21 @@
 `noida`, `kafka_broker`  the same as processes
 `free_port`   a function giving a port nobody listens on
 `make_settings`  Settings for a test: own data folder, given broker, whatever else is passed
+`clickhouse_dir`  the data folder of the run's one chDB engine (a process can host no second one)
+`clickhouse`  a migrated database of its own in that engine
 
 Tests under `tests/unit` can open neither a network socket nor a database.
 """
 
+import asyncio
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import pytest_socket
@@ -24,6 +28,7 @@ from deploy.local import ports
 from deploy.local.apache_kafka import KafkaBroker, fetch_jars, find_java, kafka_version
 from deploy.local.broker import NoidaBroker
 from deploy.local.process import LaunchError
+from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.settings import Settings
 
 _UNIT = Path(__file__).parent / "unit"
@@ -115,6 +120,26 @@ def _kafka_state(session: pytest.Session) -> str:
         return "not asked for"
     missing = _kafka_is_missing()
     return f"skipped, {missing}" if missing else kafka_version()
+
+
+@pytest.fixture(scope="session")
+def clickhouse_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """`Settings(data_dir=clickhouse_dir, database=…)`. The engine stays up for the whole run, as its start is slow."""
+    folder = tmp_path_factory.mktemp("chdb")
+    keeper = ClickHouse.open(Settings(data_dir=folder))
+    asyncio.run(keeper.create_database())
+    asyncio.run(keeper.query("SELECT 1"))
+    yield folder
+    keeper.close()
+
+
+@pytest.fixture
+async def clickhouse(clickhouse_dir: Path) -> AsyncIterator[ClickHouse]:
+    opened = ClickHouse.open(Settings(data_dir=clickhouse_dir, database=f"test_{uuid4().hex[:12]}"))
+    await migrate(opened)
+    yield opened
+    await opened.command(f"DROP DATABASE {opened.database}")
+    opened.close()
 
 
 @pytest.fixture

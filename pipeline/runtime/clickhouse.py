@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, ClassVar, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 import clickhouse_connect
@@ -99,13 +99,11 @@ class ClickHouseLocked(ClickHouseError):
 class ClickHouse:
     """One per process. `open` touches no network; the first call of each thread connects."""
 
-    def __init__(self, connect: Callable[[str | None], Client], database: str, lock_fd: int | None) -> None:
+    def __init__(self, connect: Callable[[str | None], Client], database: str, lock: "_DirectoryLock | None") -> None:
         """`connect(database)` gives a new client; None: the engine's default database."""
-        if not _IDENTIFIER.match(database):
-            raise ClickHouseRejected(f"not a database name: {database!r}")
         self.database = database
         self._connect = connect
-        self._lock_fd = lock_fd
+        self._lock = lock
         self._local = threading.local()
         self._clients: list[Client] = []
         self._queries = ThreadPoolExecutor(QUERY_THREADS, "clickhouse-query")
@@ -117,9 +115,10 @@ class ClickHouse:
         """For `settings.clickhouse_url`, or chDB under `settings.data_dir`. Raises `ClickHouseLocked`."""
         if settings.clickhouse_url:
             path = urlsplit(settings.clickhouse_url).path.strip("/")
-            return cls(_http_connector(settings.clickhouse_url), path or settings.database, None)
+            return cls(_http_connector(settings.clickhouse_url), _database_name(path or settings.database), None)
+        database = _database_name(settings.database)
         directory = settings.data_dir.resolve() / "clickhouse"
-        return cls(_chdb_connector(directory), settings.database, _lock(directory))
+        return cls(_chdb_connector(directory), database, _DirectoryLock.acquire(directory))
 
     async def query(
         self, sql: str, parameters: Parameters | None = None, *, timeout_seconds: float | None = None
@@ -183,9 +182,9 @@ class ClickHouse:
         while self._clients:
             with suppress(DriverError):
                 self._clients.pop().close()
-        if self._lock_fd is not None:
-            os.close(self._lock_fd)
-            self._lock_fd = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     async def _query(self, call: Callable[[Client, dict[str, Any] | None], T], limit: float | None) -> T:
         # The clients carry the usual limit themselves; on chDB a limit of a call's own costs extra statements.
@@ -278,6 +277,12 @@ async def _apply(clickhouse: ClickHouse, migration: Migration) -> None:
     )
 
 
+def _database_name(name: str) -> str:
+    if not _IDENTIFIER.match(name):
+        raise ClickHouseRejected(f"not a database name: {name!r}")
+    return name
+
+
 def _http_connector(url: str) -> Callable[[str | None], Client]:
     parts = urlsplit(url)
 
@@ -313,11 +318,40 @@ def _chdb_connector(directory: Path) -> Callable[[str | None], Client]:
     return connect
 
 
-def _lock(directory: Path) -> int:
-    """chDB's own lock fails without saying why, so ours comes first. The kernel releases it with the process."""
+class _DirectoryLock:
+    """One process at a time; within it any number of `ClickHouse` objects, which share chDB's engine.
+
+    chDB's own lock fails without saying why, so this comes first. The kernel releases it with the process.
+    """
+
+    _held: ClassVar[dict[Path, "_DirectoryLock"]] = {}
+    _guard: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._fd = _lock_file(directory)
+        self._users = 0
+
+    @classmethod
+    def acquire(cls, directory: Path) -> "_DirectoryLock":
+        with cls._guard:
+            lock = cls._held.get(directory)
+            if lock is None:
+                lock = cls._held[directory] = cls(directory)
+            lock._users += 1
+            return lock
+
+    def release(self) -> None:
+        with self._guard:
+            self._users -= 1
+            if self._users == 0:
+                del self._held[self._directory]
+                os.close(self._fd)
+
+
+def _lock_file(directory: Path) -> int:
     directory.parent.mkdir(parents=True, exist_ok=True)
-    path = directory.parent / "clickhouse.lock"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fd = os.open(directory.parent / "clickhouse.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

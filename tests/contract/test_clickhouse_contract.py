@@ -1,0 +1,248 @@
+"""What every ClickHouse behind the wrapper must do: chDB in this process, and a server over HTTP (`docker`)."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+import pytest
+from docker.errors import DockerException
+from testcontainers.clickhouse import ClickHouseContainer
+
+from pipeline.runtime.clickhouse import (
+    ClickHouse,
+    ClickHouseRejected,
+    ClickHouseTimeout,
+    ClickHouseUnavailable,
+    migrate,
+)
+from pipeline.runtime.settings import Settings
+from schemas.clickhouse import Migration, MigrationError, load_migrations
+from schemas.events import AcceptedEvent, encode_event, person_key
+from schemas.facts import EventMarkRow, SessionRow, encode_row
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    try:
+        server = ClickHouseContainer("clickhouse/clickhouse-server:25.8").start()
+    except DockerException as error:
+        pytest.skip(f"no Docker engine: {error}")
+    with server:
+        host, port = server.get_container_host_ip(), server.get_exposed_port(8123)
+        yield f"http://{server.username}:{server.password}@{host}:{port}"
+
+
+@pytest.fixture(params=["chdb", pytest.param("server", marks=pytest.mark.docker)])
+async def engine(request: pytest.FixtureRequest, clickhouse_dir: Path) -> AsyncIterator[ClickHouse]:
+    """An empty database, not migrated."""
+    url = request.getfixturevalue("server_url") if request.param == "server" else ""
+    database = f"contract_{uuid4().hex[:12]}"
+    opened = ClickHouse.open(Settings(data_dir=clickhouse_dir, clickhouse_url=url, database=database))
+    await opened.create_database()
+    yield opened
+    await opened.command(f"DROP DATABASE {database}")
+    opened.close()
+
+
+@pytest.fixture
+async def tables(engine: ClickHouse) -> ClickHouse:
+    await migrate(engine)
+    return engine
+
+
+def event(event_id: str = "e1", timestamp_ms: int = 1_000, received_us: int = 5_000_000, **given: object) -> bytes:
+    fields = {"app_id": "app", "event_name": "page_view", "event_id": event_id} | given
+    return encode_event(AcceptedEvent(timestamp_ms=timestamp_ms, received_us=received_us, **fields))  # type: ignore[arg-type]
+
+
+def mark(event_id: str, timestamp_ms: int, first_timestamp_ms: int, kind: str = "duplicate", offset: int = 0) -> bytes:
+    return encode_row(EventMarkRow("app", event_id, kind, timestamp_ms, first_timestamp_ms, 5_000_000, 0, offset, 0))
+
+
+async def _events(clickhouse: ClickHouse) -> list[tuple[object, ...]]:
+    return await clickhouse.query("SELECT event_id, timestamp_ms, received_us FROM events FINAL ORDER BY timestamp_ms")
+
+
+async def test_rows_come_back_as_they_went_in(tables: ClickHouse) -> None:
+    properties = '{"title":"首页 \\"a\\"","deep":{"n":[1,2.5,null,{"x":true}]}}'
+    line = event(properties=msgspec.Raw(properties.encode()), user_id="u1", is_bot=True, original_timestamp_ms=7)
+    await tables.insert_ndjson("events", line)
+    [row] = await tables.query_dicts("SELECT *, person_key, timestamp, received_at FROM events FINAL")
+    assert row["properties"] == properties
+    assert row["is_bot"] is True
+    assert (row["timestamp_ms"], row["received_us"], row["original_timestamp_ms"]) == (1_000, 5_000_000, 7)
+    assert row["timestamp"].isoformat() == "1970-01-01T00:00:01+00:00"
+    assert row["received_at"].isoformat() == "1970-01-01T00:00:05+00:00"
+
+
+@pytest.mark.parametrize(("user_id", "anonymous_id"), [("u", "a"), ("u", ""), ("", "a"), ("", "")])
+async def test_the_person_key_is_the_one_of_the_schema(tables: ClickHouse, user_id: str, anonymous_id: str) -> None:
+    await tables.insert_ndjson("events", event(user_id=user_id, anonymous_id=anonymous_id))
+    assert await tables.query("SELECT person_key FROM events") == [(person_key(user_id, anonymous_id, "e1"),)]
+
+
+async def test_parameters_are_bound_and_never_read_as_sql(tables: ClickHouse) -> None:
+    nasty = "x' OR 1=1 --\\ \"首"
+    await tables.insert_ndjson("events", event(user_id=nasty) + b"\n" + event("e2"))
+    sql = "SELECT event_id FROM events WHERE user_id = {user:String} AND timestamp_ms IN {times:Array(Int64)}"
+    assert await tables.query(sql, {"user": nasty, "times": [1_000, 2_000]}) == [("e1",)]
+
+
+async def test_an_answer_can_come_as_bytes(engine: ClickHouse) -> None:
+    assert await engine.query_bytes("SELECT {n:Int64} AS n", {"n": 3}) == b'{"n":3}\n'
+    assert await engine.query_bytes("SELECT 1 AS a, 'x' AS b", format="CSVWithNames") == b'"a","b"\n1,"x"\n'
+
+
+async def test_bad_sql_is_rejected_with_the_code(engine: ClickHouse) -> None:
+    with pytest.raises(ClickHouseRejected, match="nope") as caught:
+        await engine.query("SELECT nope")
+    assert caught.value.code == 47
+
+
+async def test_a_query_ends_at_its_time_limit(engine: ClickHouse) -> None:
+    with pytest.raises(ClickHouseTimeout):
+        await engine.query("SELECT sleepEachRow(0.2) FROM numbers(50) SETTINGS max_block_size = 1", timeout_seconds=0.5)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'{"app_id":"app","event_id":',
+        b"nonsense",
+        b'{"app_id":"app","event_id":"e","timestamp_ms":"soon"}',
+        b'{"app_id":"\xff\xfe',
+        b'{"app_id":"app","event_id":"e","is_bot":7}',
+        b"{}",
+        b'{"app_id":"app"}',
+        b"[1]",
+    ],
+)
+async def test_bad_data_is_rejected_and_nothing_of_its_block_is_stored(tables: ClickHouse, bad: bytes) -> None:
+    with pytest.raises(ClickHouseRejected):
+        await tables.insert_ndjson("events", event() + b"\n" + bad + b"\n" + event("e2"))
+    assert await tables.query("SELECT count() FROM events") == [(0,)]
+
+
+async def test_a_missing_table_is_worth_waiting_for(engine: ClickHouse) -> None:
+    with pytest.raises(ClickHouseUnavailable):
+        await engine.insert_ndjson("events", event())
+
+
+async def test_unknown_fields_and_blank_lines_are_skipped(tables: ClickHouse) -> None:
+    await tables.insert_ndjson("events", b'\n{"app_id":"app","event_id":"e1","a_later_field":{"x":[1]}}\n\n')
+    await tables.insert_ndjson("events", b"\n\n")
+    assert await tables.query("SELECT event_id, properties FROM events") == [("e1", "{}")]
+
+
+async def test_a_repeated_token_changes_nothing(tables: ClickHouse) -> None:
+    for _ in range(3):
+        await tables.insert_ndjson("events", event(), token="one")
+    assert await tables.query("SELECT count() FROM events") == [(1,)]
+    await tables.insert_ndjson("events", event(), token="another")
+    assert len(await _events(tables)) == 1
+
+
+async def test_of_repeats_with_one_timestamp_the_first_received_stands(tables: ClickHouse) -> None:
+    await tables.insert_ndjson("events", event(received_us=7))
+    await tables.insert_ndjson("events", event(received_us=5))
+    await tables.insert_ndjson("events", event(received_us=6))
+    assert await _events(tables) == [("e1", 1_000, 5)]
+
+
+@pytest.mark.parametrize("marks_come_first", [True, False])
+async def test_a_repeat_with_another_timestamp_is_taken_back(tables: ClickHouse, marks_come_first: bool) -> None:
+    events = b"\n".join(
+        [event(timestamp_ms=1_000), event(timestamp_ms=1_500), event(timestamp_ms=1_500, received_us=9)]
+    )
+    marks = b"\n".join([mark("e1", 1_500, 1_000, offset=1), mark("e1", 1_500, 1_000, offset=2)])
+    order = (
+        [("event_marks", marks), ("events", events)]
+        if marks_come_first
+        else [("events", events), ("event_marks", marks)]
+    )
+    for _ in range(2):
+        for table, data in order:
+            await tables.insert_ndjson(table, data, token=f"{table}-block")
+    assert await _events(tables) == [("e1", 1_000, 5_000_000)]
+    assert await tables.query("SELECT count() FROM event_marks FINAL WHERE mark = 'duplicate'") == [(2,)]
+    await tables.command("OPTIMIZE TABLE events FINAL")
+    assert await _events(tables) == [("e1", 1_000, 5_000_000)]
+
+
+async def test_other_marks_take_nothing_back(tables: ClickHouse) -> None:
+    await tables.insert_ndjson("events", event() + b"\n" + event("e2", timestamp_ms=2_000))
+    await tables.insert_ndjson("event_marks", mark("e1", 1_000, 1_000) + b"\n" + mark("e2", 2_000, 0, kind="late"))
+    assert [row[0] for row in await _events(tables)] == ["e1", "e2"]
+
+
+def _session(revision: int, events: int, is_deleted: bool = False) -> bytes:
+    row = SessionRow(
+        app_id="app",
+        session_id="s1",
+        person_key="u:1",
+        user_id="1",
+        anonymous_id="",
+        start_ms=1_000,
+        end_ms=1_000 + events,
+        events=events,
+        page_views=events,
+        entry_page="/",
+        exit_page="/",
+        channel="direct",
+        source="",
+        medium="",
+        campaign="",
+        conversions=1,
+        values_minor={"CNY": 9_900, "JPY": 5},
+        is_bounce=False,
+        is_closed=False,
+        revision=revision,
+        is_deleted=is_deleted,
+    )
+    return encode_row(row)
+
+
+async def test_the_greatest_revision_stands_in_any_order(tables: ClickHouse) -> None:
+    for revision in (2, 6, 4):
+        await tables.insert_ndjson("sessions", _session(revision, events=revision))
+    rows = await tables.query("SELECT revision, events, values_minor, duration_ms FROM sessions FINAL")
+    assert rows == [(6, 6, {"CNY": 9_900, "JPY": 5}, 6)]
+
+
+async def test_a_deleted_row_is_gone_until_a_greater_revision(tables: ClickHouse) -> None:
+    await tables.insert_ndjson("sessions", _session(4, events=1, is_deleted=True))
+    await tables.insert_ndjson("sessions", _session(2, events=1))
+    assert await tables.query("SELECT * FROM sessions FINAL") == []
+    await tables.insert_ndjson("sessions", _session(6, events=3))
+    assert await tables.query("SELECT events FROM sessions FINAL") == [(3,)]
+
+
+async def test_migrating_again_does_nothing(engine: ClickHouse) -> None:
+    everything = [migration.number for migration in load_migrations()]
+    assert await migrate(engine) == everything
+    assert await migrate(engine) == []
+    rows = await engine.query("SELECT number, checksum FROM schema_migrations FINAL ORDER BY number")
+    assert rows == [(migration.number, migration.checksum) for migration in load_migrations()]
+
+
+async def test_a_crash_between_a_statement_and_its_record_is_survived(engine: ClickHouse) -> None:
+    for statement in load_migrations()[0].statements[:4]:
+        await engine.command(statement)
+    await migrate(engine)
+    await engine.command("TRUNCATE TABLE schema_migrations")
+    await engine.insert_ndjson("events", event())
+    assert await migrate(engine) == [migration.number for migration in load_migrations()]
+    assert await engine.query("SELECT count() FROM events") == [(1,)]
+
+
+async def test_a_changed_migration_is_refused_and_nothing_is_applied(engine: ClickHouse) -> None:
+    original = Migration(1, "x", "CREATE TABLE IF NOT EXISTS x (a Int64) ENGINE = MergeTree ORDER BY a;")
+    changed = Migration(1, "x", original.sql + "\n")
+    later = Migration(2, "y", "CREATE TABLE IF NOT EXISTS y (a Int64) ENGINE = MergeTree ORDER BY a;")
+    await migrate(engine, (original,))
+    with pytest.raises(MigrationError, match="immutable"):
+        await migrate(engine, (changed, later))
+    assert await engine.query(
+        "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'y'"
+    ) == [(0,)]

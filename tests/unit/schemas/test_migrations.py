@@ -1,0 +1,181 @@
+"""The ClickHouse schema: what it promises to the structs, and the rules every migration keeps."""
+
+import re
+import typing
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.clickhouse import (
+    AppliedMigration,
+    Migration,
+    MigrationError,
+    load_migrations,
+    parse_migrations,
+    pending_migrations,
+)
+from schemas.events import AcceptedEvent
+from schemas.facts import (
+    AttributionRow,
+    ConversionRow,
+    EventMarkRow,
+    ProgressRow,
+    RejectedRow,
+    SessionRow,
+    TouchRow,
+)
+from schemas.topics import Topic
+
+ROW_OF_TABLE: dict[str, type[msgspec.Struct]] = {
+    "events": AcceptedEvent,
+    "sessions": SessionRow,
+    "touches": TouchRow,
+    "conversions": ConversionRow,
+    "attributions": AttributionRow,
+    "event_marks": EventMarkRow,
+    "rejected": RejectedRow,
+    "progress": ProgressRow,
+}
+PUBLISHED_CHECKSUMS = {1: "a1f9e590810994c3451de22a51d362fe744b53aa81ecf0dc9284518859638760"}
+"""An applied migration never changes. Do not edit a line here: add a migration."""
+
+_CREATE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\s*\((.*?)\n\)\nENGINE = (.*)", re.DOTALL)
+_NAME, _TYPE = r"`?(?!INDEX |CONSTRAINT )(\w+)`?", r"(\w+(?:\((?:[^()]|\([^()]*\))*\))?)"
+_COLUMN = re.compile(rf"^    {_NAME} {_TYPE}(?: (DEFAULT|MATERIALIZED|ALIAS|CODEC))?", re.MULTILINE)
+
+
+def _tables() -> dict[str, tuple[dict[str, str], dict[str, str], str]]:
+    """Table → (stored columns, computed columns, the engine clause), from the migrations' text."""
+    found = {}
+    for migration in load_migrations():
+        for statement in migration.statements:
+            match = _CREATE.match(statement)
+            if match:
+                columns = _COLUMN.findall(match[2])
+                stored = {name: type_ for name, type_, kind in columns if kind not in ("ALIAS", "MATERIALIZED")}
+                computed = {name: type_ for name, type_, kind in columns if kind in ("ALIAS", "MATERIALIZED")}
+                found[match[1]] = (stored, computed, match[3])
+    return found
+
+
+def _fitting_types(annotation: Any) -> set[str]:
+    """The ClickHouse types a field may have, LowCardinality aside."""
+    if annotation in (str, msgspec.Raw):
+        return {"String"}
+    if annotation is bool:
+        return {"Bool"}
+    if annotation is int:
+        return {"Int64", "UInt64"}
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is list:
+        return {f"Array({inner})" for inner in _fitting_types(arguments[0])}
+    if origin is dict:
+        return {f"Map(String, {inner})" for inner in _fitting_types(arguments[1])}
+    raise AssertionError(f"no ClickHouse type known for {annotation}")
+
+
+def _plain(type_: str) -> str:
+    return re.sub(r"LowCardinality\((\w+)\)", r"\1", type_)
+
+
+@pytest.mark.parametrize("table", ROW_OF_TABLE)
+def test_every_field_of_a_row_is_a_column_that_holds_it(table: str) -> None:
+    stored = _tables()[table][0]
+    hints = typing.get_type_hints(ROW_OF_TABLE[table])
+    for field, annotation in hints.items():
+        assert field in stored, f"{table} has no column {field}"
+        assert _plain(stored[field]) in _fitting_types(annotation), f"{table}.{field} is {stored[field]}"
+
+
+@pytest.mark.parametrize("table", ROW_OF_TABLE)
+def test_a_stored_column_is_a_field_or_computed_by_default(table: str) -> None:
+    stored = set(_tables()[table][0])
+    added = {"revision", "is_deleted"} if table == "events" else set()
+    assert stored == set(typing.get_type_hints(ROW_OF_TABLE[table])) | added
+
+
+def test_every_topic_has_its_table() -> None:
+    assert {topic.value.replace("-", "_") for topic in Topic} <= set(_tables())
+
+
+@pytest.mark.parametrize("table", ROW_OF_TABLE)
+def test_a_table_replaces_rows_and_never_splits_them(table: str) -> None:
+    stored, _computed, engine = _tables()[table]
+    assert engine.startswith("ReplacingMergeTree")
+    assert "PARTITION BY" not in engine
+    if "revision" in stored:
+        assert engine.startswith("ReplacingMergeTree(revision, is_deleted)")
+        sort_key = engine.split("ORDER BY")[1].split("SETTINGS")[0]
+        assert not {"revision", "is_deleted", "user_id", "end_ms"} & set(re.findall(r"\w+", sort_key))
+
+
+@pytest.mark.parametrize("table", ["events", "sessions", "touches", "conversions", "attributions", "event_marks"])
+def test_a_row_without_its_ids_is_refused(table: str) -> None:
+    statement = next(s for s in load_migrations()[0].statements if f"EXISTS {table}\n" in s)
+    assert "CONSTRAINT has_identity CHECK app_id != '' AND" in statement
+
+
+def test_times_have_a_readable_twin() -> None:
+    _stored, computed, _engine = _tables()["events"]
+    assert computed["timestamp"] == "DateTime64(3, 'UTC')"
+    assert computed["received_at"] == "DateTime64(6, 'UTC')"
+    assert computed["person_key"] == "String"
+
+
+def test_published_migrations_are_what_they_were() -> None:
+    assert {migration.number: migration.checksum for migration in load_migrations()} == PUBLISHED_CHECKSUMS
+
+
+def test_every_statement_can_run_twice_and_names_no_database() -> None:
+    for migration in load_migrations():
+        assert migration.statements
+        for statement in migration.statements:
+            assert re.match(
+                r"(CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS|ALTER TABLE \w+ \w+ .*IF (NOT )?EXISTS)", statement
+            )
+            assert not re.search(r"\b(attrikit|default)\.", statement)
+
+
+def test_statements_end_at_a_semicolon_that_ends_a_line() -> None:
+    sql = "-- a comment; with a semicolon\nCREATE x (a DEFAULT ';' );\n\n-- another\nCREATE y\n;\n"
+    assert Migration(1, "x", sql).statements == ("CREATE x (a DEFAULT ';' )", "CREATE y")
+
+
+def test_a_checksum_does_not_depend_on_line_ends() -> None:
+    assert Migration(1, "x", "a\r\nb").checksum == Migration(1, "x", "a\nb").checksum
+    assert Migration(1, "x", "a\nb").checksum != Migration(1, "x", "a\nc").checksum
+
+
+@pytest.mark.parametrize("names", [["0002_b.sql"], ["0001_a.sql", "0003_c.sql"], ["0001_a.sql", "0001_b.sql"]])
+def test_gaps_and_doubles_in_the_numbers_are_refused(names: list[str]) -> None:
+    with pytest.raises(MigrationError, match="without a gap"):
+        parse_migrations(dict.fromkeys(names, "SELECT 1;"))
+
+
+def test_a_file_with_another_name_is_refused() -> None:
+    with pytest.raises(MigrationError, match="NNNN_name"):
+        parse_migrations({"tables.sql": ""})
+
+
+ONE, TWO = Migration(1, "one", "CREATE one;"), Migration(2, "two", "CREATE two;")
+
+
+def _applied(migration: Migration) -> AppliedMigration:
+    return AppliedMigration(migration.number, migration.name, migration.checksum)
+
+
+def test_what_was_applied_is_not_pending() -> None:
+    assert pending_migrations((ONE, TWO), []) == (ONE, TWO)
+    assert pending_migrations((ONE, TWO), [_applied(ONE)]) == (TWO,)
+    assert pending_migrations((ONE, TWO), [_applied(ONE), _applied(TWO)]) == ()
+
+
+def test_a_changed_migration_stops_everything() -> None:
+    with pytest.raises(MigrationError, match=r"0001 \(one\) was applied with checksum .* immutable"):
+        pending_migrations((Migration(1, "one", "CREATE something else;"), TWO), [_applied(ONE)])
+
+
+def test_a_database_of_a_newer_release_stops_everything() -> None:
+    with pytest.raises(MigrationError, match="newer release"):
+        pending_migrations((ONE,), [_applied(ONE), _applied(TWO)])
