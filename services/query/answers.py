@@ -188,8 +188,8 @@ class PathTouch(TypedDict):
     left_out_because: Annotated[
         Text,
         Field(
-            description="outside_window: older than the window of its type. direct_fallback: a direct visit, which "
-            "this app counts only where nothing else is. not_counted: not in the path for another reason."
+            description="outside_window: older than the window of its type. same_contact: another touch of its channel "
+            "and campaign in the same session stands for it. not_counted: not in the path for another reason."
         ),
     ]
     models: dict[str, TouchCredit]

@@ -1,6 +1,8 @@
 """One conversion explained: every touch before it, kept or left out and why, and what each one weighs. Pure."""
 
+from collections.abc import Set
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 import msgspec
@@ -8,7 +10,7 @@ import msgspec
 from schemas.control import AttributionSettings
 from schemas.facts import Model, TouchType
 from services.query.answers import AttributionPath, Meta, PathTouch, TouchCredit
-from services.query.conversions import EMPTY_PATH_CHANNEL, ConversionFact, conversion_of
+from services.query.conversions import ConversionFact, conversion_of
 from services.query.numbers import credit, money, seconds
 from services.query.sql import Condition, Statement, Table, columns, equals, source, statement
 from services.query.times import utc_text
@@ -34,6 +36,7 @@ class AttributionFact(msgspec.Struct):
 
 class TouchFact(msgspec.Struct):
     touch_id: str
+    session_id: str
     touched_at_ms: int
     touch_type: str
     channel: str
@@ -73,15 +76,14 @@ def attribution_path(
     facts: PathFacts, models: tuple[Model, ...], settings: AttributionSettings, meta: Meta
 ) -> AttributionPath:
     kept = _kept_touches(facts, models)
-    kept_ids = {touch["touch_id"] for touch in kept}
-    left_out = [
-        _left_out(facts.conversion, touch, settings) for touch in facts.touches if touch.touch_id not in kept_ids
-    ]
+    touches = sorted(
+        [*kept, *_left_out(facts, settings)], key=lambda touch: (touch["touched_at"], touch["touch_id"] or "")
+    )
     return {
         "conversion": conversion_of(facts.conversion),
         "revision": facts.attribution.revision if facts.attribution else None,
         "reason": facts.attribution.reason if facts.attribution else None,
-        "touches": sorted([*kept, *left_out], key=lambda touch: (touch["touched_at"], touch["touch_id"] or "")),
+        "touches": touches,
         "meta": meta,
     }
 
@@ -93,6 +95,7 @@ def _kept_touches(facts: PathFacts, models: tuple[Model, ...]) -> list[PathTouch
     touches = map(
         TouchFact,
         found.touch_ids,
+        repeat(""),
         found.touched_at_ms,
         found.touch_types,
         found.channels,
@@ -117,19 +120,35 @@ def _credits(found: AttributionFact, index: int, models: tuple[Model, ...], curr
     }
 
 
-def _left_out(conversion: ConversionFact, touch: TouchFact, settings: AttributionSettings) -> PathTouch:
-    return _path_touch(conversion, touch, why_left_out(conversion.converted_at_ms, touch, settings), {})
+def _left_out(facts: PathFacts, settings: AttributionSettings) -> list[PathTouch]:
+    if facts.attribution is None:
+        return []  # nothing has been decided yet
+    kept_ids = set(facts.attribution.touch_ids)
+    kept_contacts = {_contact(touch) for touch in facts.touches if touch.touch_id in kept_ids}
+    others = [touch for touch in facts.touches if touch.touch_id not in kept_ids]
+    return [
+        _path_touch(facts.conversion, touch, why_left_out(facts.conversion, touch, settings, kept_contacts), {})
+        for touch in others
+    ]
 
 
-def why_left_out(converted_at_ms: int, touch: TouchFact, settings: AttributionSettings) -> str:
-    """By the app's settings as they are now."""
+def _contact(touch: TouchFact) -> tuple[str, str, str]:
+    """Of the touches that agree here a path takes one."""
+    return touch.session_id, touch.channel, touch.campaign
+
+
+def why_left_out(
+    conversion: ConversionFact,
+    touch: TouchFact,
+    settings: AttributionSettings,
+    kept_contacts: Set[tuple[str, str, str]],
+) -> str:
+    """By the app's windows as they are now."""
     known = touch.touch_type in set(TouchType)
     window_days = settings.window_days.get(TouchType(touch.touch_type)) if known else None
-    if window_days is not None and converted_at_ms - touch.touched_at_ms > window_days * _DAY_MS:
+    if window_days is not None and conversion.converted_at_ms - touch.touched_at_ms > window_days * _DAY_MS:
         return "outside_window"
-    if touch.channel == EMPTY_PATH_CHANNEL and settings.direct_touch == "fallback":
-        return "direct_fallback"
-    return "not_counted"
+    return "same_contact" if _contact(touch) in kept_contacts else "not_counted"
 
 
 def _path_touch(
