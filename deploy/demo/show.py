@@ -1,7 +1,7 @@
 """What the demo prints: the report of all models side by side, the ledger, and whether it adds up."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -12,10 +12,15 @@ from deploy.demo.ledger import Check, Observed
 from deploy.demo.poster import Posted
 from schemas.facts import Model
 
+_TIGHT: Final[dict[str, Any]] = {"padding": (0, 1, 0, 0), "pad_edge": False}
+"""So that the models fit side by side into 80 columns."""
+
 
 def show_report(console: Console, report: dict[str, Any]) -> None:
     """A line per channel: what happened there, and the conversions and value each model credits it with."""
-    table = Table(title="Credited conversions, and below them credited value in CNY, under each model", box=SIMPLE)
+    table = Table(
+        title="Credited conversions, and below them credited value in CNY, under each model", box=SIMPLE, **_TIGHT
+    )
     for name in ("channel", "touches", "sessions", *Model):
         table.add_column(name.replace("_", " "), justify="left" if name == "channel" else "right")
     for item in report["items"]:
@@ -50,13 +55,14 @@ def _lines(truth: Truth, posted: Posted, observed: Observed) -> list[tuple[str, 
     return [
         ("sent", truth.sent),
         ("accepted", posted.accepted),
+        ("repeats recognised at once (in one request)", posted.duplicates),
         ("rejected", posted.rejected.total()),
         *((f"  {code}", count) for code, count in sorted(posted.rejected.items())),
         ("requests", posted.requests),
         ("requests sent again for want of an answer", posted.retries),
         ("in the topic", observed.topic_lines),
         ("stored", observed.stored),
-        ("duplicates", observed.duplicates),
+        ("duplicates, recognised by the stream", observed.duplicates),
         ("late (stored, not counted into sessions or credits)", observed.late),
         ("conversions", observed.conversions.total()),
         *((f"  {goal}", count) for goal, count in sorted(observed.conversions.items())),
