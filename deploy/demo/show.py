@@ -1,7 +1,7 @@
 """What the demo prints: the report of all models side by side, the ledger, and whether it adds up."""
 
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -12,17 +12,14 @@ from deploy.demo.ledger import Check, Observed
 from deploy.demo.poster import Posted
 from schemas.facts import Model
 
-_TIGHT: Final[dict[str, Any]] = {"padding": (0, 1, 0, 0), "pad_edge": False}
-"""So that the models fit side by side into 80 columns."""
-
 
 def show_report(console: Console, report: dict[str, Any]) -> None:
     """A line per channel: what happened there, and the conversions and value each model credits it with."""
-    table = Table(
-        title="Credited conversions, and below them credited value in CNY, under each model", box=SIMPLE, **_TIGHT
-    )
-    for name in ("channel", "touches", "sessions", *Model):
-        table.add_column(name.replace("_", " "), justify="left" if name == "channel" else "right")
+    title = "Credited conversions, and below them credited value in CNY, under each model"
+    table = Table(title=title, box=SIMPLE, padding=0, pad_edge=False, show_edge=False)
+    table.add_column("channel", no_wrap=True)
+    for name in ("touches", "sessions", *Model):
+        table.add_column(name.replace("_", " "), justify="right")
     for item in report["items"]:
         table.add_row(item["key"] or "-", *_cells(item))
     table.add_section()
