@@ -77,10 +77,16 @@ def broker(noida: NoidaBroker) -> str:
 
 
 @pytest.fixture(scope="session")
-def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+def kafka_jars() -> Path:
+    """The folder of Apache Kafka's jars; skips where it cannot run."""
     missing = _kafka_is_missing()
     if missing:
         pytest.skip(missing)
+    return fetch_jars()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     folder = tmp_path_factory.mktemp("kafka")
     process = KafkaBroker(folder / "data", folder / "kafka.log")
     process.start()

@@ -82,6 +82,8 @@ class Launcher:
         self._stopping = False
 
     def start(self) -> None:
+        if not self._given.data_dir.exists():
+            _check_port(self._given)  # before there is anything to leave behind
         folder = self._folder = DataFolder.open(self._given.data_dir, self._say)
         _check_port(self._given)
         folder.claim_for(self._kind)
@@ -109,7 +111,8 @@ class Launcher:
         self._stop_broker()
         if self._folder is not None:
             self._folder.release()
-            self._say(f"stopped; the data stays in {self._folder.path}")
+            if self._broker is not None:
+                self._say(f"stopped; the data stays in {self._folder.path}")
             self._folder = None
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
