@@ -80,7 +80,7 @@ class WorkingSet:
         self._open = self._new_group()
 
     def restore(self, raw_key: bytes, data: bytes) -> None:
-        """Learn of a stored person what is kept in memory of all of them: the next timer, and whether rows are owed."""
+        """Learn of a stored person what is kept in memory of all of them: whether rows are owed, else the timer."""
         self._note(raw_key.decode(), decode_state(data), is_stuck=False)
 
     # What is going on
@@ -270,15 +270,15 @@ class WorkingSet:
         self._pending.pop(key, None)
 
     def _note(self, key: str, state: PersonState, *, is_stuck: bool) -> None:
-        """Keep the timer of `state`, and whether it is owed rows."""
+        """Either rows are owed, then the person is visited soon; or the next visit is at the timer."""
+        if has_unpublished(state) and not is_stuck:
+            self._pending[key] = None
+            return
+        self._pending.pop(key, None)
         time_ms = next_timer_ms(state, self._rules_of(key))
         if time_ms is not None:
             earliest_ms = self._watermark.value_ms + (_RETRY_MS if is_stuck else 1)
             self._timers.schedule(key, max(time_ms, earliest_ms))
-        if has_unpublished(state) and not is_stuck:
-            self._pending[key] = None
-        else:
-            self._pending.pop(key, None)
 
     def _rules_of(self, key: str) -> AppRules:
         return self._rules[key[: key.index(SEPARATOR)]]

@@ -59,10 +59,10 @@ described AS (
     WINDOW
         in_order AS (PARTITION BY person, chain, piece ORDER BY timestamp_ms, event_id),
         pages_first AS (
-            PARTITION BY person, chain, piece ORDER BY event_name != 'page_view', timestamp_ms, event_id
+            PARTITION BY person, chain, piece ORDER BY page_url = '', timestamp_ms, event_id
         ),
         pages_last AS (
-            PARTITION BY person, chain, piece ORDER BY event_name = 'page_view', timestamp_ms, event_id
+            PARTITION BY person, chain, piece ORDER BY page_url != '', timestamp_ms, event_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
         )
 )

@@ -17,14 +17,20 @@ _CAMPAIGNS = ("spring", "summer", "brand")
 
 
 def events(count: int, persons: int, seed: int = 1, *, span_ms: int = 12 * 3_600_000) -> Iterator[AcceptedEvent]:
-    """`count` events of about `persons` persons over `span_ms` of event time; 1 in 50 repeats an earlier one."""
+    """`count` events of `persons` persons over `span_ms` of event time; 1 in 50 repeats an earlier one.
+
+    A twentieth of the persons are there at a time; each comes back until all events are used, for some 8 a visit.
+    """
     rng = random.Random(seed)
     recent: list[AcceptedEvent] = []
+    rounds = max(1, count // (persons * 8))
+    window = max(10, persons // 20)
     for number in range(count):
         if recent and rng.random() < 0.02:
             yield rng.choice(recent)
             continue
-        event = _event(rng, number, rng.randrange(persons), START_MS + span_ms * number // count)
+        person = (number * rounds * persons // count + rng.randrange(window)) % persons
+        event = _event(rng, number, person, START_MS + span_ms * number // count)
         recent = [*recent[-20:], event]
         yield event
 

@@ -1,0 +1,53 @@
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import stream_traffic
+from stream_worker import create_control_plane, worker_process
+
+from deploy.local.broker import NoidaBroker
+from deploy.local.process import ChildProcess
+from pipeline.runtime.settings import Settings
+
+
+@dataclass
+class Site:
+    """A broker of its own (the topics' names are fixed), a control plane, and workers on them."""
+
+    settings: Settings
+    log_path: Path
+    started: list[ChildProcess]
+
+    def start_worker(self) -> ChildProcess:
+        worker = worker_process(self.settings, self.log_path)
+        worker.start()
+        self.started.append(worker)
+        return worker
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text() if self.log_path.exists() else ""
+
+
+@pytest.fixture
+def make_site(tmp_path: Path, make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Site]]:
+    brokers: list[NoidaBroker] = []
+    sites: list[Site] = []
+
+    def make(**given: object) -> Site:
+        broker = NoidaBroker(tmp_path / "broker", tmp_path / "broker.log")
+        brokers.append(broker)
+        broker.start()
+        settings = make_settings(data_dir=tmp_path / "data", kafka_bootstrap=broker.bootstrap, **given)
+        create_control_plane(settings, stream_traffic.App("demo", "Demo"))
+        site = Site(settings, tmp_path / "worker.log", [])
+        sites.append(site)
+        return site
+
+    yield make
+    for site in sites:
+        for worker in site.started:
+            worker.kill()
+    for broker in brokers:
+        broker.kill()

@@ -1,0 +1,136 @@
+"""A worker process between a real broker's topics: what comes out equals the domain run in one loop."""
+
+import asyncio
+import json
+import random
+import shutil
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+import stream_traffic
+from stream_reference import IDS, Folded, fold, reference
+from stream_worker import produce, read_rows, wait_until_processed
+
+from pipeline.runtime.progress import open_reader
+from pipeline.runtime.settings import Settings
+from schemas.facts import ProgressRow
+from schemas.topics import Topic
+
+
+def _messages(count: int, persons: int, per_message: int, seed: int, partitions: int = 4) -> list[tuple[int, bytes]]:
+    return list(stream_traffic.packed(stream_traffic.events(count, persons, seed), per_message, partitions))
+
+
+async def _folded(settings: Settings) -> Folded:
+    return fold({topic: await read_rows(settings, topic) for topic in IDS})
+
+
+def _assert_same(found: Folded, expected: Folded) -> None:
+    for topic in IDS:
+        assert found[topic].keys() == expected[topic].keys(), topic
+        for row_id, row in expected[topic].items():
+            assert _settled(found[topic][row_id]) == _settled(row), topic
+
+
+def _settled(row: dict[str, object]) -> dict[str, object]:
+    """Timers fire at full minutes, so whether a session at the very end is closed yet may differ; nothing else may."""
+    is_closed = row.get("is_closed", False)
+    assert isinstance(is_closed, bool)
+    hidden = {"is_closed"} | ({"revision"} if "is_closed" in row else set())
+    extra = {"changed_at": (row["revision"] - is_closed) // 2} if "is_closed" in row else {}  # type: ignore[operator]
+    return {name: value for name, value in row.items() if name not in hidden} | extra
+
+
+async def _reported(settings: Settings) -> dict[int, ProgressRow]:
+    async with open_reader(settings) as reader:
+        return dict((await reader.read()).reported)
+
+
+@pytest.mark.parametrize("store", ["rocksdb", "memory"])
+async def test_rows_equal_those_of_a_direct_run(make_site: Callable, store: str) -> None:
+    site = make_site(stream_store=store)
+    messages = _messages(3_000, 300, 60, seed=3)
+    worker = site.start_worker()
+    await produce(site.settings, messages)
+    await wait_until_processed(site.settings, worker)
+    _assert_same(await _folded(site.settings), reference(stream_traffic.APP, messages, 60))
+    assert worker.stop(20) == 0
+
+
+@pytest.mark.parametrize("wipe", [False, True], ids=["disk kept", "disk wiped"])
+async def test_sigkills_change_nothing(make_site: Callable, wipe: bool) -> None:
+    site = make_site()
+    messages = _messages(16_000, 800, 50, seed=4)
+    await produce(site.settings, messages)
+    rng = random.Random(5)
+    for _ in range(3):
+        worker = site.start_worker()
+        taken = site.log.count("partition_taken")
+        async with asyncio.timeout(20):
+            while site.log.count("partition_taken") < taken + site.settings.partitions:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(rng.random() * 0.25)
+        worker.kill()
+        if wipe:
+            shutil.rmtree(site.settings.data_dir / "stream")
+    worker = site.start_worker()
+    await wait_until_processed(site.settings, worker)
+    _assert_same(await _folded(site.settings), reference(stream_traffic.APP, messages, 60))
+
+
+async def test_what_cannot_be_read_is_rejected_and_the_rest_goes_on(make_site: Callable) -> None:
+    site = make_site()
+    [(partition, value)] = _messages(40, 5, 1_000, seed=6, partitions=1)
+    lines = value.splitlines()
+    poison = [
+        (partition, b"\xff\x00 not json at all"),
+        (partition, lines[0] + b"\n" + b'{"app_id":"demo","event_id":7}' + b"\n" + lines[1] + b"\n"),
+        (partition, b""),
+        (partition, b"\n".join(lines[2:]) + b"\n"),
+    ]
+    worker = site.start_worker()
+    await produce(site.settings, poison)
+    await wait_until_processed(site.settings, worker)
+    rejected = await read_rows(site.settings, Topic.REJECTED)
+    assert [row["stage"] for row in rejected] == ["stream", "stream"]
+    assert [row["app_id"] for row in rejected] == ["", "demo"]
+    assert rejected[1]["field"] == f"events[{partition}]@1[1]"
+    assert rejected[1]["payload"] == '{"app_id":"demo","event_id":7}'
+    readable = [(partition, value) for value in (b"", lines[0] + b"\n" + lines[1], b"", poison[3][1])]
+    _assert_same_but_places(await _folded(site.settings), reference(stream_traffic.APP, readable, 60))
+
+
+def _assert_same_but_places(found: Folded, expected: Folded) -> None:
+    for topic in set(IDS) - {Topic.EVENT_MARKS}:
+        assert found[topic].keys() == expected[topic].keys(), topic
+
+
+async def test_a_restart_announces_progress_again_and_a_stop_drains(make_site: Callable, free_port: Callable) -> None:
+    port = free_port()
+    site = make_site(worker_port=port)
+    worker = site.start_worker()
+    await produce(site.settings, _messages(500, 50, 50, seed=7))
+    await wait_until_processed(site.settings, worker)
+    metrics = await asyncio.to_thread(_get, f"http://127.0.0.1:{port}/metrics")
+    assert "attrikit_stream_partitions_assigned 4.0" in metrics
+    assert json.loads(await asyncio.to_thread(_get, f"http://127.0.0.1:{port}/readyz")) == {"status": "ready"}
+    before = await _reported(site.settings)
+    assert worker.stop(20) == 0
+    again = site.start_worker()
+    async with asyncio.timeout(20):
+        while (after := await _reported(site.settings)) and any(
+            after[p].reported_at_ms <= before[p].reported_at_ms for p in before
+        ):
+            await asyncio.sleep(0.1)
+    for partition, row in before.items():
+        assert after[partition].next_offset == row.next_offset
+        assert after[partition].derived_offsets == row.derived_offsets
+        assert after[partition].pending_sessions == 0
+    assert again.stop(20) == 0
+
+
+def _get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as response:
+        text: str = response.read().decode()
+        return text

@@ -1,0 +1,96 @@
+"""A stream worker as a process under test, and what can be read of it from outside: its topics."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from deploy.local.process import ChildProcess
+from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
+from pipeline.runtime.kafka import build_producer, ensure_topics
+from pipeline.runtime.progress import open_reader
+from pipeline.runtime.settings import Settings
+from schemas.control import App
+from schemas.topics import Topic
+
+
+def worker_process(settings: Settings, log_path: Path, module: str = "pipeline.stream") -> ChildProcess:
+    """Not started yet. The control plane it reads must exist."""
+    environment = dict(os.environ)
+    for name, value in settings.model_dump(mode="json").items():
+        environment[f"ATTRIKIT_{name.upper()}"] = str(value)
+    return ChildProcess("stream", [sys.executable, "-m", module], log_path, environment=environment)
+
+
+def create_control_plane(settings: Settings, *apps: App) -> None:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    migrate_control_plane(settings.control_plane_dsn())
+    plane = ControlPlane(settings.control_plane_dsn())
+    for app in apps:
+        plane.create_app(app, now_ms=1)
+    plane.close()
+
+
+async def produce(settings: Settings, messages: Iterable[tuple[int, bytes]]) -> int:
+    """Write (partition, value) to `events`, in order; returns how many, all acknowledged."""
+    await ensure_topics(settings)
+    producer = build_producer(settings)
+    await producer.start()
+    count = 0
+    try:
+        sent: list[Any] = []
+        for partition, value in messages:
+            sent.append(await producer.send(Topic.EVENTS.value, value, partition=partition))
+            count += 1
+            if len(sent) >= 200:
+                await asyncio.gather(*sent)
+                sent = []
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+    return count
+
+
+async def wait_until_processed(settings: Settings, worker: ChildProcess, timeout_seconds: float = 30.0) -> None:
+    """Until `progress` says that all of `events` is processed and published. Raises if the worker ends before."""
+    async with asyncio.timeout(timeout_seconds), open_reader(settings) as reader:
+        while True:
+            if not worker.is_running:
+                raise AssertionError(f"the worker ended with {worker.exit_code}: {worker.log_path.read_text()[-4000:]}")
+            facts = await reader.read()
+            rows = [facts.reported.get(p) for p in range(settings.partitions)]
+            ends = [facts.end_offsets[(Topic.EVENTS, p)] for p in range(settings.partitions)]
+            if all(
+                row is not None and row.next_offset >= end and not row.pending_sessions
+                for row, end in zip(rows, ends, strict=True)
+            ):
+                return
+            await asyncio.sleep(0.1)
+
+
+async def read_topic(settings: Settings, topic: Topic | str) -> list[tuple[int, int, bytes | None, bytes | None]]:
+    """Everything in it now, as (partition, offset, key, value)."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        places = [TopicPartition(str(topic), p) for p in range(settings.partitions)]
+        ends = await consumer.end_offsets(places)
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        found = []
+        while any([await consumer.position(place) < ends[place] for place in places]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += [(record.partition, record.offset, record.key, record.value) for record in records]
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def read_rows(settings: Settings, topic: Topic) -> list[dict[str, Any]]:
+    decode = msgspec.json.Decoder(dict[str, Any]).decode_lines
+    return [row for _, _, _, value in await read_topic(settings, topic) for row in decode(value or b"")]
