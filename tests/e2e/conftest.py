@@ -1,0 +1,60 @@
+"""The whole product as `attrikit up` starts it, met over HTTP only.
+
+`product`  one for the run; many tests share it, so each uses persons and event ids of its own and times close to now
+`api`      a client with the demo app's key
+`eventually`  polls until something is there
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from deploy.demo.product import Product
+
+T = TypeVar("T")
+_PATIENCE_SECONDS = 30.0
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    running = Product(tmp_path_factory.mktemp("product"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def api(product: Product) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {product.key}"}
+    with httpx.Client(base_url=product.base_url, headers=headers, timeout=30.0, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[[Callable[[], T | None]], T]:
+    def wait(look: Callable[[], T | None]) -> T:
+        """What `look` returns as soon as that is true; fails if that takes too long."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not (found := look()):
+            assert time.monotonic() < deadline, f"still {found!r} after {_PATIENCE_SECONDS:.0f} s"
+            time.sleep(0.1)
+        return found
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def data() -> Callable[[httpx.Response], Any]:
+    def of(response: httpx.Response, status: int = 200) -> Any:
+        """`data` of a success envelope."""
+        assert response.status_code == status, response.text
+        body = response.json()
+        assert body["success"] is True
+        return body["data"]
+
+    return of
