@@ -8,7 +8,6 @@ Weights, sources: `position_based` 40/20/40 and the others as the product's docu
 """
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Final
 
 from pipeline.domain.rules import AppRules
@@ -17,6 +16,11 @@ from pipeline.domain.touches import CLICK, is_direct
 from schemas.facts import NANOS_PER_CONVERSION, Model
 
 _DECAY_ONE: Final = 1 << 53
+_LAST_CLICK: Final = Model.LAST_CLICK.value
+_FIRST_CLICK: Final = Model.FIRST_CLICK.value
+_LINEAR: Final = Model.LINEAR.value
+_TIME_DECAY: Final = Model.TIME_DECAY.value
+_POSITION_BASED: Final = Model.POSITION_BASED.value
 
 
 def credit_path(
@@ -36,19 +40,22 @@ def credit_path(
 
 def weigh(path: Sequence[Touch], rules: AppRules) -> dict[str, list[int]]:
     """Whole-number weights per model; each model has at least one above 0."""
-    counted = [i for i, touch in enumerate(path) if not (rules.is_direct_fallback and is_direct(touch))]
-    counted = counted or list(range(len(path)))
-    count = len(counted)
-    spread = {
-        Model.LINEAR: [1] * count,
-        Model.TIME_DECAY: _decay([path[i].at_ms for i in counted], rules.half_life_ms),
-        Model.POSITION_BASED: _positions(count, rules.position_weights),
-    }
+    size = len(path)
+    counted = _counted(path, rules.is_direct_fallback)
+    times_ms = [path[i].at_ms for i in counted]
     return {
-        Model.LAST_CLICK.value: _single(len(path), _pick(path, -1)),
-        Model.FIRST_CLICK.value: _single(len(path), _pick(path, 0)),
-        **{model.value: _scatter(len(path), counted, weights) for model, weights in spread.items()},
+        _LAST_CLICK: _scatter(size, _pick(path, -1), [1]),
+        _FIRST_CLICK: _scatter(size, _pick(path, 0), [1]),
+        _LINEAR: _scatter(size, counted, [1] * len(counted)),
+        _TIME_DECAY: _scatter(size, counted, _decay(times_ms, rules.half_life_ms)),
+        _POSITION_BASED: _scatter(size, counted, _positions(len(counted), rules.position_weights)),
     }
+
+
+def _counted(path: Sequence[Touch], is_direct_fallback: bool) -> list[int]:
+    """The places of the touches that the models which spread credit look at."""
+    others = [i for i, touch in enumerate(path) if not is_direct(touch)] if is_direct_fallback else []
+    return others or list(range(len(path)))
 
 
 def apportion(total: int, weights: Sequence[int]) -> list[int]:
@@ -60,11 +67,11 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
     return shares
 
 
-def _pick(path: Sequence[Touch], end: int) -> int:
+def _pick(path: Sequence[Touch], end: int) -> list[int]:
     """The place of the last (-1) or first (0) click, else touch that is not direct, else touch."""
     clicks = [i for i, touch in enumerate(path) if touch.touch_type == CLICK]
     others = [i for i, touch in enumerate(path) if not is_direct(touch)]
-    return (clicks or others or range(len(path)))[end]
+    return [(clicks or others or range(len(path)))[end]]
 
 
 def _decay(times_ms: list[int], half_life_ms: float) -> list[int]:
@@ -73,19 +80,12 @@ def _decay(times_ms: list[int], half_life_ms: float) -> list[int]:
     return [int(_DECAY_ONE * 2.0 ** ((at_ms - newest_ms) / half_life_ms)) for at_ms in times_ms]
 
 
-def _positions(count: int, shares: tuple[float, float, float]) -> list[int]:
-    """First and last in proportion where nothing is between them (40/40 is 50/50)."""
-    first, middle, last = (int(Fraction(str(share)) * NANOS_PER_CONVERSION) for share in shares)
-    if count == 1:
-        return [1]
+def _positions(count: int, shares: tuple[int, int, int]) -> list[int]:
+    """First and last in proportion where nothing is between them (40/40 is 50/50); equal where no share is above 0."""
+    first, middle, last = shares
     between = max(count - 2, 1)
-    return [first * between, *[middle] * (count - 2), last * between]
-
-
-def _single(count: int, place: int) -> list[int]:
-    weights = [0] * count
-    weights[place] = 1
-    return weights
+    weights = [first * between, *[middle] * (count - 2), last * between]
+    return weights if count > 1 and any(weights) else [1] * count
 
 
 def _scatter(count: int, places: list[int], weights: list[int]) -> list[int]:

@@ -1,9 +1,11 @@
 """An app's settings, compiled once per snapshot into what the hot path reads: milliseconds and lookups."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from schemas.control import App, Goal
+from schemas.facts import NANOS_PER_CONVERSION
 
 DAY_MS: Final = 24 * 3600 * 1000
 SESSION_CAP_MS: Final = DAY_MS
@@ -23,7 +25,8 @@ class AppRules:
     """Touch type → greatest age at the conversion with which a touch still counts (that age included)."""
     max_window_ms: int
     half_life_ms: float
-    position_weights: tuple[float, float, float]
+    position_weights: tuple[int, int, int]
+    """Of the first touch, of all between, and of the last, in billionths."""
     is_direct_fallback: bool
     """Direct visits get credit only where the path holds nothing else."""
     goals_by_event: dict[str, tuple[Goal, ...]]
@@ -45,10 +48,16 @@ def compile_rules(app: App) -> AppRules:
         window_ms=windows,
         max_window_ms=max(windows.values(), default=0),
         half_life_ms=settings.half_life_days * DAY_MS,
-        position_weights=settings.position_weights,
+        position_weights=_billionths(settings.position_weights),
         is_direct_fallback=settings.direct_touch == "fallback",
         goals_by_event=goals,
     )
+
+
+def _billionths(weights: tuple[float, float, float]) -> tuple[int, int, int]:
+    """By the shortest decimal form, so that 0.4 is 400,000,000 and not a little more."""
+    first, middle, last = (int(Decimal(str(weight)) * NANOS_PER_CONVERSION) for weight in weights)
+    return first, middle, last
 
 
 def _refuse_nonsense(app: App) -> None:
@@ -57,8 +66,7 @@ def _refuse_nonsense(app: App) -> None:
         raise ValueError(f"app {app.app_id}: the session gap must be positive and the lateness not negative")
     if settings.half_life_days <= 0:
         raise ValueError(f"app {app.app_id}: the half-life must be positive")
-    weights = settings.position_weights
-    if min(weights) < 0 or weights[0] + weights[2] <= 0:
-        raise ValueError(f"app {app.app_id}: position weights must not be negative, and an end needs weight")
+    if min(settings.position_weights) < 0:
+        raise ValueError(f"app {app.app_id}: position weights must not be negative")
     if settings.direct_touch not in ("include", "fallback"):
         raise ValueError(f"app {app.app_id}: direct_touch is 'include' or 'fallback'")

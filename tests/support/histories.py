@@ -1,0 +1,210 @@
+"""Random histories of one person, and the stream's domain run over them the way the stream runs it."""
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from pipeline.domain.effects import Effects
+from pipeline.domain.journey import apply_event, has_unpublished, publish_sessions
+from pipeline.domain.rules import AppRules
+from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
+from pipeline.domain.watermark import Watermark
+from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Goal
+from schemas.events import StreamEvent, person_key
+from schemas.facts import EventMarkRow
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+MIDNIGHT_MS = 20_000 * DAY_MS
+SITE = "https://shop.example.com"
+
+GOALS = (*DEFAULT_GOALS, Goal("big_purchase", "大额购买", "macro", "purchase", ("amount",)))
+
+PAGES = [
+    SITE + "/",
+    SITE + "/p/1?id=7",
+    SITE + "/?utm_source=baidu&utm_medium=cpc&utm_campaign=spring",
+    SITE + "/?utm_source=newsletter&utm_medium=email&utm_campaign=may",
+    SITE + "/?gclid=abc&utm_campaign=brand",
+    SITE + "/?utm_source=chatgpt.com",
+    SITE + "/?fbclid=xyz",
+    "",
+]
+REFERRERS = [
+    "",
+    "",
+    SITE + "/cart",
+    "https://www.baidu.com/link",
+    "https://www.zhihu.com/q/1",
+    "https://www.alipay.com/",
+]
+AD_PROPERTIES = [
+    {"channel": "paid_search", "campaign": "spring"},
+    {"channel": "feed", "campaign": "summer"},
+    {"platform": "baidu", "campaign": "spring"},
+    {},
+]
+PURCHASES = [
+    {"revenue": 199, "order_id": "o-1"},
+    {"revenue": 19.99, "amount": 100000.01, "currency": "USD"},
+    {"amount": 7, "currency": "jpy"},
+    {"revenue": -5},
+    {},
+]
+
+
+@dataclass(frozen=True)
+class History:
+    app: App
+    arrivals: list[StreamEvent]
+    """In order of arrival, repeats included; none beyond the allowed lateness."""
+    event_watermarks_ms: list[int]
+    final_watermark_ms: int
+
+
+@st.composite
+def histories(draw: st.DrawFn, max_events: int = 16) -> History:
+    app = draw(apps())
+    lateness_ms = app.attribution.allowed_lateness_seconds * 1000
+    events = draw(_events(max_events, app.attribution.session_gap_seconds * 1000))
+    delays = st.integers(0, lateness_ms) if draw(st.booleans()) else st.sampled_from([0, lateness_ms])
+    arriving = [(event.timestamp_ms + draw(delays), place, event) for place, event in enumerate(events)]
+    for event in draw(st.lists(st.sampled_from(events), max_size=2)):
+        first_ms = next(at_ms for at_ms, _, known in arriving if known is event)
+        moved_ms = draw(st.sampled_from([0, 0, 1, -1000, HOUR_MS]))
+        repeat = msgspec.structs.replace(event, timestamp_ms=event.timestamp_ms + moved_ms)
+        arriving.append((first_ms + draw(st.integers(0, HOUR_MS)), len(arriving), repeat))
+    arriving.sort(key=lambda item: item[:2])
+    arrivals = [msgspec.structs.replace(event, received_us=at_ms * 1000) for at_ms, _, event in arriving]
+    watermarks = _watermarks(arrivals, draw(st.sampled_from([0, 60_000])))
+    final_ms = watermarks[-1] + draw(st.sampled_from([0, HOUR_MS, lateness_ms, 40 * DAY_MS]))
+    return History(app, arrivals, watermarks, final_ms)
+
+
+@st.composite
+def apps(draw: st.DrawFn) -> App:
+    settings = AttributionSettings(
+        session_gap_seconds=draw(st.sampled_from([1800, 10 * 3600])),
+        allowed_lateness_seconds=draw(st.sampled_from([0, 7200, 86_400, 3 * 86_400])),
+        half_life_days=draw(st.sampled_from([7.0, 0.5])),
+        direct_touch=draw(st.sampled_from(["include", "fallback"])),
+    )
+    return App("shop", "Shop", goals=GOALS, attribution=settings)
+
+
+@st.composite
+def _events(draw: st.DrawFn, max_events: int, gap_ms: int) -> list[StreamEvent]:
+    """Times that matter: equal, one off the gap, around midnight, chains longer than a day, pauses of days."""
+    short = [0, 0, 1, 60_000, gap_ms // 3, gap_ms - 1]
+    chain = [gap_ms // 2, gap_ms - 1, gap_ms - 1, 0]
+    mixed = [*short, *chain, gap_ms, gap_ms, gap_ms + 1, DAY_MS, 31 * DAY_MS]
+    steps = st.sampled_from(draw(st.sampled_from([short, chain, mixed])))
+    user_id = draw(st.sampled_from(["u1", ""]))
+    count = draw(st.integers(1, max_events))
+    numbers = draw(st.permutations(range(count)))
+    at_ms = MIDNIGHT_MS - draw(st.sampled_from([0, 1, 60_000, HOUR_MS, 9 * HOUR_MS]))
+    events = []
+    for number in numbers:
+        at_ms += draw(steps)
+        events.append(_event(draw, f"e{number}", user_id, at_ms))
+    return events
+
+
+def _event(draw: st.DrawFn, event_id: str, user_id: str, at_ms: int) -> StreamEvent:
+    name = draw(
+        st.sampled_from(["page_view"] * 4 + ["click_button", "purchase", "ad_click", "ad_impression", "ad_view"])
+    )
+    choices: list[dict[str, Any]] = {"purchase": PURCHASES}.get(name, AD_PROPERTIES if name.startswith("ad_") else [{}])
+    return StreamEvent(
+        app_id="shop",
+        event_id=event_id,
+        event_name=name,
+        timestamp_ms=at_ms,
+        received_us=at_ms * 1000,
+        user_id=user_id,
+        anonymous_id=draw(st.sampled_from(["", "a1", "a2"])) if user_id else "a1",
+        properties=msgspec.Raw(msgspec.json.encode(draw(st.sampled_from(choices)))),
+        page_url=draw(st.sampled_from(PAGES)),
+        referrer=draw(st.sampled_from(REFERRERS)),
+        campaign_source=draw(st.sampled_from(["", "", "", "weibo"])),
+    )
+
+
+def _watermarks(arrivals: list[StreamEvent], out_of_orderness_ms: int) -> list[int]:
+    watermark = Watermark(out_of_orderness_ms)
+    values = []
+    for event in arrivals:
+        watermark.observe(event.timestamp_ms, event.received_us // 1000)
+        values.append(watermark.value_ms)
+    return values
+
+
+@dataclass
+class Ledger:
+    """What a reader of the tables sees: of each id the row with the greatest revision, unless that takes it back."""
+
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    marks: list[EventMarkRow] = field(default_factory=list)
+
+    def add(self, effects: Effects) -> None:
+        for table, name, rows in (
+            ("sessions", "session_id", effects.sessions),
+            ("touches", "touch_id", effects.touches),
+            ("conversions", "conversion_id", effects.conversions),
+            ("attributions", "conversion_id", effects.attributions),
+        ):
+            kept = self.rows.setdefault(table, {})
+            for row in rows:
+                known = kept.get(getattr(row, name))
+                if known is None or row.revision >= known.revision:
+                    kept[getattr(row, name)] = row
+        self.marks += effects.marks
+        effects.clear()
+
+    def table(self, name: str) -> dict[str, Any]:
+        return {key: row for key, row in self.rows.get(name, {}).items() if not row.is_deleted}
+
+
+@dataclass
+class Run:
+    """One pass over a history. `random` says when sessions are published and states stored; None: at the end only."""
+
+    history: History
+    rules: AppRules
+    random: Random | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+    state: PersonState = field(default_factory=new_state)
+    effects: Effects = field(default_factory=Effects)
+
+    @property
+    def person(self) -> str:
+        event = self.history.arrivals[0]
+        return person_key(event.user_id, event.anonymous_id, event.event_id)
+
+    def apply(self, start: int, stop: int) -> None:
+        for place in range(start, stop):
+            event, watermark_ms = self.history.arrivals[place], self.history.event_watermarks_ms[place]
+            apply_event(self.state, event, self.person, self.rules, watermark_ms, 0, place, 0, self.effects)
+            if self._chance():
+                self.publish(watermark_ms)
+            if self._chance():
+                self.state = decode_state(encode_state(self.state))
+
+    def publish(self, watermark_ms: int) -> None:
+        publish_sessions(self.state, "shop", self.person, self.rules, watermark_ms, self.effects)
+        assert not has_unpublished(self.state)
+
+    def finish(self) -> Ledger:
+        self.publish(self.history.final_watermark_ms)
+        self.ledger.add(self.effects)
+        return self.ledger
+
+    def all(self) -> Ledger:
+        self.apply(0, len(self.history.arrivals))
+        return self.finish()
+
+    def _chance(self) -> bool:
+        return self.random is not None and self.random.random() < 0.4

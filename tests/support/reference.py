@@ -1,0 +1,317 @@
+"""What the stream must come to, computed the plain way: all events of a person at once, sorted, no state, no revisions.
+
+It shares with the stream the table of channels (`pipeline.domain.channels`, tested by itself) and the ids
+(`schemas.ids`), and no other line. Credits are exact fractions.
+
+`compute(events in order of arrival, app, watermark)` returns plain dictionaries, keyed by id, of the columns of
+`schemas.facts` without `revision` and `is_deleted`; an attribution carries `shares` (fractions) instead of rounded
+numbers, and `what_is_wrong` compares a row with it.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+from itertools import groupby, pairwise
+from typing import Any
+
+from pipeline.domain.channels import classify_ad, classify_arrival
+from schemas.control import App
+from schemas.events import StreamEvent, person_key
+from schemas.facts import AttributionRow
+from schemas.ids import conversion_id, session_id
+from schemas.money import MAX_MINOR, minor_digits
+
+DAY_MS = 86_400_000
+WEEK_S = 7 * 86_400
+MAX_TOUCHES = 100
+AD_TYPES = {"ad_click": "click", "ad_impression": "impression", "ad_view": "view"}
+STRENGTH = ["click", "view", "impression", "visit"]
+Row = dict[str, Any]
+
+
+@dataclass
+class Truth:
+    sessions: dict[str, Row] = field(default_factory=dict)
+    touches: dict[str, Row] = field(default_factory=dict)
+    conversions: dict[str, Row] = field(default_factory=dict)
+    attributions: dict[str, Row] = field(default_factory=dict)
+    duplicates: list[str] = field(default_factory=list)
+    """Event ids, once per repeat."""
+
+
+def compute(
+    events: Iterable[StreamEvent], app: App, watermark_ms: int | None = None, late_ids: Container[str] = ()
+) -> Truth:
+    """`events`: of one app, in order of arrival, repeats included. `late_ids`: stored, but too late to count.
+
+    `watermark_ms`: decides which sessions are closed; None: all are.
+    """
+    truth = Truth()
+    by_person: dict[str, list[StreamEvent]] = defaultdict(list)
+    for event in _once(events, truth):
+        if event.event_id not in late_ids:
+            by_person[person_key(event.user_id, event.anonymous_id, event.event_id)].append(event)
+    for person, theirs in by_person.items():
+        if not person.startswith("e:"):
+            _one_person(person, sorted(theirs, key=lambda e: (e.timestamp_ms, e.event_id)), app, watermark_ms, truth)
+    return truth
+
+
+def _once(events: Iterable[StreamEvent], truth: Truth) -> list[StreamEvent]:
+    kept: list[StreamEvent] = []
+    received_s: dict[tuple[str, str], int] = {}
+    for event in events:
+        key = (person_key(event.user_id, event.anonymous_id, event.event_id), event.event_id)
+        now_s = event.received_us // 1_000_000
+        if key in received_s and now_s - received_s[key] < WEEK_S:
+            truth.duplicates.append(event.event_id)
+        else:
+            received_s[key] = now_s
+            kept.append(event)
+    return kept
+
+
+def _one_person(person: str, events: list[StreamEvent], app: App, watermark_ms: int | None, truth: Truth) -> None:
+    touches: list[Row] = []
+    conversions: list[Row] = []
+    for visit in _visits(events, app.attribution.session_gap_seconds * 1000):
+        named = session_id(app.app_id, person, visit[0].timestamp_ms, visit[0].event_id)
+        found = [_touch_row(person, named, app, event, touch) for event, touch in _touches(visit)]
+        met = [row for event in visit for row in _conversions(event, person, named, app)]
+        truth.sessions[named] = _session_row(person, named, app, visit, met, watermark_ms)
+        touches += found
+        conversions += met
+    truth.touches |= {row["touch_id"]: row for row in touches}
+    touches.sort(key=lambda row: (row["touched_at_ms"], row["touch_id"]))
+    for row in conversions:
+        path = _path(touches, row["converted_at_ms"], app)
+        truth.conversions[row["conversion_id"]] = row | {f"path_{k}": v for k, v in _columns(path).items()}
+        truth.attributions[row["conversion_id"]] = _attribution(row, path, app)
+
+
+# Sessions
+
+
+def _visits(events: list[StreamEvent], gap_ms: int) -> list[list[StreamEvent]]:
+    chains = [[events[0]]]
+    for before, event in pairwise(events):
+        if event.timestamp_ms - before.timestamp_ms < gap_ms:
+            chains[-1].append(event)
+        else:
+            chains.append([event])
+    visits: list[list[StreamEvent]] = []
+    for chain in chains:
+        if chain[-1].timestamp_ms - chain[0].timestamp_ms <= DAY_MS:
+            visits.append(chain)
+        else:
+            visits += [list(day) for _, day in groupby(chain, key=lambda event: event.timestamp_ms // DAY_MS)]
+    return visits
+
+
+def _session_row(
+    person: str, named: str, app: App, visit: list[StreamEvent], met: list[Row], watermark_ms: int | None
+) -> Row:
+    arrival = _arrival(_entry(visit))
+    pages = [e.page_url[:1024] for e in visit if e.page_url and e.event_name not in ("ad_impression", "ad_view")]
+    values: dict[str, int] = defaultdict(int)
+    for row in met:
+        values[row["currency"]] += row["value_minor"]
+    end_ms = visit[-1].timestamp_ms
+    closes_ms = end_ms + app.attribution.session_gap_seconds * 1000
+    return {
+        "app_id": app.app_id,
+        "session_id": named,
+        **_identity(person, next((e.anonymous_id for e in visit if e.anonymous_id), "")),
+        "start_ms": visit[0].timestamp_ms,
+        "end_ms": end_ms,
+        "events": len(visit),
+        "page_views": sum(e.event_name == "page_view" for e in visit),
+        "entry_page": pages[0] if pages else "",
+        "exit_page": pages[-1] if pages else "",
+        "channel": arrival.channel,
+        "source": arrival.source,
+        "medium": arrival.medium,
+        "campaign": arrival.campaign,
+        "conversions": len(met),
+        "values_minor": {currency: value for currency, value in values.items() if value},
+        "is_bounce": len(visit) == 1 and not met,
+        "is_closed": watermark_ms is None or watermark_ms >= closes_ms,
+    }
+
+
+def _identity(person: str, anonymous_id: str) -> Row:
+    return {
+        "person_key": person,
+        "user_id": person[2:] if person[0] == "u" else "",
+        "anonymous_id": person[2:] if person[0] == "a" else anonymous_id,
+    }
+
+
+# Touches
+
+
+def _arrival(event: StreamEvent) -> Any:
+    campaign = (event.campaign_source, event.campaign_medium, event.campaign_name)
+    if event.event_name in AD_TYPES:
+        return classify_ad(json.loads(bytes(event.properties)), event.page_url, *campaign)
+    return classify_arrival(event.page_url, event.referrer, *campaign)
+
+
+def _entry(visit: list[StreamEvent]) -> StreamEvent:
+    def witness(event: StreamEvent) -> int:
+        if event.event_name in ("ad_impression", "ad_view"):
+            return 2
+        says = event.page_url + event.referrer + event.campaign_source + event.campaign_medium + event.campaign_name
+        return 0 if says or event.event_name == "ad_click" else 1
+
+    return min(visit, key=lambda event: (witness(event), event.timestamp_ms, event.event_id))
+
+
+def _touches(visit: list[StreamEvent]) -> list[tuple[StreamEvent, str]]:
+    """(event, touch type), the first of each type, channel and campaign."""
+    found, known = [], set()
+    entry = _entry(visit)
+    for event in visit:
+        arrival = _arrival(event)
+        touch_type = AD_TYPES.get(event.event_name) or ("click" if arrival.is_click else "")
+        touch_type = touch_type or ("visit" if event is entry else "")
+        key = (touch_type, arrival.channel, arrival.campaign)
+        if touch_type and key not in known:
+            known.add(key)
+            found.append((event, touch_type))
+    return found
+
+
+def _touch_row(person: str, named: str, app: App, event: StreamEvent, touch_type: str) -> Row:
+    arrival = _arrival(event)
+    return {
+        "app_id": app.app_id,
+        "touch_id": event.event_id,
+        "person_key": person,
+        "session_id": named,
+        "touched_at_ms": event.timestamp_ms,
+        "touch_type": touch_type,
+        "channel": arrival.channel,
+        "source": arrival.source,
+        "medium": arrival.medium,
+        "campaign": arrival.campaign,
+    }
+
+
+def _path(touches: list[Row], at_ms: int, app: App) -> list[Row]:
+    known = [row for row in touches if row["touched_at_ms"] <= at_ms][-MAX_TOUCHES:]
+    windows = {str(kind): days * DAY_MS for kind, days in app.attribution.window_days.items()}
+    inside = [row for row in known if at_ms - row["touched_at_ms"] <= windows[row["touch_type"]]]
+    rivals: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for row in inside:
+        rivals[(row["session_id"], row["channel"], row["campaign"])].append(row)
+    winners = [min(rows, key=lambda row: STRENGTH.index(row["touch_type"]))["touch_id"] for rows in rivals.values()]
+    return [row for row in inside if row["touch_id"] in winners]
+
+
+def _columns(path: list[Row]) -> Row:
+    names = ("touch_id", "touched_at_ms", "touch_type", "channel", "source", "medium", "campaign")
+    plural = ("touch_ids", "touched_at_ms", "touch_types", "channels", "sources", "mediums", "campaigns")
+    return {column: [row[name] for row in path] for column, name in zip(plural, names, strict=True)}
+
+
+# Conversions
+
+
+def _conversions(event: StreamEvent, person: str, named: str, app: App) -> list[Row]:
+    goals = [goal for goal in app.goals if goal.event_name == event.event_name]
+    if not goals:
+        return []
+    properties = json.loads(bytes(event.properties))
+    currency = properties.get("currency", app.currency).upper()
+    return [
+        {
+            "app_id": app.app_id,
+            "conversion_id": conversion_id(app.app_id, goal.name, event.event_id),
+            "goal": goal.name,
+            "goal_type": goal.goal_type,
+            "event_id": event.event_id,
+            **_identity(person, event.anonymous_id),
+            "session_id": named,
+            "converted_at_ms": event.timestamp_ms,
+            "value_minor": _value(properties, goal.value_properties, currency),
+            "currency": currency,
+            "order_id": str(properties.get("order_id", "")),
+        }
+        for goal in goals
+    ]
+
+
+def _value(properties: Row, names: tuple[str, ...], currency: str) -> int:
+    for name in names:
+        if isinstance(properties.get(name), int | float):
+            amount = Decimal(repr(properties[name])) * 10 ** minor_digits(currency)
+            return int(amount.quantize(Decimal(1), ROUND_HALF_EVEN)) if 0 <= amount <= MAX_MINOR else 0
+    return 0
+
+
+# Attribution
+
+
+def _attribution(conversion: Row, path: list[Row], app: App) -> Row:
+    nobody = {"touch_id": "", "touch_type": "visit", "channel": "direct", "source": "", "medium": "", "campaign": ""}
+    path = path or [nobody | {"touched_at_ms": conversion["converted_at_ms"]}]
+    kept = ("app_id", "conversion_id", "goal", "person_key", "converted_at_ms", "value_minor", "currency")
+    shares = {
+        "last_click": _one_click(path, -1),
+        "first_click": _one_click(path, 0),
+        "linear": _spread(path, app, lambda counted: [Fraction(1)] * len(counted)),
+        "time_decay": _spread(path, app, lambda counted: _decayed(counted, conversion["converted_at_ms"], app)),
+        "position_based": _spread(path, app, lambda counted: _by_position(len(counted), app)),
+    }
+    return {name: conversion[name] for name in kept} | _columns(path) | {"shares": shares}
+
+
+def _one_click(path: list[Row], end: int) -> list[Fraction]:
+    clicks = [row for row in path if row["touch_type"] == "click"]
+    campaigns = [row for row in path if row["channel"] != "direct"]
+    chosen = (clicks or campaigns or path)[end]
+    return [Fraction(row is chosen) for row in path]
+
+
+def _spread(path: list[Row], app: App, weigh: Any) -> list[Fraction]:
+    is_fallback = app.attribution.direct_touch == "fallback"
+    counted = [row for row in path if not is_fallback or row["channel"] != "direct"] or path
+    weights = weigh(counted)
+    shares = {id(row): weight / sum(weights) for row, weight in zip(counted, weights, strict=True)}
+    return [shares.get(id(row), Fraction(0)) for row in path]
+
+
+def _decayed(counted: list[Row], at_ms: int, app: App) -> list[Fraction]:
+    half_life_ms = app.attribution.half_life_days * DAY_MS
+    return [Fraction(0.5 ** ((at_ms - row["touched_at_ms"]) / half_life_ms)) for row in counted]
+
+
+def _by_position(count: int, app: App) -> list[Fraction]:
+    first, middle, last = (Fraction(str(weight)) for weight in app.attribution.position_weights)
+    if count == 1 or (count == 2 and not first + last):
+        return [Fraction(1)] * count
+    if count == 2:
+        return [first, last]
+    return [first, *[middle / (count - 2)] * (count - 2), last]
+
+
+def what_is_wrong(row: AttributionRow, expected: Row) -> list[str]:
+    """What is wrong with the row's numbers; empty: nothing.
+
+    Each share rounded down, the remainder with the last touch that has any. `time_decay` may be off by the last place
+    of a float.
+    """
+    wrong = []
+    for model, shares in expected["shares"].items():
+        for total, given in ((10**9, row.credits_nanos[model]), (row.value_minor, row.values_minor[model])):
+            slack = 1 + total // 10**14 if model == "time_decay" else 0
+            wanted = [total * share // 1 for share in shares]
+            wanted[max(i for i, share in enumerate(shares) if share)] += total - sum(wanted)
+            is_near = all(abs(a - b) <= slack * len(given) for a, b in zip(given, wanted, strict=True))
+            if sum(given) != total or not is_near:
+                wrong.append(f"{model}: {given} instead of {[int(part) for part in wanted]}")
+    return wrong

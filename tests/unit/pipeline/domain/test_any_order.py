@@ -1,0 +1,99 @@
+"""The domain's promise: any order of arrival within the lateness, any time of publishing, any crash and replay give the
+rows of a plain batch computation (`tests/support/reference.py`)."""
+
+from random import Random
+from typing import Any
+
+import msgspec
+from histories import DAY_MS, History, Ledger, Run, histories
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reference import compute, what_is_wrong
+
+from pipeline.domain.rules import compile_rules
+from pipeline.domain.state import decode_state, encode_state
+
+many = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+seeds = st.integers(0, 2**32)
+
+
+def facts(ledger: Ledger, table: str) -> dict[str, dict[str, Any]]:
+    """Rows as plain values, without what depends on the order: their revision and why they were restated."""
+    left_out = {"revision", "is_deleted", "reason", "credits_nanos"}
+    return {
+        key: {name: value for name, value in msgspec.to_builtins(row).items() if name not in left_out}
+        for key, row in ledger.table(table).items()
+    }
+
+
+def assert_equals_reference(history: History, ledger: Ledger) -> None:
+    truth = compute(history.arrivals, history.app, history.final_watermark_ms)
+    assert facts(ledger, "sessions") == truth.sessions
+    assert facts(ledger, "touches") == truth.touches
+    assert facts(ledger, "conversions") == truth.conversions
+    attributions = facts(ledger, "attributions")
+    for key, row in attributions.items():
+        del row["values_minor"]
+        assert row == {name: value for name, value in truth.attributions[key].items() if name != "shares"}
+        assert what_is_wrong(ledger.table("attributions")[key], truth.attributions[key]) == []
+    assert attributions.keys() == truth.attributions.keys()
+    assert sorted(mark.event_id for mark in ledger.marks) == sorted(truth.duplicates)
+
+
+@many
+@given(histories(), seeds)
+def test_any_order_gives_the_rows_of_the_batch_computation(history: History, seed: int) -> None:
+    assert_equals_reference(history, Run(history, compile_rules(history.app), Random(seed)).all())
+
+
+@some
+@given(histories(), seeds)
+def test_the_same_log_gives_the_same_rows_and_revisions_whenever_sessions_are_published(
+    history: History, seed: int
+) -> None:
+    rules = compile_rules(history.app)
+    often, once = Run(history, rules, Random(seed)).all(), Run(history, rules).all()
+    for table in ("sessions", "touches", "conversions", "attributions"):
+        assert often.table(table) == once.table(table)
+
+
+@some
+@given(histories(), seeds, st.data())
+def test_a_crash_after_writing_rows_and_before_writing_state_changes_nothing(
+    history: History, seed: int, data: st.DataObject
+) -> None:
+    count = len(history.arrivals)
+    stored = data.draw(st.integers(0, count))
+    crash = data.draw(st.integers(stored, count))
+    run = Run(history, compile_rules(history.app), Random(seed))
+    run.apply(0, stored)
+    before = encode_state(run.state)
+    run.apply(stored, crash)
+    run.publish(history.event_watermarks_ms[crash - 1] if crash else 0)
+    run.ledger.add(run.effects)  # these rows are out; the state that knows of them is lost
+    run.state = decode_state(before)
+    run.ledger.marks.clear()
+    run.apply(stored, count)
+    ledger = run.finish()
+    undisturbed = Run(history, run.rules).all()
+    for table in ("sessions", "touches", "conversions", "attributions"):
+        assert ledger.table(table) == undisturbed.table(table)
+
+
+@some
+@given(histories(), seeds)
+def test_events_sent_again_within_seven_days_are_marked_and_change_nothing(history: History, seed: int) -> None:
+    run = Run(history, compile_rules(history.app), Random(seed))
+    count = len(history.arrivals)
+    run.apply(0, count)
+    run.publish(history.event_watermarks_ms[-1])
+    run.effects.clear()
+    before, run.random = encode_state(run.state), None
+    since_us = history.arrivals[-1].received_us - 7 * DAY_MS * 1000
+    again = next(place for place, event in enumerate(history.arrivals) if event.received_us > since_us)
+    run.apply(again, count)
+    assert encode_state(run.state) == before
+    assert [mark.mark for mark in run.effects.marks] == ["duplicate"] * (count - again)
+    run.effects.marks.clear()
+    assert run.effects.is_empty

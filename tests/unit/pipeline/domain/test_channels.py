@@ -1,0 +1,236 @@
+"""The channel rules, one row per case."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.domain.channel_tables import CLICK_IDS, COUNTRY_HOSTS, HOSTS, MEDIUM_OF, STEPS_OF_A_VISIT, UNPAID, Channel
+from pipeline.domain.channels import (
+    DIRECT,
+    Arrival,
+    classify_ad,
+    classify_arrival,
+    classify_referrer,
+    has_tags,
+    host_of,
+    read_tags,
+)
+
+SITE = "https://www.shop.example.com"
+
+BY_PAGE = [
+    # page query, channel, source, medium, campaign, is_click
+    ("gclid=abc", "paid_search", "google", "cpc", "", True),
+    ("gbraid=abc", "paid_search", "google", "cpc", "", True),
+    ("WBRAID=abc", "paid_search", "google", "cpc", "", True),
+    ("msclkid=1", "paid_search", "bing", "cpc", "", True),
+    ("bd_vid=1", "paid_search", "baidu", "cpc", "", True),
+    ("qhclickid=1", "paid_search", "so", "cpc", "", True),
+    ("dclid=1", "display", "google", "display", "", True),
+    ("clickid=1", "feed", "oceanengine", "feed", "", True),
+    ("qz_gdt=1", "feed", "tencent", "feed", "", True),
+    ("gdt_vid=1", "feed", "tencent", "feed", "", True),
+    ("ksclickid=1", "feed", "kuaishou", "feed", "", True),
+    ("ttclid=1", "paid_social", "tiktok", "paid_social", "", True),
+    ("twclid=1", "paid_social", "x", "paid_social", "", True),
+    ("li_fat_id=1", "paid_social", "linkedin", "paid_social", "", True),
+    # tags beside a click id: source and campaign are the marketer's, another kind of advertising goes before the id's
+    ("gclid=a&utm_source=google&utm_medium=cpc&utm_campaign=Brand", "paid_search", "google", "cpc", "Brand", True),
+    ("gclid=a&utm_medium=display&utm_campaign=r", "display", "google", "display", "r", True),
+    ("ttclid=a&utm_medium=cpc", "paid_social", "tiktok", "cpc", "", True),
+    ("gclid=&utm_source=newsletter&utm_medium=email", "email", "newsletter", "email", "", True),
+    # on every link out of Facebook
+    ("fbclid=a", "organic_social", "facebook", "social", "", False),
+    ("fbclid=a&utm_medium=paid_social&utm_campaign=c", "paid_social", "facebook", "paid_social", "c", True),
+    ("fbclid=a&utm_source=fb&utm_medium=cpc", "paid_social", "facebook", "cpc", "", True),
+    ("fbclid=a&utm_source=ig&utm_medium=social", "organic_social", "instagram", "social", "", False),
+    # tags alone: the medium decides
+    ("utm_source=baidu&utm_medium=cpc&utm_campaign=spring", "paid_search", "baidu", "cpc", "spring", True),
+    ("utm_source=Baidu&utm_medium=SEM", "paid_search", "baidu", "sem", "", True),
+    ("utm_source=weibo&utm_medium=cpc", "paid_social", "weibo", "cpc", "", True),
+    ("utm_source=oceanengine&utm_medium=cpc", "feed", "oceanengine", "cpc", "", True),
+    ("utm_source=somebody&utm_medium=cpc", "paid_search", "somebody", "cpc", "", True),
+    ("utm_source=somebody&utm_medium=paid", "paid_other", "somebody", "paid", "", True),
+    ("utm_source=douyin&utm_medium=Paid-Social", "paid_social", "douyin", "paid_social", "", True),
+    ("utm_source=toutiao&utm_medium=feed", "feed", "toutiao", "feed", "", True),
+    ("utm_medium=%E4%BF%A1%E6%81%AF%E6%B5%81", "feed", "", "信息流", "", True),
+    ("utm_source=iqiyi&utm_medium=cpm", "display", "iqiyi", "cpm", "", True),
+    ("utm_source=youtube&utm_medium=video", "paid_video", "youtube", "video", "", True),
+    ("utm_source=duomai&utm_medium=cps", "affiliate", "duomai", "cps", "", True),
+    ("utm_source=mailchimp&utm_medium=E-Mail&utm_campaign=may", "email", "mailchimp", "e_mail", "may", True),
+    ("utm_source=aliyun&utm_medium=sms", "sms", "aliyun", "sms", "", True),
+    ("utm_source=jpush&utm_medium=push", "push", "jpush", "push", "", True),
+    ("utm_source=google&utm_medium=organic", "organic_search", "google", "organic", "", False),
+    ("utm_source=wechat&utm_medium=social", "organic_social", "wechat", "social", "", False),
+    ("utm_source=partner&utm_medium=referral", "referral", "partner", "referral", "", False),
+    # no medium, or an unknown one: the source decides
+    ("utm_source=chatgpt.com", "ai_assistant", "chatgpt", "ai", "", False),
+    ("utm_source=perplexity", "ai_assistant", "perplexity", "ai", "", False),
+    ("utm_source=weixin", "organic_social", "wechat", "social", "", False),
+    ("utm_source=www.baidu.com", "organic_search", "baidu", "organic", "", False),
+    ("utm_source=newsletter", "email", "newsletter", "email", "", True),
+    ("utm_source=poster", "other_campaign", "poster", "", "", True),
+    ("utm_source=kol&utm_medium=livestream&utm_campaign=11.11", "other_campaign", "kol", "livestream", "11.11", True),
+    ("utm_campaign=leaflet", "other_campaign", "", "", "leaflet", True),
+    ("utm_id=42", "other_campaign", "", "", "42", True),
+    # nothing of ours
+    ("id=42&q=utm_source", "direct", "direct", "none", "", False),
+    ("utm_term=shoes", "direct", "direct", "none", "", False),
+    ("utm_source=", "direct", "direct", "none", "", False),
+]
+
+
+@pytest.mark.parametrize(("query", "channel", "source", "medium", "campaign", "is_click"), BY_PAGE)
+def test_click_ids_and_tags(query: str, channel: str, source: str, medium: str, campaign: str, is_click: bool) -> None:
+    arrival = classify_arrival(f"{SITE}/landing?{query}#top", "", "", "", "")
+    assert arrival == Arrival(channel, source, medium, campaign, is_click)
+
+
+@pytest.mark.parametrize(
+    ("referrer", "channel", "source"),
+    [
+        ("https://www.baidu.com/link?url=x", "organic_search", "baidu"),
+        ("https://m.baidu.com/", "organic_search", "baidu"),
+        ("https://tieba.baidu.com/p/1", "organic_social", "tieba"),
+        ("https://baike.baidu.com/item/x", "referral", "baike.baidu.com"),
+        ("https://www.sogou.com/web", "organic_search", "sogou"),
+        ("https://www.so.com/s", "organic_search", "so"),
+        ("https://m.sm.cn/s", "organic_search", "shenma"),
+        ("https://so.toutiao.com/search", "organic_search", "toutiao"),
+        ("https://www.google.com/", "organic_search", "google"),
+        ("https://www.google.com.hk/", "organic_search", "google"),
+        ("https://google.co.jp/", "organic_search", "google"),
+        ("android-app://com.google.android.googlequicksearchbox/", "organic_search", "google"),
+        ("https://search.yahoo.co.jp/search", "organic_search", "yahoo"),
+        ("https://yandex.ru/search", "organic_search", "yandex"),
+        ("https://www.bing.com/search?q=x", "organic_search", "bing"),
+        ("https://duckduckgo.com/", "organic_search", "duckduckgo"),
+        ("https://weibo.com/u/1", "organic_social", "weibo"),
+        ("https://mp.weixin.qq.com/s/x", "organic_social", "wechat"),
+        ("https://www.zhihu.com/question/1", "organic_social", "zhihu"),
+        ("https://link.zhihu.com/?target=x", "organic_social", "zhihu"),
+        ("https://www.xiaohongshu.com/explore", "organic_social", "xiaohongshu"),
+        ("https://www.douyin.com/video/1", "organic_social", "douyin"),
+        ("https://www.bilibili.com/video/BV1", "organic_social", "bilibili"),
+        ("https://l.facebook.com/l.php", "organic_social", "facebook"),
+        ("https://t.co/abc", "organic_social", "x"),
+        ("https://www.linkedin.com/feed", "organic_social", "linkedin"),
+        ("https://chatgpt.com/", "ai_assistant", "chatgpt"),
+        ("https://www.perplexity.ai/search", "ai_assistant", "perplexity"),
+        ("https://gemini.google.com/app", "ai_assistant", "gemini"),
+        ("https://copilot.microsoft.com/", "ai_assistant", "copilot"),
+        ("https://claude.ai/chat/1", "ai_assistant", "claude"),
+        ("https://www.doubao.com/chat", "ai_assistant", "doubao"),
+        ("https://kimi.moonshot.cn/", "ai_assistant", "kimi"),
+        ("https://chat.deepseek.com/", "ai_assistant", "deepseek"),
+        ("https://yiyan.baidu.com/", "ai_assistant", "wenxin"),
+        ("https://mail.google.com/", "email", "gmail"),
+        ("https://mail.qq.com/", "email", "qqmail"),
+        ("https://blog.partner.org/post", "referral", "blog.partner.org"),
+        ("https://www.Partner.org:8443/post", "referral", "partner.org"),
+        # steps of a visit
+        ("https://openapi.alipay.com/gateway", "direct", "direct"),
+        ("https://www.paypal.com/checkout", "direct", "direct"),
+        ("https://checkout.stripe.com/c/pay", "direct", "direct"),
+        ("https://pay.weixin.qq.com/", "direct", "direct"),
+        ("https://accounts.google.com/o/oauth2", "direct", "direct"),
+        ("https://open.weixin.qq.com/connect/qrconnect", "direct", "direct"),
+        # the site itself
+        ("https://www.shop.example.com/cart", "direct", "direct"),
+        ("https://blog.example.com/", "direct", "direct"),
+        ("https://example.com/", "direct", "direct"),
+        # no site
+        ("", "direct", "direct"),
+        ("about:blank", "direct", "direct"),
+        ("not a url", "direct", "direct"),
+        ("https://", "direct", "direct"),
+    ],
+)
+def test_referrers(referrer: str, channel: str, source: str) -> None:
+    arrival = classify_referrer(referrer, SITE + "/p/1")
+    assert (arrival.channel, arrival.source, arrival.is_click) == (channel, source, False)
+    assert arrival.medium == MEDIUM_OF[Channel(channel)]
+
+
+@pytest.mark.parametrize(
+    ("referrer", "page", "is_same"),
+    [
+        ("https://shop.example.com.cn/", "https://www.example.com.cn/", True),
+        ("https://other.com.cn/", "https://www.example.com.cn/", False),
+        ("https://other.co.uk/", "https://example.co.uk/", False),
+        ("https://one.github.io/", "https://two.github.io/", False),
+        ("http://10.0.0.1/", "http://10.0.0.2/", False),
+        ("http://10.0.0.1:8080/", "http://10.0.0.1/", True),
+        ("http://localhost:3000/", "http://localhost:8000/", True),
+        ("https://example.com/", "", False),
+    ],
+)
+def test_same_site(referrer: str, page: str, is_same: bool) -> None:
+    assert (classify_referrer(referrer, page) == DIRECT) is is_same
+
+
+def test_first_match_wins() -> None:
+    page = SITE + "/?utm_source=baidu&utm_medium=cpc"
+    assert classify_arrival(page, "https://www.zhihu.com/", "", "", "").channel == "paid_search"
+    assert classify_arrival(SITE + "/?gclid=1", "https://www.zhihu.com/", "edm", "email", "").channel == "paid_search"
+    assert classify_arrival(SITE + "/?id=1", "https://www.zhihu.com/", "", "", "").channel == "organic_social"
+
+
+def test_the_events_own_campaign_fields_go_before_the_page() -> None:
+    page = SITE + "/?utm_source=baidu&utm_medium=cpc&utm_campaign=old"
+    assert classify_arrival(page, "", "", "", "new") == Arrival("paid_search", "baidu", "cpc", "new", True)
+    assert classify_arrival("", "", "Facebook", "Paid Social", "x") == Arrival(
+        "paid_social", "facebook", "paid_social", "x", True
+    )
+
+
+@pytest.mark.parametrize(
+    ("properties", "page", "channel", "source", "campaign"),
+    [
+        ({"channel": "paid_search", "source": "baidu", "campaign": "s"}, "", "paid_search", "baidu", "s"),
+        ({"channel": "Search Ad"}, "", "search_ad", "", ""),
+        ({"channel": "direct", "platform": "douyin"}, "", "paid_social", "douyin", ""),
+        ({"channel": "organic_search", "utm_source": "google"}, "", "paid_search", "google", ""),
+        ({"platform": "bytedance", "campaign_name": "c"}, "", "feed", "oceanengine", "c"),
+        ({"medium": "cpm", "source": "iqiyi"}, "", "display", "iqiyi", ""),
+        ({}, SITE + "/?gclid=1&utm_campaign=b", "paid_search", "google", "b"),
+        ({}, SITE + "/", "paid_other", "", ""),
+        ({"channel": 7, "source": ["x"], "campaign": " "}, "", "paid_other", "", ""),
+        ({"source": "chatgpt"}, "", "paid_other", "chatgpt", ""),
+        ({"campaign": "c"}, "", "paid_other", "", "c"),
+    ],
+)
+def test_ads_are_never_unpaid(properties: dict, page: str, channel: str, source: str, campaign: str) -> None:
+    arrival = classify_ad(properties, page, "", "", "")
+    assert (arrival.channel, arrival.source, arrival.campaign, arrival.is_click) == (channel, source, campaign, True)
+    assert arrival.channel not in UNPAID
+
+
+def test_an_ad_may_be_described_by_the_campaign_fields() -> None:
+    assert classify_ad({}, "", "tencent", "feed", "c") == Arrival("feed", "tencent", "feed", "c", True)
+
+
+def test_tags_are_bounded_and_the_first_that_says_something_counts() -> None:
+    assert len(read_tags(SITE + "/?utm_campaign=" + "x" * 5000).campaign) == 200
+    assert read_tags(SITE + "/?utm_source=&utm_source=baidu&utm_source=bing").source == "baidu"
+
+
+@given(st.text(), st.text(), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
+def test_no_text_breaks_the_rules(page: str, referrer: str, source: str, medium: str, campaign: str) -> None:
+    arrival = classify_arrival("https://" + page, "https://" + referrer, source, medium, campaign)
+    assert arrival.channel in set(Channel)
+    assert arrival.is_click == (arrival.channel not in UNPAID)
+    has_tags(page)
+    host_of(referrer)
+
+
+def test_the_tables_agree_with_each_other() -> None:
+    for table in (HOSTS, COUNTRY_HOSTS):
+        for host, (channel, _) in table.items():
+            assert host == host.lower()
+            assert channel in MEDIUM_OF
+    for channel, _ in CLICK_IDS.values():
+        assert channel in MEDIUM_OF
+        assert channel not in UNPAID
+    assert all(name == name.lower() for name in CLICK_IDS)
+    assert not STEPS_OF_A_VISIT & HOSTS.keys()
