@@ -1,0 +1,33 @@
+"""`make bench`: every figure in one run, as JSON lines while it goes and a table at the end.
+
+`ARGS="gateway stream"` runs only the parts named. Figures are only comparable within one run: machines differ, and the
+same machine differs from hour to hour.
+"""
+
+import importlib
+import json
+import sys
+
+from figures import Figure, machine, print_table
+
+PARTS = ("gateway", "stream", "end_to_end")
+
+
+def main(parts: list[str]) -> int:
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        print(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    print(json.dumps({"machine": machine()}), flush=True)
+    figures: list[Figure] = []
+    for part in parts or PARTS:
+        found: list[Figure] = importlib.import_module(f"{part}_bench").run()
+        for figure in found:
+            print(figure.json_line(), flush=True)
+        figures += found
+    print_table(figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
