@@ -11,7 +11,7 @@ def path_at(state: PersonState, at_ms: int, rules: AppRules) -> list[Touch]:
 
     1. The newest `MAX_TOUCHES` at or before it. First of all, because final touches are kept up to that number: the
        path then does not depend on when sessions became final.
-    2. Those inside the window of their type.
+    2. Those inside the window of their type; a type without a window never counts.
     3. Of one channel and campaign in one session, the strongest (see `touches`).
     """
     known = [(touch.session_start_ms, touch) for touch in state.touches if touch.at_ms <= at_ms]
@@ -20,7 +20,7 @@ def path_at(state: PersonState, at_ms: int, rules: AppRules) -> list[Touch]:
         if start_ms <= at_ms:
             known += [(start_ms, touch) for touch in session_touches(session) if touch.at_ms <= at_ms]
     window_ms = rules.window_ms
-    counted = [pair for pair in known[-MAX_TOUCHES:] if at_ms - pair[1].at_ms <= window_ms.get(pair[1].touch_type, 0)]
+    counted = [pair for pair in known[-MAX_TOUCHES:] if at_ms - pair[1].at_ms <= window_ms.get(pair[1].touch_type, -1)]
     return _strongest(counted) if len(counted) > 1 else [touch for _, touch in counted]
 
 

@@ -1,0 +1,91 @@
+"""One person and the stream's domain around them, for tests that tell a story."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from pipeline.domain.effects import Effects
+from pipeline.domain.journey import apply_event, publish_sessions
+from pipeline.domain.rules import AppRules, compile_rules
+from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
+from schemas.control import DEFAULT_GOALS, App, AttributionSettings
+from schemas.events import StreamEvent, person_key
+from schemas.facts import AttributionRow, ConversionRow, SessionRow, TouchRow
+
+START_MS = 20_000 * 86_400_000 + 10 * 3_600_000
+"""Ten in the morning, UTC."""
+
+
+@dataclass
+class Person:
+    rules: AppRules
+    user_id: str = "u1"
+    anonymous_id: str = ""
+    watermark_ms: int = 0
+    state: PersonState = field(default_factory=new_state)
+    effects: Effects = field(default_factory=Effects)
+    sent: int = 0
+
+    def does(self, event_name: str, minutes: float, event_id: str = "", **fields: Any) -> str:
+        """`minutes` after ten. The watermark follows where it is not set. Returns the event's id."""
+        at_ms = START_MS + int(minutes * 60_000)
+        event_id = event_id or f"e{self.sent}"
+        properties = msgspec.Raw(msgspec.json.encode(fields.pop("properties", {})))
+        fields = {"received_us": at_ms * 1000, "user_id": self.user_id, "anonymous_id": self.anonymous_id} | fields
+        event = StreamEvent("shop", event_id, event_name, at_ms, properties=properties, **fields)
+        self.watermark_ms = max(self.watermark_ms, at_ms)
+        self.state = decode_state(encode_state(self.state))
+        key = person_key(event.user_id, event.anonymous_id, event.event_id)
+        apply_event(self.state, event, key, self.rules, self.watermark_ms, 3, self.sent, 1, self.effects)
+        self.sent += 1
+        return event_id
+
+    def publish(self, watermark_minutes: float | None = None) -> list[SessionRow]:
+        """The session rows written by this call."""
+        if watermark_minutes is not None:
+            self.watermark_ms = START_MS + int(watermark_minutes * 60_000)
+        before = len(self.effects.sessions)
+        key = person_key(self.user_id, self.anonymous_id, "")
+        publish_sessions(self.state, "shop", key, self.rules, self.watermark_ms, self.effects)
+        return self.effects.sessions[before:]
+
+    def sessions(self) -> list[SessionRow]:
+        self.publish()
+        return sorted(_newest(self.effects.sessions, "session_id"), key=lambda row: row.start_ms)
+
+    def touches(self) -> list[TouchRow]:
+        return sorted(_newest(self.effects.touches, "touch_id"), key=lambda row: (row.touched_at_ms, row.touch_id))
+
+    def conversions(self) -> list[ConversionRow]:
+        return _newest(self.effects.conversions, "conversion_id")
+
+    def attributions(self) -> list[AttributionRow]:
+        return _newest(self.effects.attributions, "conversion_id")
+
+
+def _newest(rows: list[Any], name: str) -> list[Any]:
+    found: dict[str, Any] = {}
+    for row in rows:
+        known = found.get(getattr(row, name))
+        if known is None or row.revision >= known.revision:
+            found[getattr(row, name)] = row
+    return [row for row in found.values() if not row.is_deleted]
+
+
+@pytest.fixture
+def make_person() -> Callable[..., Person]:
+    """A person of an app; `settings` are `AttributionSettings`."""
+
+    def make(user_id: str = "u1", anonymous_id: str = "", **settings: Any) -> Person:
+        app = App("shop", "Shop", goals=DEFAULT_GOALS, attribution=AttributionSettings(**settings))
+        return Person(compile_rules(app), user_id, anonymous_id)
+
+    return make
+
+
+@pytest.fixture
+def person(make_person: Callable[..., Person]) -> Person:
+    return make_person()
