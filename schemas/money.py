@@ -3,7 +3,7 @@
 Source of the digits: ISO 4217, list one (column "Minor unit"); currencies not named here have two.
 """
 
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
 _DIGITS: Final[dict[str, int]] = (
@@ -51,7 +51,7 @@ def to_minor(amount: int | float | str, currency: str) -> int | None:
         if not value.is_finite() or abs(value) > MAX_MINOR:
             return None
         return int(value.to_integral_value(ROUND_HALF_EVEN))
-    except (InvalidOperation, ValueError):
+    except (ArithmeticError, ValueError):  # decimal signals overflow and bad syntax by different classes
         return None
 
 
