@@ -27,12 +27,19 @@ def build_producer(settings: Settings) -> AIOKafkaProducer:
     )
 
 
-def build_consumer(settings: Settings, topics: Iterable[Topic], group: str) -> AIOKafkaConsumer:
-    """Reads from the earliest offset and commits only when told to."""
+def build_consumer(
+    settings: Settings, topics: Iterable[Topic], group: str, instance_id: str | None = None
+) -> AIOKafkaConsumer:
+    """Reads from the earliest offset and commits only when told to.
+
+    `instance_id`: static membership (KIP-345), for a process of which there is only ever one: after a crash it gets its
+    partitions back at once, where the group would else wait for the session of the dead one to end.
+    """
     return AIOKafkaConsumer(
         *topics,
         bootstrap_servers=settings.kafka_bootstrap,
         group_id=group,
+        group_instance_id=instance_id,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
