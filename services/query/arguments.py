@@ -48,8 +48,8 @@ def range_of(given: InRange, app: App) -> TimeRange:
     start, end = given.from_, given.to
     from_ms = None if start is None else _time("from", lambda: parse_start(start, zone))
     to_ms = None if end is None else _time("to", lambda: parse_end(end, zone))
-    if from_ms is not None and to_ms is not None and from_ms > to_ms:
-        raise invalid("from", Text("晚于 to", "lies after `to`"))
+    if from_ms is not None and to_ms is not None and from_ms >= to_ms:
+        raise invalid("from", Text("必须早于 to", "must be before `to`"))
     return TimeRange(from_ms, to_ms)
 
 

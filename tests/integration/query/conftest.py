@@ -1,0 +1,129 @@
+"""The query service over a real ClickHouse engine with two apps' facts in it.
+
+`alpha`, `beta`  the facts of the two apps (see `query_world`); nobody may change them or add rows to their apps
+`ask`            GETs a path with alpha's key and gives the answer's `data`, numbers as Decimal, checked against the
+                 model the OpenAPI document names
+`client`         an HTTP client of the service; keys are `KEYS`
+`connect`        the same for an application of the test's own
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import TypeAdapter
+from query_world import World, insert_world, make_world
+
+from pipeline.runtime.clickhouse import ClickHouse, migrate
+from pipeline.runtime.settings import Settings
+from schemas.control import DEFAULT_GOALS, ApiKey, App, Scope, Snapshot
+from services.query import answers
+from services.query.app import create_app
+
+KEYS = {
+    "alpha": "ak_test_alpha",
+    "beta": "ak_test_beta",
+    "write": "ak_test_write",
+    "revoked": "ak_test_revoked",
+    "empty": "ak_test_empty",
+}
+MODELS = {
+    "events": answers.EventList,
+    "events/{}": answers.EventDetail,
+    "conversions": answers.ConversionList,
+    "attribution": answers.AttributionReport | answers.AttributionPath,
+    "users": answers.UserList,
+    "users/{}": answers.UserDetail,
+    "users/{}/events": answers.EventList,
+    "reports/performance": answers.PerformanceReport,
+    "reports/conversion": answers.ConversionReport,
+}
+Ask = Callable[..., Awaitable[Any]]
+
+
+class FixedSnapshots:
+    """A control plane that knows three apps."""
+
+    def current(self) -> Snapshot:
+        apps = {name: App(name, name, goals=DEFAULT_GOALS) for name in ("alpha", "beta", "empty")}
+        keys = [
+            ApiKey("k1", "alpha", _hash("alpha"), frozenset({Scope.READ, Scope.WRITE})),
+            ApiKey("k2", "beta", _hash("beta"), frozenset({Scope.READ})),
+            ApiKey("k3", "alpha", _hash("write"), frozenset({Scope.WRITE})),
+            ApiKey("k4", "alpha", _hash("revoked"), frozenset({Scope.READ}), is_revoked=True),
+            ApiKey("k5", "empty", _hash("empty"), frozenset({Scope.READ})),
+        ]
+        return Snapshot(apps, {key.secret_sha256: key for key in keys}, 0)
+
+
+def _hash(name: str) -> str:
+    return sha256(KEYS[name].encode()).hexdigest()
+
+
+@pytest.fixture(scope="session")
+def alpha() -> World:
+    return make_world("alpha", seed=1)
+
+
+@pytest.fixture(scope="session")
+def beta() -> World:
+    return make_world("beta", seed=2, persons=10)
+
+
+@pytest.fixture(scope="session")
+def query_settings(clickhouse_dir: Path) -> Settings:
+    return Settings(data_dir=clickhouse_dir, database="query_tests")
+
+
+@pytest.fixture(scope="session")
+def facts(query_settings: Settings, alpha: World, beta: World) -> Iterator[ClickHouse]:
+    opened = ClickHouse.open(query_settings)
+
+    async def fill() -> None:
+        await migrate(opened)
+        await insert_world(opened, alpha)
+        await insert_world(opened, beta)
+
+    asyncio.run(fill())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def query_app(query_settings: Settings, facts: ClickHouse) -> FastAPI:
+    """Shared: a test that changes its state builds its own with `create_app`."""
+    return create_app(query_settings, facts, FixedSnapshots())
+
+
+@pytest.fixture(scope="session")
+def connect() -> Callable[[FastAPI], httpx.AsyncClient]:
+    return lambda app: httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://query", trust_env=False)
+
+
+@pytest.fixture
+async def client(query_app: FastAPI, connect: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async with connect(query_app) as opened:
+        yield opened
+
+
+@pytest.fixture
+def ask(client: httpx.AsyncClient) -> Ask:
+    async def get(path: str, *segments: str, key: str = "alpha", **parameters: Any) -> Any:
+        wanted = {name.rstrip("_"): value for name, value in parameters.items() if value is not None}
+        headers = {"Authorization": f"Bearer {KEYS[key]}"}
+        answer = await client.get(f"/v1/{path.format(*segments)}", params=wanted, headers=headers)
+        assert answer.status_code == 200, answer.text
+        body = json.loads(answer.content, parse_float=Decimal)
+        assert set(body) == {"success", "data"}
+        assert body["success"] is True
+        TypeAdapter(MODELS[path]).validate_python(body["data"], extra="forbid")
+        return body["data"]
+
+    return get

@@ -1,0 +1,172 @@
+"""One thing at a time: an event and its way, a conversion and its path, how fresh an answer is."""
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from query_world import DAY_MS, FIRST_MS, World
+
+from pipeline.runtime.clickhouse import ClickHouse
+from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, Model, TouchRow, encode_rows
+from services.query.times import utc_text
+
+
+async def test_an_event_and_where_it_stands(ask: Any, alpha: World) -> None:
+    event = next(event for event in alpha.events if event.event_name == "purchase")
+    conversion = next(row for row in alpha.conversions if row.event_id == event.event_id)
+    session = next(row for row in alpha.sessions if row.session_id == conversion.session_id)
+    data = await ask("events/{}", event.event_id)
+    assert data["event"]["event_id"] == event.event_id
+    assert data["session"]["session_id"] == session.session_id
+    assert data["session"]["channel"] == session.channel
+    assert data["status"]["current"] == "attributed"
+    assert [step["is_reached"] for step in data["status"]["steps"]] == [True] * 5
+    assert data["status"]["steps"][0]["at"] == utc_text(event.received_us // 1000)
+    assert data["status"]["conversions"] == [
+        {"conversion_id": conversion.conversion_id, "goal": "purchase", "is_attributed": True}
+    ]
+
+
+async def test_an_event_that_is_no_conversion_ends_in_its_session(ask: Any, alpha: World) -> None:
+    event = next(event for event in alpha.events if event.event_name == "search")
+    data = await ask("events/{}", event.event_id)
+    assert data["status"]["current"] == "sessionised"
+    assert data["status"]["conversions"] == []
+
+
+async def test_a_late_and_repeated_event_says_so(ask: Any, facts: ClickHouse) -> None:
+    row = {
+        "app_id": "empty",
+        "event_id": "late",
+        "event_name": "x",
+        "timestamp_ms": 9,
+        "received_us": 1,
+        "user_id": "l",
+    }
+    place = {"timestamp_ms": 9, "first_timestamp_ms": 9, "received_us": 1, "partition": 0, "offset": 0}
+    marks = [
+        EventMarkRow(app_id="empty", event_id="late", mark=mark, index=index, **place)
+        for index, mark in enumerate(["late", "duplicate", "duplicate"])
+    ]
+    await facts.insert_ndjson("events", encode_rows([row]))
+    await facts.insert_ndjson("event_marks", encode_rows(marks))
+    data = await ask("events/{}", "late", key="empty")
+    assert data["session"] is None
+    assert data["status"]["is_late"] is True
+    assert data["status"]["repeats"] == 2
+    assert data["status"]["current"] == "stored"
+
+
+async def test_a_repeat_under_another_time_is_taken_back(ask: Any, facts: ClickHouse) -> None:
+    base = {"app_id": "empty", "event_id": "twice", "event_name": "x", "user_id": "t"}
+    await facts.insert_ndjson("events", encode_rows([base | {"timestamp_ms": 50, "received_us": 2}]))
+    await facts.insert_ndjson("events", encode_rows([base | {"timestamp_ms": 40, "received_us": 1}]))
+    assert (await ask("events/{}", "twice", key="empty"))["event"]["timestamp"] == utc_text(40)
+    mark = EventMarkRow(
+        app_id="empty",
+        event_id="twice",
+        mark="duplicate",
+        timestamp_ms=50,
+        first_timestamp_ms=40,
+        received_us=2,
+        partition=0,
+        offset=1,
+        index=0,
+    )
+    await facts.insert_ndjson("event_marks", encode_rows([mark]))
+    listed = await ask("events", key="empty", user_id="t")
+    assert [item["timestamp"] for item in listed["items"]] == [utc_text(40)]
+
+
+async def test_every_conversion_explains_itself(ask: Any, alpha: World) -> None:
+    attributions = {row.conversion_id: row for row in alpha.attributions}
+    for conversion in alpha.conversions[:25]:
+        data = await ask("attribution", conversion_id=conversion.conversion_id)
+        check_path(data, conversion, attributions[conversion.conversion_id], alpha.touches)
+
+
+def check_path(data: Any, conversion: ConversionRow, row: AttributionRow, touches: list[TouchRow]) -> None:
+    digits = 0 if conversion.currency == "JPY" else 2
+    kept = [touch for touch in data["touches"] if touch["is_kept"]]
+    left_out = [touch["touch_id"] for touch in data["touches"] if not touch["is_kept"]]
+    assert [touch["touch_id"] or "" for touch in kept] == row.touch_ids
+    assert data["revision"] == row.revision
+    assert data["reason"] == "initial"
+    for model in Model:
+        credits = [touch["models"][model]["credit"] for touch in kept]
+        assert sum(credits) == 1
+        assert [int(credit * 10**9) for credit in credits] == row.credits_nanos[model]
+        values = [touch["models"][model]["value"] for touch in kept]
+        assert [int(value * 10**digits) for value in values] == row.values_minor[model]
+        assert sum(values) == data["conversion"]["value"]
+    known = {
+        touch.touch_id
+        for touch in touches
+        if touch.person_key == row.person_key and touch.touched_at_ms <= row.converted_at_ms
+    }
+    assert set(left_out) == known - set(row.touch_ids)
+    times = [touch["touched_at"] for touch in data["touches"]]
+    assert times == sorted(times)
+
+
+def touch(touch_id: str, at_ms: int, touch_type: str, channel: str, session_id: str = "s") -> TouchRow:
+    return TouchRow("path", touch_id, "u:p", session_id, at_ms, touch_type, channel, "", "", "", 1)
+
+
+async def test_why_a_touch_was_left_out(query_app: Any, facts: ClickHouse, ask: Any) -> None:
+    at_ms = FIRST_MS + 60 * DAY_MS
+    touches = [
+        touch("old", at_ms - 31 * DAY_MS, "click", "email"),
+        touch("seen", at_ms - 2000, "impression", "paid_social", "s2"),
+        touch("clicked", at_ms - 1000, "click", "paid_social", "s2"),
+        touch("other", at_ms - 500, "visit", "direct", "s3"),
+        touch("after", at_ms + 1, "click", "email"),
+    ]
+    rows = [msgspec.structs.replace(row, app_id="empty") for row in touches]
+    conversion = {
+        "app_id": "empty", "conversion_id": "why", "goal": "purchase", "person_key": "u:p", "converted_at_ms": at_ms,
+        "value_minor": 100, "currency": "CNY", "revision": 1,
+    }  # fmt: skip
+    await facts.insert_ndjson("touches", encode_rows(rows))
+    await facts.insert_ndjson("conversions", encode_rows([conversion]))
+    before = await ask("attribution", conversion_id="why", key="empty")
+    assert (before["revision"], before["reason"], before["touches"]) == (None, None, [])
+    attribution = conversion | {
+        "touch_ids": ["clicked"], "touched_at_ms": [at_ms - 1000], "touch_types": ["click"],
+        "channels": ["paid_social"], "sources": [""], "mediums": [""], "campaigns": [""],
+        "credits_nanos": {"linear": [10**9]}, "values_minor": {"linear": [100]}, "reason": "initial",
+    }  # fmt: skip
+    await facts.insert_ndjson("attributions", encode_rows([attribution]))
+    data = await ask("attribution", conversion_id="why", key="empty", model="linear")
+    assert [(found["touch_id"], found["left_out_because"]) for found in data["touches"]] == [
+        ("old", "outside_window"),
+        ("seen", "same_contact"),
+        ("clicked", None),
+        ("other", "not_counted"),
+    ]
+    assert data["touches"][2]["models"] == {"linear": {"credit": 1, "value": Decimal("1.00")}}
+    assert data["touches"][1]["age_seconds"] == 2
+
+
+async def test_complete_through_follows_what_is_loaded(ask: Any, query_app: Any, facts: ClickHouse) -> None:
+    async def through() -> str | None:
+        query_app.state.reader._fresh_until = 0.0
+        found: str | None = (await ask("events", limit=1))["meta"]["complete_through"]
+        return found
+
+    async def say(table: str, **row: Any) -> None:
+        await facts.insert_ndjson(table, encode_rows([row]))
+
+    assert await through() is None
+    await say(
+        "progress", partition=1, next_offset=7, watermark_ms=FIRST_MS, pending_sessions=0,
+        derived_offsets={"sessions": 3}, reported_at_ms=1,
+    )  # fmt: skip
+    assert await through() is None
+    await say("loaded_offsets", topic="events", partition=1, next_offset=7, loaded_at_ms=1)
+    assert await through() is None
+    await say("loaded_offsets", topic="sessions", partition=1, next_offset=3, loaded_at_ms=1)
+    assert await through() == "2024-01-01T00:00:00.000Z"
+    await say("loaded_offsets", topic="events", partition=2, next_offset=1, loaded_at_ms=1)
+    assert await through() is None
+    await say("loaded_offsets", topic="events", partition=2, next_offset=0, loaded_at_ms=2)

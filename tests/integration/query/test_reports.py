@@ -1,0 +1,251 @@
+"""Reports against the same sums in plain Python, over the same rows; and against each other."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from statistics import quantiles
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from query_world import DAY_MS, FIRST_MS, World
+
+from schemas.facts import AttributionRow, ConversionRow, Model
+from schemas.money import from_minor
+
+DIMENSIONS = {
+    "channel": "channels",
+    "source": "sources",
+    "medium": "mediums",
+    "campaign": "campaigns",
+    "touch_type": "touch_types",
+}
+JANUARY = {"from_": "2024-01-05", "to": "2024-01-31", "tz": "America/New_York"}
+JANUARY_MS = (
+    FIRST_MS + 4 * DAY_MS + 5 * 3_600_000,
+    FIRST_MS + 31 * DAY_MS + 5 * 3_600_000,
+)
+
+
+def in_january(time_ms: int) -> bool:
+    return JANUARY_MS[0] <= time_ms < JANUARY_MS[1]
+
+
+def credited(
+    rows: Iterable[AttributionRow], arrays: str, currency: str = "CNY"
+) -> dict[str, dict[str, tuple[int, int]]]:
+    """model → key → (billionths, smallest units)"""
+    sums: dict[str, dict[str, list[int]]] = {model.value: defaultdict(lambda: [0, 0]) for model in Model}
+    for row in rows:
+        for model in Model:
+            keys = getattr(row, arrays)
+            parts = zip(keys, row.credits_nanos[model.value], row.values_minor[model.value], strict=True)
+            for key, nanos, minor in parts:
+                sums[model.value][key][0] += nanos
+                sums[model.value][key][1] += minor if row.currency == currency else 0
+    return {model: {key: (n, m) for key, (n, m) in found.items()} for model, found in sums.items()}
+
+
+def shown(models: dict[str, Any], model: str, currency: str = "CNY") -> tuple[int, int]:
+    """What an answer says, back in whole numbers."""
+    credit = models[model]
+    digits = {"JPY": 0}.get(currency, 2)
+    return int(credit["credited_conversions"] * 10**9), int(credit["credited_value"] * 10**digits)
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+async def test_attribution_by_every_dimension_and_model(ask: Any, alpha: World, dimension: str) -> None:
+    data = await ask("attribution", dimension=dimension)
+    wanted = credited(alpha.attributions, DIMENSIONS[dimension])
+    for model in Model:
+        answer = {item["key"] or "": shown(item["models"], model) for item in data["items"]}
+        assert answer == wanted[model]
+
+
+@pytest.mark.parametrize("currency", ["CNY", "USD", "JPY"])
+async def test_totals_are_the_conversions_themselves(ask: Any, alpha: World, currency: str) -> None:
+    rows = alpha.conversions
+    value = from_minor(sum(row.value_minor for row in rows if row.currency == currency), currency)
+    answers = [
+        (await ask("attribution", currency=currency))["totals"],
+        (await ask("reports/performance", currency=currency))["totals"],
+    ]
+    for totals in answers:
+        assert totals["conversions"] == len(rows)
+        assert totals["value"] == value
+        for model in Model:
+            assert totals["models"][model]["credited_conversions"] == len(rows)
+            assert totals["models"][model]["credited_value"] == value
+    report = await ask("reports/conversion", currency=currency)
+    assert report["totals"]["conversions"] == len(rows)
+    assert report["totals"]["value"] == value
+    assert sum(item["value"] for item in report["items"]) == value
+    listed = await ask("conversions", limit=1000)
+    assert len(listed["items"]) == len(rows)
+    assert sum(item["value"] for item in listed["items"] if item["currency"] == currency) == value
+    assert report["meta"]["other_currencies"] == sorted({"CNY", "USD", "JPY"} - {currency})
+
+
+async def test_attribution_in_a_range_for_a_goal_and_some_models(ask: Any, alpha: World) -> None:
+    data = await ask("attribution", **JANUARY, goal="purchase", model="time_decay,linear")
+    rows = [row for row in alpha.attributions if row.goal == "purchase" and in_january(row.converted_at_ms)]
+    assert 0 < len(rows) < len(alpha.attributions)
+    wanted = credited(rows, "channels")
+    assert list(data["totals"]["models"]) == ["linear", "time_decay"]
+    assert {item["key"]: shown(item["models"], "linear") for item in data["items"]} == wanted["linear"]
+    assert data["totals"]["conversions"] == len(rows)
+    order = [item["models"]["linear"]["credited_conversions"] for item in data["items"]]
+    assert order == sorted(order, reverse=True)
+
+
+async def test_performance_by_channel(ask: Any, alpha: World) -> None:
+    data = await ask("reports/performance", **JANUARY, model="linear")
+    check_performance(data["items"], alpha, "channel", lambda _time_ms: None)
+    assert data["granularity"] is None
+
+
+@pytest.mark.parametrize("granularity", ["hour", "day", "week", "month"])
+@pytest.mark.parametrize("dimension", ["campaign", "touch_type"])
+async def test_performance_by_period(ask: Any, alpha: World, dimension: str, granularity: str) -> None:
+    data = await ask("reports/performance", **JANUARY, model="linear", dimension=dimension, granularity=granularity)
+    check_performance(data["items"], alpha, dimension, lambda time_ms: period(time_ms, granularity))
+
+
+def period(time_ms: int, granularity: str) -> str:
+    zone = ZoneInfo("America/New_York")
+    local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)).astimezone(zone)
+    start = local.replace(minute=0, second=0, microsecond=0)
+    if granularity != "hour":
+        start = start.replace(hour=0)
+    if granularity == "week":
+        start -= timedelta(days=start.weekday())
+    if granularity == "month":
+        start = start.replace(day=1)
+    return start.isoformat()
+
+
+def check_performance(items: list[dict[str, Any]], world: World, dimension: str, place: Any) -> None:
+    wanted: dict[Any, dict[str, Any]] = defaultdict(lambda: defaultdict(int))
+    persons: dict[Any, set[str]] = defaultdict(set)
+    for touch in world.touches:
+        if in_january(touch.touched_at_ms):
+            row = wanted[place(touch.touched_at_ms), getattr(touch, dimension)]
+            row["touches"] += 1
+            row["clicks"] += touch.touch_type == "click"
+            row["impressions"] += touch.touch_type == "impression"
+    if dimension != "touch_type":
+        sessions = {row.session_id: row for row in world.sessions}
+        for session in world.sessions:
+            if in_january(session.start_ms):
+                at = place(session.start_ms), getattr(session, dimension)
+                wanted[at]["sessions"] += 1
+                wanted[at]["converted"] += session.conversions > 0
+                persons[at].add(session.person_key)
+        for row in world.conversions:
+            if in_january(row.converted_at_ms):
+                at = place(row.converted_at_ms), getattr(sessions[row.session_id], dimension)
+                wanted[at]["conversions"] += 1
+                wanted[at]["minor"] += row.value_minor if row.currency == "CNY" else 0
+    for credit in world.attributions:
+        if in_january(credit.converted_at_ms):
+            found = credited([credit], DIMENSIONS[dimension])["linear"]
+            for key, (nanos, minor) in found.items():
+                wanted[place(credit.converted_at_ms), key]["nanos"] += nanos
+                wanted[place(credit.converted_at_ms), key]["credit_minor"] += minor
+    assert {(item["period"], item["key"] or "") for item in items} == set(wanted)
+    assert len(items) == len(wanted)
+    for item in items:
+        check_performance_item(item, wanted[item["period"], item["key"] or ""], persons, dimension)
+
+
+def check_performance_item(item: Any, row: dict[str, Any], persons: dict[Any, set[str]], dimension: str) -> None:
+    assert (item["touches"], item["clicks"], item["impressions"]) == (row["touches"], row["clicks"], row["impressions"])
+    assert shown(item["models"], "linear") == (row["nanos"], row["credit_minor"])
+    if dimension == "touch_type":
+        assert item["sessions"] is item["users"] is item["conversions"] is item["value"] is None
+        return
+    assert item["sessions"] == row["sessions"]
+    assert item["users"] == len(persons[item["period"], item["key"] or ""])
+    assert item["conversions"] == row["conversions"]
+    assert item["value"] == from_minor(row["minor"], "CNY")
+    rate = round(Decimal(row["converted"]) / row["sessions"], 6) if row["sessions"] else None
+    assert item["conversion_rate"] == rate
+
+
+async def test_performance_totals_count_everybody_once(ask: Any, alpha: World) -> None:
+    totals = (await ask("reports/performance", granularity="day"))["totals"]
+    assert totals["users"] == len({row.person_key for row in alpha.sessions})
+    assert totals["sessions"] == len(alpha.sessions)
+    assert totals["touches"] == len(alpha.touches)
+    converted = sum(row.conversions > 0 for row in alpha.sessions)
+    assert totals["conversion_rate"] == round(Decimal(converted) / len(alpha.sessions), 6)
+
+
+async def test_performance_of_one_goal(ask: Any, alpha: World) -> None:
+    data = await ask("reports/performance", goal="user_signup", model="last_click")
+    rows = [row for row in alpha.conversions if row.goal == "user_signup"]
+    assert data["totals"]["conversions"] == len(rows)
+    assert data["totals"]["models"]["last_click"]["credited_conversions"] == len(rows)
+    converted = len({row.session_id for row in rows})
+    assert data["totals"]["conversion_rate"] == round(Decimal(converted) / len(alpha.sessions), 6)
+    assert data["totals"]["sessions"] == len(alpha.sessions)
+
+
+async def test_a_conversion_whose_session_is_missing_still_counts(ask: Any, facts: Any) -> None:
+    row = '{"app_id":"empty","conversion_id":"lone","goal":"purchase","session_id":"gone","converted_at_ms":5,"revision":1}\n'
+    await facts.insert_ndjson("conversions", row.encode())
+    data = await ask("reports/performance", key="empty", to="1970-01-01", tz="UTC")
+    assert data["totals"]["conversions"] == 1
+    assert [(item["key"], item["conversions"]) for item in data["items"]] == [(None, 1)]
+
+
+async def test_conversion_report(ask: Any, alpha: World) -> None:
+    data = await ask("reports/conversion", **JANUARY)
+    rows = [row for row in alpha.conversions if in_january(row.converted_at_ms)]
+    active = {row.person_key for row in alpha.sessions if row.end_ms >= JANUARY_MS[0] and row.start_ms < JANUARY_MS[1]}
+    assert data["active_users"] == len(active)
+    check_goal(data["totals"], rows, len(active))
+    items = {item["goal"]: item for item in data["items"]}
+    assert set(items) == {"purchase", "user_signup", "app_install", "form_submitted", "add_to_cart"}
+    assert items["purchase"]["display_name"] == "购买"
+    for goal, item in items.items():
+        check_goal(item, [row for row in rows if row.goal == goal], len(active))
+
+
+def check_goal(item: dict[str, Any], rows: list[ConversionRow], active: int) -> None:
+    assert item["conversions"] == len(rows)
+    assert item["users"] == len({row.person_key for row in rows})
+    assert item["value"] == from_minor(sum(row.value_minor for row in rows if row.currency == "CNY"), "CNY")
+    assert item["conversion_rate"] == round(Decimal(item["users"]) / active, 6)
+    waits = [row.converted_at_ms - row.path_touched_at_ms[0] for row in rows if row.path_touched_at_ms]
+    if len(waits) > 1:
+        deciles = quantiles(waits, n=10, method="inclusive")
+        assert float(item["time_to_convert"]["p50_seconds"]) == pytest.approx(deciles[4] / 1000, abs=0.001)
+        assert float(item["time_to_convert"]["p90_seconds"]) == pytest.approx(deciles[8] / 1000, abs=0.001)
+    elif not waits:
+        assert item["time_to_convert"] == {"p50_seconds": None, "p90_seconds": None}
+    lengths = count(len(row.path_channels) for row in rows)
+    assert {entry["touches"]: entry["conversions"] for entry in item["path_lengths"]} == lengths
+    paths = [row.path_channels or ["direct"] for row in rows]
+    for end, name in [(0, "first_channels"), (-1, "last_channels")]:
+        found = {entry["channel"]: entry["conversions"] for entry in item[name]}
+        assert found == count(path[end] for path in paths)
+    check_top_paths(item["top_paths"], rows)
+
+
+def check_top_paths(top: list[dict[str, Any]], rows: list[ConversionRow]) -> None:
+    sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
+    for row in rows:
+        sums[tuple(row.path_channels or ["direct"])][0] += 1
+        sums[tuple(row.path_channels or ["direct"])][1] += row.value_minor if row.currency == "CNY" else 0
+    ordered = sorted(sums.items(), key=lambda pair: (-pair[1][0], pair[0]))[:10]
+    wanted = [(list(path), number, from_minor(minor, "CNY")) for path, (number, minor) in ordered]
+    assert [(entry["channels"], entry["conversions"], entry["value"]) for entry in top] == wanted
+
+
+def count(values: Iterable[Any]) -> dict[Any, int]:
+    found: dict[Any, int] = defaultdict(int)
+    for value in values:
+        found[value] += 1
+    return dict(found)
