@@ -91,7 +91,7 @@ OTHER_MEDIA: Final[dict[str, Channel]] = {
     **dict.fromkeys(("push", "app_push", "mobile_push", "web_push", "notification"), Channel.PUSH),
     "organic": Channel.ORGANIC_SEARCH,
     **dict.fromkeys(("social", "social_network", "social_media", "organic_social", "sm"), Channel.ORGANIC_SOCIAL),
-    "referral": Channel.REFERRAL,
+    **dict.fromkeys(("referral", "rss"), Channel.REFERRAL),
     **dict.fromkeys(("ai", "ai_assistant", "llm", "chatbot"), Channel.AI_ASSISTANT),
 }
 
@@ -318,6 +318,9 @@ SOURCE_ALIASES: Final[dict[str, str]] = {
     "googleads": "google",
 }
 """How marketers write a source, where it is not the name used here."""
+
+SYNDICATION_SOURCES: Final = frozenset({"feedburner", "feedly", "inoreader", "rss"})
+"""Readers of a site's own feed. They tag with `utm_medium=feed` too, long before in-feed advertising did."""
 
 FEED_SOURCES: Final = frozenset({"oceanengine", "tencent"})
 """Advertising systems that sell in-feed places above all."""

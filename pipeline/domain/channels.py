@@ -33,6 +33,7 @@ from pipeline.domain.channel_tables import (
     SOCIAL_SOURCES,
     SOURCE_ALIASES,
     STEPS_OF_A_VISIT,
+    SYNDICATION_SOURCES,
     TWO_LABEL_SUFFIXES,
     UNPAID,
     Channel,
@@ -124,6 +125,8 @@ def _by_click_id(tags: Tags) -> Arrival:
 
 def _tagged_channel(tags: Tags) -> Channel | None:
     medium, source = tags.medium, tags.source
+    if source in SYNDICATION_SOURCES:
+        return Channel.REFERRAL
     if medium in PAID_MEDIA:
         return PAID_MEDIA[medium]
     if medium in GENERIC_PAID_MEDIA:

@@ -6,7 +6,7 @@ lateness can reach it any more; its touches then stay, its aggregate goes.
 
 from pipeline.domain.effects import Effects
 from pipeline.domain.rows import session_row, session_tombstone
-from pipeline.domain.rules import DAY_MS, AppRules
+from pipeline.domain.rules import SESSION_CAP_MS, AppRules
 from pipeline.domain.seen import KEEP_S
 from pipeline.domain.segments import (
     Session,
@@ -17,9 +17,6 @@ from pipeline.domain.segments import (
     sessions_of,
 )
 from pipeline.domain.state import CONVERSION_KEEP_MS, MAX_TOUCHES, PersonState, Segment
-
-_REACH_MS = 2 * DAY_MS
-"""An event changes touches at most about a day before it (where its chain becomes too long and is cut)."""
 
 
 def publish_sessions(
@@ -42,7 +39,7 @@ def publish_sessions(
             effects.sessions.append(session_row(app_id, person, session, is_closed, revision))
     state.is_unpublished = False
     _seal(state, rules, watermark_ms - rules.lateness_ms)
-    _forget(state, rules, watermark_ms - rules.lateness_ms - _REACH_MS)
+    _forget(state, rules, watermark_ms - rules.lateness_ms - _reach_ms(rules))
 
 
 def has_unpublished(state: PersonState) -> bool:
@@ -83,7 +80,12 @@ def _expires_at_ms(state: PersonState, rules: AppRules) -> int:
     if not state.last_ms:
         return seen_until_ms
     keep_ms = max(rules.max_window_ms, CONVERSION_KEEP_MS, rules.gap_ms)
-    return max(seen_until_ms, state.last_ms + keep_ms + rules.lateness_ms + _REACH_MS)
+    return max(seen_until_ms, state.last_ms + keep_ms + rules.lateness_ms + _reach_ms(rules))
+
+
+def _reach_ms(rules: AppRules) -> int:
+    """How far before itself an event changes touches: a chain that ends just within its gap may be cut by it."""
+    return SESSION_CAP_MS + rules.gap_ms
 
 
 def _closes_at_ms(session: Session, rules: AppRules) -> int:

@@ -1,6 +1,7 @@
 """The domain's promise: any order of arrival within the lateness, any time of publishing, any crash and replay give the
 rows of a plain batch computation (`tests/support/reference.py`)."""
 
+import os
 from random import Random
 from typing import Any
 
@@ -13,8 +14,11 @@ from reference import compute, what_is_wrong
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import decode_state, encode_state
 
-many = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-some = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+HISTORIES = int(os.environ.get("HISTORIES", "150"))
+"""Of each kind this many are tried; thousands when the domain changes: `HISTORIES=5000 pytest tests/unit/pipeline`."""
+
+many = settings(max_examples=HISTORIES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(many, max_examples=HISTORIES // 2)
 seeds = st.integers(0, 2**32)
 
 

@@ -62,6 +62,7 @@ BY_PAGE = [
     ("utm_source=jpush&utm_medium=push", "push", "jpush", "push", "", True),
     ("utm_source=google&utm_medium=organic", "organic_search", "google", "organic", "", False),
     ("utm_source=wechat&utm_medium=social", "organic_social", "wechat", "social", "", False),
+    ("utm_source=feedburner&utm_medium=feed&utm_campaign=blog", "referral", "feedburner", "feed", "blog", False),
     ("utm_source=partner&utm_medium=referral", "referral", "partner", "referral", "", False),
     # no medium, or an unknown one: the source decides
     ("utm_source=chatgpt.com", "ai_assistant", "chatgpt", "ai", "", False),

@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from pipeline.domain import state as limits
-from pipeline.domain.journey import has_unpublished, is_expired, next_timer_ms
+from pipeline.domain.journey import apply_event, has_unpublished, is_expired, next_timer_ms
 from pipeline.domain.state import decode_state, encode_state, new_state
 from schemas.events import StreamEvent
 
@@ -111,6 +112,24 @@ def test_a_chain_that_never_ends_keeps_a_bounded_state(person: Any) -> None:
     assert [row.events for row in person.sessions()] == list(by_day.values())
 
 
+@pytest.mark.parametrize("is_published_between", [True, False])
+def test_a_session_taken_back_comes_back_when_its_chain_is_cut(
+    make_person: MakePerson, is_published_between: bool
+) -> None:
+    person = make_person(session_gap_seconds=10 * 3600, allowed_lateness_seconds=3 * 86_400)
+    person.does("page_view", 18 * HOUR)
+    person.does("page_view", 27 * HOUR)
+    (alone,) = person.publish()
+    person.does("page_view", 10 * HOUR)  # 17 hours: one session, named by this event
+    if is_published_between:
+        assert [row.events for row in person.sessions()] == [3]
+    person.does("page_view", 1 * HOUR)  # 26 hours: cut at midnight, the first session is there again
+    cut = person.sessions()
+    assert [row.events for row in cut] == [2, 2]
+    assert cut[1].session_id == alone.session_id
+    assert cut[1].revision > alone.revision
+
+
 def test_a_chain_whose_beginning_is_final_stays_cut(make_person: MakePerson) -> None:
     """19 h apart from the first to the last event *kept*, but two days in all."""
     person = make_person(session_gap_seconds=10 * 3600, allowed_lateness_seconds=2 * 3600)
@@ -205,8 +224,6 @@ def test_absurd_times_are_refused_before_anything_changes(person: Any, field: st
 
 
 def _apply(person: Any, event: StreamEvent) -> None:
-    from pipeline.domain.journey import apply_event
-
     apply_event(person.state, event, "u:u1", person.rules, 0, 0, 0, 0, person.effects)
 
 
@@ -433,6 +450,4 @@ def test_unpublished_survives_storing(person: Any) -> None:
 
 
 def test_an_older_shorter_state_decodes() -> None:
-    import msgspec
-
     assert decode_state(msgspec.msgpack.encode([7])) == limits.PersonState(version=7)
