@@ -63,7 +63,7 @@ def restructure(
     _stamp(state, sessions, before)
     _retire(state, before, after)
     since_ms = _write_touches(event.app_id, person, before, after, 2 * state.version, effects)
-    if state.conversions:
+    if state.conversions and since_ms is not None:
         _restate(state, event.app_id, person, rules, sessions, since_ms, effects)
 
 
@@ -110,12 +110,15 @@ def _restate(
     person: str,
     rules: AppRules,
     sessions: list[Session],
-    since_ms: int | None,
+    since_ms: int,
     effects: Effects,
 ) -> None:
-    """Conversions whose path or session changed get new rows; credits a new revision only if the path differs."""
-    start_ms = sessions[0][0].start_ms
-    from_ms = start_ms if since_ms is None else min(start_ms, since_ms)
+    """Conversions whose path or session changed get new rows; credits a new revision only if the path differs.
+
+    A session that gets another id changes touch rows too, for every session has a touch: where no touch row changed,
+    nothing is to be restated.
+    """
+    from_ms = min(sessions[0][0].start_ms, since_ms)
     for conversion in state.conversions:
         if conversion.at_ms < from_ms:
             continue

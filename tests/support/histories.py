@@ -159,7 +159,8 @@ class Ledger:
             kept = self.rows.setdefault(table, {})
             for row in rows:
                 known = kept.get(getattr(row, name))
-                if known is None or row.revision >= known.revision:
+                assert known is None or row.revision != known.revision or row == known, "one revision, two contents"
+                if known is None or row.revision > known.revision:
                     kept[getattr(row, name)] = row
         self.marks += effects.marks
         effects.clear()

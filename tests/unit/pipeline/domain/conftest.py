@@ -70,7 +70,8 @@ def _newest(rows: list[Any], name: str) -> list[Any]:
     found: dict[str, Any] = {}
     for row in rows:
         known = found.get(getattr(row, name))
-        if known is None or row.revision >= known.revision:
+        assert known is None or row.revision != known.revision or row == known, "one revision, two contents"
+        if known is None or row.revision > known.revision:
             found[getattr(row, name)] = row
     return [row for row in found.values() if not row.is_deleted]
 
