@@ -23,8 +23,9 @@ _log = get_logger("stream.agent")
 class AppDirectory:
     """Keeps the rules up to date, and looks twice before it believes that an app does not exist.
 
-    A new app may be known to the gateway and not yet here, since every process renews its snapshot on its own. Its first
-    events must not be judged without its goals, so the first time an unknown app appears, the control plane is read again.
+    A new app may be known to the gateway and not yet here, since every process renews its snapshot on its own. Its
+    first events must not be judged without its goals. So when an unknown app appears for the first time, the control
+    plane is read again.
     """
 
     def __init__(self, source: Snapshots, rules: RulesBook) -> None:

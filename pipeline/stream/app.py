@@ -100,6 +100,7 @@ def _faust_settings(settings: Settings, directory: str) -> dict[str, Any]:
         "stream_wait_empty": True,  # finish and commit what was applied before giving partitions up
         "stream_buffer_maxsize": 16,  # messages, each up to 8 MB
         "stream_recovery_delay": 0.0,
+        "topic_disable_leader": True,  # nothing here runs on the leader only
         "stream_processing_timeout": 300.0,
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": MAX_MESSAGE_BYTES,
@@ -152,9 +153,16 @@ def main(settings: Settings, source: Snapshots | None = None) -> None:
     loop.run_until_complete(_prepare(settings))
     source = source or SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
     app = build_app(settings, source)
-    worker = FaustWorker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
+    worker = _Process(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
     worker.spinner = None
     worker.execute_from_commandline()
+
+
+class _Process(FaustWorker):
+    """Signal handling and exit code. Faust's own lingers for a second after everything has stopped."""
+
+    async def _sentinel_task(self) -> None:
+        await asyncio.sleep(0)
 
 
 async def _prepare(settings: Settings) -> None:

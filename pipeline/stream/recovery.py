@@ -149,6 +149,11 @@ class BulkRecovery(Recovery):
 class BulkTableManager(TableManager):
     """Plugged in by `faust.App(TableManager=…)`."""
 
+    async def on_start(self) -> None:
+        # Faust's own sleeps a second first, for tables that are still to be declared; ours is.
+        await self._update_channels()
+        await self.recovery.start()
+
     @property
     def recovery(self) -> Recovery:
         if self._recovery is None:

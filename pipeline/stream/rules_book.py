@@ -1,4 +1,4 @@
-"""The rules of every app, compiled when its settings change; the defaults for an app the control plane does not know."""
+"""The rules of every app, compiled when its settings change; defaults for an app that is not in the control plane."""
 
 from typing import Protocol
 

@@ -131,15 +131,17 @@ class Worker:
         if marker is not None:
             working_set.resume(marker)
         started = monotonic_seconds()
-        for count, (key, data) in enumerate(store.scan(), 1):
+        persons = 0
+        for key, data in store.scan():
             working_set.restore(key, data)
-            if count % _SCAN_STEP == 0:
+            persons += 1
+            if persons % _SCAN_STEP == 0:
                 await asyncio.sleep(0)
         _log.info(
             "partition_taken",
             partition=partition,
             next_offset=working_set.next_offset,
-            persons=working_set.timed_persons,
+            persons=persons,
             pending=working_set.pending_sessions,
             seconds=round(monotonic_seconds() - started, 3),
         )

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,17 @@ from schemas.control import App
 from schemas.topics import Topic
 
 
-def worker_process(settings: Settings, log_path: Path, module: str = "pipeline.stream") -> ChildProcess:
-    """Not started yet. The control plane it reads must exist."""
-    environment = dict(os.environ)
+def worker_process(
+    settings: Settings,
+    log_path: Path,
+    arguments: Sequence[str] = ("-m", "pipeline.stream"),
+    environment: Mapping[str, str] | None = None,
+) -> ChildProcess:
+    """`python` with these arguments and settings. Not started yet; the control plane it reads must exist."""
+    variables = dict(os.environ) | dict(environment or {})
     for name, value in settings.model_dump(mode="json").items():
-        environment[f"ATTRIKIT_{name.upper()}"] = str(value)
-    return ChildProcess("stream", [sys.executable, "-m", module], log_path, environment=environment)
+        variables[f"ATTRIKIT_{name.upper()}"] = str(value)
+    return ChildProcess("stream", [sys.executable, *arguments], log_path, environment=variables)
 
 
 def create_control_plane(settings: Settings, *apps: App) -> None:

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import make_url, text
 
 from pipeline.runtime.control_plane.engine import build_engine
@@ -15,6 +13,10 @@ _LOCK_ID: Final = 0x41545452
 
 def migrate_control_plane(dsn: str, revision: str = "head") -> None:
     """Bring the database at `dsn` to `revision`, in one transaction. Any number of processes may do so at once."""
+    # Imported here: it takes half a second, and most processes only read.
+    from alembic import command
+    from alembic.config import Config
+
     url = make_url(dsn)
     if url.get_backend_name() == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)

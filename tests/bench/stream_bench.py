@@ -1,0 +1,155 @@
+"""How many events a second one stream worker takes, against one `table[key] = value` per event in the same frame.
+
+    python tests/bench/stream_bench.py [--events N] [--persons N …] [--per-message N] [--store rocksdb|memory]
+
+The events lie in the topic before the worker starts; its rate is that between the first and the last flush, as its own
+metrics tell. Prints one JSON line per measurement.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+sys.path[:0] = [str(_HERE), str(_HERE.parent / "support")]
+
+import stream_traffic  # noqa: E402
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # noqa: E402
+from processes import peak_memory_mb, running_broker  # noqa: E402
+from stream_worker import create_control_plane, produce, worker_process  # noqa: E402
+
+from deploy.local.ports import free_port  # noqa: E402
+from deploy.local.process import ChildProcess  # noqa: E402
+from pipeline.runtime.kafka import build_producer  # noqa: E402
+from pipeline.runtime.settings import Settings  # noqa: E402
+from schemas.events import encode_event, person_key  # noqa: E402
+from schemas.ids import partition_for  # noqa: E402
+
+PARTITIONS = 4
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """`peak_memory_mb` is the worker's."""
+
+    what: str
+    persons: int
+    events: int
+    per_message: int
+    store: str
+    events_per_second: int
+    peak_memory_mb: float
+
+    def json_line(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def measure(events: int, persons: int, per_message: int = 250, store: str = "rocksdb") -> Measurement:
+    """One worker from a full topic to an empty one, on a broker and in a folder of its own."""
+    with tempfile.TemporaryDirectory() as name, running_broker(Path(name)) as broker:
+        settings = _settings(Path(name), broker.bootstrap, store)
+        create_control_plane(settings, stream_traffic.App("demo", "Demo"))
+        traffic = stream_traffic.events(events, persons)
+        asyncio.run(produce(settings, stream_traffic.packed(traffic, per_message, PARTITIONS)))
+        worker = worker_process(settings, Path(name) / "worker.log")
+        worker.start()
+        try:
+            rate = _watch(worker, settings.worker_port, events)
+            peak = peak_memory_mb(worker.pid)
+        finally:
+            worker.kill()
+    return Measurement("stream worker", persons, events, per_message, store, rate, peak)
+
+
+def measure_naive(events: int, persons: int) -> Measurement:
+    """The baseline (`naive_worker`) on the same kind of traffic, one event a message."""
+    with tempfile.TemporaryDirectory() as name, running_broker(Path(name)) as broker:
+        settings = _settings(Path(name), broker.bootstrap, "rocksdb")
+        settings.data_dir.mkdir()
+        asyncio.run(_produce_singly(settings, events, persons))
+        log_path = Path(name) / "naive.log"
+        environment = {"EXPECT": str(events)}
+        worker = worker_process(settings, log_path, [str(_HERE / "naive_worker.py")], environment)
+        worker.start()
+        try:
+            worker.wait_until(lambda: "events_per_second" in log_path.read_text(), 600)
+            peak = peak_memory_mb(worker.pid)
+        finally:
+            worker.kill()
+        line = next(line for line in log_path.read_text().splitlines() if "events_per_second" in line)
+    rate = json.loads(line)["events_per_second"]
+    return Measurement("table[key] = value per event", persons, events, 1, "rocksdb", rate, peak)
+
+
+def _settings(folder: Path, bootstrap: str, store: str) -> Settings:
+    return Settings(
+        data_dir=folder / "data",
+        kafka_bootstrap=bootstrap,
+        stream_store="memory" if store == "memory" else "rocksdb",
+        partitions=PARTITIONS,
+        worker_port=free_port(),
+    )
+
+
+def _watch(worker: ChildProcess, port: int, events: int) -> int:
+    """Events per second between the first flush seen and the last."""
+    first: tuple[float, int] | None = None
+    while True:
+        if not worker.is_running:
+            raise RuntimeError("\n".join(worker.log_tail()))
+        count, now = _applied(port), time.monotonic()
+        if count and first is None:
+            first = now, count
+        if first is not None and count >= events:
+            return round((count - first[1]) / max(now - first[0], 1e-9))
+        time.sleep(0.1)
+
+
+def _applied(port: int) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+            lines = response.read().decode().splitlines()
+    except OSError:
+        return 0
+    return int(sum(float(line.split()[-1]) for line in lines if line.startswith("attrikit_stream_events_total")))
+
+
+async def _produce_singly(settings: Settings, events: int, persons: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic("naive-events", settings.partitions, 1)])
+    await admin.close()
+    producer = build_producer(settings)
+    await producer.start()
+    for event in stream_traffic.events(events, persons):
+        person = person_key(event.user_id, event.anonymous_id, event.event_id)
+        partition = partition_for(event.app_id, person, settings.partitions)
+        await producer.send("naive-events", encode_event(event), partition=partition)
+    await producer.stop()
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=400_000)
+    parser.add_argument("--persons", type=int, nargs="+", default=[5_000, 100_000, 1_000_000])
+    parser.add_argument("--per-message", type=int, default=250)
+    parser.add_argument("--store", choices=["rocksdb", "memory"], default="rocksdb")
+    parser.add_argument("--naive-events", type=int, default=10_000, help="0 leaves the baseline out")
+    given = parser.parse_args(None if arguments is None else list(arguments))
+    for persons in given.persons:
+        # A person has to appear for his state to exist, so there are at least as many events as persons.
+        events = max(given.events, persons)
+        print(measure(events, persons, given.per_message, given.store).json_line(), flush=True)
+        if given.naive_events:
+            print(measure_naive(given.naive_events, persons).json_line(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
