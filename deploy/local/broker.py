@@ -15,7 +15,7 @@ from deploy.local.process import ChildProcess
 _READY_SECONDS: Final = 120.0
 _SAVE_SECONDS: Final = 300.0
 """It writes all it holds when it ends, at some 6 MB of records a second."""
-_METADATA_V1: Final = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", 0)
+_METADATA_V1: Final = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", -1)
 
 
 class Broker(Protocol):
@@ -101,15 +101,15 @@ def _noida_binary() -> str:
 
 
 def answers(port: int, timeout_seconds: float = 1.0) -> bool:
-    """Whether a Kafka broker on this machine names itself and a controller when asked for metadata.
+    """Whether a Kafka broker on this machine has a controller, and a leader for every partition it holds.
 
-    The request is Metadata v1 for no topic in particular: every broker of the last ten years knows it.
+    The request is Metadata v1 for all topics: every broker of the last ten years knows it.
     """
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=timeout_seconds) as connection:
             connection.sendall(struct.pack(">i", len(_METADATA_V1)) + _METADATA_V1)
             (size,) = struct.unpack(">i", _receive(connection, 4))
-            return _has_controller(_receive(connection, size))
+            return is_settled(_receive(connection, size))
     except (OSError, struct.error):
         return False
 
@@ -124,15 +124,54 @@ def _receive(connection: socket.socket, size: int) -> bytes:
     return bytes(parts)
 
 
-def _has_controller(response: bytes) -> bool:
-    """Metadata v1: correlation id, then the brokers (id, host, port, rack), then the controller's id."""
-    brokers = _int(">i", response, 4)
-    at = 8
+def is_settled(response: bytes) -> bool:
+    """Whether a Metadata v1 response names a broker, a controller, and a leader of each partition.
+
+    Source of the layout: the protocol guide of Apache Kafka, "Metadata API (Key: 3)".
+    """
+    reader = _Reader(response)
+    reader.integer(4)  # correlation id
+    brokers = reader.integer(4)
     for _ in range(brokers):
-        at += 4 + 2 + _int(">h", response, at + 4) + 4
-        at += 2 + max(_int(">h", response, at), 0)
-    return brokers > 0 and _int(">i", response, at) >= 0
+        reader.integer(4)  # node
+        reader.text()  # host
+        reader.integer(4)  # port
+        reader.text()  # rack
+    controller = reader.integer(4)
+    leaders = [leader for _ in range(reader.integer(4)) for leader in _leaders(reader)]
+    return brokers > 0 and controller >= 0 and all(leader >= 0 for leader in leaders)
 
 
-def _int(layout: str, data: bytes, at: int) -> int:
-    return int(struct.unpack_from(layout, data, at)[0])
+def _leaders(reader: "_Reader") -> list[int]:
+    """Of one topic's partitions."""
+    reader.integer(2)  # error
+    reader.text()  # name
+    reader.integer(1)  # is internal
+    leaders = []
+    for _ in range(reader.integer(4)):
+        reader.integer(2)  # error
+        reader.integer(4)  # partition
+        leaders.append(reader.integer(4))
+        for _ in range(2):  # replicas, in-sync replicas
+            reader.skip(4 * reader.integer(4))
+    return leaders
+
+
+class _Reader:
+    """Reads on and on; `struct.error` where the bytes end too soon."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def integer(self, size: int) -> int:
+        (value,) = struct.unpack_from({1: ">b", 2: ">h", 4: ">i"}[size], self._data, self._at)
+        self._at += size
+        return int(value)
+
+    def text(self) -> None:
+        """Passes over a string, which may be null."""
+        self.skip(max(self.integer(2), 0))
+
+    def skip(self, size: int) -> None:
+        self._at += size

@@ -6,6 +6,7 @@ lock the data folder → check the port → broker → topics → control plane 
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 import time
@@ -19,6 +20,7 @@ from typing import Any, Final
 import httpx
 from aiokafka.errors import KafkaError
 
+from deploy.local import trim
 from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
 from deploy.local.demo_app import ensure_demo_key, quick_start
@@ -77,6 +79,7 @@ class Launcher:
         self._folder: DataFolder | None = None
         self._broker: Broker | None = None
         self._services: dict[str, ChildProcess] = {}
+        self._has_trimmed = False
         self._holding_signals = False
         self._signalled = False
         self._stopping = False
@@ -98,8 +101,12 @@ class Launcher:
 
     def watch(self) -> None:
         """Returns never: raises `ChildEnded` when a child ends, and a signal ends it too."""
+        next_trim = monotonic_seconds() + trim.CHECK_SECONDS
         while not self._signalled:
             self._check_children()
+            if self._kind is BrokerKind.NOIDA and monotonic_seconds() > next_trim:
+                self._keep_broker_small()
+                next_trim = monotonic_seconds() + trim.CHECK_SECONDS
             time.sleep(_WATCH_SECONDS)
         raise _Stopped
 
@@ -127,6 +134,16 @@ class Launcher:
             for line in error.child.log_tail(_TAIL_LINES):
                 self._say(f"  | {line}")
             self._say(f"its log: {error.child.log_path}")
+
+    def _keep_broker_small(self) -> None:
+        if self._broker is None or trim.resident_bytes(self._broker.process.pid) < trim.START_BYTES:
+            return
+        settings = self._given.model_copy(update={"kafka_bootstrap": self._broker.bootstrap})
+        # If the broker does not answer, its end is noticed soon enough, and the next turn tries again.
+        with suppress(KafkaError, TimeoutError):
+            if asyncio.run(trim.trim(settings)) and not self._has_trimmed:
+                self._has_trimmed = True
+                self._say("the broker has grown: from now on it drops what every reader has read")
 
     def _start_broker(self, folder: DataFolder) -> Broker:
         data_dir, log_path = folder.path / "broker" / self._kind, folder.path / "logs" / "broker.log"
@@ -196,7 +213,7 @@ class Launcher:
         self._say(
             f"demo key  {key}\n          (shown this once; it lies in {path})" if is_new else f"demo key  in {path}"
         )
-        self._say(f"\nA first event:\n\n{quick_start(base, key if is_new else f'$(cat {path})')}\n")
+        self._say(f"\nA first event:\n\n{quick_start(base, key if is_new else f'$(cat {shlex.quote(str(path))})')}\n")
         self._say("ready")
 
     def _stop_service(self, name: str) -> None:

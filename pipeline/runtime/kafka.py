@@ -6,8 +6,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from pipeline.runtime import kafka_fixes
 from pipeline.runtime.settings import Settings
 from schemas.topics import MAX_MESSAGE_BYTES, Topic
+
+kafka_fixes.apply()
 
 
 class TopicMismatch(RuntimeError):

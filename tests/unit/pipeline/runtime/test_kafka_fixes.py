@@ -1,0 +1,68 @@
+"""Over aiokafka's own coordinator code, with the network in front of it replaced."""
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import GroupAuthorizationFailedError
+from aiokafka.protocol.commit import OffsetFetchResponse_v3
+
+from pipeline.runtime import kafka  # noqa: F401 - importing it applies the fixes
+
+LOADING, NOT_MINE, UNAUTHORIZED = 14, 16, 30
+PLACE = TopicPartition("events", 0)
+
+
+class Client:
+    def __init__(self, answers: list[OffsetFetchResponse_v3]) -> None:
+        self._answers = answers
+
+    async def send(self, *_args, **_kwargs) -> OffsetFetchResponse_v3:
+        return self._answers.pop(0)
+
+
+@pytest.fixture
+def coordinator_of():
+    """A coordinator that is given these answers, one after the other."""
+
+    def make(*answers: OffsetFetchResponse_v3) -> GroupCoordinator:
+        coordinator = GroupCoordinator.__new__(GroupCoordinator)
+        coordinator.group_id = "loader"
+        coordinator.coordinator_id = 1
+        coordinator._client = Client(list(answers))
+        coordinator._retry_backoff_ms = 1
+        coordinator.deaths = 0
+
+        async def known() -> None: ...
+
+        def dead() -> None:
+            coordinator.deaths += 1
+
+        coordinator.ensure_coordinator_known = known
+        coordinator.coordinator_dead = dead
+        return coordinator
+
+    return make
+
+
+def refusal(code: int) -> OffsetFetchResponse_v3:
+    return OffsetFetchResponse_v3(throttle_time_ms=0, topics=[], error_code=code)
+
+
+def offset(value: int) -> OffsetFetchResponse_v3:
+    return OffsetFetchResponse_v3(throttle_time_ms=0, topics=[("events", [(0, value, "", 0)])], error_code=0)
+
+
+async def test_a_coordinator_that_is_still_loading_is_asked_again(coordinator_of):
+    coordinator = coordinator_of(refusal(LOADING), refusal(NOT_MINE), refusal(LOADING), offset(250))
+    found = await coordinator.fetch_committed_offsets([PLACE])
+    assert found[PLACE].offset == 250
+    assert coordinator.deaths == 1
+
+
+async def test_nothing_committed_is_still_nothing(coordinator_of):
+    assert await coordinator_of(offset(-1)).fetch_committed_offsets([PLACE]) == {}
+
+
+async def test_what_cannot_be_mended_by_asking_again_is_raised(coordinator_of):
+    with pytest.raises(GroupAuthorizationFailedError):
+        await coordinator_of(refusal(UNAUTHORIZED)).fetch_committed_offsets([PLACE])
