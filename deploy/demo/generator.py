@@ -28,7 +28,7 @@ SAFE_LATE_MS: Final = 12 * _HOUR_MS
 MAX_SPAN_MS: Final = 6 * _HOUR_MS
 """Requests under way at one time must not lie further apart than this in arrival time: whichever comes first moves the
 watermark on."""
-TOO_LATE_MS: Final = (36 * _HOUR_MS, 60 * _HOUR_MS)
+TOO_LATE_MS: Final = (48 * _HOUR_MS, 72 * _HOUR_MS)
 
 
 class Kind(StrEnum):
@@ -174,15 +174,19 @@ def _invalid(random: Random, sending: Sending) -> Sending:
 
 
 def _make_some_late(random: Random, plan: Plan, sendings: list[Sending]) -> None:
-    """A handful of page views, of moments that leave room for it, arrive much too late."""
+    """A handful of page views, of moments that leave room for it, arrive much too late.
+
+    Not of the first day: until then there may be a partition whose watermark hardly moves.
+    """
     latest_ms = plan.end_ms - TOO_LATE_MS[1] - _HOUR_MS
+    earliest_ms = plan.end_ms - (plan.days - 1) * _DAY_MS
     repeated = {s.body["event_id"] for s in sendings if s.kind is Kind.DUPLICATE}
     candidates = [
         place
         for place, s in enumerate(sendings)
         if s.kind is Kind.VALID
         and s.body["event_name"] == "page_view"
-        and s.arrival_ms < latest_ms
+        and earliest_ms < s.arrival_ms < latest_ms
         and s.body["event_id"] not in repeated
         and "sent_at" not in s.body
     ]

@@ -1,0 +1,101 @@
+"""Gateway, worker and store of one installation as processes of their own, which can be killed and started again.
+
+What the launcher does for people, without its watching: here a process that dies is the point. The broker is given.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from deploy.local.demo_app import ensure_demo_key
+from deploy.local.ports import free_port
+from deploy.local.process import ChildProcess
+from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
+from pipeline.runtime.settings import Settings
+
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 30.0
+SERVICES = ("gateway", "worker", "store")
+
+
+class Installation:
+    """`control_plane_of`: share another installation's apps and keys."""
+
+    def __init__(
+        self,
+        folder: Path,
+        bootstrap: str,
+        control_plane_of: "Installation | None" = None,
+        **settings: Any,
+    ) -> None:
+        ports = {name: free_port() for name in SERVICES}
+        self.urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+        dsn = control_plane_of.settings.control_plane_dsn() if control_plane_of else ""
+        given = {"data_dir": folder, "kafka_bootstrap": bootstrap, "control_plane_url": dsn} | settings
+        self.settings = Settings.model_construct().model_copy(update=given)
+        folder.mkdir(parents=True, exist_ok=True)
+        own: dict[str, dict[str, Any]] = {
+            "gateway": {"port": ports["gateway"], "query_url": self.urls["store"]},
+            "worker": {"worker_port": ports["worker"]},
+            "store": {"port": ports["store"]},
+        }
+        self.processes = {name: self._process(name, folder, update) for name, update in own.items()}
+        self.key = demo_key(self.settings)
+
+    def _process(self, name: str, folder: Path, update: dict[str, Any]) -> ChildProcess:
+        settings = self.settings.model_copy(update=update)
+        own = {key: value for key, value in os.environ.items() if not key.startswith("ATTRIKIT_")}
+        own |= {f"ATTRIKIT_{key.upper()}": str(value) for key, value in settings.model_dump().items()}
+        argv = [sys.executable, "-P", "-m", "deploy.cli", name]
+        return ChildProcess(name, argv, folder / "logs" / f"{name}.log", environment=own)
+
+    def start(self, *names: str) -> None:
+        """Start them together and return when all are ready."""
+        self.launch(*names)
+        self.wait_ready(*names)
+
+    def launch(self, *names: str) -> None:
+        """Start them; call from the main thread (see `ChildProcess.start`)."""
+        for name in names:
+            self.processes[name].start()
+
+    def wait_ready(self, *names: str) -> None:
+        for name in names:
+            self.processes[name].wait_until(lambda name=name: self._is_ready(name), _READY_SECONDS)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, and wait until it is gone."""
+        assert self.processes[name].is_running, self.processes[name].log_tail()
+        assert self.processes[name].kill() == -9
+
+    def stop(self) -> None:
+        for name in SERVICES:
+            self.processes[name].stop(_STOP_SECONDS)
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """`data` of a read, asked of the store directly."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        url = self.urls["store"] + path
+        response = httpx.get(url, params=parameters, headers=headers, trust_env=False, timeout=30.0)
+        response.raise_for_status()
+        return response.json()["data"]
+
+    def _is_ready(self, name: str) -> bool:
+        try:
+            return httpx.get(self.urls[name] + "/readyz", trust_env=False, timeout=2.0).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+def demo_key(settings: Settings) -> str:
+    """A key of the demo app that reads and writes; app and key are made if need be."""
+    dsn = settings.control_plane_dsn()
+    migrate_control_plane(dsn)
+    store = ControlPlane(dsn)
+    try:
+        return ensure_demo_key(store, Path(dsn.removeprefix("sqlite:///")).with_name("demo-key"), now_ms=1)[0]
+    finally:
+        store.close()

@@ -1,0 +1,37 @@
+"""Copies a topic from one broker to another, record by record: the same values at the same offsets."""
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from pipeline.runtime.kafka import build_producer, ensure_topics
+from pipeline.runtime.settings import Settings
+from schemas.topics import MAX_MESSAGE_BYTES, Topic
+
+
+async def copy_topic(topic: Topic, source: Settings, target: Settings) -> int:
+    """Into the same topic of `target`, which must be empty. Returns how many records there are."""
+    await ensure_topics(target)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=source.kafka_bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+    )
+    producer = build_producer(target)
+    await consumer.start()
+    await producer.start()
+    try:
+        return sum([await _copy_partition(topic, p, consumer, producer) for p in range(source.partitions)])
+    finally:
+        await producer.stop()
+        await consumer.stop()
+
+
+async def _copy_partition(topic: Topic, partition: int, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> int:
+    place = TopicPartition(topic.value, partition)
+    end = (await consumer.end_offsets([place]))[place]
+    consumer.assign([place])
+    while await consumer.position(place) < end:
+        for record in (await consumer.getmany(place, timeout_ms=100)).get(place, []):
+            sent = await producer.send_and_wait(topic.value, record.value, key=record.key, partition=partition)
+            assert sent.offset == record.offset
+    return end
