@@ -27,6 +27,14 @@ async def test_an_event_and_where_it_stands(ask: Any, alpha: World) -> None:
     ]
 
 
+async def test_a_session_holds_its_first_and_its_last_event(ask: Any, alpha: World) -> None:
+    for session in alpha.sessions[:5]:
+        for at_ms in (session.start_ms, session.end_ms):
+            event = next(event for event in alpha.events if event.timestamp_ms == at_ms)
+            data = await ask("events/{}", event.event_id)
+            assert data["session"]["session_id"] == session.session_id
+
+
 async def test_an_event_that_is_no_conversion_ends_in_its_session(ask: Any, alpha: World) -> None:
     event = next(event for event in alpha.events if event.event_name == "search")
     data = await ask("events/{}", event.event_id)

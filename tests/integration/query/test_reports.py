@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from query_world import DAY_MS, FIRST_MS, World
 
-from schemas.facts import AttributionRow, ConversionRow, Model
+from schemas.facts import AttributionRow, ConversionRow, Model, encode_rows
 from schemas.money import from_minor
 
 DIMENSIONS = {
@@ -125,38 +125,52 @@ def period(time_ms: int, granularity: str) -> str:
     return start.isoformat()
 
 
+Wanted = dict[Any, dict[str, Any]]
+
+
 def check_performance(items: list[dict[str, Any]], world: World, dimension: str, place: Any) -> None:
-    wanted: dict[Any, dict[str, Any]] = defaultdict(lambda: defaultdict(int))
+    wanted: Wanted = defaultdict(lambda: defaultdict(int))
     persons: dict[Any, set[str]] = defaultdict(set)
+    add_touches(wanted, world, dimension, place)
+    if dimension != "touch_type":
+        add_sessions(wanted, persons, world, dimension, place)
+    add_credits(wanted, world, dimension, place)
+    assert {(item["period"], item["key"] or "") for item in items} == set(wanted)
+    assert len(items) == len(wanted)
+    for item in items:
+        check_performance_item(item, wanted[item["period"], item["key"] or ""], persons, dimension)
+
+
+def add_touches(wanted: Wanted, world: World, dimension: str, place: Any) -> None:
     for touch in world.touches:
         if in_january(touch.touched_at_ms):
             row = wanted[place(touch.touched_at_ms), getattr(touch, dimension)]
             row["touches"] += 1
             row["clicks"] += touch.touch_type == "click"
             row["impressions"] += touch.touch_type == "impression"
-    if dimension != "touch_type":
-        sessions = {row.session_id: row for row in world.sessions}
-        for session in world.sessions:
-            if in_january(session.start_ms):
-                at = place(session.start_ms), getattr(session, dimension)
-                wanted[at]["sessions"] += 1
-                wanted[at]["converted"] += session.conversions > 0
-                persons[at].add(session.person_key)
-        for row in world.conversions:
-            if in_january(row.converted_at_ms):
-                at = place(row.converted_at_ms), getattr(sessions[row.session_id], dimension)
-                wanted[at]["conversions"] += 1
-                wanted[at]["minor"] += row.value_minor if row.currency == "CNY" else 0
-    for credit in world.attributions:
-        if in_january(credit.converted_at_ms):
-            found = credited([credit], DIMENSIONS[dimension])["linear"]
-            for key, (nanos, minor) in found.items():
-                wanted[place(credit.converted_at_ms), key]["nanos"] += nanos
-                wanted[place(credit.converted_at_ms), key]["credit_minor"] += minor
-    assert {(item["period"], item["key"] or "") for item in items} == set(wanted)
-    assert len(items) == len(wanted)
-    for item in items:
-        check_performance_item(item, wanted[item["period"], item["key"] or ""], persons, dimension)
+
+
+def add_sessions(wanted: Wanted, persons: dict[Any, set[str]], world: World, dimension: str, place: Any) -> None:
+    sessions = {row.session_id: row for row in world.sessions}
+    for session in world.sessions:
+        if in_january(session.start_ms):
+            at = place(session.start_ms), getattr(session, dimension)
+            wanted[at]["sessions"] += 1
+            wanted[at]["converted"] += session.conversions > 0
+            persons[at].add(session.person_key)
+    for row in world.conversions:
+        if in_january(row.converted_at_ms):
+            at = place(row.converted_at_ms), getattr(sessions[row.session_id], dimension)
+            wanted[at]["conversions"] += 1
+            wanted[at]["minor"] += row.value_minor if row.currency == "CNY" else 0
+
+
+def add_credits(wanted: Wanted, world: World, dimension: str, place: Any) -> None:
+    for row in world.attributions:
+        if in_january(row.converted_at_ms):
+            for key, (nanos, minor) in credited([row], DIMENSIONS[dimension])["linear"].items():
+                wanted[place(row.converted_at_ms), key]["nanos"] += nanos
+                wanted[place(row.converted_at_ms), key]["credit_minor"] += minor
 
 
 def check_performance_item(item: Any, row: dict[str, Any], persons: dict[Any, set[str]], dimension: str) -> None:
@@ -193,8 +207,9 @@ async def test_performance_of_one_goal(ask: Any, alpha: World) -> None:
 
 
 async def test_a_conversion_whose_session_is_missing_still_counts(ask: Any, facts: Any) -> None:
-    row = '{"app_id":"empty","conversion_id":"lone","goal":"purchase","session_id":"gone","converted_at_ms":5,"revision":1}\n'
-    await facts.insert_ndjson("conversions", row.encode())
+    ids = {"app_id": "empty", "conversion_id": "lone", "session_id": "gone"}
+    row = {**ids, "goal": "purchase", "converted_at_ms": 5, "revision": 1}
+    await facts.insert_ndjson("conversions", encode_rows([row]))
     data = await ask("reports/performance", key="empty", to="1970-01-01", tz="UTC")
     assert data["totals"]["conversions"] == 1
     assert [(item["key"], item["conversions"]) for item in data["items"]] == [(None, 1)]

@@ -1,0 +1,126 @@
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Query
+from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
+from structlog.testing import capture_logs
+
+from pipeline.runtime.http.documents import leave_out_422
+from pipeline.runtime.http.handlers import field_path, http_error, install_handlers, validation_error
+from pipeline.runtime.http.middleware import EnvelopeMiddleware, choose_request_id
+from pipeline.runtime.http.operations import add_operations
+from schemas.errors import ErrorCode
+
+
+def build() -> FastAPI:
+    app = FastAPI()
+    install_handlers(app)
+    app.add_middleware(EnvelopeMiddleware, service="test")
+
+    @app.get("/number")
+    async def number(n: Annotated[int, Query(ge=1)]) -> int:
+        return n
+
+    @app.get("/crash")
+    async def crash() -> None:
+        raise RuntimeError("secret")
+
+    @app.get("/half")
+    async def half() -> StreamingResponse:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"{"
+            raise RuntimeError("late")
+
+        return StreamingResponse(body())
+
+    async def readiness() -> list[str]:
+        return ["clickhouse"]
+
+    add_operations(app, readiness)
+    leave_out_422(app)
+    return app
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(build()), base_url="http://test") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code", "details"),
+    [
+        ("/nothing", 404, "NOT_FOUND", {}),
+        ("/number", 400, "MISSING_REQUIRED_FIELD", {"field": "n"}),
+        ("/number?n=x", 400, "INVALID_PARAMETER", {"field": "n", "reason": "应为整数"}),
+        ("/number?n=0", 400, "INVALID_PARAMETER", {"field": "n", "reason": "不能小于 1"}),
+    ],
+)
+async def test_errors_are_envelopes(client: httpx.AsyncClient, path: str, status: int, code: str, details: Any) -> None:
+    answer = await client.get(path)
+    assert answer.status_code == status
+    assert answer.json()["error"]["code"] == code
+    assert answer.json()["error"]["details"] == details
+    assert answer.headers["x-request-id"].startswith("req_")
+
+
+async def test_a_crash_tells_nothing_but_its_request(client: httpx.AsyncClient) -> None:
+    with capture_logs() as logs:
+        answer = await client.get("/crash", headers={"X-Request-Id": "mine", "Accept-Language": "en"})
+    assert answer.status_code == 500
+    assert answer.json()["error"]["details"] == {"request_id": "mine"}
+    assert "secret" not in answer.text
+    assert int(answer.headers["retry-after"]) > 0
+    assert [line["event"] for line in logs] == ["request_crashed", "request"]
+
+
+async def test_a_crash_in_the_middle_of_an_answer_breaks_the_connection(client: httpx.AsyncClient) -> None:
+    with capture_logs(), pytest.raises(RuntimeError, match="late"):
+        await client.get("/half")
+
+
+async def test_the_wrong_method_names_the_right_ones(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/number")
+    assert answer.status_code == 405
+    assert answer.json()["error"]["details"] == {"allowed": ["GET"]}
+    assert answer.headers["allow"] == "GET"
+
+
+async def test_operations(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/healthz")).json() == {"success": True, "data": {"status": "alive"}}
+    ready = await client.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json()["error"]["details"] == {"missing": ["clickhouse"]}
+    metrics = (await client.get("/metrics")).text
+    assert 'attrikit_http_requests_total{method="GET",route="/readyz",service="test",status="503"} 1.0' in metrics
+
+
+def test_the_document_has_no_422() -> None:
+    document = build().openapi()
+    assert set(document["paths"]["/number"]["get"]["responses"]) == {"200"}
+    assert "HTTPValidationError" not in document.get("components", {}).get("schemas", {})
+
+
+@pytest.mark.parametrize(
+    ("given", "is_kept"), [("abc-1", True), (None, False), ("", False), ("a b", False), ("x" * 129, False)]
+)
+def test_request_ids(given: str | None, is_kept: bool) -> None:
+    assert choose_request_id(given, "ff") == (given if is_kept else "req_ff")
+
+
+def test_paths_of_fields() -> None:
+    assert field_path(("events", 3, "event_name")) == "events[3].event_name"
+    assert field_path(()) == ""
+
+
+def test_an_error_without_words_of_ours_keeps_its_own() -> None:
+    error = validation_error({"loc": ("query", "x"), "type": "odd", "msg": "Odd {input}"})
+    assert error.body("zh").details == {"field": "x", "reason": "Odd {input}"}
+
+
+def test_what_the_framework_raises() -> None:
+    assert http_error(HTTPException(418)).code is ErrorCode.INVALID_PARAMETER
+    assert http_error(HTTPException(500)).code is ErrorCode.SERVER_ERROR
