@@ -1,0 +1,121 @@
+"""`attrikit apps|keys|topics|migrate` on a real control plane, broker and chDB."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from deploy.cli import app
+from pipeline.runtime.control_plane import ControlPlane
+from pipeline.runtime.control_plane.rules import secret_hash
+from schemas.control import Plan, Scope
+
+
+@pytest.fixture
+def attrikit(make_settings, monkeypatch):
+    """`attrikit("keys", "list")` → its result, on a data folder of its own."""
+    settings = make_settings()
+    monkeypatch.setenv("ATTRIKIT_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("COLUMNS", "200")
+    # It would tie this process's logs to the runner's standard error, which is closed after each call.
+    monkeypatch.setattr("pipeline.runtime.log.configure_logging", lambda *_: None)
+    return lambda *arguments: CliRunner().invoke(app, arguments)
+
+
+@pytest.fixture
+def store(make_settings) -> ControlPlane:
+    return ControlPlane(make_settings().control_plane_dsn())
+
+
+def test_help_loads_nothing_heavy():
+    heavy = ["sqlalchemy", "aiokafka", "faust", "chdb", "fastapi", "clickhouse_connect", "httpx"]
+    script = f"import sys, deploy.cli; print([name for name in {heavy} if name in sys.modules])"
+    said = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n"
+
+
+def test_every_command_explains_itself(attrikit):
+    commands = {"gateway", "worker", "loader", "query", "store", "up", "migrate", "progress", "demo"}
+    listed = attrikit("--help").output
+    for command in commands:
+        assert re.search(rf"\b{command}\b", listed), command
+        assert attrikit(command, "--help").exit_code == 0, command
+
+
+def test_an_app_and_its_keys_from_first_to_last(attrikit, store):
+    made = attrikit("apps", "create", "shop", "--name", "店", "--plan", "pro", "--currency", "EUR", "--timezone", "UTC")
+    assert made.exit_code == 0, made.output
+    created = store.app("shop")
+    assert (created.name, created.plan, created.currency, created.timezone) == ("店", Plan.PRO, "EUR", "UTC")
+    assert "shop\tpro\tEUR\tUTC\tpurchase," in attrikit("apps", "list").output
+
+    secret = attrikit("keys", "create", "--app", "shop", "--scope", "write").stdout.strip()
+    assert re.fullmatch(r"ak_live_[0-9A-Za-z]{32}", secret)
+    assert store.snapshot(0).keys_by_sha256[secret_hash(secret)].scopes == {Scope.WRITE}
+    both = attrikit("keys", "create", "--app", "shop", "--test").stdout.strip()
+    assert both.startswith("ak_test_")
+    assert store.snapshot(0).keys_by_sha256[secret_hash(both)].scopes == {Scope.READ, Scope.WRITE}
+
+    listed = attrikit("keys", "list", "--app", "shop").output
+    assert secret not in listed
+    key_id = next(line.split("\t")[0] for line in listed.splitlines() if secret[:12] in line)
+    assert attrikit("keys", "revoke", key_id).exit_code == 0
+    assert re.search(rf"^{key_id}\t.*\trevoked$", attrikit("keys", "list").output, re.M)
+    assert store.snapshot(0).keys_by_sha256[secret_hash(secret)].is_revoked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["apps", "create", "Shop!"], 1, "app id 'Shop!' is not acceptable"),
+        (["apps", "create", "shop", "--timezone", "Mars"], 1, "timezone 'Mars'"),
+        (["apps", "create", "shop", "--plan", "gold"], 2, "gold"),
+        (["keys", "create", "--app", "nope"], 1, "there is no app 'nope'"),
+        (["keys", "create"], 2, "--app"),
+        (["keys", "create", "--app", "x", "--scope", "admin"], 2, "admin"),
+        (["keys", "revoke", "key_x"], 1, "there is no key 'key_x'"),
+        (["keys", "list", "--app", "nope"], 1, "there is no app 'nope'"),
+    ],
+)
+def test_a_mistake_is_one_clear_message(attrikit, arguments, code, said):
+    result = attrikit(*arguments)
+    assert result.exit_code == code
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_wrong_setting_is_named(attrikit, monkeypatch):
+    monkeypatch.setenv("ATTRIKIT_PARTITIONS", "many")
+    result = attrikit("topics", "create")
+    assert result.exit_code == 2
+    assert result.output.startswith("ATTRIKIT_PARTITIONS: ")
+
+
+def test_a_database_that_cannot_be_used_is_told_without_its_password(attrikit, monkeypatch, free_port):
+    monkeypatch.setenv("ATTRIKIT_CONTROL_PLANE_URL", f"postgresql://me:hush@127.0.0.1:{free_port()}/x")
+    result = attrikit("apps", "list")
+    assert result.exit_code == 1
+    assert "cannot be used" in result.output
+    assert "hush" not in result.output
+
+
+def test_topics_are_made_once_and_a_mismatch_is_refused(attrikit, monkeypatch, broker):
+    monkeypatch.setenv("ATTRIKIT_KAFKA_BOOTSTRAP", broker)
+    for _ in range(2):
+        result = attrikit("topics", "create")
+        assert result.output.splitlines()[-1] == "the topics are there"
+    monkeypatch.setenv("ATTRIKIT_PARTITIONS", "9")
+    result = attrikit("topics", "create")
+    assert result.exit_code == 1
+    assert "has 4 partitions, settings say 9" in result.output
+
+
+def test_migrate_brings_both_up_to_date(make_settings, tmp_path):
+    """In a process of its own: chDB cannot be opened on a second folder in this one."""
+    command = [sys.executable, "-P", "-m", "deploy.cli", "migrate"]
+    environment = {"ATTRIKIT_DATA_DIR": str(tmp_path), "PATH": ""}
+    first = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "migrations applied: 1" in first.stdout
+    assert (tmp_path / "control.db").exists()
