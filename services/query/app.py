@@ -1,10 +1,9 @@
-"""The query service: ClickHouse → HTTP. `create_app` is its composition root, `run` the process."""
+"""The query service: ClickHouse → HTTP. `create_app` is its composition root; `deploy.processes` runs it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import uvicorn
 from fastapi import FastAPI
 
 from pipeline.runtime.clickhouse import ClickHouse
@@ -13,7 +12,6 @@ from pipeline.runtime.http.documents import leave_out_422
 from pipeline.runtime.http.handlers import install_handlers
 from pipeline.runtime.http.middleware import EnvelopeMiddleware
 from pipeline.runtime.http.operations import add_operations
-from pipeline.runtime.log import configure_logging
 from pipeline.runtime.settings import Settings
 from services.query.freshness import Freshness
 from services.query.reader import Reader, Snapshots
@@ -58,20 +56,3 @@ async def _what_is_missing(app: FastAPI) -> list[str]:
     except SnapshotNotLoaded:
         missing.append("control_plane")
     return missing
-
-
-def run(settings: Settings) -> None:
-    """Serve until a signal ends it. On its own it needs a ClickHouse server, or the chDB folder to itself."""
-    configure_logging(SERVICE, settings.log_level)
-    clickhouse = ClickHouse.open(settings)
-    try:
-        uvicorn.run(
-            create_app(settings, clickhouse),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-        )
-    finally:
-        clickhouse.close()
