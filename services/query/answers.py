@@ -114,7 +114,7 @@ class EventStatus(TypedDict):
     steps: list[Step]
     conversions: list[EventConversion]
     is_late: Annotated[bool, Field(description="Too late for its session: stored, but in no session and no credit.")]
-    repeats: Annotated[int, Field(description="How often its id was sent again, within 7 days; counted once.")]
+    repeats: Annotated[int, Field(description="How often its id was accepted again, within 7 days; counted once.")]
 
 
 class EventDetail(TypedDict):
