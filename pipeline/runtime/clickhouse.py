@@ -15,11 +15,14 @@ import asyncio
 import fcntl
 import os
 import re
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, ClassVar, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -99,10 +102,17 @@ class ClickHouseLocked(ClickHouseError):
 class ClickHouse:
     """One per process. `open` touches no network; the first call of each thread connects."""
 
-    def __init__(self, connect: Callable[[str | None], Client], database: str, lock: "_DirectoryLock | None") -> None:
+    def __init__(
+        self,
+        connect: Callable[[str | None], Client],
+        insert: Callable[[Client, str, bytes, dict[str, Any]], object],
+        database: str,
+        lock: "_DirectoryLock | None",
+    ) -> None:
         """`connect(database)` gives a new client; None: the engine's default database."""
         self.database = database
         self._connect = connect
+        self._insert = insert
         self._lock = lock
         self._local = threading.local()
         self._clients: list[Client] = []
@@ -115,10 +125,12 @@ class ClickHouse:
         """For `settings.clickhouse_url`, or chDB under `settings.data_dir`. Raises `ClickHouseLocked`."""
         if settings.clickhouse_url:
             path = urlsplit(settings.clickhouse_url).path.strip("/")
-            return cls(_http_connector(settings.clickhouse_url), _database_name(path or settings.database), None)
+            database = _database_name(path or settings.database)
+            return cls(_http_connector(settings.clickhouse_url), _insert_over_http, database, None)
         database = _database_name(settings.database)
         directory = settings.data_dir.resolve() / "clickhouse"
-        return cls(_chdb_connector(directory), database, _DirectoryLock.acquire(directory))
+        lock = _DirectoryLock.acquire(directory)
+        return cls(_chdb_connector(directory), partial(_insert_from_file, lock.spool), database, lock)
 
     async def query(
         self, sql: str, parameters: Parameters | None = None, *, timeout_seconds: float | None = None
@@ -167,7 +179,7 @@ class ClickHouse:
         settings = _INSERT_SETTINGS | ({"insert_deduplication_token": token} if token else {})
         await self._run(
             self._inserts,
-            lambda client: client.raw_insert(table, insert_block=data, settings=settings, fmt="JSONEachRow"),
+            lambda client: self._insert(client, table, data, settings),
             is_insert=True,
         )
 
@@ -305,6 +317,26 @@ def _http_connector(url: str) -> Callable[[str | None], Client]:
     return connect
 
 
+def _insert_over_http(client: Client, table: str, data: bytes, settings: dict[str, Any]) -> None:
+    client.raw_insert(table, insert_block=data, settings=settings, fmt="JSONEachRow")
+
+
+def _insert_from_file(spool: Path, client: Client, table: str, data: bytes, settings: dict[str, Any]) -> None:
+    """chDB reads from a file. The driver's `raw_insert` would put it into the system's temporary folder, where a kill
+    leaves people's events lying about; this one is swept with the next start."""
+    with NamedTemporaryFile(dir=spool, suffix=".ndjson") as file:
+        file.write(data)
+        file.flush()
+        values = ", ".join(f"{key} = {_quoted(value)}" for key, value in settings.items())
+        client.command(f"INSERT INTO {table} FROM INFILE {_quoted(file.name)} SETTINGS {values} FORMAT JSONEachRow")
+
+
+def _quoted(value: object) -> str:
+    """As an SQL string: settings and file names cannot be bound."""
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def _chdb_connector(directory: Path) -> Callable[[str | None], Client]:
     def connect(database: str | None) -> Client:
         return clickhouse_connect.get_client(
@@ -331,6 +363,9 @@ class _DirectoryLock:
         self._directory = directory
         self._fd = _lock_file(directory)
         self._users = 0
+        self.spool = directory.parent / "clickhouse-spool"
+        shutil.rmtree(self.spool, ignore_errors=True)
+        self.spool.mkdir(mode=0o700)
 
     @classmethod
     def acquire(cls, directory: Path) -> "_DirectoryLock":

@@ -1,0 +1,1 @@
+"""Kafka → ClickHouse. `blocks` and `rejects` decide, `store` inserts, `reader` reads and commits, `app` orders them."""

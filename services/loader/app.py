@@ -31,8 +31,6 @@ from services.loader.store import BlockStore, backoff_seconds
 
 T = TypeVar("T")
 
-_REVOKE_SECONDS: Final = 5.0
-"""How long a rebalance waits for inserts under way; what is not done by then is read again by the next owner."""
 _DRAIN_SECONDS: Final = 20.0
 """How long a stop waits for ClickHouse and Kafka; what is not done by then is read again after the next start."""
 
@@ -40,23 +38,34 @@ log = get_logger("loader")
 
 
 class Loader:
-    """`await Loader(settings, clickhouse).run(stop)`. Another `group` than the usual one reads everything anew."""
+    """`await Loader(settings, clickhouse).run(stop)`. Another `group` than the usual one reads everything anew.
 
-    def __init__(self, settings: Settings, clickhouse: ClickHouse, group: str = LOADER_GROUP) -> None:
+    `instance_id`: for a loader of which there is only ever one (see `build_consumer`).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clickhouse: ClickHouse,
+        group: str = LOADER_GROUP,
+        instance_id: str | None = None,
+    ) -> None:
         limits = Limits(settings.loader_max_rows, settings.loader_max_bytes, settings.loader_max_age_seconds)
         self._settings = settings
         self._clickhouse = clickhouse
         self._group = group
+        self._instance_id = instance_id
         self._store = BlockStore(clickhouse)
         self._buffers = {topic.value: Buffer(topic.value, limits) for topic in Topic}
         self._positions = Positions()
-        self._inserting: set[str] = set()
-        self._quiet = asyncio.Event()
-        self._quiet.set()
         self._unreported = asyncio.Event()
-        self._reporting = asyncio.Lock()
         self._is_draining = False
         self._reader: Reader
+
+    @property
+    def held_rows(self) -> int:
+        """Read, and not yet being inserted."""
+        return sum(buffer.held_rows for buffer in self._buffers.values())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then what is held is inserted and committed. Raises what it cannot go on after."""
@@ -77,8 +86,8 @@ class Loader:
         log.info("loader started", group=self._group)
 
     async def _start_reader(self) -> None:
-        consumer = build_consumer(self._settings, [], self._group)
-        reader = Reader(consumer, self._buffers, self._positions, self._loaded_offsets, self._finish_quickly)
+        consumer = build_consumer(self._settings, [], self._group, self._instance_id)
+        reader = Reader(consumer, self._buffers, self._positions, self._loaded_offsets)
         # Before it starts: an assignment may come, and go, while it does.
         self._reader = reader
         try:
@@ -111,13 +120,9 @@ class Loader:
                 continue
             epoch = self._positions.epoch
             self._reader.made_room()
-            self._begin_insert(buffer.topic)
-            try:
-                await self._store.store(block)
-                self._positions.stored(block, epoch)
-                self._unreported.set()
-            finally:
-                self._end_insert(buffer.topic)
+            await self._store.store(block)
+            self._positions.stored(block, epoch)
+            self._unreported.set()
 
     async def _wait_until_due(self, buffer: Buffer) -> bool:
         """False: draining, and the buffer is empty."""
@@ -126,15 +131,6 @@ class Loader:
             if self._is_draining or due_in == 0.0:
                 return due_in is not None
             await self._reader.arrival(buffer.topic, due_in)
-
-    def _begin_insert(self, topic: str) -> None:
-        self._inserting.add(topic)
-        self._quiet.clear()
-
-    def _end_insert(self, topic: str) -> None:
-        self._inserting.discard(topic)
-        if not self._inserting:
-            self._quiet.set()
 
     # Steps 3 and 4
 
@@ -151,19 +147,18 @@ class Loader:
 
     async def _report(self) -> bool:
         """False: Kafka did not take the commit; to be tried again."""
-        async with self._reporting:
-            epoch = self._positions.epoch
-            positions = self._reader.owned(self._positions.take())
-            if not positions:
-                return True
-            is_committed = False
-            try:
-                await self._store.insert("loaded_offsets", _loaded_rows(positions, now_ms()))
-                is_committed = epoch != self._positions.epoch or await self._reader.commit(positions)
-            finally:
-                if not is_committed:
-                    self._positions.put_back(positions, epoch)
-            return is_committed
+        epoch = self._positions.epoch
+        positions = self._reader.owned(self._positions.take())
+        if not positions:
+            return True
+        is_committed = False
+        try:
+            await self._store.insert("loaded_offsets", _loaded_rows(positions, now_ms()))
+            is_committed = epoch != self._positions.epoch or await self._reader.commit(positions)
+        finally:
+            if not is_committed:
+                self._positions.put_back(positions, epoch)
+        return is_committed
 
     async def _loaded_offsets(self) -> dict[Place, int]:
         sql = "SELECT topic, `partition`, next_offset FROM loaded_offsets FINAL"
@@ -171,13 +166,6 @@ class Loader:
         return {(topic, partition): offset for topic, partition, offset in rows}
 
     # Ends
-
-    async def _finish_quickly(self) -> None:
-        """For a rebalance: nobody is to wait long for a ClickHouse that may be away."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_REVOKE_SECONDS):
-                await self._quiet.wait()
-                await self._report()
 
     async def _drain(self, writing: list[asyncio.Task[None]], reporting: asyncio.Task[None]) -> None:
         """Insert and commit what is held. A report cut off puts its positions back, so the last one has them all."""

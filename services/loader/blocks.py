@@ -124,10 +124,13 @@ class Buffer:
         return block
 
     @property
+    def held_rows(self) -> int:
+        return self._full_rows + self._rows
+
+    @property
     def has_room(self) -> bool:
         """Whether more messages are welcome. It bounds the memory when ClickHouse is slow or away."""
-        rows = self._full_rows + self._rows
-        size = self._full_bytes + self._bytes
+        rows, size = self.held_rows, self._full_bytes + self._bytes
         return rows < _HELD_BLOCKS * self._limits.max_rows and size < _HELD_BLOCKS * self._limits.max_bytes
 
     def clear(self) -> None:

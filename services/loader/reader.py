@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
@@ -29,8 +29,7 @@ log = get_logger("loader")
 
 
 class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
-    """`loaded_offsets` asks ClickHouse, waiting while it is away; `finish` stores and commits what is under way, in
-    bounded time."""
+    """`loaded_offsets` asks ClickHouse, waiting while it is away."""
 
     def __init__(
         self,
@@ -38,13 +37,11 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         buffers: Mapping[str, Buffer],
         positions: Positions,
         loaded_offsets: Callable[[], Awaitable[dict[Place, int]]],
-        finish: Callable[[], Awaitable[None]],
     ) -> None:
         self._consumer = consumer
         self._buffers = buffers
         self._positions = positions
         self._loaded_offsets = loaded_offsets
-        self._finish = finish
         self._arrivals = {topic: asyncio.Event() for topic in buffers}
         self._room = asyncio.Event()
         self._aligned_epoch = -1
@@ -71,7 +68,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._room.wait()
                 continue
             batches = await self._consumer.getmany(*wanted, timeout_ms=_POLL_MS)
-            if epoch == self._positions.epoch == self._aligned_epoch:
+            if epoch == self._positions.epoch:
                 self._gather(batches)
                 self._measure_lag()
             else:
@@ -99,33 +96,33 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         return {place: offset for place, offset in positions.items() if place in assigned}
 
     async def commit(self, positions: dict[Place, int]) -> bool:
-        """False if Kafka did not take it now."""
+        """False: to be tried again. If the group has moved on there is nothing to try: the next owner reads again."""
         try:
             await self._consumer.commit({TopicPartition(*place): offset for place, offset in positions.items()})
+        except (CommitFailedError, IllegalStateError) as error:
+            log.info("commit refused", reason=type(error).__name__, partitions=len(positions))
+            return True
         except KafkaError as error:
             log.warning("commit failed", reason=repr(error)[:300], partitions=len(positions))
             return False
         self._committed |= positions
         return True
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Begin nothing new; finish and commit what is under way.
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Begin nothing new. What is being inserted stays, uncommitted; the next owner inserts it again, unseen.
 
-        What is forgotten leaves a gap, so nothing read under this assignment may follow it into the buffers.
+        There is no last commit: it is only milliseconds behind, and some brokers throw out a member who commits now.
         """
-        self._aligned_epoch = -1
-        self._forget()
-        await self._finish()
-        self._positions.new_epoch()
+        self._new_epoch()
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Without an await, so that no message of the earlier assignment can come in between."""
-        self._forget()
-        self._positions.new_epoch()
-        self._committed.clear()
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Again, because the fetcher may have handed out messages of the earlier assignment in between."""
+        self._new_epoch()
         log.info("partitions assigned", count=len(list(assigned)), epoch=self._positions.epoch)
 
-    def _forget(self) -> None:
+    def _new_epoch(self) -> None:
+        self._positions.new_epoch()
+        self._committed.clear()
         for buffer in self._buffers.values():
             buffer.clear()
         self._room.set()

@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 from docker.errors import DockerException
-from testcontainers.clickhouse import ClickHouseContainer
+from testcontainers.community.clickhouse import ClickHouseContainer
 
 from pipeline.runtime.clickhouse import (
     ClickHouse,

@@ -102,3 +102,13 @@ def _opens_elsewhere(settings: Settings) -> str:
         [sys.executable, "-c", code, str(settings.data_dir)], capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
+
+
+def test_what_a_killed_insert_left_behind_is_swept_at_the_next_start(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    spool = settings.data_dir / "clickhouse-spool"
+    spool.mkdir()
+    (spool / "left.ndjson").write_text("somebody's events")
+    ClickHouse.open(settings).close()
+    assert list(spool.iterdir()) == []
+    assert spool.stat().st_mode & 0o077 == 0

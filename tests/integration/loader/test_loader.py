@@ -1,0 +1,185 @@
+"""The loader between a broker and chDB, both real."""
+
+import asyncio
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from loader_log import Log, Running, dump, random_events, until
+
+from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable
+from schemas.events import AcceptedEvent, encode_event
+from schemas.facts import EventMarkRow, ProgressRow, RejectedRow, TouchRow, encode_rows
+from schemas.ids import reject_id
+from schemas.topics import Topic
+
+
+@pytest.fixture
+def group() -> str:
+    return f"loader-{uuid4().hex[:8]}"
+
+
+def _event(event_id: str, timestamp_ms: int = 1_000, app_id: str = "app_rows") -> bytes:
+    return encode_event(AcceptedEvent(app_id, event_id, "page_view", timestamp_ms, 5_000))
+
+
+async def test_every_topic_lands_in_its_table_and_offsets_follow(log: Log, clickhouse: ClickHouse, group: str) -> None:
+    await log.send(Topic.EVENTS, _event("e1") + b"\n" + _event("e1", 2_000), partition=2)
+    await log.send(Topic.TOUCHES, encode_rows([TouchRow("app_rows", "e1", "u:1", "s", 1, "click", "x", "", "", "", 2)]))
+    marks = [EventMarkRow("app_rows", "e1", "duplicate", 2_000, 1_000, 5_000, 2, 0, 1)]
+    await log.send(Topic.EVENT_MARKS, encode_rows(marks), partition=1)
+    await log.send(Topic.REJECTED, encode_rows([RejectedRow("app_rows", "r1", 1, "gateway", "X", "f", "why", "{}")]))
+    await log.send(Topic.PROGRESS, encode_rows([ProgressRow(2, 1, 900, 0, {"sessions": 4}, 1_000)]), partition=2)
+    await log.load(clickhouse, group)
+
+    assert await clickhouse.query("SELECT event_id, timestamp_ms FROM events FINAL WHERE app_id = 'app_rows'") == [
+        ("e1", 1_000)
+    ]
+    for table in ("touches", "event_marks", "rejected"):
+        found = await clickhouse.query(f"SELECT count() FROM {table} FINAL WHERE app_id = 'app_rows'")
+        assert found == [(1,)], table
+    assert await clickhouse.query("SELECT derived_offsets FROM progress FINAL WHERE partition = 2") == [
+        ({"sessions": 4},)
+    ]
+    loaded = await clickhouse.query("SELECT topic, partition, next_offset FROM loaded_offsets FINAL")
+    assert {(topic, partition): offset for topic, partition, offset in loaded} == await log.committed(group)
+
+
+async def test_loading_twice_gives_the_same_rows(log: Log, clickhouse: ClickHouse, group: str) -> None:
+    for seed in range(12):
+        await log.send(Topic.EVENTS, random_events(seed, 200), partition=seed % 4)
+    await log.load(clickhouse, group)
+    once = await dump(clickhouse)
+    await log.load(clickhouse, group + "-again", loader_max_rows=150)
+    assert await dump(clickhouse) == once
+    await clickhouse.command("OPTIMIZE TABLE events FINAL")
+    assert await dump(clickhouse) == once
+
+
+async def test_a_bad_line_is_kept_as_a_reject_and_the_rest_is_stored(
+    log: Log, clickhouse: ClickHouse, group: str
+) -> None:
+    bad = b'{"app_id":"app_bad","event_id":"b","timestamp_ms":"soon"}'
+    await log.send(Topic.EVENTS, _event("g1", app_id="app_bad"), partition=3)
+    offset = await log.send(
+        Topic.EVENTS, b"\n".join([_event("g2", app_id="app_bad"), bad, _event("g3", app_id="app_bad")]), partition=3
+    )
+    truncated = await log.send(Topic.SESSIONS, b'{"app_id":"app_bad","session_id":"s\xff', partition=3)
+    await log.send(Topic.EVENTS, _event("g4", app_id="app_bad"), partition=3)
+    await log.load(clickhouse, group)
+    await log.load(clickhouse, group + "-again")
+
+    stored = await clickhouse.query("SELECT event_id FROM events FINAL WHERE app_id = 'app_bad' ORDER BY event_id")
+    assert stored == [("g1",), ("g2",), ("g3",), ("g4",)]
+    rejects = await clickhouse.query_dicts("SELECT * FROM rejected FINAL WHERE stage = 'loader' ORDER BY app_id DESC")
+    assert [row["reject_id"] for row in rejects] == [
+        reject_id("events", "3", str(offset), "1"),
+        reject_id("sessions", "3", str(truncated), "0"),
+    ]
+    assert rejects[0]["app_id"] == "app_bad"
+    assert rejects[0]["payload"] == bad.decode()
+    assert "timestamp_ms" in rejects[0]["reason"]
+
+
+async def test_a_stop_stores_and_commits_what_was_read(log: Log, clickhouse: ClickHouse, group: str) -> None:
+    async with log.loading(clickhouse, group, loader_max_age_seconds=30) as running:
+        await log.send(Topic.EVENTS, _event("first", app_id="app_stop"))
+        await until(lambda: log.is_loaded(group), running)
+        # The last block is young, so these wait for more; the stop must not forget them.
+        for number in range(5):
+            await log.send(Topic.EVENTS, _event(f"held{number}", app_id="app_stop"))
+        await until(lambda: _holds(running, 5), running)
+    held = await clickhouse.query("SELECT count() FROM events FINAL WHERE app_id = 'app_stop'")
+    loaded = await clickhouse.query(
+        "SELECT next_offset FROM loaded_offsets FINAL WHERE topic = 'events' AND partition = 0"
+    )
+    assert loaded[0][0] == (await log.committed(group))[("events", 0)]
+    assert held == [(6,)]
+    assert await log.is_loaded(group)
+
+
+async def _holds(running: Running, rows: int) -> bool:
+    return running.loader.held_rows == rows
+
+
+async def test_tables_that_were_emptied_are_filled_again(log: Log, clickhouse: ClickHouse, group: str) -> None:
+    await log.send(Topic.EVENTS, random_events(77, 300, app_id="app_again"), partition=1)
+    await log.load(clickhouse, group)
+    before = await dump(clickhouse)
+    for table in ("events", "rejected", "event_marks", "touches", "progress", "sessions", "loaded_offsets"):
+        await clickhouse.command(f"TRUNCATE TABLE {table}")
+
+    async def is_back() -> bool:
+        return await dump(clickhouse) == before
+
+    async with log.loading(clickhouse, group) as running:
+        await until(is_back, running)
+
+
+class AwayForAWhile:
+    """ClickHouse as it is, but away for the first inserts, which it counts."""
+
+    def __init__(self, clickhouse: ClickHouse, failures: int) -> None:
+        self._clickhouse = clickhouse
+        self._failures_left = failures
+        self.is_back = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._clickhouse, name)
+
+    async def insert_ndjson(self, table: str, data: bytes, token: str = "") -> None:
+        if self._failures_left > 0:
+            self._failures_left -= 1
+            raise ClickHouseUnavailable("away", 210)
+        self.is_back.set()
+        await self._clickhouse.insert_ndjson(table, data, token)
+
+
+async def test_clickhouse_may_be_away_and_nothing_is_lost_or_committed_early(
+    log: Log, clickhouse: ClickHouse, group: str
+) -> None:
+    for seed in range(100, 110):
+        await log.send(Topic.EVENTS, random_events(seed, 100, app_id="app_away"), partition=seed % 4)
+    away: Any = AwayForAWhile(clickhouse, failures=4)
+    async with log.loading(away, group, loader_max_rows=200) as running:
+        await until(lambda: _is_set(away.is_back, log, group), running)
+        await until(lambda: log.is_loaded(group), running)
+    expected = {
+        json.loads(line)["event_id"] for seed in range(100, 110) for line in random_events(seed, 100).split(b"\n")
+    }
+    found = await clickhouse.query("SELECT DISTINCT event_id FROM events WHERE app_id = 'app_away'")
+    assert {row[0] for row in found} == expected
+
+
+async def _is_set(is_back: asyncio.Event, log: Log, group: str) -> bool:
+    if not is_back.is_set():
+        assert not await log.committed(group)
+    return is_back.is_set()
+
+
+@pytest.mark.kafka  # the small broker does not elect a new leader for a group that lost its own
+async def test_partitions_change_hands_without_loss(kafka_log: Log, clickhouse: ClickHouse, group: str) -> None:
+    log, sent = kafka_log, 0
+
+    async def produce(count: int) -> None:
+        nonlocal sent
+        for _ in range(count):
+            await log.send(Topic.EVENTS, random_events(1_000 + sent, 40, app_id="app_hands"), partition=sent % 4)
+            sent += 1
+
+    await produce(10)
+    async with log.loading(clickhouse, group, loader_max_rows=100) as first:
+        await until(lambda: log.is_loaded(group), first)
+        async with log.loading(clickhouse, group, loader_max_rows=100) as second:
+            await produce(30)
+            await until(lambda: log.is_loaded(group), second)
+        await produce(10)
+        await until(lambda: log.is_loaded(group), first)
+    expected = {
+        json.loads(line)["event_id"]
+        for seed in range(1_000, 1_000 + sent)
+        for line in random_events(seed, 40).split(b"\n")
+    }
+    found = await clickhouse.query("SELECT DISTINCT event_id FROM events WHERE app_id = 'app_hands'")
+    assert {row[0] for row in found} == expected
