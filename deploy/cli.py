@@ -122,12 +122,13 @@ def create_topics() -> None:
 @app.command()
 def progress(
     wait: Annotated[bool, typer.Option("--wait", help="Return when everything accepted so far can be read.")] = False,
-    timeout_seconds: Annotated[float, typer.Option("--timeout", min=0.0, help="How long --wait waits.")] = 300.0,
+    timeout_seconds: Annotated[float, typer.Option(min=0.0, help="How long --wait waits.")] = 300.0,
 ) -> None:
     """Show how far the pipeline has come. Exits 1 if --wait runs out of time or the broker does not answer."""
-    from deploy.progress import progress as show
+    settings = _settings("progress")
+    from deploy.progress import show
 
-    show(wait, timeout_seconds)
+    raise typer.Exit(show(settings, wait, timeout_seconds))
 
 
 @app.command()

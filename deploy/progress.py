@@ -1,33 +1,31 @@
 """`attrikit progress`: how far the pipeline has come, and whether everything accepted can be read."""
 
 import asyncio
+import sys
 from contextlib import suppress
-from typing import Annotated
 
-import typer
 from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.runtime.clock import monotonic_seconds
-from pipeline.runtime.progress import Progress, evaluate, open_reader, wait_until_settled
+from pipeline.runtime.progress import Progress, TopicsMissing, evaluate, open_reader, wait_until_settled
 from pipeline.runtime.settings import Settings
 
 
-def progress(
-    wait: Annotated[bool, typer.Option("--wait", help="Return when everything accepted so far can be read.")] = False,
-    timeout_seconds: Annotated[float, typer.Option(min=0.0, help="How long --wait waits.")] = 300.0,
-) -> None:
-    """Show each topic's lag. Exits 1 if --wait runs out of time or the broker does not answer."""
+def show(settings: Settings, wait: bool, timeout_seconds: float) -> int:
+    """Print each topic's lag. The exit code: 1 if --wait ran out of time or the broker does not answer."""
     try:
-        found = asyncio.run(_observe(Settings(), timeout_seconds if wait else 0.0))
+        found = asyncio.run(_observe(settings, timeout_seconds if wait else 0.0))
     except (KafkaError, TimeoutError) as error:
-        typer.echo(f"the broker does not answer: {error or type(error).__name__}", err=True)
-        raise typer.Exit(1) from error
+        print(f"the broker does not answer: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+    except TopicsMissing as error:
+        print(error, file=sys.stderr)
+        return 1
     Console().print(table_of(found))
-    typer.echo("settled" if found.is_settled else "not settled")
-    if wait and not found.is_settled:
-        raise typer.Exit(1)
+    print("settled" if found.is_settled else "not settled")
+    return 1 if wait and not found.is_settled else 0
 
 
 async def _observe(settings: Settings, wait_seconds: float) -> Progress:

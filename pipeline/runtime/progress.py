@@ -113,6 +113,10 @@ def _needed_offset(facts: Facts, topic: Topic, partition: int) -> int:
     return row.derived_offsets.get(topic, 0) if row else 0
 
 
+class TopicsMissing(RuntimeError):
+    """There is nothing to read: the topics were never made. Make them (`attrikit topics create`), or look elsewhere."""
+
+
 class ProgressReader:
     """Reads `Facts` from Kafka over connections it keeps. It joins no group and commits nothing."""
 
@@ -165,16 +169,19 @@ class ProgressReader:
 
 @asynccontextmanager
 async def open_reader(settings: Settings) -> AsyncIterator[ProgressReader]:
+    """Raises `TopicsMissing`, and aiokafka's errors if no broker answers."""
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False)
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
-    await consumer.start()
     try:
         await admin.start()
-        try:
-            yield ProgressReader(settings, consumer, admin)
-        finally:
-            await admin.close()
+        # To ask about a topic that is not there would make it, with whatever number of partitions the broker likes.
+        missing = {topic.value for topic in Topic} - set(await admin.list_topics())
+        if missing:
+            raise TopicsMissing(f"topics missing on the broker: {', '.join(sorted(missing))}")
+        await consumer.start()
+        yield ProgressReader(settings, consumer, admin)
     finally:
+        await admin.close()
         await consumer.stop()
 
 
