@@ -141,7 +141,7 @@ def _may_pass_cap(segments: list[Segment], timestamp_ms: int, gap_ms: int) -> bo
     if not is_chained(segments[-2], last, gap_ms):
         return False
     low, _ = neighbourhood(segments, last.end_ms, gap_ms)
-    start_ms = segments[low].chain_start_ms or segments[low].start_ms
+    start_ms = segments[low].start_ms
     return last.end_ms - start_ms <= SESSION_CAP_MS < timestamp_ms - start_ms
 
 

@@ -62,9 +62,9 @@ def restructure(
     after = _View(sessions)
     _stamp(state, sessions, before)
     _retire(state, before, after)
-    since_ms = _write_touches(event.app_id, person, before, after, 2 * state.version, effects)
-    if state.conversions and since_ms is not None:
-        _restate(state, event.app_id, person, rules, sessions, since_ms, effects)
+    has_changed = _write_touches(event.app_id, person, before, after, 2 * state.version, effects)
+    if state.conversions and has_changed:
+        _restate(state, event.app_id, person, rules, sessions, effects)
 
 
 def _stamp(state: PersonState, sessions: list[Session], before: _View) -> None:
@@ -88,20 +88,16 @@ def _retire(state: PersonState, before: _View, after: _View) -> None:
     state.retired += [key for key in before.sizes if key not in after.sizes]
 
 
-def _write_touches(
-    app_id: str, person: str, before: _View, after: _View, revision: int, effects: Effects
-) -> int | None:
-    """Rows for touches that came, changed session or went; returns the time of the first of them."""
-    changed: list[int] = []
+def _write_touches(app_id: str, person: str, before: _View, after: _View, revision: int, effects: Effects) -> bool:
+    """Rows for touches that came, changed session or went; returns whether there were any."""
+    count = len(effects.touches)
     for touch_id, (key, touch) in after.touches.items():
         if before.touches.get(touch_id) != (key, touch):
             effects.touches.append(touch_row(app_id, person, touch, key, revision))
-            changed.append(touch.at_ms)
     for touch_id, (key, touch) in before.touches.items():
         if touch_id not in after.touches:
             effects.touches.append(touch_row(app_id, person, touch, key, revision, is_deleted=True))
-            changed.append(touch.at_ms)
-    return min(changed, default=None)
+    return len(effects.touches) > count
 
 
 def _restate(
@@ -110,7 +106,6 @@ def _restate(
     person: str,
     rules: AppRules,
     sessions: list[Session],
-    since_ms: int,
     effects: Effects,
 ) -> None:
     """Conversions whose path or session changed get new rows; credits a new revision only if the path differs.
@@ -118,7 +113,7 @@ def _restate(
     A session that gets another id changes touch rows too, for every session has a touch: where no touch row changed,
     nothing is to be restated.
     """
-    from_ms = min(sessions[0][0].start_ms, since_ms)
+    from_ms = sessions[0][0].start_ms
     for conversion in state.conversions:
         if conversion.at_ms < from_ms:
             continue

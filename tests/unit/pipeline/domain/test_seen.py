@@ -1,0 +1,30 @@
+"""Ids seen: two byte strings side by side."""
+
+from pipeline.domain.seen import KEEP_S, drop_old, fingerprint, first_timestamp_ms, pack_times, remember
+from pipeline.domain.state import new_state
+
+
+def test_fingerprints_are_pinned() -> None:
+    """A change would make every id of the last week count once more."""
+    assert fingerprint("evt_1").hex() == "d659aecd31a53f49"
+
+
+def test_only_whole_ids_match() -> None:
+    state = new_state()
+    remember(state, b"aaaabbbb", pack_times(1, 0))
+    remember(state, b"ccccdddd", pack_times(2, 0))
+    assert first_timestamp_ms(state, b"bbbbcccc", 0) is None
+    remember(state, b"bbbbcccc", pack_times(3, 0))
+    assert first_timestamp_ms(state, b"bbbbcccc", 0) == 3
+
+
+def test_dropping_old_ids_changes_no_answer() -> None:
+    state = new_state()
+    for second in range(10):
+        remember(state, b"%08d" % second, pack_times(second, second))
+    now_s = KEEP_S + 4
+    before = [first_timestamp_ms(state, b"%08d" % second, now_s) for second in range(10)]
+    drop_old(state, now_s)
+    assert [first_timestamp_ms(state, b"%08d" % second, now_s) for second in range(10)] == before
+    assert before == [None] * 5 + [5, 6, 7, 8, 9]
+    assert len(state.seen_ids) == 5 * 8
