@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp
 from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.control_plane import migrate_control_plane
 from pipeline.runtime.settings import Settings
+from schemas.ids import digest
 
 _DRAIN_SECONDS: Final = 10
 _KEEP_ALIVE_SECONDS: Final = 75
@@ -76,11 +78,17 @@ def run_store(settings: Settings) -> None:
         try:
             await migrate(clickhouse)
             app = create_app(settings, clickhouse)
-            await _until_first_ends(stop, _serve(app, settings, stop), Loader(settings, clickhouse).run(stop))
+            loader = Loader(settings, clickhouse, instance_id=_store_id(settings))
+            await _until_first_ends(stop, _serve(app, settings, stop), loader.run(stop))
         finally:
             clickhouse.close()
 
     _run(serve_and_load)
+
+
+def _store_id(settings: Settings) -> str:
+    """The same for a store started again on the same data, which only one at a time can have open."""
+    return "store-" + digest(socket.gethostname(), str(settings.data_dir.resolve()))
 
 
 def run_worker(settings: Settings) -> None:
