@@ -1,1 +1,1 @@
-"""From accepted events to sessions, conversions and credits: `domain` decides, `stream` runs it, `runtime` serves both."""
+"""From accepted events to sessions, conversions and credits: `domain` decides, `stream` runs it on `runtime`."""
