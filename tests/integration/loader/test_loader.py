@@ -1,6 +1,5 @@
 """The loader between a broker and chDB, both real."""
 
-import asyncio
 import json
 from typing import Any
 from uuid import uuid4
@@ -117,22 +116,21 @@ async def test_tables_that_were_emptied_are_filled_again(log: Log, clickhouse: C
         await until(is_back, running)
 
 
-class AwayForAWhile:
-    """ClickHouse as it is, but away for the first inserts, which it counts."""
+class EventsAway:
+    """ClickHouse as it is, but without the table `events` until `is_back` is set."""
 
-    def __init__(self, clickhouse: ClickHouse, failures: int) -> None:
+    def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
-        self._failures_left = failures
-        self.is_back = asyncio.Event()
+        self.refused = 0
+        self.is_back = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._clickhouse, name)
 
     async def insert_ndjson(self, table: str, data: bytes, token: str = "") -> None:
-        if self._failures_left > 0:
-            self._failures_left -= 1
+        if table == "events" and not self.is_back:
+            self.refused += 1
             raise ClickHouseUnavailable("away", 210)
-        self.is_back.set()
         await self._clickhouse.insert_ndjson(table, data, token)
 
 
@@ -141,21 +139,22 @@ async def test_clickhouse_may_be_away_and_nothing_is_lost_or_committed_early(
 ) -> None:
     for seed in range(100, 110):
         await log.send(Topic.EVENTS, random_events(seed, 100, app_id="app_away"), partition=seed % 4)
-    away: Any = AwayForAWhile(clickhouse, failures=4)
+    away: Any = EventsAway(clickhouse)
+
+    async def was_refused() -> bool:
+        return away.refused >= 4
+
     async with log.loading(away, group, loader_max_rows=200) as running:
-        await until(lambda: _is_set(away.is_back, log, group), running)
+        await until(was_refused, running)
+        assert not [place for place in await log.committed(group) if place[0] == "events"]
+        assert await clickhouse.query("SELECT * FROM loaded_offsets WHERE topic = 'events'") == []
+        away.is_back = True
         await until(lambda: log.is_loaded(group), running)
     expected = {
         json.loads(line)["event_id"] for seed in range(100, 110) for line in random_events(seed, 100).split(b"\n")
     }
     found = await clickhouse.query("SELECT DISTINCT event_id FROM events WHERE app_id = 'app_away'")
     assert {row[0] for row in found} == expected
-
-
-async def _is_set(is_back: asyncio.Event, log: Log, group: str) -> bool:
-    if not is_back.is_set():
-        assert not await log.committed(group)
-    return is_back.is_set()
 
 
 @pytest.mark.kafka  # the small broker does not elect a new leader for a group that lost its own
