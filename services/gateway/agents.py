@@ -4,7 +4,6 @@ A bot's events are kept and marked, never dropped. The marks are few and general
 in-app browsers, which are people, and costs more per event than everything else.
 """
 
-from functools import lru_cache
 from typing import Final
 
 MAX_USER_AGENT_CHARACTERS: Final = 1_024
@@ -33,7 +32,6 @@ _MARKS: Final = (
 )
 
 
-@lru_cache(maxsize=8_192)
 def is_bot(user_agent: str) -> bool:
     """By the marks crawlers put into their names, or `compatible;`, which of all browsers only old MSIE says."""
     name = user_agent.lower().replace("cubot", "")  # a maker of telephones

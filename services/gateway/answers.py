@@ -18,7 +18,7 @@ class Tracked(msgspec.Struct):
     received_at: str
 
 
-class EventResult(msgspec.Struct, omit_defaults=True):
+class EventResult(msgspec.Struct, omit_defaults=True, gc=False):
     """What a batch answer says about one event. A refused one has its caller's id, if it could be read."""
 
     index: int

@@ -1,17 +1,21 @@
 """The gateway put together: `create_app` chooses the real parts, `build_app` wires whatever parts it is given."""
 
+import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
@@ -84,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
 def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) -> FastAPI:
     """Wire the parts. They are started and stopped with the application's lifespan."""
     forwarder = Forwarder(settings.query_url) if settings.query_url else None
-    app = FastAPI(
+    app = Gateway(
         title="AttriKit API",
         version=version("attrikit"),
         openapi_url=None,
@@ -102,8 +106,19 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
     if forwarder is not None:
         app.router.default = forwarder
     routes = frozenset(getattr(route, "path", "") for route in app.router.routes)
-    app.add_middleware(Edge, direct=endpoints, routes=routes)
+    app.surround = lambda inner: Edge(inner, endpoints, routes)
     return app
+
+
+class Gateway(FastAPI):
+    """FastAPI with one layer outside all of its own, and no handler of last resort within: `Edge` is that."""
+
+    surround: Callable[[ASGIApp], ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        handlers: dict[Any, Any] = dict(self.exception_handlers)
+        routed = ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers=handlers)
+        return self.surround(routed)
 
 
 def _reporting_endpoints(reporting: Reporting) -> dict[str, Endpoint]:
@@ -151,15 +166,20 @@ def _document(api_version: str, forwarder: Forwarder | None) -> Callable[[], Awa
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, saying "not ready" from the first signal on."""
+    """uvicorn, saying "not ready" from the first signal on, and ending without passing the signal on to itself."""
 
     def __init__(self, config: uvicorn.Config, readiness: Readiness) -> None:
         super().__init__(config)
         self._readiness = readiness
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal ends the server when its requests are answered; a second interrupt, at once."""
         self._readiness.is_draining = True
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+    def end(self) -> None:
+        self.should_exit = True
 
 
 def run(settings: Settings) -> int:
@@ -178,8 +198,11 @@ def run(settings: Settings) -> int:
         timeout_graceful_shutdown=int(settings.publish_timeout_seconds + _DRAIN_SECONDS),
     )
     server = _Server(config, readiness)
-    readiness.stop_server = lambda: server.handle_exit(signal.SIGTERM, None)
+    readiness.stop_server = server.end
     _log.info("gateway_starting", host=settings.host, port=settings.port)
+    # What is loaded now stays: keep the collector from walking it again and again.
+    gc.collect()
+    gc.freeze()
     server.run()
     if readiness.fatal is not None:
         _log.error("gateway_failed", error=str(readiness.fatal))

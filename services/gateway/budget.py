@@ -11,6 +11,7 @@ class Budget:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._used_bytes = 0
+        IN_FLIGHT_BYTES.set_function(lambda: self._used_bytes)
 
     @property
     def used_bytes(self) -> int:
@@ -24,12 +25,10 @@ class Budget:
         if self._used_bytes + size_bytes > self._limit_bytes:
             return False
         self._used_bytes += size_bytes
-        IN_FLIGHT_BYTES.set(self._used_bytes)
         return True
 
     def give_back(self, size_bytes: int) -> None:
         self._used_bytes -= size_bytes
-        IN_FLIGHT_BYTES.set(self._used_bytes)
 
 
 class Overloaded(Exception):

@@ -15,7 +15,7 @@ from pipeline.runtime.http.errors import ApiError, Text, invalid, missing
 from schemas.errors import ErrorCode
 
 AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
-_ABSENT: Final = msgspec.Raw(b"")
+ABSENT: Final = msgspec.Raw(b"")
 
 
 class IncomingPage(msgspec.Struct, gc=False):
@@ -49,7 +49,7 @@ class IncomingEvent(msgspec.Struct, gc=False):
     anonymous_id: str | None = None
     timestamp: AwareTime | None = None
     sent_at: AwareTime | None = None
-    properties: msgspec.Raw = _ABSENT
+    properties: msgspec.Raw = ABSENT
     context: IncomingContext | None = None
 
 
@@ -69,9 +69,11 @@ TOO_DEEP: Final = Text("JSON 嵌套层次过深", "its JSON is nested too deeply
 
 
 def decode_event(raw: bytes) -> IncomingEvent:
-    """Bytes of one JSON object → its fields; raises `ApiError` naming the first field that is wrong."""
+    """Bytes of one JSON object → its fields; raises `ApiError` naming the first field that is wrong.
+
+    What is skipped is not looked at closely: text that is no UTF-8 matters in a field we keep, and only there.
+    """
     try:
-        raw.decode()
         return _decode(raw)
     except UnicodeDecodeError:
         raise invalid("", NOT_UTF8) from None

@@ -3,7 +3,6 @@
 Repeats across requests are not known here: the stream recognises them (and a `duplicate` mark is written).
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -13,27 +12,28 @@ from pipeline.runtime.http.errors import ApiError
 from schemas.events import AcceptedEvent
 from schemas.facts import RejectedRow
 from schemas.ids import reject_id
+from services.gateway.fields import decode_event
 from services.gateway.parse import Events
-from services.gateway.validate import Receipt, check_event
+from services.gateway.validate import Receipt, check_fields, check_size
 
 MAX_PAYLOAD_BYTES: Final = 4_096
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class Accepted(msgspec.Struct, gc=False):
     index: int
     event: AcceptedEvent
     size_bytes: int
     """Of what the caller sent."""
 
 
-class Duplicate(msgspec.Struct, frozen=True):
+class Duplicate(msgspec.Struct, gc=False):
     """Its id stands on an accepted event before it in the same request."""
 
     index: int
     event_id: str
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class Rejected(msgspec.Struct, gc=False):
     index: int
     event_id: str | None
     error: ApiError
@@ -45,23 +45,23 @@ Outcome = Accepted | Duplicate | Rejected
 
 def judge(events: Events, receipt: Receipt) -> list[Outcome]:
     """One outcome per event, in order."""
-    return list(_judge_each(events, receipt))
-
-
-def _judge_each(events: Events, receipt: Receipt) -> Iterator[Outcome]:
+    outcomes: list[Outcome] = []
     seen: set[str] = set()
     for index, raw in enumerate(events.raw):
         try:
-            event = check_event(raw, receipt, index)
+            check_size(raw)
+            decoded = events.decoded[index] if events.decoded is not None else decode_event(raw)
+            event = check_fields(decoded, raw, receipt, index)
         except ApiError as error:
             placed = error.under(f"events[{index}]") if events.is_batch else error
-            yield Rejected(index, _caller_event_id(raw), placed, raw)
+            outcomes.append(Rejected(index, _caller_event_id(raw), placed, raw))
             continue
         if event.event_id in seen:
-            yield Duplicate(index, event.event_id)
-            continue
-        seen.add(event.event_id)
-        yield Accepted(index, event, len(raw))
+            outcomes.append(Duplicate(index, event.event_id))
+        else:
+            seen.add(event.event_id)
+            outcomes.append(Accepted(index, event, len(raw)))
+    return outcomes
 
 
 def _caller_event_id(raw: bytes) -> str | None:

@@ -10,7 +10,7 @@ from services.gateway.fields import required
 
 _LONGEST: Final = 64
 _MAX_SHOWN: Final = 256
-_is_name: Final = EVENT_NAME_PATTERN.match
+is_event_name: Final = EVENT_NAME_PATTERN.match
 _LOWER_UPPER: Final = re.compile(r"([a-z0-9])([A-Z])")
 _ACRONYM_WORD: Final = re.compile(r"([A-Z]+)([A-Z][a-z])")
 _OTHERS: Final = re.compile(r"[^A-Za-z0-9]+")
@@ -19,7 +19,7 @@ _OTHERS: Final = re.compile(r"[^A-Za-z0-9]+")
 def check_name(given: str | None) -> str:
     """The name; else `MISSING_REQUIRED_FIELD`, or `INVALID_EVENT_NAME` with a suggestion if there is one."""
     name = required(given, "event_name")
-    if _is_name(name):
+    if is_event_name(name):
         return name
     shown = name[:_MAX_SHOWN]
     suggestion = suggest_name(shown)

@@ -1,6 +1,5 @@
 """Accepted events → NDJSON, in pieces that each belong to one partition. Pure."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -35,16 +34,16 @@ def partition_of(event: AcceptedEvent, partitions: int) -> int:
 def pack_events(events: Iterable[tuple[AcceptedEvent, int]], partitions: int) -> list[Piece]:
     """`events`: each with the size it came in. Within a partition their order is kept."""
     pieces: list[Piece] = []
-    lines: defaultdict[int, list[AcceptedEvent]] = defaultdict(list)
-    sizes: defaultdict[int, int] = defaultdict(int)
+    lines: list[list[AcceptedEvent]] = [[] for _ in range(partitions)]
+    sizes = [0] * partitions
     for event, size_bytes in events:
         partition = partition_of(event, partitions)
         lines[partition].append(event)
         sizes[partition] += size_bytes
         if sizes[partition] >= PIECE_BYTES:
-            pieces.append(Piece(partition, _encode_lines(lines.pop(partition))))
-            del sizes[partition]
-    pieces.extend(Piece(partition, _encode_lines(kept)) for partition, kept in lines.items())
+            pieces.append(Piece(partition, _encode_lines(lines[partition])))
+            lines[partition], sizes[partition] = [], 0
+    pieces.extend(Piece(partition, _encode_lines(kept)) for partition, kept in enumerate(lines) if kept)
     return pieces
 
 

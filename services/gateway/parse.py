@@ -12,7 +12,7 @@ import msgspec
 from pipeline.runtime.http.errors import Text, invalid, missing
 from schemas.events import MAX_BATCH_EVENTS
 from services.gateway.errors import too_large
-from services.gateway.fields import NOT_OBJECT, TOO_DEEP, syntax_reason
+from services.gateway.fields import NOT_OBJECT, TOO_DEEP, IncomingEvent, syntax_reason
 
 BODY: Final = "body"
 NDJSON_TYPES: Final = frozenset(
@@ -26,14 +26,21 @@ class _Batch(msgspec.Struct):
     events: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
+class _TypedBatch(msgspec.Struct):
+    events: list[IncomingEvent]
+
+
 class Events(NamedTuple):
-    """`is_batch`: error paths of its events begin with `events[i]`."""
+    """The events of a request. `is_batch`: their error paths begin with `events[i]`."""
 
     raw: list[bytes]
     is_batch: bool
+    decoded: list[IncomingEvent] | None = None
+    """All of them decoded, where that went well in one go."""
 
 
 _decode_batch: Final = msgspec.json.Decoder(_Batch).decode
+_decode_typed: Final = msgspec.json.Decoder(_TypedBatch).decode
 _WHITESPACE: Final = b" \t\r\n"
 
 
@@ -43,12 +50,12 @@ def is_ndjson(content_type: bytes) -> bool:
 
 def parse_batch(body: bytes, content_type: bytes) -> Events:
     """`{"events": […]}`, or lines of NDJSON (blank ones do not count); 1 to `MAX_BATCH_EVENTS` events."""
-    events = _lines(body) if is_ndjson(content_type) else _batch_events(body)
-    if not events:
+    raw, decoded = (_lines(body), None) if is_ndjson(content_type) else _batch_events(body)
+    if not raw:
         raise missing("events")
-    if len(events) > MAX_BATCH_EVENTS:
-        raise too_large("events", TOO_MANY, limit=MAX_BATCH_EVENTS, actual=len(events))
-    return Events(events, is_batch=True)
+    if len(raw) > MAX_BATCH_EVENTS:
+        raise too_large("events", TOO_MANY, limit=MAX_BATCH_EVENTS, actual=len(raw))
+    return Events(raw, True, decoded)
 
 
 def parse_any(body: bytes, content_type: bytes) -> Events:
@@ -62,7 +69,7 @@ def _lines(body: bytes) -> list[bytes]:
     return [line for line in (part.strip(_WHITESPACE) for part in body.split(b"\n")) if line]
 
 
-def _batch_events(body: bytes) -> list[bytes]:
+def _batch_events(body: bytes) -> tuple[list[bytes], list[IncomingEvent] | None]:
     try:
         events = _decode_batch(body).events
     except msgspec.ValidationError as error:
@@ -72,7 +79,14 @@ def _batch_events(body: bytes) -> list[bytes]:
         raise invalid(BODY, syntax_reason(body)) from None
     except RecursionError:
         raise invalid(BODY, TOO_DEEP) from None
-    return [] if events is msgspec.UNSET else [bytes(event) for event in events]
+    return ([], None) if events is msgspec.UNSET else ([bytes(event) for event in events], _decode_at_once(body))
+
+
+def _decode_at_once(body: bytes) -> list[IncomingEvent] | None:
+    try:
+        return _decode_typed(body).events
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _has_events(body: bytes) -> bool:

@@ -1,23 +1,22 @@
 """The checks on `properties`: an object, not too deep, with nothing in it that a later stage would garble. Pure.
 
-They are cheap because an event rarely gives reason to look closely: bytes with at most eight brackets cannot be
-nested deeper, bytes without the escape of NUL hold none, and a number past 64 bits shows as an enormous float.
-The `properties` object itself is the first level of nesting.
+They are cheap because an event rarely gives reason to look closely: one typed decode accepts a flat object of ordinary
+values and sends everything else the longer way. The `properties` object itself is the first level of nesting.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 import msgspec
 import orjson
 
 from pipeline.runtime.http.errors import Text, invalid
 from schemas.events import EMPTY_OBJECT, MAX_PROPERTY_DEPTH
-from services.gateway.fields import NOT_OBJECT
+from services.gateway.fields import NOT_OBJECT, NOT_UTF8
 
 _MIN_INT64: Final = -(1 << 63)
+_MAX_INT64: Final = (1 << 63) - 1
 _MAX_UINT64: Final = (1 << 64) - 1
 _MAX_PATH_CHARACTERS: Final = 200
-_WIDE: Final = float(1 << 63)
 
 TOO_NESTED: Final = Text(
     f"嵌套不能超过 {MAX_PROPERTY_DEPTH} 层", f"it is nested deeper than {MAX_PROPERTY_DEPTH} levels"
@@ -26,31 +25,77 @@ HAS_NUL: Final = Text("包含 NUL 字符（\\u0000）", "it holds a NUL characte
 TOO_WIDE: Final = Text("整数超出 64 位范围，请改用字符串", "it is an integer of more than 64 bits: send it as a string")
 NO_NUMBER: Final = Text("数字超出双精度浮点数范围", "it holds a number beyond double precision")
 
-
-class Properties(NamedTuple):
-    raw: msgspec.Raw
-    """One line, as the caller wrote it."""
-    values: dict[str, Any]
+Values = dict[str, Any]
+_Int64 = Annotated[int, msgspec.Meta(ge=_MIN_INT64, le=_MAX_INT64)]
+_decode_flat: Final = msgspec.json.Decoder(dict[str, _Int64 | float | str | bool | None]).decode
 
 
-_NONE: Final = Properties(EMPTY_OBJECT, {})
+def check_properties(given: msgspec.Raw) -> tuple[msgspec.Raw, Values]:
+    """The object as one line, and decoded. Raises `ApiError` on `properties` or on a path below it.
+
+    `given` is valid JSON already, but for its texts, which may be no UTF-8.
+    """
+    try:
+        values: Values = _decode_flat(given)
+    except msgspec.ValidationError:
+        return _check_uncommon(bytes(given))
+    except UnicodeDecodeError:
+        raise invalid("properties", NOT_UTF8) from None
+    except RecursionError:
+        raise invalid("properties", TOO_NESTED) from None
+    return one_line(given), values
 
 
-def check_properties(given: msgspec.Raw) -> Properties:
-    """Raises `ApiError` on `properties` or on a path below it. `given` is valid JSON already, or empty."""
+def one_line(given: msgspec.Raw) -> msgspec.Raw:
+    """The same JSON without line breaks, which valid JSON has between its tokens alone."""
     raw = bytes(given)
-    if not raw or raw == b"null":
-        return _NONE
-    if raw[0] != 0x7B:
-        raise invalid("properties", NOT_OBJECT)
-    values = _values(raw)
-    if raw.count(b"{") + raw.count(b"[") > MAX_PROPERTY_DEPTH and _is_deeper(values, MAX_PROPERTY_DEPTH):
-        raise invalid("properties", TOO_NESTED)
-    if _may_be_wide(values):
-        _refuse_wide(msgspec.json.decode(raw), "properties")
     if b"\n" in raw or b"\r" in raw:
-        raw = msgspec.json.format(raw, indent=-1)
-    return Properties(msgspec.Raw(raw), values)
+        return msgspec.Raw(msgspec.json.format(raw, indent=-1))
+    return given
+
+
+def _check_uncommon(raw: bytes) -> tuple[msgspec.Raw, Values]:
+    """Not an object; or one that holds others, or a number that is wide or has no value."""
+    if raw == b"null":
+        return EMPTY_OBJECT, {}
+    if raw[0] != ord("{"):
+        raise invalid("properties", NOT_OBJECT)
+    try:
+        values: Values = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise invalid("properties", _no_value(raw, error)) from None
+    if _is_deeper(values, MAX_PROPERTY_DEPTH):
+        raise invalid("properties", TOO_NESTED)
+    # orjson makes floats of wide integers; msgspec keeps them.
+    _refuse_wide(msgspec.json.decode(raw), "properties")
+    return one_line(msgspec.Raw(raw)), values
+
+
+def _no_value(raw: bytes, error: orjson.JSONDecodeError) -> Text:
+    """Why valid JSON could not be decoded: its texts, its depth, or else a number such as 1e999."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return NOT_UTF8
+    return TOO_NESTED if "depth" in str(error) else NO_NUMBER
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if levels == 0:
+        return True
+    items = value.values() if type(value) is dict else value
+    return any(type(item) in (dict, list) and _is_deeper(item, levels - 1) for item in items)
+
+
+def _refuse_wide(value: Any, path: str) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_wide(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_wide(item, f"{path}[{index}]")
+    elif isinstance(value, int) and not _MIN_INT64 <= value <= _MAX_UINT64:
+        raise invalid(path[:_MAX_PATH_CHARACTERS], TOO_WIDE)
 
 
 def refuse_nul(value: Any, path: str) -> None:
@@ -65,41 +110,3 @@ def refuse_nul(value: Any, path: str) -> None:
             refuse_nul(item, f"{path}[{index}]")
     elif isinstance(value, str) and "\x00" in value:
         raise invalid(path[:_MAX_PATH_CHARACTERS], HAS_NUL)
-
-
-def _values(raw: bytes) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        # Valid JSON that has no value here: a number such as 1e999.
-        raise invalid("properties", NO_NUMBER) from None
-    return values
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    if levels == 0:
-        return True
-    items = value.values() if type(value) is dict else value
-    return any(type(item) in (dict, list) and _is_deeper(item, levels - 1) for item in items)
-
-
-def _may_be_wide(values: Any) -> bool:
-    for value in values.values() if type(values) is dict else values:
-        kind = type(value)
-        if kind is float:
-            if not -_WIDE < value < _WIDE:
-                return True
-        elif (kind is dict or kind is list) and _may_be_wide(value):
-            return True
-    return False
-
-
-def _refuse_wide(value: Any, path: str) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_wide(item, f"{path}.{key}")
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _refuse_wide(item, f"{path}[{index}]")
-    elif isinstance(value, int) and not _MIN_INT64 <= value <= _MAX_UINT64:
-        raise invalid(path[:_MAX_PATH_CHARACTERS], TOO_WIDE)

@@ -200,9 +200,12 @@ class Publisher:
         lanes = self._lanes[topic]
         if not self._sink.is_connected:
             raise BrokerAway("there is no connection to the broker")
-        if any(lanes[piece.partition].is_overdue(self._timeout_seconds) for piece in pieces):
-            raise BrokerAway("the broker is not answering")
-        if not self.budget.take(sum(len(piece.lines) for piece in pieces)):
+        size_bytes = 0
+        for piece in pieces:
+            size_bytes += len(piece.lines)
+            if lanes[piece.partition].is_overdue(self._timeout_seconds):
+                raise BrokerAway("the broker is not answering")
+        if not self.budget.take(size_bytes):
             raise Overloaded
         ticket = Ticket(self.budget, pieces, self._timeout_seconds)
         for piece, entry in zip(pieces, ticket.entries, strict=True):
