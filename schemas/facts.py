@@ -163,7 +163,7 @@ class RejectedRow(msgspec.Struct, gc=False):
     reject_id: str
     rejected_at_ms: int
     stage: str
-    """`gateway` or `stream`."""
+    """`gateway`, `stream` or `loader`."""
     code: str
     field: str
     reason: str

@@ -1,6 +1,6 @@
 """What every ClickHouse behind the wrapper must do: chDB in this process, and a server over HTTP (`docker`)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -246,3 +246,19 @@ async def test_a_changed_migration_is_refused_and_nothing_is_applied(engine: Cli
     assert await engine.query(
         "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'y'"
     ) == [(0,)]
+
+
+async def test_a_server_that_is_not_there_is_worth_waiting_for(free_port: Callable[[], int]) -> None:
+    url = f"http://somebody:p%40ss@127.0.0.1:{free_port()}/numbers"
+    clickhouse = ClickHouse.open(Settings(clickhouse_url=url))
+    assert clickhouse.database == "numbers"
+    with pytest.raises(ClickHouseUnavailable) as of_query:
+        await clickhouse.query("SELECT 1")
+    with pytest.raises(ClickHouseUnavailable) as of_insert:
+        await clickhouse.insert_ndjson("events", event())
+    with pytest.raises(ClickHouseUnavailable):
+        await migrate(clickhouse)
+    for caught in (of_query, of_insert):
+        assert "p@ss" not in str(caught.value)
+        assert "p%40ss" not in str(caught.value)
+    clickhouse.close()
