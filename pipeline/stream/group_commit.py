@@ -140,10 +140,12 @@ class PartitionCommitter:
         decision = self._decide(now)
         if decision.tick:
             self._tick(now)
-        if decision.flush or self._has_changes():
+        is_inside = self.working_set.is_inside_message
+        if self._has_changes() or (decision.flush and not is_inside):
             await self._flush(publish=decision.publish)
         elif not self._is_stopping:
-            await self._sleep(decision.wait_seconds)
+            # Inside a message nothing is due before the rest of it comes, which wakes us.
+            await self._sleep(None if is_inside else decision.wait_seconds)
 
     def _decide(self, now: float) -> Decision:
         facts = Facts(
@@ -168,7 +170,7 @@ class PartitionCommitter:
         if now - self._last_report_at >= self._around.idle_seconds:
             self._report(at_once=False)
 
-    async def _sleep(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float | None) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), seconds)
 
