@@ -35,7 +35,7 @@ def rejected_row(line: Line, error: str) -> RejectedRow:
         code=CODE,
         field="",
         reason=f"{message.topic}: {reason_of(error)}"[:_MAX_REASON_CHARACTERS],
-        payload=line.value[:_MAX_PAYLOAD_BYTES].decode("utf-8", "replace"),
+        payload=_truncated(line.value),
     )
 
 
@@ -48,5 +48,11 @@ def reason_of(error: str) -> str:
 def _app_id(value: bytes) -> str:
     try:
         return _decode_named(value).app_id
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
+
+
+def _truncated(value: bytes) -> str:
+    """At most 4 KB once it is UTF-8 again: an undecodable byte becomes a character of three."""
+    text = value[:_MAX_PAYLOAD_BYTES].decode("utf-8", "replace")
+    return text.encode()[:_MAX_PAYLOAD_BYTES].decode("utf-8", "ignore")

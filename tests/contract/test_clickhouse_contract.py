@@ -19,7 +19,7 @@ from pipeline.runtime.clickhouse import (
 from pipeline.runtime.settings import Settings
 from schemas.clickhouse import Migration, MigrationError, load_migrations
 from schemas.events import AcceptedEvent, encode_event, person_key
-from schemas.facts import EventMarkRow, SessionRow, encode_row
+from schemas.facts import EventMarkRow, RejectedRow, SessionRow, encode_row
 
 
 @pytest.fixture(scope="session")
@@ -216,6 +216,14 @@ async def test_a_deleted_row_is_gone_until_a_greater_revision(tables: ClickHouse
     assert await tables.query("SELECT * FROM sessions FINAL") == []
     await tables.insert_ndjson("sessions", _session(6, events=3))
     assert await tables.query("SELECT events FROM sessions FINAL") == [(3,)]
+
+
+@pytest.mark.parametrize("order", [("stream", "loader"), ("loader", "stream")])
+async def test_of_a_line_that_two_refuse_the_streams_account_stands(tables: ClickHouse, order: tuple[str, str]) -> None:
+    for stage in order:
+        row = RejectedRow("app", "rej_1", 1_000, stage, stage.upper(), "", "why", "{")
+        await tables.insert_ndjson("rejected", encode_row(row))
+    assert await tables.query("SELECT stage, code FROM rejected FINAL") == [("stream", "STREAM")]
 
 
 async def test_migrating_again_does_nothing(engine: ClickHouse) -> None:

@@ -177,7 +177,8 @@ ENGINE = ReplacingMergeTree(revision, is_deleted)
 ORDER BY (app_id, converted_at_ms, conversion_id)
 SETTINGS non_replicated_deduplication_window = 1000;
 
--- A reject is named by its place, while its time may be that of a second look: so the time is no part of the key.
+-- A reject is named by its place, while its time may be that of a second look: so the time is no part of the key. The
+-- stream and the loader read the same lines; of one that both refuse, the stream's account stands.
 CREATE TABLE IF NOT EXISTS rejected
 (
     app_id LowCardinality(String),
@@ -189,11 +190,12 @@ CREATE TABLE IF NOT EXISTS rejected
     reason String CODEC(ZSTD(1)),
     payload String CODEC(ZSTD(1)),
     key_id LowCardinality(String),
+    rank UInt8 MATERIALIZED stage != 'loader',
     rejected_at DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(rejected_at_ms, 'UTC'),
     INDEX by_rejected_at_ms rejected_at_ms TYPE minmax GRANULARITY 1,
     CONSTRAINT has_identity CHECK reject_id != ''
 )
-ENGINE = ReplacingMergeTree
+ENGINE = ReplacingMergeTree(rank)
 ORDER BY (app_id, reject_id)
 SETTINGS non_replicated_deduplication_window = 1000;
 

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import loader_process
+import pytest
 from loader_log import Log, dump, random_events, until
 from tables import read_tables
 
@@ -20,6 +21,7 @@ ROWS = 50
 GROUP = "killed"
 
 
+@pytest.mark.timeout(300)
 async def test_killed_anywhere_the_tables_are_those_of_an_undisturbed_run(
     log: Log, clickhouse: ClickHouse, tmp_path: Path
 ) -> None:

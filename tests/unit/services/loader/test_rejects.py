@@ -36,7 +36,11 @@ def test_a_reject_is_named_by_its_place_and_dated_by_its_message() -> None:
 
 
 def test_bytes_that_are_no_text_are_replaced_and_cut() -> None:
-    row = rejected_row(_line(b'{"app_id":"\xff' + b"x" * 10_000), "broken")
+    row = rejected_row(_line(b'{"app_id":"\xff' + b"\xfex" * 10_000), "broken")
     assert row.app_id == ""
-    assert row.payload.startswith('{"app_id":"\ufffdx')
-    assert len(row.payload) <= 4096
+    assert row.payload.startswith('{"app_id":"\ufffd\ufffdx')
+    assert 4090 < len(row.payload.encode()) <= 4096
+
+
+def test_a_row_nested_too_deep_to_decode_is_nobodys() -> None:
+    assert rejected_row(_line(b'{"x":' * 100_000), "too deep").app_id == ""
