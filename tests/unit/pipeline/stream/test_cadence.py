@@ -1,0 +1,52 @@
+from dataclasses import replace
+
+from pipeline.stream.cadence import QUIET_SECONDS, TICK_SECONDS, Decision, Facts, decide
+
+INTERVAL, IDLE = 1.0, 10.0
+NOTHING = Facts(has_changes=False, pending_sessions=0, last_message_at=100.0, last_published_at=100.0, last_tick_at=0.0)
+
+
+def _at(now: float, **changes: object) -> Decision:
+    return decide(replace(NOTHING, **changes), now, INTERVAL, IDLE)  # type: ignore[arg-type]
+
+
+def test_changes_are_flushed_at_once_and_published_with_them_when_the_last_time_is_an_interval_ago() -> None:
+    decision = _at(100.0, has_changes=True)
+    assert decision.flush
+    assert not decision.publish
+    decision = _at(100.0, has_changes=True, last_published_at=99.0)
+    assert decision.flush
+    assert decision.publish
+
+
+def test_what_is_owed_is_published_as_soon_as_the_partition_is_silent() -> None:
+    before = _at(100.0 + QUIET_SECONDS / 2, pending_sessions=3)
+    assert not before.flush
+    assert 0 < before.wait_seconds <= QUIET_SECONDS / 2
+    after = _at(100.0 + QUIET_SECONDS, pending_sessions=3)
+    assert after.flush
+    assert after.publish
+
+
+def test_under_load_it_waits_for_the_interval() -> None:
+    busy = _at(100.9, pending_sessions=3, has_changes=True, last_message_at=100.9)
+    assert busy.flush
+    assert not busy.publish
+    due = _at(101.0, pending_sessions=3, has_changes=True, last_message_at=101.0)
+    assert due.publish
+
+
+def test_an_idle_partition_ticks_once_a_second() -> None:
+    assert not _at(109.9).tick
+    assert 0 < _at(109.9).wait_seconds <= 0.1001
+    assert _at(110.0).tick
+    ticked = _at(110.5, last_tick_at=110.0)
+    assert not ticked.tick
+    assert 0 < ticked.wait_seconds <= TICK_SECONDS / 2
+    assert _at(111.0, last_tick_at=110.0).tick
+
+
+def test_with_nothing_owed_there_is_nothing_to_flush() -> None:
+    decision = _at(105.0)
+    assert not decision.flush
+    assert decision.wait_seconds == 5.0
