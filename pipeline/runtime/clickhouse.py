@@ -12,10 +12,7 @@ client of its own. Errors form one small tree; each class says what the caller d
 """
 
 import asyncio
-import fcntl
-import os
 import re
-import shutil
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +20,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, ClassVar, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
@@ -33,6 +30,7 @@ from clickhouse_connect.driver.exceptions import Error as CodedDriverError
 from clickhouse_connect.driver.exceptions import OperationalError
 from clickhouse_connect.driver.query import QueryResult
 
+from pipeline.runtime.chdb_directory import DirectoryInUse, DirectoryLock
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.settings import Settings
 from schemas.clickhouse import (
@@ -107,7 +105,7 @@ class ClickHouse:
         connect: Callable[[str | None], Client],
         insert: Callable[[Client, str, bytes, dict[str, Any]], object],
         database: str,
-        lock: "_DirectoryLock | None",
+        lock: DirectoryLock | None,
     ) -> None:
         """`connect(database)` gives a new client; None: the engine's default database."""
         self.database = database
@@ -129,7 +127,10 @@ class ClickHouse:
             return cls(_http_connector(settings.clickhouse_url), _insert_over_http, database, None)
         database = _database_name(settings.database)
         directory = settings.data_dir.resolve() / "clickhouse"
-        lock = _DirectoryLock.acquire(directory)
+        try:
+            lock = DirectoryLock.acquire(directory)
+        except DirectoryInUse as error:
+            raise ClickHouseLocked(str(error)) from None
         return cls(_chdb_connector(directory), partial(_insert_from_file, lock.spool), database, lock)
 
     async def query(
@@ -348,54 +349,3 @@ def _chdb_connector(directory: Path) -> Callable[[str | None], Client]:
         )
 
     return connect
-
-
-class _DirectoryLock:
-    """One process at a time; within it any number of `ClickHouse` objects, which share chDB's engine.
-
-    chDB's own lock fails without saying why, so this comes first. The kernel releases it with the process.
-    """
-
-    _held: ClassVar[dict[Path, "_DirectoryLock"]] = {}
-    _guard: ClassVar[threading.Lock] = threading.Lock()
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._fd = _lock_file(directory)
-        self._users = 0
-        self.spool = directory.parent / "clickhouse-spool"
-        shutil.rmtree(self.spool, ignore_errors=True)
-        self.spool.mkdir(mode=0o700)
-
-    @classmethod
-    def acquire(cls, directory: Path) -> "_DirectoryLock":
-        with cls._guard:
-            lock = cls._held.get(directory)
-            if lock is None:
-                lock = cls._held[directory] = cls(directory)
-            lock._users += 1
-            return lock
-
-    def release(self) -> None:
-        with self._guard:
-            self._users -= 1
-            if self._users == 0:
-                del self._held[self._directory]
-                os.close(self._fd)
-
-
-def _lock_file(directory: Path) -> int:
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(directory.parent / "clickhouse.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
-        os.close(fd)
-        raise ClickHouseLocked(
-            f"the embedded ClickHouse in {directory} is in use by process {owner}; "
-            "one process at a time may open it: stop that one, or choose another data folder"
-        ) from None
-    os.ftruncate(fd, 0)
-    os.write(fd, str(os.getpid()).encode())
-    return fd
