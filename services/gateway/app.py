@@ -34,6 +34,8 @@ from services.gateway.snapshots import Snapshots
 
 _OPENAPI_SECONDS: Final = 30.0
 _DRAIN_SECONDS: Final = 30.0
+_KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than the idle time of common load balancers, so that they close connections, not we."""
 _log = get_logger("gateway")
 
 
@@ -195,6 +197,7 @@ def run(settings: Settings) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.publish_timeout_seconds + _DRAIN_SECONDS),
     )
     server = _Server(config, readiness)
