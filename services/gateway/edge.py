@@ -1,6 +1,6 @@
 """The outermost layer: gives every request its id, counts it, and puts every failure into the envelope."""
 
-import secrets
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Final
@@ -19,7 +19,7 @@ from pipeline.runtime.http.handlers import http_error, response_of
 from pipeline.runtime.log import get_logger
 from schemas.errors import ErrorCode
 from services.gateway.budget import Overloaded
-from services.gateway.call import CALL, Call
+from services.gateway.call import CALL, RANDOM_BYTES, Call
 from services.gateway.errors import ClientGone
 from services.gateway.metrics import ERRORS, REQUEST_SECONDS, REQUESTS
 from services.gateway.publish import PublishError
@@ -38,7 +38,8 @@ def error_for(error: Exception, call: Call) -> ApiError:
             error.details["request_id"] = call.request_id
         return error
     if isinstance(error, _EXPECTED):
-        _log.warning("request_refused", request_id=call.request_id, reason=f"{type(error).__name__}: {error}")
+        # Counted, and told once in a while by who refused: an outage under load would write thousands of lines.
+        _log.debug("request_refused", request_id=call.request_id, reason=f"{type(error).__name__}: {error}")
     else:
         _log.error("request_crashed", request_id=call.request_id, exc_info=error)
     return server_error(RETRY_SECONDS, request_id=call.request_id)
@@ -90,7 +91,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started_seconds = monotonic_seconds()
-        call = Call(scope, secrets.token_hex(12))
+        call = Call(scope, os.urandom(RANDOM_BYTES))
         scope[CALL] = call
         answer = _Answer(send, call.request_id)
         path = scope["path"]

@@ -5,7 +5,6 @@ them again with the same `event_id` is safe for 7 days.
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -152,7 +151,7 @@ def _receipt(call: Call, caller: Caller) -> Receipt:
         received_us=now_us(),
         ip=call.ip,
         user_agent=call.user_agent[:MAX_USER_AGENT_CHARACTERS],
-        random_80_bits=int.from_bytes(os.urandom(10)),
+        random_80_bits=call.random_80_bits,
     )
 
 
