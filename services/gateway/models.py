@@ -3,45 +3,69 @@
 Checking is `services.gateway.validate`; a unit test keeps the two the same.
 """
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from schemas.errors import ErrorCode
+from pipeline.runtime.http.documents import Error, ErrorResponse
 from schemas.events import EVENT_ID_PATTERN, EVENT_NAME_PATTERN, MAX_BATCH_EVENTS, MAX_ID_CHARACTERS
+from services.gateway.validate import PLACEHOLDERS
 
-_EVENT_NAME = EVENT_NAME_PATTERN.pattern.replace(r"\Z", "$")
-_EVENT_ID = EVENT_ID_PATTERN.pattern.replace(r"\Z", "$")
+__all__ = ["Batch", "BatchResponse", "ErrorResponse", "Event", "TrackResponse", "ValidationResponse"]
+
+_EVENT_NAME: Final = EVENT_NAME_PATTERN.pattern.replace(r"\Z", "$")
+_EVENT_ID: Final = EVENT_ID_PATTERN.pattern.replace(r"{1,", "{0,").replace(r"\Z", "$")
+_PLACEHOLDER: Final = "|".join(sorted(re.escape(word).replace("\\ ", " ") for word in PLACEHOLDERS if word))
+NO_NUL: Final = r"^[^\u0000]*$"
+
+Text = Annotated[str, Field(pattern=NO_NUL)]
+PersonId = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": MAX_ID_CHARACTERS,
+            "pattern": r"^[^\u0000-\u001f\u007f]*$",
+            "not": {"pattern": rf"^\s*({_PLACEHOLDER})\s*$|^\s+$"},
+        }
+    ),
+]
+Address = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}, {"const": ""}]}),
+]
 
 
 class Page(BaseModel):
-    url: str | None = None
-    title: str | None = None
-    referrer: str | None = None
+    url: Text | None = None
+    title: Text | None = None
+    referrer: Text | None = None
 
 
 class Campaign(BaseModel):
-    source: str | None = None
-    medium: str | None = None
-    name: str | None = None
-    term: str | None = None
-    content: str | None = None
+    source: Text | None = None
+    medium: Text | None = None
+    name: Text | None = None
+    term: Text | None = None
+    content: Text | None = None
 
 
 class Context(BaseModel):
     """What surrounded the event."""
 
-    ip: str | None = Field(None, description="The visitor's address; the caller's if absent.")
-    user_agent: str | None = Field(
+    ip: Address | None = Field(None, description="The visitor's address; the caller's if absent.")
+    user_agent: Text | None = Field(
         None, description="The visitor's agent; the caller's if absent. Cut at 1,024 characters."
     )
-    locale: str | None = None
+    locale: Text | None = None
     page: Page | None = None
     campaign: Campaign | None = None
 
 
 class Event(BaseModel):
-    """One event, at most 32 KB. Fields not named here are ignored and not stored: use `properties`."""
+    """One event, at most 32 KB. Fields not named here are ignored and not stored: use `properties`. A field that is null
+    or an empty text is as good as absent."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -57,8 +81,7 @@ class Event(BaseModel):
 
     event_name: str = Field(pattern=_EVENT_NAME, description="`snake_case`, verb_noun by preference.")
     properties: dict[str, Any] | None = Field(
-        None,
-        description="Any JSON object, nested at most 8 levels deep (itself the first); integers of at most 64 bits.",
+        None, description="Any JSON object, nested at most 8 levels deep (itself the first), without NUL characters."
     )
     timestamp: AwareDatetime | None = Field(
         None, description="RFC 3339 with a zone; the time of receipt if absent. At most 24 hours in the future."
@@ -67,10 +90,10 @@ class Event(BaseModel):
         None,
         description="The sender's clock when it sent this; `timestamp` is then corrected by received_at - sent_at.",
     )
-    user_id: str | None = Field(
-        None, max_length=MAX_ID_CHARACTERS, description="Placeholders such as `null` are refused."
+    user_id: PersonId | None = Field(
+        None, description="Placeholders such as `null`, in whatever case, are refused: they would make strangers one."
     )
-    anonymous_id: str | None = Field(None, max_length=MAX_ID_CHARACTERS)
+    anonymous_id: PersonId | None = Field(None, description="Of a device or browser. Placeholders are refused.")
     event_id: str | None = Field(
         None,
         pattern=_EVENT_ID,
@@ -83,20 +106,6 @@ class Batch(BaseModel):
     """At most 1,000 events and 5 MB."""
 
     events: list[Event] = Field(min_length=1, max_length=MAX_BATCH_EVENTS)
-
-
-class Error(BaseModel):
-    code: ErrorCode
-    message: str = Field(description="In the language of `Accept-Language`: `zh` (default) or `en`.")
-    details: dict[str, Any] = Field(
-        description="`field` and `reason` where there is one; `limit` and `actual` for PAYLOAD_TOO_LARGE; "
-        "`value` and `suggestion` for INVALID_EVENT_NAME; `required_scope`; `allowed`; `request_id`."
-    )
-
-
-class ErrorResponse(BaseModel):
-    success: Literal[False]
-    error: Error
 
 
 class Tracked(BaseModel):

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from deploy.local.broker import NoidaBroker
 from pipeline.runtime.settings import Settings
 from schemas.topics import Topic
-from services.gateway.sink import KafkaSink, MemorySink, Sink, SinkError
+from services.gateway.sink import KafkaSink, MemorySink, Sink, SinkAway, SinkError
 
 Read = Callable[[Topic, int], "asyncio.Future[list[bytes]]"]
 
@@ -24,6 +24,13 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> "AsyncIterator[str]":
     broker.stop()
 
 
+async def connected(sink: Sink) -> None:
+    await sink.start()
+    async with asyncio.timeout(20):
+        while not sink.is_connected:
+            await asyncio.sleep(0.02)
+
+
 @pytest.fixture(params=["memory", "kafka"])
 async def sink(
     request: pytest.FixtureRequest, make_settings: Callable[..., Settings], tmp_path: Path
@@ -33,10 +40,7 @@ async def sink(
         opened = MemorySink()
     else:
         opened = KafkaSink(make_settings(kafka_bootstrap=request.getfixturevalue("bootstrap")))
-    await opened.start()
-    async with asyncio.timeout(20):
-        while not opened.is_connected:
-            await asyncio.sleep(0.02)
+    await connected(opened)
     yield opened
     await opened.stop()
 
@@ -98,11 +102,32 @@ async def test_a_record_past_the_brokers_limit_is_refused_and_the_next_goes_thro
     make_settings: Callable[..., Settings], bootstrap: str
 ) -> None:
     sink = KafkaSink(make_settings(kafka_bootstrap=bootstrap))
-    await sink.start()
-    async with asyncio.timeout(20):
-        while not sink.is_connected:
-            await asyncio.sleep(0.02)
+    await connected(sink)
     with pytest.raises(SinkError):
         await sink.send(Topic.EVENTS, 0, b"x" * 9_000_000)
     await sink.send(Topic.EVENTS, 0, b"next\n")
     await sink.stop()
+
+
+async def test_a_broker_that_lost_everything_is_set_up_anew(
+    make_settings: Callable[..., Settings], tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    port = free_port()
+    first = NoidaBroker(tmp_path / "first", tmp_path / "first.log", port)
+    first.start()
+    sink = KafkaSink(make_settings(kafka_bootstrap=first.bootstrap), give_up_seconds=1.0)
+    await connected(sink)
+    await sink.send(Topic.EVENTS, 0, b"before\n")
+    await asyncio.to_thread(first.kill)
+    with pytest.raises(SinkError):
+        await sink.send(Topic.EVENTS, 0, b"lost\n")
+    with pytest.raises(SinkAway):
+        await sink.send(Topic.EVENTS, 0, b"refused\n")
+    second = NoidaBroker(tmp_path / "second", tmp_path / "second.log", port)
+    second.start()
+    async with asyncio.timeout(20):
+        while not sink.is_connected:
+            await asyncio.sleep(0.02)
+    await sink.send(Topic.EVENTS, 0, b"after\n")
+    await sink.stop()
+    second.stop()

@@ -17,7 +17,7 @@ from pipeline.runtime.log import get_logger
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 CRASH_RETRY_AFTER_SECONDS: Final = 5
-_GIVEN_ID: Final = re.compile(r"^[A-Za-z0-9_.:-]{1,128}\Z")
+_GIVEN_ID: Final = re.compile(r"^[\x21-\x7e]{1,128}\Z")
 _STATE_KEY: Final = "request_id"
 _QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
