@@ -64,8 +64,8 @@ class Context(BaseModel):
 
 
 class Event(BaseModel):
-    """One event, at most 32 KB. Fields not named here are ignored and not stored: use `properties`. A field that is null
-    or an empty text is as good as absent."""
+    """One event, at most 32 KB. Fields not named here are ignored and not stored: use `properties`. A field that is
+    null or an empty text is as good as absent."""
 
     model_config = ConfigDict(
         json_schema_extra={

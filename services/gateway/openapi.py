@@ -56,10 +56,12 @@ def own_document(version: str) -> Document:
             "/v1/events/validate": {"post": _validate()},
         },
         "components": {
-            "schemas": definitions["$defs"],
-            "securitySchemes": {"ApiKey": _KEY},
+            "schemas": schemas,
+            "securitySchemes": {"ApiKey": {"type": "http", "scheme": "bearer", "description": _KEY_DESCRIPTION}},
         },
     }
+    complete(document)
+    return document
 
 
 def _operation(
@@ -147,7 +149,7 @@ def _batch() -> Document:
 
 
 def _validate() -> Document:
-    either = {"oneOf": [{"$ref": _REF + "Batch"}, {"$ref": _REF + "Event"}]}
+    either = {"anyOf": [{"$ref": _REF + "Batch"}, {"$ref": _REF + "Event"}]}
     request = {"application/json": {"schema": either}} | _NDJSON
     responses = {"200": _json("What would be stored, and what is wrong", "ValidationResponse")}
     return _operation("validate_events", "验证事件数据格式 · Check events, store nothing", request, responses)

@@ -8,7 +8,8 @@ from fastapi import FastAPI
 
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
-from pipeline.runtime.http.documents import leave_out_422
+from pipeline.runtime.http.docs import DOCUMENT_PATH, add_docs_page
+from pipeline.runtime.http.documents import complete_document
 from pipeline.runtime.http.handlers import install_handlers
 from pipeline.runtime.http.middleware import EnvelopeMiddleware
 from pipeline.runtime.http.operations import add_operations
@@ -38,14 +39,18 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
         description="Events, users, conversions, attribution and reports of one app: that of the key.",
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_url=DOCUMENT_PATH,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.snapshots = snapshots or own
     app.state.reader = Reader(clickhouse, Freshness(settings.partitions))
     app.include_router(router)
     install_handlers(app)
     add_operations(app, lambda: _what_is_missing(app))
+    add_docs_page(app)
     app.add_middleware(EnvelopeMiddleware, service=SERVICE)
-    leave_out_422(app)
+    complete_document(app)
     return app
 
 

@@ -89,6 +89,7 @@ router = APIRouter(
         ErrorCode.INVALID_PARAMETER,
         ErrorCode.INVALID_API_KEY,
         ErrorCode.FORBIDDEN,
+        ErrorCode.METHOD_NOT_ALLOWED,
         ErrorCode.SERVER_ERROR,
     ),
 )

@@ -19,7 +19,7 @@ def refs(value: Any) -> set[str]:
 
 def test_every_reference_leads_somewhere() -> None:
     document = own_document("1")
-    names = {"#/components/schemas/" + name for name in document["components"]["schemas"]}
+    names = {f"#/components/{kind}/{name}" for kind, named in document["components"].items() for name in named}
     assert refs(document) <= names
 
 
