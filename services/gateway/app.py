@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
+from pipeline.runtime.http.documents import Document
 from pipeline.runtime.http.operations import add_operations
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
@@ -26,7 +27,7 @@ from services.gateway.budget import Budget
 from services.gateway.docs import add_docs
 from services.gateway.edge import Edge, Endpoint, answer_http_exception
 from services.gateway.forward import Forwarder
-from services.gateway.openapi import Document, merge, own_document
+from services.gateway.openapi import merge, own_document
 from services.gateway.publish import Publisher
 from services.gateway.report import Reporting
 from services.gateway.sink import KafkaSink
