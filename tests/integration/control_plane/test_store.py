@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -39,8 +40,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], i
     # It refuses to run as root, so for root it runs as `nobody`, in a folder of theirs.
     as_nobody = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
     folder = tmp_path_factory.mktemp("postgres")
-    _open_way_to(folder)
     if as_nobody:
+        _open_way_to(folder)
         try:
             shutil.chown(folder, **as_nobody)
         except (OSError, LookupError) as error:
@@ -50,33 +51,26 @@ def postgres(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], i
     made = subprocess.run(command, **as_nobody, cwd=folder, capture_output=True, text=True, check=False)
     if made.returncode:
         pytest.skip(f"initdb failed: {made.stderr.strip().splitlines()[-1:]}")
-    server = [
-        "postgres",
-        "-D",
-        str(data),
-        "-p",
-        str(port),
-        "-k",
-        "",
-        "-c",
-        "fsync=off",
-        "-c",
-        "listen_addresses=127.0.0.1",
-    ]
+    options = ["-k", "", "-c", "fsync=off", "-c", "listen_addresses=127.0.0.1"]
+    server = ["postgres", "-D", str(data), "-p", str(port), *options]
     if as_nobody:
         server = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", *server]
     child = ChildProcess("postgres", server, folder.parent / "postgres.log")
     child.start()
     dsn = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    child.wait_until(lambda: _connects(dsn), 30)
-    yield dsn
-    child.stop(10)
+    try:
+        child.wait_until(lambda: _connects(dsn), 30)
+        yield dsn
+    finally:
+        child.stop(10)
 
 
 def _open_way_to(folder: Path) -> None:
+    """Let another user pass through the folders pytest has made, and no further up."""
     for parent in [folder, *folder.parents]:
-        if parent.owner() == Path.home().owner() and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
+        if parent == Path(tempfile.gettempdir()):
+            return
+        parent.chmod(parent.stat().st_mode | 0o011)
 
 
 def _connects(dsn: str) -> bool:
