@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,13 +35,41 @@ def create_app(
     typer.echo(f"created app {app_id}")
 
 
+@apps.command("set")
+def set_app(
+    app_id: Annotated[str, typer.Argument(help="As `apps list` shows it.")],
+    name: Annotated[str | None, typer.Option(help="For people.")] = None,
+    plan: Annotated[Plan | None, typer.Option(help="Limits the requests a day.")] = None,
+    history_limit_days: Annotated[int | None, typer.Option(help="Older events are refused.")] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Pages that may report: https://shop.example, https://*.shop.example or *. Repeatable."),
+    ] = None,
+    no_origin: Annotated[bool, typer.Option("--no-origin", help="No page may report: servers only.")] = False,
+) -> None:
+    """Change an app; what is left out stays. The origins given replace those there were."""
+    if allow_origin and no_origin:
+        raise typer.BadParameter("it contradicts --allow-origin", param_hint="--no-origin")
+    origins = () if no_origin else tuple(allow_origin) if allow_origin else None
+    given = {"name": name, "plan": plan, "history_limit_days": history_limit_days, "allowed_origins": origins}
+    with _control_plane() as (store, _):
+        changed = {field: value for field, value in given.items() if value is not None}
+        app = store.update_app(replace(store.app(app_id), **changed))  # type: ignore[arg-type]
+    typer.echo("\t".join((app.app_id, app.plan, str(app.history_limit_days), _origins_of(app), app.name)))
+
+
 @apps.command("list")
 def list_apps() -> None:
-    """Every app: id, plan, currency, time zone, goals, name."""
+    """Every app: id, plan, currency, time zone, goals, origins of pages that may report, name."""
     with _control_plane() as (store, _):
         for app in store.apps():
             goals = ",".join(goal.name for goal in app.goals)
-            typer.echo("\t".join((app.app_id, app.plan, app.currency, app.timezone, goals, app.name)))
+            fields = (app.app_id, app.plan, app.currency, app.timezone, goals, _origins_of(app), app.name)
+            typer.echo("\t".join(fields))
+
+
+def _origins_of(app: App) -> str:
+    return ",".join(app.allowed_origins) or "none"
 
 
 @keys.command("create")
@@ -57,12 +87,17 @@ def create_key(
 
 @keys.command("list")
 def list_keys(app_id: Annotated[str | None, typer.Option("--app", help="Of this app only.")] = None) -> None:
-    """Every key: id, app, how it begins, scopes, state."""
+    """Every key: id, app, how it begins, scopes, state, when it was last used (to about a minute)."""
     with _control_plane() as (store, _):
         for key in store.keys(app_id):
             state = "active" if key.revoked_at_ms is None else "revoked"
             scopes = ",".join(sorted(key.scopes))
-            typer.echo("\t".join((key.key_id, key.app_id, key.prefix + "…", scopes, state)))
+            fields = (key.key_id, key.app_id, key.prefix + "…", scopes, state, _last_use(key.last_used_at_ms))
+            typer.echo("\t".join(fields))
+
+
+def _last_use(at_ms: int | None) -> str:
+    return "never used" if at_ms is None else f"used {datetime.fromtimestamp(at_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @keys.command("revoke")

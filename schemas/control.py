@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from schemas.facts import TouchType
+
+
+ANY_ORIGIN: Final = "*"
 
 
 class Scope(StrEnum):
@@ -61,6 +65,14 @@ class App:
     history_limit_days: int = 400
     goals: tuple[Goal, ...] = ()
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
+    allowed_origins: tuple[str, ...] = (ANY_ORIGIN,)
+    """Origins of the pages that may report into this app from a browser: `https://shop.example`,
+    `https://*.shop.example` (any subdomain), or `*`; none: no page may.
+
+    All by default: what a page can do here takes a write key, which reads nothing, and no cookie is ever looked at, so
+    an open door shows nobody anything; a shut one loses the events of the site somebody forgot to list. Listing them
+    keeps strangers' pages from reporting with a key copied out of yours; programs it cannot stop.
+    """
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,53 @@ def test_a_revoked_key_says_so_and_keeps_the_time_it_was_revoked(store):
     assert not by_hash[secret_hash(other.secret)].is_revoked
 
 
+def test_the_last_use_of_a_key_only_moves_forward(store):
+    store.create_app(App("shop", "Shop"), 1)
+    one, other = store.create_key("shop", BOTH, 5), store.create_key("shop", BOTH, 6)
+    assert [key.last_used_at_ms for key in store.keys()] == [None, None]
+    store.record_use({one.key_id: 100, other.key_id: 200, "key_gone": 1})
+    store.record_use({one.key_id: 90, other.key_id: 300})
+    assert [key.last_used_at_ms for key in store.keys()] == [100, 300]
+
+
+def test_origins_are_kept_and_apps_from_before_there_were_any_allow_all(dsn):
+    migrate_control_plane(dsn, "0001")
+    with build_engine(dsn, writes=True).begin() as connection:
+        columns = "app_id, name, plan, currency, timezone, history_limit_days, attribution, created_at_ms"
+        values = "'old', 'Old', 'free', 'CNY', 'UTC', 1, '{}', 1"
+        connection.exec_driver_sql(f"INSERT INTO apps ({columns}) VALUES ({values})")
+    migrate_control_plane(dsn)
+    store = ControlPlane(dsn)
+    assert store.app("old").allowed_origins == ("*",)
+    origins = ("https://shop.example", "https://*.shop.example:8443", "http://[::1]:3000", "capacitor://localhost")
+    store.update_app(replace(store.app("old"), allowed_origins=origins))
+    assert store.app("old").allowed_origins == origins
+    store.close()
+
+
+async def test_a_source_writes_the_use_of_keys_now_and_then_and_at_its_end(tmp_path):
+    dsn = f"sqlite:///{tmp_path}/control.db"
+    migrate_control_plane(dsn)
+    store = ControlPlane(dsn)
+    store.create_app(App("shop", "Shop"), 1)
+    key_id = store.create_key("shop", BOTH, 1).key_id
+
+    def last_use() -> int | None:
+        return store.keys()[0].last_used_at_ms
+
+    source = SnapshotSource(dsn, refresh_seconds=0.02)
+    await source.start()
+    source.note_use(key_id)
+    await _until(lambda: last_use() is not None)
+    first = last_use()
+    while source._usage.unwritten() == {}:  # until the clock shows another millisecond
+        source.note_use(key_id)
+    await _until(lambda: source.current().taken_at_ms > (first or 0) + 50)
+    assert last_use() == first, "the minute is not over"
+    await source.stop()
+    assert (last_use() or 0) > (first or 0)
+
+
 def test_a_key_needs_a_scope(store):
     store.create_app(App("shop", "Shop"), 1)
     with pytest.raises(InvalidRecord, match="scope"):
