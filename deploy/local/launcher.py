@@ -165,7 +165,7 @@ class Launcher:
         worker_port = free_port(avoid=[settings.port, query_port])
         query_url = f"http://127.0.0.1:{query_port}"
         plans: dict[str, dict[str, Any]] = {
-            "store": {"host": "127.0.0.1", "port": query_port},
+            "store": {"host": "127.0.0.1", "port": query_port, "count_requests": False},
             "worker": {"worker_port": worker_port},
             "gateway": {"query_url": query_url},
         }

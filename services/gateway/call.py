@@ -19,6 +19,7 @@ class Call:
     """One request, without its body. Header values are bytes, empty where absent."""
 
     __slots__ = (
+        "answer_headers",
         "authorization",
         "content_encoding",
         "content_length",
@@ -47,6 +48,8 @@ class Call:
         self.query: bytes = scope.get("query_string", b"")
         client = scope.get("client")
         self.ip: str = client[0] if client else ""
+        self.answer_headers: tuple[tuple[bytes, bytes], ...] = ()
+        """For the answer, whatever it will be."""
 
 
 _READ: Final = frozenset(

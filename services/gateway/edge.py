@@ -80,8 +80,16 @@ class Edge:
     POSTs to `direct` paths are answered by their endpoint at once; everything else goes through the router.
     """
 
-    def __init__(self, app: ASGIApp, direct: Mapping[str, ASGIApp], routes: frozenset[str]) -> None:
-        """`routes`: the paths that may stand as a label in the metrics."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        direct: Mapping[str, ASGIApp],
+        routes: frozenset[str],
+        count: Callable[[Scope, Call], Awaitable[None]],
+    ) -> None:
+        """`routes`: the paths that may stand as a label in the metrics. `count`: against the plan, what `direct`
+        endpoints do themselves; may refuse."""
+        self._count_request = count
         self._app = app
         self._direct = direct
         self._routes = routes
@@ -93,30 +101,34 @@ class Edge:
         started_seconds = monotonic_seconds()
         call = Call(scope, os.urandom(RANDOM_BYTES))
         scope[CALL] = call
-        answer = _Answer(send, call.request_id)
+        answer = _Answer(send, call)
         path = scope["path"]
         app = self._direct.get(path) if scope["method"] == "POST" else None
         try:
-            await (app or self._app)(scope, receive, answer.send)
+            if app is None:
+                await self._count_request(scope, call)
+                app = self._app
+            await app(scope, receive, answer.send)
         except Exception as error:
             await _answer_crash(error, call, answer)
         _count(path if path in self._routes else "other", answer.status, monotonic_seconds() - started_seconds)
 
 
 class _Answer:
-    """Watches an answer go out, and adds the request's id to it."""
+    """Watches an answer go out, and adds the request's id and other headers to it."""
 
-    __slots__ = ("_request_id", "_send", "status")
+    __slots__ = ("_call", "_send", "status")
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, call: Call) -> None:
         self._send = send
-        self._request_id = (b"x-request-id", request_id.encode())
+        self._call = call
         self.status = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), self._request_id]
+            own = (b"x-request-id", self._call.request_id.encode())
+            message["headers"] = [*message.get("headers", ()), own, *self._call.answer_headers]
         await self._send(message)
 
 

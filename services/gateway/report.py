@@ -13,9 +13,10 @@ from urllib.parse import parse_qs
 from starlette.types import Receive
 
 from pipeline.runtime.clock import now_us
-from pipeline.runtime.http.auth import Caller, authenticate
+from pipeline.runtime.http.auth import Caller, identify, require
 from pipeline.runtime.http.envelope import Reply, success
 from pipeline.runtime.http.errors import ApiError, Text, invalid
+from pipeline.runtime.http.quota import Quota, is_limited
 from schemas.control import Scope
 from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES
 from schemas.facts import RejectedRow
@@ -42,13 +43,15 @@ _RESULTS: Final = Text("只能是 all 或 errors", "it must be all or errors")
 class Reporting:
     """The three endpoints under `/v1/events` that take events."""
 
-    def __init__(self, snapshots: Snapshots, publisher: Publisher) -> None:
+    def __init__(self, snapshots: Snapshots, publisher: Publisher, quota: Quota | None) -> None:
+        """`quota`: None where requests are not counted."""
         self._snapshots = snapshots
         self._publisher = publisher
+        self._quota = quota
 
     async def track(self, call: Call, receive: Receive) -> Reply:
         """One event → 201 with its id, or the error."""
-        caller = self._authenticate(call)
+        caller = await self._admit(call)
         with Held(self._publisher.budget) as held:
             body = await self._read(call, caller, receive, MAX_EVENT_BYTES, held)
             receipt = _receipt(call, caller)
@@ -63,7 +66,7 @@ class Reporting:
 
     async def batch(self, call: Call, receive: Receive) -> Reply:
         """Many events → 201 (200 if none was accepted) with a result for each."""
-        caller = self._authenticate(call)
+        caller = await self._admit(call)
         errors_only = _wants_errors_only(call.query)
         with Held(self._publisher.budget) as held:
             body = await self._read(call, caller, receive, MAX_BATCH_BYTES, held)
@@ -79,8 +82,8 @@ class Reporting:
         return success(201 if result.accepted else 200, result)
 
     async def validate(self, call: Call, receive: Receive) -> Reply:
-        """The same checks by the same code; nothing is stored and nothing is counted."""
-        caller = self._authenticate(call)
+        """The same checks by the same code; nothing is stored, and the day's requests stay as they are."""
+        caller = await self._admit(call, is_validation=True)
         with Held(self._publisher.budget) as held:
             body = await read_body(call, receive, MAX_BATCH_BYTES, held)
             receipt = _receipt(call, caller)
@@ -88,8 +91,14 @@ class Reporting:
             outcomes = judge(events, receipt)
         return success(200, validation(outcomes, _minted(events, receipt), call.language))
 
-    def _authenticate(self, call: Call) -> Caller:
-        return authenticate(call.authorization, self._snapshots.current(), Scope.WRITE)
+    async def _admit(self, call: Call, is_validation: bool = False) -> Caller:
+        """Whose request it is, counted against its plan. An app without a limit waits for nothing here."""
+        caller = identify(call.authorization, self._snapshots.current())
+        if self._quota is not None and is_limited(caller.app):
+            count = self._quota.validation if is_validation else self._quota.request
+            call.answer_headers = await count(caller.app)
+        require(caller, Scope.WRITE)
+        return caller
 
     async def _read(self, call: Call, caller: Caller, receive: Receive, limit_bytes: int, held: Held) -> bytes:
         try:
