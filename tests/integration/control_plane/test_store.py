@@ -209,10 +209,10 @@ def test_a_revoked_key_says_so_and_keeps_the_time_it_was_revoked(store):
 def test_the_last_use_of_a_key_only_moves_forward(store):
     store.create_app(App("shop", "Shop"), 1)
     one, other = store.create_key("shop", BOTH, 5), store.create_key("shop", BOTH, 6)
-    assert [key.last_used_at_ms for key in store.keys()] == [None, None]
+    assert [key.last_used_at_ms for key in list(store.keys())] == [None, None]
     store.record_use({one.key_id: 100, other.key_id: 200, "key_gone": 1})
     store.record_use({one.key_id: 90, other.key_id: 300})
-    assert [key.last_used_at_ms for key in store.keys()] == [100, 300]
+    assert [key.last_used_at_ms for key in list(store.keys())] == [100, 300]
 
 
 def test_origins_are_kept_and_apps_from_before_there_were_any_allow_all(dsn):
