@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from pipeline.runtime.http.documents import Error, ErrorResponse
 from schemas.events import EVENT_ID_PATTERN, EVENT_NAME_PATTERN, MAX_BATCH_EVENTS, MAX_ID_CHARACTERS
+from schemas.facts import TouchType
 from services.gateway.validate import PLACEHOLDERS
 
 __all__ = ["Batch", "BatchResponse", "ErrorResponse", "Event", "TrackResponse", "ValidationResponse"]
@@ -148,8 +149,16 @@ class EventError(Error):
     index: int
 
 
+class MetGoal(BaseModel):
+    goal: str
+    goal_type: Literal["macro", "micro"]
+    value: Annotated[float, Field(ge=0, description="In whole units of `currency`.")]
+    currency: str
+
+
 class NormalizedEvent(BaseModel):
-    """The event as it would be stored."""
+    """The event as it would be stored, and what would come of it if a visit began with it: after others of its person's
+    it may also be a repeat, fall into a visit that has its channel already, or come too late for its session."""
 
     index: int
     event_id: str | None = Field(description="Null where the event has none: one is minted when it is stored.")
@@ -167,6 +176,12 @@ class NormalizedEvent(BaseModel):
     user_agent: str
     locale: str
     is_bot: bool
+    channel: str | None = Field(description="Of the visit it would begin; null for an event without a person.")
+    touch_type: TouchType | None = Field(
+        description="The touch it would be: `click`, `impression` and `view` wherever in a visit it stands, `visit` as "
+        "the first of one. Null for an event without a person."
+    )
+    goals: list[MetGoal] = Field(description="What it would count for; none for an event without a person.")
 
 
 class Validation(BaseModel):
@@ -176,5 +191,44 @@ class Validation(BaseModel):
 
 
 class ValidationResponse(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "success": True,
+                    "data": {
+                        "valid": True,
+                        "errors": [],
+                        "normalized": [
+                            {
+                                "index": 0,
+                                "event_id": "order-1001",
+                                "event_name": "purchase",
+                                "timestamp": "2024-01-15T10:30:00.000Z",
+                                "original_timestamp": None,
+                                "user_id": "user-42",
+                                "anonymous_id": None,
+                                "properties": {"order_id": "O-1001", "revenue": 199.0},
+                                "page_url": "https://example.com/thanks?utm_source=baidu&utm_medium=cpc",
+                                "page_title": "",
+                                "referrer": "",
+                                "campaign": {},
+                                "ip": "203.0.113.9",
+                                "user_agent": "",
+                                "locale": "",
+                                "is_bot": False,
+                                "channel": "paid_search",
+                                "touch_type": "click",
+                                "goals": [
+                                    {"goal": "purchase", "goal_type": "macro", "value": 199.0, "currency": "CNY"}
+                                ],
+                            }
+                        ],
+                    },
+                }
+            ]
+        }
+    )
+
     success: Literal[True]
     data: Validation

@@ -89,7 +89,7 @@ class Reporting:
             receipt = _receipt(call, caller)
             events = parse_any(body, call.content_type)
             outcomes = judge(events, receipt)
-        return success(200, validation(outcomes, _minted(events, receipt), call.language))
+        return success(200, validation(outcomes, _minted(events, receipt), caller.app, call.language))
 
     async def _admit(self, call: Call, is_validation: bool = False) -> Caller:
         """Whose request it is, counted against its plan. An app without a limit waits for nothing here."""
