@@ -118,7 +118,11 @@ _RESULTS: Final[Document] = {
 }
 _NDJSON: Final[Document] = {
     "application/x-ndjson": {
-        "schema": {"type": "string", "description": "One event per line."},
+        "schema": {
+            "type": "string",
+            "pattern": "[^ \\t\\r\\n]",
+            "description": "One event per line; blank lines do not count.",
+        },
         "example": '{"event_name":"page_view"}\n{"event_name":"purchase","properties":{"revenue":19.99}}\n',
     }
 }

@@ -6,6 +6,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
+from pipeline.runtime.http.middleware import REQUEST_ID_PATTERN
 from schemas.errors import ErrorCode
 
 DataT = TypeVar("DataT")
@@ -23,15 +24,15 @@ _PARAMETERS: Final[Document] = {
         "name": "X-Request-Id",
         "in": "header",
         "schema": {"type": "string"},
-        "description": "Names this request in our logs and in the answer: up to 128 letters, digits or `_ . : -`. "
-        "Without one that is fit for that, we make one up.",
+        "description": "Names this request in our logs and in the answer: up to 128 printable ASCII characters, "
+        "no blanks. Without one that is fit for that, we make one up.",
         "example": "checkout-7f3a",
     },
 }
 _HEADERS: Final[Document] = {
     "RequestId": {
         "required": True,
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,128}$"},
+        "schema": {"type": "string", "pattern": REQUEST_ID_PATTERN},
         "description": "The request's id: yours, or one of ours.",
     },
     "RetryAfter": {
