@@ -31,6 +31,7 @@ run: $(RUNTIME) ## Run the whole platform on this machine until Ctrl-C
 	@exec $(PY) -m deploy.cli up --port "$(PORT)" --data "$(DATA)" --broker "$(BROKER)"
 
 test: $(DEV) ## Run all tests
+	@tests/install_tools.sh
 	@exec $(PY) -m pytest $(ARGS)
 
 check: $(DEV) ## Lint, format, types, import rules
