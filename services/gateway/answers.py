@@ -21,6 +21,12 @@ class Tracked(msgspec.Struct):
     received_at: str
 
 
+class Preflight(msgspec.Struct):
+    """For people who look: browsers read the headers."""
+
+    methods: list[str]
+
+
 class EventResult(msgspec.Struct, omit_defaults=True, gc=False):
     """What a batch answer says about one event. A refused one has its caller's id, if it could be read."""
 

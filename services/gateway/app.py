@@ -105,8 +105,10 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
         exception_handlers={HTTPException: answer_http_exception},
     )
     app.state.readiness = Readiness(snapshots, publisher)
-    endpoints = _reporting_endpoints(Reporting(snapshots, publisher, quota))
+    reporting = Reporting(snapshots, publisher, quota)
+    endpoints = _reporting_endpoints(reporting)
     app.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())
+    app.router.routes.extend(Route(path, Endpoint(reporting.preflight), methods=["OPTIONS"]) for path in endpoints)
     add_operations(app, app.state.readiness.missing)
     add_docs(app, _document(app.version, forwarder))
     if forwarder is not None:

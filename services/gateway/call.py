@@ -24,11 +24,15 @@ class Call:
         "content_encoding",
         "content_length",
         "content_type",
+        "host",
         "ip",
         "language",
+        "origin",
         "query",
         "random_80_bits",
         "request_id",
+        "requested_headers",
+        "requested_method",
         "user_agent",
     )
 
@@ -45,6 +49,10 @@ class Call:
         self.language: Language = language_of(get(b"accept-language", b""))
         self.request_id = choose_request_id(get(b"x-request-id", b"").decode("latin-1"), random_bytes[10:].hex())
         self.random_80_bits = int.from_bytes(random_bytes[:10])
+        self.origin: bytes = get(b"origin", b"")
+        self.host: bytes = get(b"host", b"")
+        self.requested_method: bytes = get(b"access-control-request-method", b"")
+        self.requested_headers: bytes = get(b"access-control-request-headers", b"")
         self.query: bytes = scope.get("query_string", b"")
         client = scope.get("client")
         self.ip: str = client[0] if client else ""
@@ -55,7 +63,8 @@ class Call:
 _READ: Final = frozenset(
     {
         *(b"authorization", b"content-type", b"content-encoding", b"content-length", b"user-agent"),
-        *(b"accept-language", b"x-request-id"),
+        *(b"accept-language", b"x-request-id", b"origin", b"host"),
+        *(b"access-control-request-method", b"access-control-request-headers"),
     }
 )
 

@@ -22,8 +22,17 @@ from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES
 from schemas.facts import RejectedRow
 from schemas.ids import mint_event_id
 from services.gateway.agents import MAX_USER_AGENT_CHARACTERS
-from services.gateway.answers import Tracked, batch_result, utc_seconds, validation
+from services.gateway.answers import Preflight, Tracked, batch_result, utc_seconds, validation
 from services.gateway.bodies import read_body
+from services.gateway.browser import (
+    KnownOrigins,
+    check_key_in_url,
+    check_page,
+    check_preflight,
+    greeting,
+    key_in_url,
+    preflight_headers,
+)
 from services.gateway.budget import Held
 from services.gateway.call import Call
 from services.gateway.judge import Accepted, Duplicate, Outcome, Rejected, judge, rejected_row
@@ -48,10 +57,11 @@ class Reporting:
         self._snapshots = snapshots
         self._publisher = publisher
         self._quota = quota
+        self._origins = KnownOrigins()
 
     async def track(self, call: Call, receive: Receive) -> Reply:
         """One event → 201 with its id, or the error."""
-        caller = await self._admit(call)
+        caller = await self._admit(call, takes_key_in_url=True)
         with Held(self._publisher.budget) as held:
             body = await self._read(call, caller, receive, MAX_EVENT_BYTES, held)
             receipt = _receipt(call, caller)
@@ -66,7 +76,7 @@ class Reporting:
 
     async def batch(self, call: Call, receive: Receive) -> Reply:
         """Many events → 201 (200 if none was accepted) with a result for each."""
-        caller = await self._admit(call)
+        caller = await self._admit(call, takes_key_in_url=True)
         errors_only = _wants_errors_only(call.query)
         with Held(self._publisher.budget) as held:
             body = await self._read(call, caller, receive, MAX_BATCH_BYTES, held)
@@ -91,14 +101,40 @@ class Reporting:
             outcomes = judge(events, receipt)
         return success(200, validation(outcomes, _minted(events, receipt), caller.app, call.language))
 
-    async def _admit(self, call: Call, is_validation: bool = False) -> Caller:
+    async def preflight(self, call: Call, _receive: Receive) -> Reply:
+        """What a browser asks before a page may report: 200 and the CORS headers, or why not."""
+        check_preflight(call, self._snapshots.current(), self._origins)
+        call.answer_headers = preflight_headers(call)
+        return success(200, Preflight(["POST"]))
+
+    async def _admit(self, call: Call, *, takes_key_in_url: bool = False, is_validation: bool = False) -> Caller:
         """Whose request it is, counted against its plan. An app without a limit waits for nothing here."""
-        caller = identify(call.authorization, self._snapshots.current())
+        caller = self._identify(call, takes_key_in_url)
         if self._quota is not None and is_limited(caller.app):
             count = self._quota.validation if is_validation else self._quota.request
-            call.answer_headers = await count(caller.app)
+            call.answer_headers += await count(caller.app)
         require(caller, Scope.WRITE)
         return caller
+
+    def _identify(self, call: Call, takes_key_in_url: bool) -> Caller:
+        snapshot = self._snapshots.current()
+        if call.origin:
+            call.answer_headers = greeting(call, snapshot, self._origins)
+        in_url = key_in_url(call.query) if takes_key_in_url and call.query and not call.authorization else b""
+        caller = identify(b"Bearer " + in_url if in_url else call.authorization, snapshot)
+        self._snapshots.note_use(caller.key.key_id)
+        if call.origin:
+            self._check_page(call, caller)
+        if in_url:
+            check_key_in_url(caller)
+        return caller
+
+    def _check_page(self, call: Call, caller: Caller) -> None:
+        try:
+            check_page(call, caller)
+        except ApiError:
+            call.answer_headers = ()
+            raise
 
     async def _read(self, call: Call, caller: Caller, receive: Receive, limit_bytes: int, held: Held) -> bytes:
         try:
