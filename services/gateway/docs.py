@@ -1,4 +1,4 @@
-"""`/openapi.json`, merged from this service's document and the query service's, and `/docs` to read it."""
+"""`/docs` and `/openapi.json` of the whole API."""
 
 from collections.abc import Awaitable, Callable
 
