@@ -6,7 +6,6 @@ from typing import Final
 
 from schemas.facts import TouchType
 
-
 ANY_ORIGIN: Final = "*"
 
 
