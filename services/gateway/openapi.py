@@ -14,11 +14,24 @@ from services.gateway import models
 _REF: Final = "#/components/schemas/"
 _REFS: Final = _REF + "{model}"
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"ApiKey": []}]
+_BEACON: Final[list[dict[str, list[str]]]] = [*_SECURITY, {"KeyInUrl": []}]
 _DESCRIPTION: Final = (
     "First-party attribution. Every answer is `{success, data}` or `{success, error}`; "
     "messages follow `Accept-Language` (`zh` by default, or `en`); `X-Request-Id` is taken and returned.\n\n"
     "**A 2xx means that the events are safe** (acknowledged by all in-sync replicas). After a 500 they may or may not "
-    "be: send them again with the same `event_id` once `Retry-After` has passed, and they are counted once."
+    "be: send them again with the same `event_id` once `Retry-After` has passed, and they are counted once.\n\n"
+    "**From a page**, use a key whose only scope is `write`. `OPTIONS` answers the browser's CORS preflight on the "
+    "paths that take events: 200 for an origin any app allows (all do, unless `attrikit apps set --allow-origin` says "
+    "otherwise), else 403 `FORBIDDEN` without CORS headers, as for a page whose origin the key's own app does not "
+    "allow. `X-Request-Id`, `RateLimit-*` and `Retry-After` can be read. Reads cannot be made from pages of elsewhere."
+)
+_URL_KEY_DESCRIPTION: Final = (
+    "For `navigator.sendBeacon`, which cannot send headers. URLs are logged on their way, so only a key that can do "
+    "nothing but write is taken here: any other gets 403 `FORBIDDEN`. `Authorization` goes before it."
+)
+_BEACON_DESCRIPTION: Final = (
+    "A beacon sends its JSON as `text/plain`, with the key in the URL:\n\n"
+    "```js\nnavigator.sendBeacon('{base}/v1/events/{path}?key=ak_live_…', JSON.stringify({body}))\n```"
 )
 _KEY_DESCRIPTION: Final = "`Authorization: Bearer ak_live_…`. Events take a key with the scope `write`, reads `read`."
 _EVENT_CODES: Final = (
@@ -32,6 +45,7 @@ _COMMON_CODES: Final = (
     ErrorCode.INVALID_API_KEY,
     ErrorCode.FORBIDDEN,
     ErrorCode.METHOD_NOT_ALLOWED,
+    ErrorCode.RATE_LIMIT_EXCEEDED,
     ErrorCode.SERVER_ERROR,
 )
 
@@ -57,7 +71,10 @@ def own_document(version: str) -> Document:
         },
         "components": {
             "schemas": schemas,
-            "securitySchemes": {"ApiKey": {"type": "http", "scheme": "bearer", "description": _KEY_DESCRIPTION}},
+            "securitySchemes": {
+                "ApiKey": {"type": "http", "scheme": "bearer", "description": _KEY_DESCRIPTION},
+                "KeyInUrl": {"type": "apiKey", "in": "query", "name": "key", "description": _URL_KEY_DESCRIPTION},
+            },
         },
     }
     complete(document)
@@ -128,17 +145,37 @@ _NDJSON: Final[Document] = {
 }
 
 
+_CORS: Final[Document] = {
+    "Access-Control-Allow-Origin": {
+        "schema": {"type": "string"},
+        "description": "The page's origin, on every answer to a page that may report.",
+    },
+    "Access-Control-Expose-Headers": {
+        "schema": {"type": "string"},
+        "description": "On answers to a page: the headers of ours it may read.",
+    },
+}
+
+
+def _takes_beacons(operation: Document, model: str, path: str, body: str) -> Document:
+    content = operation["requestBody"]["content"]
+    content["text/plain"] = {"schema": {"$ref": _REF + model}}
+    words = _BEACON_DESCRIPTION.replace("{path}", path).replace("{body}", body).replace("{base}", "https://…")
+    return operation | {"security": _BEACON, "description": words}
+
+
 def _schema(model: str) -> Document:
     return {"application/json": {"schema": {"$ref": _REF + model}}}
 
 
 def _json(description: str, model: str) -> Document:
-    return {"description": description, "content": _schema(model)}
+    return {"description": description, "content": _schema(model), "headers": dict(_CORS)}
 
 
 def _track() -> Document:
     responses = {"201": _json("Stored: acknowledged by the broker", "TrackResponse")}
-    return _operation("track_event", "上报单个事件 · Report one event", _schema("Event"), responses, _EVENT_CODES)
+    operation = _operation("track_event", "上报单个事件 · Report one event", _schema("Event"), responses, _EVENT_CODES)
+    return _takes_beacons(operation, "Event", "track", "{event_name: 'page_view'}")
 
 
 def _batch() -> Document:
@@ -149,7 +186,7 @@ def _batch() -> Document:
     request = _schema("Batch") | _NDJSON
     operation = _operation("track_batch", "批量上报事件 · Report up to 1,000 events", request, responses)
     operation["parameters"] = [*operation["parameters"], _RESULTS]
-    return operation
+    return _takes_beacons(operation, "Batch", "batch", "{events: [{event_name: 'page_view'}]}")
 
 
 def _validate() -> Document:

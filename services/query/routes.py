@@ -93,6 +93,7 @@ router = APIRouter(
         ErrorCode.INVALID_API_KEY,
         ErrorCode.FORBIDDEN,
         ErrorCode.METHOD_NOT_ALLOWED,
+        ErrorCode.RATE_LIMIT_EXCEEDED,
         ErrorCode.SERVER_ERROR,
     ),
 )

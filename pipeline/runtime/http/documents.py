@@ -45,13 +45,34 @@ _HEADERS: Final[Document] = {
         "schema": {"type": "string", "pattern": "^Bearer "},
         "description": "How to authenticate: with a key as bearer token.",
     },
+    "RateLimitLimit": {
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "Limited plans only: requests the app may make in the present window, a UTC day or, for "
+        "validations, a second.",
+    },
+    "RateLimitRemaining": {
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "Limited plans only: how many of them are left.",
+    },
+    "RateLimitReset": {
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "Limited plans only: seconds until a new window begins.",
+    },
     "Allow": {"required": True, "schema": {"type": "string"}, "description": "The path's methods."},
 }
 _ERROR_HEADERS: Final[dict[ErrorCode, dict[str, str]]] = {
     ErrorCode.INVALID_API_KEY: {"WWW-Authenticate": "Challenge"},
     ErrorCode.METHOD_NOT_ALLOWED: {"Allow": "Allow"},
+    ErrorCode.RATE_LIMIT_EXCEEDED: {"Retry-After": "RetryAfter"},
     ErrorCode.SERVER_ERROR: {"Retry-After": "RetryAfter"},
 }
+_ANSWER_HEADERS: Final = {
+    "X-Request-Id": "RequestId",
+    "RateLimit-Limit": "RateLimitLimit",
+    "RateLimit-Remaining": "RateLimitRemaining",
+    "RateLimit-Reset": "RateLimitReset",
+}
+"""Of every answer."""
 _EXAMPLE_DETAILS: Final[dict[ErrorCode, Document]] = {
     ErrorCode.FORBIDDEN: {"required_scope": "read"},
     ErrorCode.MISSING_REQUIRED_FIELD: {"field": "events[3].event_name"},
@@ -59,6 +80,7 @@ _EXAMPLE_DETAILS: Final[dict[ErrorCode, Document]] = {
     ErrorCode.INVALID_PARAMETER: {"field": "limit", "reason": "不能大于 1000"},
     ErrorCode.PAYLOAD_TOO_LARGE: {"reason": "单个事件不能超过 32 KB", "limit": 32768, "actual": 40000},
     ErrorCode.METHOD_NOT_ALLOWED: {"allowed": ["GET"]},
+    ErrorCode.RATE_LIMIT_EXCEEDED: {"limit": 1000, "plan": "free", "reset_at": "2024-01-16T00:00:00Z"},
     ErrorCode.SERVER_ERROR: {"request_id": "req_0f8fad5bd9cb469fa1657086"},
 }
 
@@ -75,7 +97,8 @@ class Error(BaseModel):
     message: str = Field(description="For people, in the language of `Accept-Language`: `zh` (default) or `en`.")
     details: dict[str, Any] = Field(
         description="`field` and `reason` where there is one; `limit` and `actual` for PAYLOAD_TOO_LARGE; "
-        "`value` and `suggestion` for INVALID_EVENT_NAME; `required_scope`; `allowed`; `request_id`."
+        "`value` and `suggestion` for INVALID_EVENT_NAME; `required_scope`; `allowed`; `request_id`; "
+        "`limit`, `plan` and `reset_at` for RATE_LIMIT_EXCEEDED."
     )
 
 
@@ -121,7 +144,8 @@ def complete(document: Document) -> None:
             if parameter["name"] not in known
         ]
         for response in operation["responses"].values():
-            response.setdefault("headers", {})["X-Request-Id"] = {"$ref": "#/components/headers/RequestId"}
+            headers = response.setdefault("headers", {})
+            headers |= {name: {"$ref": f"#/components/headers/{header}"} for name, header in _ANSWER_HEADERS.items()}
     components = document.setdefault("components", {})
     components["parameters"] = _PARAMETERS | components.get("parameters", {})
     components["headers"] = _HEADERS | components.get("headers", {})
