@@ -5,8 +5,9 @@
     gate        both put together, for the gateway to call and as a layer around the query service
 
 What counts: every request under `/v1` with a valid key, once, whatever it is answered and whichever of the app's keys
-it carries; a batch is one request. Not counted: requests without a valid key, CORS preflights, and everything outside
-`/v1`. Enterprise apps have no limit, so nothing is counted for them and they are told no limit.
+it carries; a batch is one request. Not counted: requests without a valid key, preflights and requests of pages the app
+does not allow, and everything outside `/v1`. Enterprise apps have no limit, so nothing is counted for them and they are
+told no limit.
 
 Exactly as many requests as the limit says are let through, because counting and asking are one step: `limits` adds one
 and learns the sum at once (in Redis inside a script). Its own fixed windows begin with the first request, so the day is
