@@ -1,12 +1,13 @@
 """The document: valid, true to the validator, and readable without a network."""
 
+import json
 import re
 from typing import Any
 
 import httpx
 import pytest
 
-from services.gateway import answers, fields, models
+from services.gateway import answers, fields, models, preview
 from services.gateway.openapi import merge, own_document
 
 
@@ -36,6 +37,7 @@ def test_every_reference_leads_somewhere() -> None:
         (models.Validation, answers.Validation),
         (models.EventError, answers.EventError),
         (models.NormalizedEvent, answers.NormalizedEvent),
+        (models.MetGoal, preview.MetGoal),
     ],
 )
 def test_the_documented_fields_are_the_real_ones(model: Any, struct: Any) -> None:
@@ -54,6 +56,11 @@ ANSWERS = [
 async def test_answers_fit_their_models(client: httpx.AsyncClient, path: str, body: Any, model: Any) -> None:
     answer = (await client.post(path, json=body)).content
     model.model_validate_json(answer, strict=True, extra="forbid")
+
+
+def test_the_documented_example_of_validate_fits_its_model() -> None:
+    (example,) = models.ValidationResponse.model_config["json_schema_extra"]["examples"]
+    models.ValidationResponse.model_validate_json(json.dumps(example), strict=True, extra="forbid")
 
 
 async def test_the_documents_own_examples_are_accepted(client: httpx.AsyncClient) -> None:
@@ -94,5 +101,5 @@ def test_merging_keeps_both_documents_apart() -> None:
     assert merged["paths"]["/v1/events/track"]["post"] == own["paths"]["/v1/events/track"]["post"]
     assert merged["paths"]["/v1/events/track"]["get"] == {"summary": "another method"}
     assert "/healthz" not in merged["paths"]
-    assert merged["components"]["securitySchemes"].keys() == {"ApiKey", "other"}
+    assert merged["components"]["securitySchemes"].keys() == {"ApiKey", "KeyInUrl", "other"}
     assert own == own_document("1")
