@@ -6,7 +6,7 @@ lateness can reach it any more; its touches then stay, its aggregate goes.
 
 from pipeline.domain.effects import Effects
 from pipeline.domain.rows import session_row, session_tombstone
-from pipeline.domain.rules import SESSION_CAP_MS, AppRules
+from pipeline.domain.rules import SESSION_CAP_MS, TIMER_STEP_MS, AppRules
 from pipeline.domain.seen import KEEP_S
 from pipeline.domain.segments import (
     Session,
@@ -38,7 +38,8 @@ def publish_sessions(
             session[0].published = revision
             effects.sessions.append(session_row(app_id, person, session, is_closed, revision))
     state.is_unpublished = False
-    _seal(state, rules, watermark_ms - rules.lateness_ms)
+    # What is final must be closed first, and that happens at full minutes.
+    _seal(state, rules, watermark_ms - watermark_ms % TIMER_STEP_MS - rules.lateness_ms)
     _forget(state, rules, watermark_ms - rules.lateness_ms - _reach_ms(rules))
 
 
@@ -89,7 +90,12 @@ def _reach_ms(rules: AppRules) -> int:
 
 
 def _closes_at_ms(session: Session, rules: AppRules) -> int:
-    return session[-1].end_ms + rules.gap_ms
+    """The first full minute at or after the end plus the gap.
+
+    Timers are to the minute. Were this exact, a session written for another reason within that minute would be closed
+    and one left to its timer would not: the last rows of a log would depend on when they were written.
+    """
+    return -(-(session[-1].end_ms + rules.gap_ms) // TIMER_STEP_MS) * TIMER_STEP_MS
 
 
 # Final sessions

@@ -9,6 +9,8 @@ from schemas.facts import NANOS_PER_CONVERSION
 
 DAY_MS: Final = 24 * 3600 * 1000
 SESSION_CAP_MS: Final = DAY_MS
+TIMER_STEP_MS: Final = 60_000
+"""Sessions close at full minutes of event time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ replaces it, and what is left of the old one is ignored when its minute comes.
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
-from typing import Final
 
-_MINUTE_MS: Final = 60_000
+from pipeline.domain.rules import TIMER_STEP_MS
 
 
 class Timers:
@@ -23,7 +22,7 @@ class Timers:
 
     def schedule(self, key: str, time_ms: int) -> None:
         """Due when the watermark reaches the first full minute at or after `time_ms`, unless it is due earlier."""
-        minute = -(-time_ms // _MINUTE_MS)
+        minute = -(-time_ms // TIMER_STEP_MS)
         known = self._minute_by_key.get(key)
         if known is not None and known <= minute:
             return
@@ -39,7 +38,7 @@ class Timers:
         self._minute_by_key.pop(key, None)
 
     def is_due(self, watermark_ms: int) -> bool:
-        return bool(self._minutes) and self._minutes[0] * _MINUTE_MS <= watermark_ms
+        return bool(self._minutes) and self._minutes[0] * TIMER_STEP_MS <= watermark_ms
 
     def take_due(self, watermark_ms: int) -> Iterator[str]:
         """Remove and give every key due at `watermark_ms`; schedule again those that are not through."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from itertools import groupby, pairwise
+from math import ceil
 from typing import Any
 
 from pipeline.domain.channels import classify_ad, classify_arrival
@@ -120,7 +121,7 @@ def _session_row(
     for row in met:
         values[row["currency"]] += row["value_minor"]
     end_ms = visit[-1].timestamp_ms
-    closes_ms = end_ms + app.attribution.session_gap_seconds * 1000
+    closes_ms = ceil((end_ms + app.attribution.session_gap_seconds * 1000) / 60_000) * 60_000  # at a full minute
     return {
         "app_id": app.app_id,
         "session_id": named,

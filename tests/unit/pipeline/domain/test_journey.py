@@ -59,6 +59,14 @@ def test_a_session_closes_when_the_watermark_passes_its_end_by_the_gap(person: A
     assert person.publish(31) == []
 
 
+def test_sessions_close_at_full_minutes_so_that_it_does_not_matter_when_they_are_written(person: Any) -> None:
+    person.does("page_view", 0.5)
+    (opened,) = person.publish(30.75)
+    assert not opened.is_closed
+    (closed,) = person.publish(31)
+    assert closed.is_closed
+
+
 def test_a_late_event_reopens_restates_and_joins(person: Any) -> None:
     person.does("page_view", 0)
     person.does("page_view", 50)
