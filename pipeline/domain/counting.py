@@ -1,9 +1,9 @@
 """Which of the events that meet a goal count: every one, or the earliest of its session or of its person.
 
 The earliest by (time, event id), whatever order they come in. For a session's goal each segment remembers its earliest
-(`Segment.firsts`); segments never divide, so however sessions join or are cut, the earliest of a session is the earliest
-of its segments'. A person's goal needs only the earliest of all: it stands in its segment and in `PersonState.firsts`,
-which outlives the segment. Once that segment is final, no event can come before it any more.
+(`Segment.firsts`); segments never divide, so however sessions join or are cut, the earliest of a session is that of its
+segments. A person's goal needs only the earliest of all: it stands in its segment and in `PersonState.firsts`, which
+outlives the segment. Once that segment is final, no event can come before it any more.
 """
 
 from collections.abc import Iterable
@@ -26,20 +26,11 @@ def every_of(conversions: list[Conversion]) -> list[Conversion]:
 
 def candidates_of(state: PersonState, conversions: Iterable[Conversion]) -> list[First]:
     """Of one event: those that may count once. Of a person's goal only one before all others can."""
-    found = []
-    for conversion in conversions:
-        if counts_once(conversion) and (conversion.counting == _SESSION or _is_persons_first(state, conversion)):
-            found.append(
-                First(
-                    conversion.at_ms,
-                    conversion.event_id,
-                    conversion.goal,
-                    conversion.counting == _PERSON,
-                    conversion.value_minor,
-                    conversion.currency,
-                )
-            )
-    return found
+    return [
+        First(found.at_ms, found.event_id, found.goal, found.counting == _PERSON, found.value_minor, found.currency)
+        for found in conversions
+        if found.counting == _SESSION or (found.counting == _PERSON and _is_persons_first(state, found))
+    ]
 
 
 def _is_persons_first(state: PersonState, conversion: Conversion) -> bool:

@@ -56,8 +56,12 @@ def settle(desk: Desk, change: Change, new: list[Conversion], refund: Refund | N
             occasions.setdefault(_key(conversion), (conversion, _REFUND))
     if change.from_ms is not None:
         _restate(desk, change.from_ms, change.sessions, occasions)
+    paths: dict[int, list[Touch]] = {}
     for conversion, reason in occasions.values():
-        _write(desk, change.sessions, conversion, path_at(state, conversion.at_ms, desk.rules), reason)
+        at_ms = conversion.at_ms
+        if at_ms not in paths:
+            paths[at_ms] = path_at(state, at_ms, desk.rules)
+        _write(desk, change.sessions, conversion, paths[at_ms], reason)
 
 
 def _key(found: Conversion | First) -> _Key:

@@ -9,14 +9,12 @@ What is bounded, and what is lost at the bound:
 | ids seen | 7 days | `MAX_SEEN`, newest | a repeat of an older id is counted again |
 | segments | until no event in time can reach them | (lateness + gap) / gap | - |
 | touches of a segment | as the segment | `MAX_TOUCHES` campaigns, first met | further campaigns of that day's visit |
-| touches | longest window before an event in time or a conversion kept | `MAX_TOUCHES`, newest, and `MAX_KEPT_TOUCHES` \
-for conversions kept | the oldest of a path longer than that; a refund takes from the touches still known |
-| conversions | 30 days | `MAX_CONVERSIONS`, newest | late touches and refunds no longer restate the older ones, and one \
-that counted once keeps doing so even if an earlier one comes in late |
+| touches | longest window | `MAX_TOUCHES`, newest | the oldest touches of a path longer than that |
+| touches of conversions kept | as these | `MAX_KEPT_TOUCHES` with all | a refund takes from the touches still known |
+| conversions | 30 days | `MAX_CONVERSIONS`, newest | late touches and refunds no longer restate the older ones |
 | firsts of a segment | as the segment | one per goal counted once | - |
-| firsts of the person | the state, at least 400 days | one per goal counted once per person | the goal counts again |
-| refunds | 31 days; an order's as long as its conversions | `MAX_REFUNDS`, newest | the order of the oldest is no \
-longer restated |
+| firsts of the person | the state, 400 days at least | one per goal counted once per person | the goal counts again |
+| refunds | 31 days, or as their orders | `MAX_REFUNDS`, newest | the order of the oldest is no longer restated |
 """
 
 from typing import Final, TypeAlias
