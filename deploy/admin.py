@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -62,7 +62,7 @@ def set_app(
     session_gap_minutes: Annotated[int | None, typer.Option(help="So long a pause ends a session.")] = None,
 ) -> None:
     """Change attribution settings, from now on: what is computed later names the new version of them."""
-    given = {
+    given: dict[str, Any] = {
         "half_life_days": half_life_days,
         "position_weights": _weights(position_weights),
         "direct_touch": direct_touch,
