@@ -31,6 +31,7 @@ run: $(RUNTIME) ## Run the whole platform on this machine until Ctrl-C
 	@exec $(PY) -m deploy.cli up --port "$(PORT)" --data "$(DATA)" --broker "$(BROKER)"
 
 test: $(DEV) ## Run all tests
+	@tests/install_tools.sh
 	@exec $(PY) -m pytest $(ARGS)
 
 check: $(DEV) ## Lint, format, types, import rules
@@ -51,7 +52,7 @@ lock: $(DEV) ## Pin the newest versions pyproject.toml allows
 	$(LOCK) --upgrade --extra dev pyproject.toml -o requirements-dev.lock
 
 clean: ## Remove .venv, caches and build output; data folders stay
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-ci build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): requirements.lock pyproject.toml | $(PY)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,21 +36,18 @@ def create_app(
     typer.echo(f"created app {app_id}")
 
 
-@apps.command("list")
-def list_apps() -> None:
-    """Every app: id, plan, currency, time zone, goals, name."""
-    with control_plane() as (store, _):
-        for app in store.apps():
-            goals = ",".join(goal.name for goal in app.goals)
-            typer.echo("\t".join((app.app_id, app.plan, app.currency, app.timezone, goals, app.name)))
-
-
 @apps.command("set")
 def set_app(
-    app_id: Annotated[str, typer.Argument(help="The app's id.")],
-    half_life_days: Annotated[
-        float | None, typer.Option(help="Of time_decay: weight halves every so many days.")
+    app_id: Annotated[str, typer.Argument(help="As `apps list` shows it.")],
+    name: Annotated[str | None, typer.Option(help="For people.")] = None,
+    plan: Annotated[Plan | None, typer.Option(help="Limits the requests a day.")] = None,
+    history_limit_days: Annotated[int | None, typer.Option(help="Older events are refused.")] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Pages that may report: https://shop.example, https://*.shop.example or *. Repeatable."),
     ] = None,
+    no_origin: Annotated[bool, typer.Option("--no-origin", help="No page may report: servers only.")] = False,
+    half_life_days: Annotated[float | None, typer.Option(help="Of time_decay: weight halves in so many days.")] = None,
     window: Annotated[
         list[str] | None, typer.Option(help="TYPE=DAYS, repeatable: click, impression, view, visit.")
     ] = None,
@@ -61,8 +59,15 @@ def set_app(
     ] = None,
     session_gap_minutes: Annotated[int | None, typer.Option(help="So long a pause ends a session.")] = None,
 ) -> None:
-    """Change attribution settings, from now on: what is computed later names the new version of them."""
-    given: dict[str, Any] = {
+    """Change an app; what is left out stays. The origins given replace those there were.
+
+    Attribution settings have versions: what is computed from now on names the new one.
+    """
+    if allow_origin and no_origin:
+        raise typer.BadParameter("it contradicts --allow-origin", param_hint="--no-origin")
+    origins = () if no_origin else tuple(allow_origin) if allow_origin else None
+    given = {"name": name, "plan": plan, "history_limit_days": history_limit_days, "allowed_origins": origins}
+    settings = {
         "half_life_days": half_life_days,
         "position_weights": _weights(position_weights),
         "direct_touch": direct_touch,
@@ -70,11 +75,31 @@ def set_app(
     }
     windows = dict(_window(text) for text in window or [])
     with control_plane() as (store, now_ms):
-        app = store.app(app_id)
-        changes = {name: value for name, value in given.items() if value is not None}
-        settings = replace(app.attribution, **changes, window_days=app.attribution.window_days | windows)
-        changed = store.update_app(replace(app, attribution=settings), now_ms)
-    typer.echo(f"app {app_id}: attribution settings are at version {changed.config_version}")
+        known = store.app(app_id)
+        attribution = replace(
+            known.attribution, window_days=known.attribution.window_days | windows, **_given(settings)
+        )
+        app = store.update_app(replace(known, attribution=attribution, **_given(given)), now_ms)
+    version = f"attribution v{app.config_version}"
+    typer.echo("\t".join((app.app_id, app.plan, str(app.history_limit_days), _origins_of(app), version, app.name)))
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@apps.command("list")
+def list_apps() -> None:
+    """Every app: id, plan, currency, time zone, goals, origins of pages that may report, name."""
+    with control_plane() as (store, _):
+        for app in store.apps():
+            goals = ",".join(goal.name for goal in app.goals)
+            fields = (app.app_id, app.plan, app.currency, app.timezone, goals, _origins_of(app), app.name)
+            typer.echo("\t".join(fields))
+
+
+def _origins_of(app: App) -> str:
+    return ",".join(app.allowed_origins) or "none"
 
 
 def _window(text: str) -> tuple[TouchType, int]:
@@ -111,12 +136,17 @@ def create_key(
 
 @keys.command("list")
 def list_keys(app_id: Annotated[str | None, typer.Option("--app", help="Of this app only.")] = None) -> None:
-    """Every key: id, app, how it begins, scopes, state."""
+    """Every key: id, app, how it begins, scopes, state, when it was last used (to about a minute)."""
     with control_plane() as (store, _):
         for key in store.keys(app_id):
             state = "active" if key.revoked_at_ms is None else "revoked"
             scopes = ",".join(sorted(key.scopes))
-            typer.echo("\t".join((key.key_id, key.app_id, key.prefix + "…", scopes, state)))
+            fields = (key.key_id, key.app_id, key.prefix + "…", scopes, state, _last_use(key.last_used_at_ms))
+            typer.echo("\t".join(fields))
+
+
+def _last_use(at_ms: int | None) -> str:
+    return "never used" if at_ms is None else f"used {datetime.fromtimestamp(at_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @keys.command("revoke")

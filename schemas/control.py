@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from schemas.facts import TouchType
+
+ANY_ORIGIN: Final = "*"
 
 
 class Scope(StrEnum):
@@ -102,6 +105,14 @@ class App:
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
     config_version: int = 1
     """Of `attribution`: one more with every change of it."""
+    allowed_origins: tuple[str, ...] = (ANY_ORIGIN,)
+    """Origins of the pages that may report into this app from a browser: `https://shop.example`,
+    `https://*.shop.example` (any subdomain), or `*`; none: no page may.
+
+    All by default: what a page can do here takes a write key, which reads nothing, and no cookie is ever looked at, so
+    an open door shows nobody anything; a shut one loses the events of the site somebody forgot to list. Listing them
+    keeps strangers' pages from reporting with a key copied out of yours; programs it cannot stop.
+    """
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from zlib import crc32
 
 _SEPARATOR: Final = "\x1f"
 _CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_CROCKFORD_PAIRS: Final = tuple(high + low for high in _CROCKFORD for low in _CROCKFORD)
+_PAIR_SHIFTS: Final = tuple(range(120, -1, -10))
 
 
 def digest(*parts: str) -> str:
@@ -38,7 +40,7 @@ def mint_event_id(time_ms: int, random_80_bits: int) -> str:
     Source: the ULID specification, github.com/ulid/spec.
     """
     value = (time_ms << 80) | (random_80_bits & ((1 << 80) - 1))
-    return "evt_" + "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+    return "evt_" + "".join([_CROCKFORD_PAIRS[(value >> shift) & 1023] for shift in _PAIR_SHIFTS])
 
 
 def partition_for(app_id: str, person_key: str, partitions: int) -> int:

@@ -3,6 +3,7 @@
 `broker`      the small broker, one per test run: its bootstrap address
 `kafka`       Apache Kafka, one per test run; skips with the reason where Java or Maven is missing
 `noida`, `kafka_broker`  the same as processes
+`redis_server`  a Redis of one's own, as a process; skips with the reason where there is none
 `free_port`   a function giving a port nobody listens on
 `make_settings`  Settings for a test: own data folder, given broker, whatever else is passed
 `clickhouse_dir`  the data folder of the run's one chDB engine (a process can host no second one)
@@ -23,6 +24,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_socket
+from redis_process import RedisServer, redis_is_missing
 
 from deploy.local import ports
 from deploy.local.apache_kafka import KafkaBroker, fetch_jars, find_java, kafka_version
@@ -100,6 +102,17 @@ def kafka(kafka_broker: KafkaBroker) -> str:
     return kafka_broker.bootstrap
 
 
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    missing = redis_is_missing()
+    if missing:
+        pytest.skip(missing)
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.kill()
+
+
 @cache
 def _kafka_is_missing() -> str:
     """Why Apache Kafka cannot run here; empty: it can. Fetches its jars if need be."""
@@ -119,6 +132,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     reporter.write_line(f"broker: noida-db {version('noida-db')}; Apache Kafka: {_kafka_state(session)}")
     postgres = "local server" if shutil.which("postgres") else "skipped, no postgres on the PATH"
     reporter.write_line(f"engine: chDB {version('chdb')}; SQLite {sqlite3.sqlite_version}; PostgreSQL: {postgres}")
+    missing = redis_is_missing()
+    reporter.write_line(f"quota: memory; Redis: {f'skipped, {missing}' if missing else 'local server'}")
 
 
 def _kafka_state(session: pytest.Session) -> str:

@@ -25,7 +25,7 @@ from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
 from deploy.local.demo_app import ensure_demo_key, quick_start
 from deploy.local.folder import DataFolder, Say
-from deploy.local.ports import free_port, is_free
+from deploy.local.ports import free_port, problem_with
 from deploy.local.process import ChildEnded, ChildProcess, LaunchError
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
@@ -165,7 +165,7 @@ class Launcher:
         worker_port = free_port(avoid=[settings.port, query_port])
         query_url = f"http://127.0.0.1:{query_port}"
         plans: dict[str, dict[str, Any]] = {
-            "store": {"host": "127.0.0.1", "port": query_port},
+            "store": {"host": "127.0.0.1", "port": query_port, "count_requests": False},
             "worker": {"worker_port": worker_port},
             "gateway": {"query_url": query_url},
         }
@@ -248,7 +248,9 @@ class Launcher:
 
 @contextmanager
 def _signals_to(launcher: Launcher) -> Iterator[None]:
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means it
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, launcher.on_signal) for number in numbers}
     try:
         yield
@@ -280,8 +282,9 @@ def _demo_key(settings: Settings, folder: DataFolder) -> tuple[str, bool]:
 
 
 def _check_port(settings: Settings) -> None:
-    if not is_free(settings.port, settings.host):
-        raise LaunchError(f"port {settings.port} is taken; choose another (PORT=)")
+    problem = problem_with(settings.port, settings.host)
+    if problem:
+        raise LaunchError(f"port {settings.port} cannot be used: {problem}; choose another (PORT=)")
 
 
 async def _ensure_topics(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """Ports on this machine."""
 
+import errno
 import secrets
 import socket
 from collections.abc import Collection
@@ -12,15 +13,15 @@ _COUNT: Final = 12_000
 _ATTEMPTS: Final = 100
 
 
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen there now."""
+def problem_with(port: int, host: str = "127.0.0.1") -> str:
+    """Why a server could not listen there now; empty: it could."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return "it is taken" if error.errno == errno.EADDRINUSE else f"{error.strerror} ({host})"
+    return ""
 
 
 def free_port(host: str = "127.0.0.1", avoid: Collection[int] = ()) -> int:
@@ -31,6 +32,6 @@ def free_port(host: str = "127.0.0.1", avoid: Collection[int] = ()) -> int:
     """
     for _ in range(_ATTEMPTS):
         port = _FIRST + secrets.randbelow(_COUNT)
-        if port not in avoid and is_free(port, host):
+        if port not in avoid and not problem_with(port, host):
             return port
     raise LaunchError(f"no free port between {_FIRST} and {_FIRST + _COUNT} on {host}")

@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from pipeline.runtime.clock import monotonic_seconds
+
 
 def configure_logging(process: str, level: str = "info", as_json: bool | None = None) -> None:
     """Call once per process, first thing. `process` stands on every line."""
@@ -26,8 +28,29 @@ def configure_logging(process: str, level: str = "info", as_json: bool | None = 
     )
     structlog.contextvars.bind_contextvars(process=process)
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_OncePerOutage())
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=final, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+class _OncePerOutage(logging.Filter):
+    """Kafka's client repeats itself ten times a second while the broker is away; each of its lines passes once in a
+    while. Lines of others all pass."""
+
+    _QUIET_SECONDS = 10.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed_at_seconds: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("aiokafka"):
+            return True
+        line, now_seconds = (record.name, str(record.msg)), monotonic_seconds()
+        if now_seconds - self._passed_at_seconds.get(line, -self._QUIET_SECONDS) < self._QUIET_SECONDS:
+            return False
+        self._passed_at_seconds[line] = now_seconds
+        return True
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:

@@ -44,6 +44,15 @@ class Settings(BaseSettings):
     """Event bytes waiting for the broker's acknowledgement; past it the gateway answers 500 with `Retry-After`."""
     publish_timeout_seconds: float = Field(default=2.0, gt=0)
 
+    # Request limits of the plans
+    count_requests: bool = True
+    """Whether this process counts. Every request has to be counted once: not again by a query service behind a gateway
+    that forwards to it (`query_url`)."""
+    quota_redis_url: str = ""
+    """`redis://[user:password@]host:port/database`, shared by all that count; empty: this process counts for itself."""
+    quota_timeout_seconds: float = Field(default=0.05, gt=0)
+    """What a request of a limited plan waits for Redis at most; then it is let through uncounted."""
+
     # Stream
     stream_store: Literal["rocksdb", "memory"] = "rocksdb"
     out_of_orderness_seconds: float = Field(default=60.0, ge=0)

@@ -7,15 +7,24 @@ from typing import Any
 
 import msgspec
 
+from pipeline.domain.rules import AppRules
 from pipeline.runtime.http.envelope import Language
 from pipeline.runtime.http.errors import ErrorBody
+from schemas.control import App
 from schemas.events import AcceptedEvent
 from services.gateway.judge import Accepted, Duplicate, Outcome, Rejected
+from services.gateway.preview import MetGoal, preview, rules_of
 
 
 class Tracked(msgspec.Struct):
     event_id: str
     received_at: str
+
+
+class Preflight(msgspec.Struct):
+    """For people who look: browsers read the headers."""
+
+    methods: list[str]
 
 
 class EventResult(msgspec.Struct, omit_defaults=True, gc=False):
@@ -41,7 +50,7 @@ class EventError(msgspec.Struct):
 
 
 class NormalizedEvent(msgspec.Struct):
-    """An event as it would be stored."""
+    """An event as it would be stored, and what it would bring about (see `preview`)."""
 
     index: int
     event_id: str | None
@@ -61,6 +70,9 @@ class NormalizedEvent(msgspec.Struct):
     user_agent: str
     locale: str
     is_bot: bool
+    channel: str | None
+    touch_type: str | None
+    goals: list[MetGoal]
 
 
 class Validation(msgspec.Struct):
@@ -97,8 +109,9 @@ def _result(outcome: Outcome, language: Language) -> EventResult:
     return EventResult(outcome.index, outcome.event_id, "rejected", outcome.error.body(language))
 
 
-def validation(outcomes: Iterable[Outcome], minted: frozenset[str], language: Language) -> Validation:
-    """`minted`: event ids we made up for the check, which mean nothing to the caller."""
+def validation(outcomes: Iterable[Outcome], minted: frozenset[str], app: App, language: Language) -> Validation:
+    """`minted`: event ids we made up for the check, which mean nothing to the caller. `app`: whose rules hold."""
+    rules = rules_of(app)
     errors: list[EventError] = []
     normalized: list[NormalizedEvent] = []
     for outcome in outcomes:
@@ -106,12 +119,13 @@ def validation(outcomes: Iterable[Outcome], minted: frozenset[str], language: La
             body = outcome.error.body(language)
             errors.append(EventError(outcome.index, body.code, body.message, body.details))
         elif isinstance(outcome, Accepted):
-            normalized.append(_normalized(outcome.index, outcome.event, minted))
+            normalized.append(_normalized(outcome.index, outcome.event, minted, rules))
     return Validation(not errors, errors, normalized)
 
 
-def _normalized(index: int, event: AcceptedEvent, minted: frozenset[str]) -> NormalizedEvent:
+def _normalized(index: int, event: AcceptedEvent, minted: frozenset[str], rules: AppRules) -> NormalizedEvent:
     original_ms = event.original_timestamp_ms
+    would_be = preview(event, rules)
     campaign = {
         name: value
         for name in ("source", "medium", "name", "term", "content")
@@ -134,4 +148,7 @@ def _normalized(index: int, event: AcceptedEvent, minted: frozenset[str]) -> Nor
         user_agent=event.user_agent,
         locale=event.locale,
         is_bot=event.is_bot,
+        channel=would_be.channel,
+        touch_type=would_be.touch_type,
+        goals=would_be.goals,
     )

@@ -15,18 +15,21 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
+from pipeline.runtime.http.documents import Document
 from pipeline.runtime.http.operations import add_operations
+from pipeline.runtime.http.quota import Quota, limited_app, open_quota
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from services.gateway.budget import Budget
+from services.gateway.call import Call
 from services.gateway.docs import add_docs
 from services.gateway.edge import Edge, Endpoint, answer_http_exception
 from services.gateway.forward import Forwarder
-from services.gateway.openapi import Document, merge, own_document
+from services.gateway.openapi import merge, own_document
 from services.gateway.publish import Publisher
 from services.gateway.report import Reporting
 from services.gateway.sink import KafkaSink
@@ -34,6 +37,8 @@ from services.gateway.snapshots import Snapshots
 
 _OPENAPI_SECONDS: Final = 30.0
 _DRAIN_SECONDS: Final = 30.0
+_KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than the idle time of common load balancers, so that they close connections, not we."""
 _log = get_logger("gateway")
 
 
@@ -87,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) -> FastAPI:
     """Wire the parts. They are started and stopped with the application's lifespan."""
+    quota = open_quota(settings)
     forwarder = Forwarder(settings.query_url) if settings.query_url else None
     app = Gateway(
         title="AttriKit API",
@@ -95,18 +101,20 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_lifespan(snapshots, publisher, forwarder),
+        lifespan=_lifespan(snapshots, publisher, forwarder, quota),
         exception_handlers={HTTPException: answer_http_exception},
     )
     app.state.readiness = Readiness(snapshots, publisher)
-    endpoints = _reporting_endpoints(Reporting(snapshots, publisher))
+    reporting = Reporting(snapshots, publisher, quota)
+    endpoints = _reporting_endpoints(reporting)
     app.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())
+    app.router.routes.extend(Route(path, Endpoint(reporting.preflight), methods=["OPTIONS"]) for path in endpoints)
     add_operations(app, app.state.readiness.missing)
     add_docs(app, _document(app.version, forwarder))
     if forwarder is not None:
         app.router.default = forwarder
     routes = frozenset(getattr(route, "path", "") for route in app.router.routes)
-    app.surround = lambda inner: Edge(inner, endpoints, routes)
+    app.surround = lambda inner: Edge(inner, endpoints, routes, _counting(quota, snapshots))
     return app
 
 
@@ -129,8 +137,19 @@ def _reporting_endpoints(reporting: Reporting) -> dict[str, Endpoint]:
     }
 
 
+def _counting(quota: Quota | None, snapshots: Snapshots) -> Callable[[Scope, Call], Awaitable[None]]:
+    """Counts what the reporting endpoints do not see: reads on their way to the query service, unknown paths."""
+
+    async def count(scope: Scope, call: Call) -> None:
+        app = limited_app(scope, call.authorization, snapshots) if quota is not None else None
+        if quota is not None and app is not None:
+            call.answer_headers = await quota.request(app)
+
+    return count
+
+
 def _lifespan(
-    snapshots: Snapshots, publisher: Publisher, forwarder: Forwarder | None
+    snapshots: Snapshots, publisher: Publisher, forwarder: Forwarder | None, quota: Quota | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -141,6 +160,8 @@ def _lifespan(
         await snapshots.stop()
         if forwarder is not None:
             await forwarder.close()
+        if quota is not None:
+            await quota.close()
 
     return lifespan
 
@@ -195,6 +216,7 @@ def run(settings: Settings) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.publish_timeout_seconds + _DRAIN_SECONDS),
     )
     server = _Server(config, readiness)

@@ -11,6 +11,7 @@ from pipeline.runtime.http.middleware import choose_request_id
 CALL: Final = "attrikit.call"
 """Where `Edge` leaves the `Call` in the ASGI scope."""
 
+RANDOM_BYTES: Final = 22
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}\Z")
 
 
@@ -18,19 +19,26 @@ class Call:
     """One request, without its body. Header values are bytes, empty where absent."""
 
     __slots__ = (
+        "answer_headers",
         "authorization",
         "content_encoding",
         "content_length",
         "content_type",
+        "host",
         "ip",
         "language",
+        "origin",
         "query",
+        "random_80_bits",
         "request_id",
+        "requested_headers",
+        "requested_method",
         "user_agent",
     )
 
-    def __init__(self, scope: Scope, random_hex: str) -> None:
-        """`random_hex`: for a request id, where the caller sends none that is fit to log and echo."""
+    def __init__(self, scope: Scope, random_bytes: bytes) -> None:
+        """`random_bytes`: `RANDOM_BYTES` of them, for the ids we make: those of events that bring none, and the
+        request's own where the caller sends none that is fit to log and echo."""
         found = {name: value for name, value in scope["headers"] if name in _READ}
         get = found.get
         self.authorization: bytes = get(b"authorization", b"")
@@ -39,16 +47,24 @@ class Call:
         self.content_length = _length(get(b"content-length", b""))
         self.user_agent = get(b"user-agent", b"").decode("latin-1")
         self.language: Language = language_of(get(b"accept-language", b""))
-        self.request_id = choose_request_id(get(b"x-request-id", b"").decode("latin-1"), random_hex)
+        self.request_id = choose_request_id(get(b"x-request-id", b"").decode("latin-1"), random_bytes[10:].hex())
+        self.random_80_bits = int.from_bytes(random_bytes[:10])
+        self.origin: bytes = get(b"origin", b"")
+        self.host: bytes = get(b"host", b"")
+        self.requested_method: bytes = get(b"access-control-request-method", b"")
+        self.requested_headers: bytes = get(b"access-control-request-headers", b"")
         self.query: bytes = scope.get("query_string", b"")
         client = scope.get("client")
         self.ip: str = client[0] if client else ""
+        self.answer_headers: tuple[tuple[bytes, bytes], ...] = ()
+        """For the answer, whatever it will be."""
 
 
 _READ: Final = frozenset(
     {
         *(b"authorization", b"content-type", b"content-encoding", b"content-length", b"user-agent"),
-        *(b"accept-language", b"x-request-id"),
+        *(b"accept-language", b"x-request-id", b"origin", b"host"),
+        *(b"access-control-request-method", b"access-control-request-headers"),
     }
 )
 

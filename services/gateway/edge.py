@@ -1,6 +1,6 @@
 """The outermost layer: gives every request its id, counts it, and puts every failure into the envelope."""
 
-import secrets
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Final
@@ -19,7 +19,7 @@ from pipeline.runtime.http.handlers import http_error, response_of
 from pipeline.runtime.log import get_logger
 from schemas.errors import ErrorCode
 from services.gateway.budget import Overloaded
-from services.gateway.call import CALL, Call
+from services.gateway.call import CALL, RANDOM_BYTES, Call
 from services.gateway.errors import ClientGone
 from services.gateway.metrics import ERRORS, REQUEST_SECONDS, REQUESTS
 from services.gateway.publish import PublishError
@@ -38,7 +38,8 @@ def error_for(error: Exception, call: Call) -> ApiError:
             error.details["request_id"] = call.request_id
         return error
     if isinstance(error, _EXPECTED):
-        _log.warning("request_refused", request_id=call.request_id, reason=f"{type(error).__name__}: {error}")
+        # Counted, and told once in a while by who refused: an outage under load would write thousands of lines.
+        _log.debug("request_refused", request_id=call.request_id, reason=f"{type(error).__name__}: {error}")
     else:
         _log.error("request_crashed", request_id=call.request_id, exc_info=error)
     return server_error(RETRY_SECONDS, request_id=call.request_id)
@@ -79,8 +80,16 @@ class Edge:
     POSTs to `direct` paths are answered by their endpoint at once; everything else goes through the router.
     """
 
-    def __init__(self, app: ASGIApp, direct: Mapping[str, ASGIApp], routes: frozenset[str]) -> None:
-        """`routes`: the paths that may stand as a label in the metrics."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        direct: Mapping[str, ASGIApp],
+        routes: frozenset[str],
+        count: Callable[[Scope, Call], Awaitable[None]],
+    ) -> None:
+        """`routes`: the paths that may stand as a label in the metrics. `count`: against the plan, what `direct`
+        endpoints do themselves; may refuse."""
+        self._count_request = count
         self._app = app
         self._direct = direct
         self._routes = routes
@@ -90,32 +99,36 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started_seconds = monotonic_seconds()
-        call = Call(scope, secrets.token_hex(12))
+        call = Call(scope, os.urandom(RANDOM_BYTES))
         scope[CALL] = call
-        answer = _Answer(send, call.request_id)
+        answer = _Answer(send, call)
         path = scope["path"]
         app = self._direct.get(path) if scope["method"] == "POST" else None
         try:
-            await (app or self._app)(scope, receive, answer.send)
+            if app is None:
+                await self._count_request(scope, call)
+                app = self._app
+            await app(scope, receive, answer.send)
         except Exception as error:
             await _answer_crash(error, call, answer)
         _count(path if path in self._routes else "other", answer.status, monotonic_seconds() - started_seconds)
 
 
 class _Answer:
-    """Watches an answer go out, and adds the request's id to it."""
+    """Watches an answer go out, and adds the request's id and other headers to it."""
 
-    __slots__ = ("_request_id", "_send", "status")
+    __slots__ = ("_call", "_send", "status")
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, call: Call) -> None:
         self._send = send
-        self._request_id = (b"x-request-id", request_id.encode())
+        self._call = call
         self.status = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), self._request_id]
+            own = (b"x-request-id", self._call.request_id.encode())
+            message["headers"] = [*message.get("headers", ()), own, *self._call.answer_headers]
         await self._send(message)
 
 

@@ -3,45 +3,70 @@
 Checking is `services.gateway.validate`; a unit test keeps the two the same.
 """
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from schemas.errors import ErrorCode
+from pipeline.runtime.http.documents import Error, ErrorResponse
 from schemas.events import EVENT_ID_PATTERN, EVENT_NAME_PATTERN, MAX_BATCH_EVENTS, MAX_ID_CHARACTERS
+from schemas.facts import TouchType
+from services.gateway.validate import PLACEHOLDERS
 
-_EVENT_NAME = EVENT_NAME_PATTERN.pattern.replace(r"\Z", "$")
-_EVENT_ID = EVENT_ID_PATTERN.pattern.replace(r"\Z", "$")
+__all__ = ["Batch", "BatchResponse", "ErrorResponse", "Event", "TrackResponse", "ValidationResponse"]
+
+_EVENT_NAME: Final = EVENT_NAME_PATTERN.pattern.replace(r"\Z", "$")
+_EVENT_ID: Final = EVENT_ID_PATTERN.pattern.replace(r"{1,", "{0,").replace(r"\Z", "$")
+_PLACEHOLDER: Final = "|".join(sorted(re.escape(word).replace("\\ ", " ") for word in PLACEHOLDERS if word))
+NO_NUL: Final = r"^[^\u0000]*$"
+
+Text = Annotated[str, Field(pattern=NO_NUL)]
+PersonId = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": MAX_ID_CHARACTERS,
+            "pattern": r"^[^\u0000-\u001f\u007f]*$",
+            "not": {"pattern": rf"^\s*({_PLACEHOLDER})\s*$|^\s+$"},
+        }
+    ),
+]
+Address = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}, {"const": ""}]}),
+]
 
 
 class Page(BaseModel):
-    url: str | None = None
-    title: str | None = None
-    referrer: str | None = None
+    url: Text | None = None
+    title: Text | None = None
+    referrer: Text | None = None
 
 
 class Campaign(BaseModel):
-    source: str | None = None
-    medium: str | None = None
-    name: str | None = None
-    term: str | None = None
-    content: str | None = None
+    source: Text | None = None
+    medium: Text | None = None
+    name: Text | None = None
+    term: Text | None = None
+    content: Text | None = None
 
 
 class Context(BaseModel):
     """What surrounded the event."""
 
-    ip: str | None = Field(None, description="The visitor's address; the caller's if absent.")
-    user_agent: str | None = Field(
+    ip: Address | None = Field(None, description="The visitor's address; the caller's if absent.")
+    user_agent: Text | None = Field(
         None, description="The visitor's agent; the caller's if absent. Cut at 1,024 characters."
     )
-    locale: str | None = None
+    locale: Text | None = None
     page: Page | None = None
     campaign: Campaign | None = None
 
 
 class Event(BaseModel):
-    """One event, at most 32 KB. Fields not named here are ignored and not stored: use `properties`."""
+    """One event, at most 32 KB. Fields not named here are ignored and not stored: use `properties`. A field that is
+    null or an empty text is as good as absent."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -57,8 +82,7 @@ class Event(BaseModel):
 
     event_name: str = Field(pattern=_EVENT_NAME, description="`snake_case`, verb_noun by preference.")
     properties: dict[str, Any] | None = Field(
-        None,
-        description="Any JSON object, nested at most 8 levels deep (itself the first); integers of at most 64 bits.",
+        None, description="Any JSON object, nested at most 8 levels deep (itself the first), without NUL characters."
     )
     timestamp: AwareDatetime | None = Field(
         None, description="RFC 3339 with a zone; the time of receipt if absent. At most 24 hours in the future."
@@ -67,10 +91,10 @@ class Event(BaseModel):
         None,
         description="The sender's clock when it sent this; `timestamp` is then corrected by received_at - sent_at.",
     )
-    user_id: str | None = Field(
-        None, max_length=MAX_ID_CHARACTERS, description="Placeholders such as `null` are refused."
+    user_id: PersonId | None = Field(
+        None, description="Placeholders such as `null`, in whatever case, are refused: they would make strangers one."
     )
-    anonymous_id: str | None = Field(None, max_length=MAX_ID_CHARACTERS)
+    anonymous_id: PersonId | None = Field(None, description="Of a device or browser. Placeholders are refused.")
     event_id: str | None = Field(
         None,
         pattern=_EVENT_ID,
@@ -83,20 +107,6 @@ class Batch(BaseModel):
     """At most 1,000 events and 5 MB."""
 
     events: list[Event] = Field(min_length=1, max_length=MAX_BATCH_EVENTS)
-
-
-class Error(BaseModel):
-    code: ErrorCode
-    message: str = Field(description="In the language of `Accept-Language`: `zh` (default) or `en`.")
-    details: dict[str, Any] = Field(
-        description="`field` and `reason` where there is one; `limit` and `actual` for PAYLOAD_TOO_LARGE; "
-        "`value` and `suggestion` for INVALID_EVENT_NAME; `required_scope`; `allowed`; `request_id`."
-    )
-
-
-class ErrorResponse(BaseModel):
-    success: Literal[False]
-    error: Error
 
 
 class Tracked(BaseModel):
@@ -139,8 +149,16 @@ class EventError(Error):
     index: int
 
 
+class MetGoal(BaseModel):
+    goal: str
+    goal_type: Literal["macro", "micro"]
+    value: Annotated[float, Field(ge=0, description="In whole units of `currency`.")]
+    currency: str
+
+
 class NormalizedEvent(BaseModel):
-    """The event as it would be stored."""
+    """The event as it would be stored, and what would come of it if a visit began with it: after others of its person's
+    it may also be a repeat, fall into a visit that has its channel already, or come too late for its session."""
 
     index: int
     event_id: str | None = Field(description="Null where the event has none: one is minted when it is stored.")
@@ -158,6 +176,12 @@ class NormalizedEvent(BaseModel):
     user_agent: str
     locale: str
     is_bot: bool
+    channel: str | None = Field(description="Of the visit it would begin; null for an event without a person.")
+    touch_type: TouchType | None = Field(
+        description="The touch it would be: `click`, `impression` and `view` wherever in a visit it stands, `visit` as "
+        "the first of one. Null for an event without a person."
+    )
+    goals: list[MetGoal] = Field(description="What it would count for; none for an event without a person.")
 
 
 class Validation(BaseModel):
@@ -167,5 +191,44 @@ class Validation(BaseModel):
 
 
 class ValidationResponse(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "success": True,
+                    "data": {
+                        "valid": True,
+                        "errors": [],
+                        "normalized": [
+                            {
+                                "index": 0,
+                                "event_id": "order-1001",
+                                "event_name": "purchase",
+                                "timestamp": "2024-01-15T10:30:00.000Z",
+                                "original_timestamp": None,
+                                "user_id": "user-42",
+                                "anonymous_id": None,
+                                "properties": {"order_id": "O-1001", "revenue": 199.0},
+                                "page_url": "https://example.com/thanks?utm_source=baidu&utm_medium=cpc",
+                                "page_title": "",
+                                "referrer": "",
+                                "campaign": {},
+                                "ip": "203.0.113.9",
+                                "user_agent": "",
+                                "locale": "",
+                                "is_bot": False,
+                                "channel": "paid_search",
+                                "touch_type": "click",
+                                "goals": [
+                                    {"goal": "purchase", "goal_type": "macro", "value": 199.0, "currency": "CNY"}
+                                ],
+                            }
+                        ],
+                    },
+                }
+            ]
+        }
+    )
+
     success: Literal[True]
     data: Validation

@@ -1,31 +1,39 @@
 """The OpenAPI document: the gateway's own part, and the query service's merged into it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from pipeline.runtime.http.documents import Document, complete, error_response
 from schemas.errors import ErrorCode
 from services.gateway import models
 
-Document = dict[str, Any]
-
 _REF: Final = "#/components/schemas/"
 _REFS: Final = _REF + "{model}"
-_SECURITY: Final[list[dict[str, list[str]]]] = [{"apiKey": []}]
+_SECURITY: Final[list[dict[str, list[str]]]] = [{"ApiKey": []}]
 _DESCRIPTION: Final = (
     "First-party attribution. Every answer is `{success, data}` or `{success, error}`; "
     "messages follow `Accept-Language` (`zh` by default, or `en`); `X-Request-Id` is taken and returned.\n\n"
     "**A 2xx means that the events are safe** (acknowledged by all in-sync replicas). After a 500 they may or may not "
     "be: send them again with the same `event_id` once `Retry-After` has passed, and they are counted once."
 )
-_CODES: Final[dict[str, str]] = {
-    "400": "MISSING_REQUIRED_FIELD, INVALID_EVENT_NAME, INVALID_PARAMETER or PAYLOAD_TOO_LARGE",
-    "401": ErrorCode.INVALID_API_KEY.value,
-    "403": ErrorCode.FORBIDDEN.value,
-    "500": "SERVER_ERROR, with Retry-After: the broker did not acknowledge, or too much is waiting",
-}
+_KEY_DESCRIPTION: Final = "`Authorization: Bearer ak_live_…`. Events take a key with the scope `write`, reads `read`."
+_EVENT_CODES: Final = (
+    ErrorCode.MISSING_REQUIRED_FIELD,
+    ErrorCode.INVALID_EVENT_NAME,
+    ErrorCode.INVALID_PARAMETER,
+    ErrorCode.PAYLOAD_TOO_LARGE,
+)
+_BODY_CODES: Final = (ErrorCode.MISSING_REQUIRED_FIELD, ErrorCode.INVALID_PARAMETER, ErrorCode.PAYLOAD_TOO_LARGE)
+_COMMON_CODES: Final = (
+    ErrorCode.INVALID_API_KEY,
+    ErrorCode.FORBIDDEN,
+    ErrorCode.METHOD_NOT_ALLOWED,
+    ErrorCode.SERVER_ERROR,
+)
 
 
 def own_document(version: str) -> Document:
@@ -37,7 +45,9 @@ def own_document(version: str) -> Document:
     answers = (models.TrackResponse, models.BatchResponse, models.ValidationResponse, models.ErrorResponse)
     described += [(model, "serialization") for model in answers]
     _, definitions = models_json_schema(described, ref_template=_REFS)
-    return {
+    schemas = definitions["$defs"] | {"PropertyValue": _PROPERTY_VALUE}
+    schemas["Event"]["properties"]["properties"]["anyOf"] = [_PROPERTY_OBJECT, {"type": "null"}]
+    document = {
         "openapi": "3.1.0",
         "info": {"title": "AttriKit API", "version": version, "description": _DESCRIPTION},
         "paths": {
@@ -46,30 +56,53 @@ def own_document(version: str) -> Document:
             "/v1/events/validate": {"post": _validate()},
         },
         "components": {
-            "schemas": definitions["$defs"],
-            "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
+            "schemas": schemas,
+            "securitySchemes": {"ApiKey": {"type": "http", "scheme": "bearer", "description": _KEY_DESCRIPTION}},
         },
     }
+    complete(document)
+    return document
 
 
-def _operation(operation_id: str, summary: str, request: Document, responses: Document) -> Document:
-    errors = {status: _json(codes, "ErrorResponse", with_retry=status == "500") for status, codes in _CODES.items()}
+def _operation(
+    operation_id: str, summary: str, request: Document, responses: Document, codes: Iterable[ErrorCode] = _BODY_CODES
+) -> Document:
     return {
         "tags": ["events"],
         "operationId": operation_id,
         "summary": summary,
         "security": _SECURITY,
-        "parameters": [_LANGUAGE, _ENCODING],
+        "parameters": [_ENCODING],
         "requestBody": {"required": True, "content": request},
-        "responses": responses | errors,
+        "responses": responses | _errors((*codes, *_COMMON_CODES)),
     }
 
 
-_LANGUAGE: Final[Document] = {
-    "name": "Accept-Language",
-    "in": "header",
-    "schema": {"type": "string"},
-    "description": "Language of error messages: `zh` (default) or `en`.",
+def _errors(codes: Iterable[ErrorCode]) -> Document:
+    """`codes` in the order of their statuses."""
+    responses: Document = {}
+    for status, of_status in groupby(codes, lambda code: code.status):
+        response = error_response(*of_status)
+        response["content"]["application/json"]["schema"] = {"$ref": _REF + "ErrorResponse"}
+        responses[str(status)] = response
+    return responses
+
+
+_PROPERTY_OBJECT: Final[Document] = {
+    "type": "object",
+    "propertyNames": {"pattern": models.NO_NUL},
+    "additionalProperties": {"$ref": _REF + "PropertyValue"},
+}
+_PROPERTY_VALUE: Final[Document] = {
+    "description": "Any JSON value. Integers have at most 64 bits: longer ones are texts.",
+    "anyOf": [
+        {"type": "string", "pattern": models.NO_NUL},
+        {"type": "number", "minimum": -(2**63), "maximum": 2**64 - 1},
+        {"type": "boolean"},
+        {"type": "null"},
+        {"type": "array", "items": {"$ref": _REF + "PropertyValue"}},
+        _PROPERTY_OBJECT,
+    ],
 }
 _ENCODING: Final[Document] = {
     "name": "Content-Encoding",
@@ -83,10 +116,13 @@ _RESULTS: Final[Document] = {
     "schema": {"type": "string", "enum": ["all", "errors"], "default": "all"},
     "description": "`errors` lists only the events that were not accepted.",
 }
-_RETRY_HEADER: Final[Document] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
 _NDJSON: Final[Document] = {
     "application/x-ndjson": {
-        "schema": {"type": "string", "description": "One event per line."},
+        "schema": {
+            "type": "string",
+            "pattern": "[^ \\t\\r\\n]",
+            "description": "One event per line; blank lines do not count.",
+        },
         "example": '{"event_name":"page_view"}\n{"event_name":"purchase","properties":{"revenue":19.99}}\n',
     }
 }
@@ -96,14 +132,13 @@ def _schema(model: str) -> Document:
     return {"application/json": {"schema": {"$ref": _REF + model}}}
 
 
-def _json(description: str, model: str, with_retry: bool = False) -> Document:
-    response: Document = {"description": description, "content": _schema(model)}
-    return response | {"headers": _RETRY_HEADER} if with_retry else response
+def _json(description: str, model: str) -> Document:
+    return {"description": description, "content": _schema(model)}
 
 
 def _track() -> Document:
     responses = {"201": _json("Stored: acknowledged by the broker", "TrackResponse")}
-    return _operation("track_event", "上报单个事件 · Report one event", _schema("Event"), responses)
+    return _operation("track_event", "上报单个事件 · Report one event", _schema("Event"), responses, _EVENT_CODES)
 
 
 def _batch() -> Document:
@@ -118,7 +153,7 @@ def _batch() -> Document:
 
 
 def _validate() -> Document:
-    either = {"oneOf": [{"$ref": _REF + "Batch"}, {"$ref": _REF + "Event"}]}
+    either = {"anyOf": [{"$ref": _REF + "Batch"}, {"$ref": _REF + "Event"}]}
     request = {"application/json": {"schema": either}} | _NDJSON
     responses = {"200": _json("What would be stored, and what is wrong", "ValidationResponse")}
     return _operation("validate_events", "验证事件数据格式 · Check events, store nothing", request, responses)

@@ -27,6 +27,7 @@ from services.gateway.sink import Sink, SinkAway, SinkError
 
 MAX_RECORD_BYTES: Final = 1024 * 1024
 """A record stops gathering here. A single larger piece still goes, alone."""
+_TELL_SECONDS: Final = 5.0
 _log = get_logger("gateway")
 
 
@@ -178,6 +179,8 @@ class Publisher:
         self.partitions = partitions
         self.budget = budget
         self._timeout_seconds = timeout_seconds
+        self._untold_failures = 0
+        self._tell_at_seconds = 0.0
         self._lanes = {
             topic: [Lane(sink, topic, partition) for partition in range(partitions)]
             for topic in (Topic.EVENTS, Topic.REJECTED)
@@ -217,8 +220,19 @@ class Publisher:
         try:
             await self.submit(Topic.EVENTS, pieces)
         except (PublishError, Overloaded) as error:
-            PUBLISH_FAILURES.labels(type(error).__name__).inc()
+            self._note_failure(error)
             raise
+
+    def _note_failure(self, error: Exception) -> None:
+        """Count it, and say so in the log every few seconds at most."""
+        PUBLISH_FAILURES.labels(type(error).__name__).inc()
+        self._untold_failures += 1
+        now_seconds = monotonic_seconds()
+        if now_seconds >= self._tell_at_seconds:
+            reason = f"{type(error).__name__}: {error}"
+            _log.warning("events_not_acknowledged", requests=self._untold_failures, last_reason=reason)
+            self._untold_failures = 0
+            self._tell_at_seconds = now_seconds + _TELL_SECONDS
 
     def submit_rejects(self, pieces: Sequence[Piece]) -> asyncio.Future[None] | None:
         """Queue refusals where there is room to spare; None if there is not: good events come first."""

@@ -5,7 +5,6 @@ them again with the same `event_id` is safe for 7 days.
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -14,16 +13,26 @@ from urllib.parse import parse_qs
 from starlette.types import Receive
 
 from pipeline.runtime.clock import now_us
-from pipeline.runtime.http.auth import Caller, authenticate
+from pipeline.runtime.http.auth import Caller, identify, require
 from pipeline.runtime.http.envelope import Reply, success
 from pipeline.runtime.http.errors import ApiError, Text, invalid
+from pipeline.runtime.http.quota import Quota, is_limited
 from schemas.control import Scope
 from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES
 from schemas.facts import RejectedRow
 from schemas.ids import mint_event_id
 from services.gateway.agents import MAX_USER_AGENT_CHARACTERS
-from services.gateway.answers import Tracked, batch_result, utc_seconds, validation
+from services.gateway.answers import Preflight, Tracked, batch_result, utc_seconds, validation
 from services.gateway.bodies import read_body
+from services.gateway.browser import (
+    KnownOrigins,
+    check_key_in_url,
+    check_page,
+    check_preflight,
+    greeting,
+    key_in_url,
+    preflight_headers,
+)
 from services.gateway.budget import Held
 from services.gateway.call import Call
 from services.gateway.judge import Accepted, Duplicate, Outcome, Rejected, judge, rejected_row
@@ -43,13 +52,16 @@ _RESULTS: Final = Text("只能是 all 或 errors", "it must be all or errors")
 class Reporting:
     """The three endpoints under `/v1/events` that take events."""
 
-    def __init__(self, snapshots: Snapshots, publisher: Publisher) -> None:
+    def __init__(self, snapshots: Snapshots, publisher: Publisher, quota: Quota | None) -> None:
+        """`quota`: None where requests are not counted."""
         self._snapshots = snapshots
         self._publisher = publisher
+        self._quota = quota
+        self._origins = KnownOrigins()
 
     async def track(self, call: Call, receive: Receive) -> Reply:
         """One event → 201 with its id, or the error."""
-        caller = self._authenticate(call)
+        caller = await self._admit(call, takes_key_in_url=True)
         with Held(self._publisher.budget) as held:
             body = await self._read(call, caller, receive, MAX_EVENT_BYTES, held)
             receipt = _receipt(call, caller)
@@ -64,7 +76,7 @@ class Reporting:
 
     async def batch(self, call: Call, receive: Receive) -> Reply:
         """Many events → 201 (200 if none was accepted) with a result for each."""
-        caller = self._authenticate(call)
+        caller = await self._admit(call, takes_key_in_url=True)
         errors_only = _wants_errors_only(call.query)
         with Held(self._publisher.budget) as held:
             body = await self._read(call, caller, receive, MAX_BATCH_BYTES, held)
@@ -80,17 +92,49 @@ class Reporting:
         return success(201 if result.accepted else 200, result)
 
     async def validate(self, call: Call, receive: Receive) -> Reply:
-        """The same checks by the same code; nothing is stored and nothing is counted."""
-        caller = self._authenticate(call)
+        """The same checks by the same code; nothing is stored, and the day's requests stay as they are."""
+        caller = await self._admit(call, is_validation=True)
         with Held(self._publisher.budget) as held:
             body = await read_body(call, receive, MAX_BATCH_BYTES, held)
             receipt = _receipt(call, caller)
             events = parse_any(body, call.content_type)
             outcomes = judge(events, receipt)
-        return success(200, validation(outcomes, _minted(events, receipt), call.language))
+        return success(200, validation(outcomes, _minted(events, receipt), caller.app, call.language))
 
-    def _authenticate(self, call: Call) -> Caller:
-        return authenticate(call.authorization, self._snapshots.current(), Scope.WRITE)
+    async def preflight(self, call: Call, _receive: Receive) -> Reply:
+        """What a browser asks before a page may report: 200 and the CORS headers, or why not."""
+        check_preflight(call, self._snapshots.current(), self._origins)
+        call.answer_headers = preflight_headers(call)
+        return success(200, Preflight(["POST"]))
+
+    async def _admit(self, call: Call, *, takes_key_in_url: bool = False, is_validation: bool = False) -> Caller:
+        """Whose request it is, counted against its plan. An app without a limit waits for nothing here."""
+        caller = self._identify(call, takes_key_in_url)
+        if self._quota is not None and is_limited(caller.app):
+            count = self._quota.validation if is_validation else self._quota.request
+            call.answer_headers += await count(caller.app)
+        require(caller, Scope.WRITE)
+        return caller
+
+    def _identify(self, call: Call, takes_key_in_url: bool) -> Caller:
+        snapshot = self._snapshots.current()
+        if call.origin:
+            call.answer_headers = greeting(call, snapshot, self._origins)
+        in_url = key_in_url(call.query) if takes_key_in_url and call.query and not call.authorization else b""
+        caller = identify(b"Bearer " + in_url if in_url else call.authorization, snapshot)
+        self._snapshots.note_use(caller.key.key_id)
+        if call.origin:
+            self._check_page(call, caller)
+        if in_url:
+            check_key_in_url(caller)
+        return caller
+
+    def _check_page(self, call: Call, caller: Caller) -> None:
+        try:
+            check_page(call, caller)
+        except ApiError:
+            call.answer_headers = ()
+            raise
 
     async def _read(self, call: Call, caller: Caller, receive: Receive, limit_bytes: int, held: Held) -> bytes:
         try:
@@ -152,7 +196,7 @@ def _receipt(call: Call, caller: Caller) -> Receipt:
         received_us=now_us(),
         ip=call.ip,
         user_agent=call.user_agent[:MAX_USER_AGENT_CHARACTERS],
-        random_80_bits=int.from_bytes(os.urandom(10)),
+        random_80_bits=call.random_80_bits,
     )
 
 

@@ -24,6 +24,7 @@ from services.gateway.metrics import BROKER_CONNECTIONS
 
 _OPEN_SECONDS: Final = 15.0
 _CLOSE_SECONDS: Final = 5.0
+_GIVE_UP_SECONDS: Final = 30.0
 _FIRST_DELAY_SECONDS: Final = 0.1
 _LONGEST_DELAY_SECONDS: Final = 2.0
 _log = get_logger("gateway")
@@ -99,8 +100,16 @@ class MemorySink:
 class KafkaSink:
     """An aiokafka producer, opened in the background, opened again when it fails for good."""
 
-    def __init__(self, settings: Settings, on_fatal: Callable[[Exception], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        on_fatal: Callable[[Exception], None] | None = None,
+        give_up_seconds: float = _GIVE_UP_SECONDS,
+    ) -> None:
+        """`on_fatal`: told once of what no retry will mend. `give_up_seconds`: after so long without an
+        acknowledgement the producer is replaced: topics may have to be made again, or the broker has moved."""
         self._settings = settings
+        self._give_up_seconds = give_up_seconds
         self._on_fatal = on_fatal
         self._producer: AIOKafkaProducer | None = None
         self._unanswered: set[asyncio.Future[object]] = set()
@@ -138,12 +147,13 @@ class KafkaSink:
             await self._close(producer)
 
     async def _send(self, producer: AIOKafkaProducer, topic: Topic, partition: int, value: bytes) -> None:
-        future: asyncio.Future[object] = await producer.send(topic.value, value, partition=partition)
-        self._unanswered.add(future)
-        try:
-            await future
-        finally:
-            self._unanswered.discard(future)
+        async with asyncio.timeout(self._give_up_seconds):
+            future: asyncio.Future[object] = await producer.send(topic.value, value, partition=partition)
+            self._unanswered.add(future)
+            try:
+                await future
+            finally:
+                self._unanswered.discard(future)
 
     def _spawn_connect(self) -> None:
         task = asyncio.create_task(self._connect())
@@ -172,7 +182,8 @@ class KafkaSink:
     async def _open(self) -> AIOKafkaProducer:
         async with asyncio.timeout(_OPEN_SECONDS):
             await ensure_topics(self._settings)
-            producer = build_producer(self._settings)
+            # NDJSON shrinks to a tenth or less: what that costs here, the broker saves several times over.
+            producer = build_producer(self._settings, compression="zstd")
             try:
                 await producer.start()
                 for topic in (Topic.EVENTS, Topic.REJECTED):

@@ -10,6 +10,10 @@ class Snapshots(Protocol):
         """The newest snapshot, from memory; raises `SnapshotNotLoaded` before there is one."""
         ...
 
+    def note_use(self, key_id: str) -> None:
+        """A request came with this key; costs next to nothing."""
+        ...
+
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
 
@@ -22,6 +26,9 @@ class FixedSnapshots:
 
     def current(self) -> Snapshot:
         return self._snapshot
+
+    def note_use(self, key_id: str) -> None:
+        """Nobody asks."""
 
     async def start(self) -> None:
         """Nothing to read."""

@@ -8,10 +8,12 @@ from fastapi import FastAPI
 
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
-from pipeline.runtime.http.documents import leave_out_422
+from pipeline.runtime.http.docs import DOCUMENT_PATH, add_docs_page
+from pipeline.runtime.http.documents import complete_document
 from pipeline.runtime.http.handlers import install_handlers
 from pipeline.runtime.http.middleware import EnvelopeMiddleware
 from pipeline.runtime.http.operations import add_operations
+from pipeline.runtime.http.quota import CountRequests, open_quota
 from pipeline.runtime.settings import Settings
 from services.query.freshness import Freshness
 from services.query.reader import Reader, Snapshots
@@ -24,6 +26,8 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
     """Without `snapshots` the app reads the control plane itself, from its start-up to its shutdown."""
     own = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
 
+    quota = open_quota(settings)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         if snapshots is None:
@@ -31,6 +35,8 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
         yield
         if snapshots is None:
             await own.stop()
+        if quota is not None:
+            await quota.close()
 
     app = FastAPI(
         title="AttriKit query API",
@@ -38,14 +44,20 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
         description="Events, users, conversions, attribution and reports of one app: that of the key.",
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_url=DOCUMENT_PATH,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.snapshots = snapshots or own
     app.state.reader = Reader(clickhouse, Freshness(settings.partitions))
     app.include_router(router)
     install_handlers(app)
     add_operations(app, lambda: _what_is_missing(app))
+    add_docs_page(app)
+    if quota is not None:
+        app.add_middleware(CountRequests, quota=quota, snapshots=app.state.snapshots)
     app.add_middleware(EnvelopeMiddleware, service=SERVICE)
-    leave_out_422(app)
+    complete_document(app)
     return app
 
 

@@ -1,7 +1,7 @@
 """From the texts of a query string to typed questions. Pure; raises `ApiError` naming the parameter at fault."""
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from pipeline.runtime.http.errors import Text, invalid
 from schemas.control import App
@@ -14,6 +14,7 @@ from services.query.cursors import BadCursor, decode_cursor
 from services.query.events import EventFilter, SessionPlace
 from services.query.pages import Page
 from services.query.parameters import (
+    ALL_MODELS,
     MAX_PROPERTIES,
     MAX_PROPERTY_CHARACTERS,
     PROPERTY_PREFIX,
@@ -33,7 +34,6 @@ from services.query.times import BadTime, TimeRange, parse_end, parse_start, par
 from services.query.users import UserFilter
 
 T = TypeVar("T")
-ALL_MODELS: Final = "all"
 
 
 def zone_of(given: InZone, app: App) -> str:

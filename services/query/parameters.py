@@ -9,9 +9,11 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from schemas.facts import Model
 from services.query.credits import Dimension
 from services.query.periods import Granularity
 
+ALL_MODELS: Final = "all"
 MAX_LIMIT: Final = 1_000
 DEFAULT_LIMIT: Final = 100
 PROPERTY_PREFIX: Final = "property."
@@ -31,6 +33,12 @@ Amount = Annotated[
     Field(ge=0, le=10**12, allow_inf_nan=False),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": 10**12}),
 ]
+Time = Annotated[
+    str,
+    Field(max_length=64),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}),
+]
+Zone = Annotated[str, Field(max_length=64), WithJsonSchema({"type": "string", "format": "iana-time-zone"})]
 
 
 class Parameters(BaseModel):
@@ -38,26 +46,23 @@ class Parameters(BaseModel):
 
 
 class InZone(Parameters):
-    tz: str | None = Field(
+    tz: Zone | None = Field(
         None,
-        max_length=64,
         description="IANA time zone in which dates and periods are meant; by default the app's.",
         examples=["Asia/Shanghai"],
     )
 
 
 class InRange(InZone):
-    from_: str | None = Field(
+    from_: Time | None = Field(
         None,
         alias="from",
-        max_length=64,
-        description="RFC 3339 time or a date, inclusive; absent: from the beginning.",
+        description="RFC 3339 time or a date, inclusive; absent: from the beginning. From 1970 to 2199.",
         examples=[_EXAMPLE_FROM],
     )
-    to: str | None = Field(
+    to: Time | None = Field(
         None,
-        max_length=64,
-        description="RFC 3339 time, exclusive, or a date, to the end of that day; absent: to the end.",
+        description="RFC 3339 time, exclusive, or a date, to the end of that day; absent: to the end. After `from`.",
         examples=[_EXAMPLE_TO],
     )
 
@@ -111,7 +116,14 @@ Models = Annotated[
         max_length=20,
         description="One or several of last_click, first_click, linear, time_decay, position_based, "
         "last_non_direct (repeated or separated by commas), or `all`, which is the default.",
-        examples=[["all"]],
+    ),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "string", "enum": [*Model, ALL_MODELS]},
+            "maxItems": 20,
+            "examples": [["all"]],
+        }
     ),
 ]
 

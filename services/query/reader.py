@@ -27,6 +27,8 @@ class Snapshots(Protocol):
 
     def current(self) -> Snapshot: ...
 
+    def note_use(self, key_id: str) -> None: ...
+
 
 class Reader:
     def __init__(self, clickhouse: ClickHouse, freshness: Freshness) -> None:

@@ -66,7 +66,9 @@ def caller_of(request: Request) -> Caller:
     except SnapshotNotLoaded:
         raise server_error(RETRY_AFTER_SECONDS) from None
     authorization = request.headers.get("Authorization", "").encode("latin-1", "replace")
-    return authenticate(authorization, snapshot, Scope.READ)
+    caller = authenticate(authorization, snapshot, Scope.READ)
+    request.app.state.snapshots.note_use(caller.key.key_id)
+    return caller
 
 
 def refuse_repeats(request: Request, _caller: Annotated[Caller, Depends(caller_of)]) -> None:
@@ -89,6 +91,7 @@ router = APIRouter(
         ErrorCode.INVALID_PARAMETER,
         ErrorCode.INVALID_API_KEY,
         ErrorCode.FORBIDDEN,
+        ErrorCode.METHOD_NOT_ALLOWED,
         ErrorCode.SERVER_ERROR,
     ),
 )

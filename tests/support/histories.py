@@ -43,6 +43,8 @@ SPECIAL_GOALS = [
     Goal("returned", "", "micro", "refund"),
 ]
 
+ONCE_GOALS = [goal for goal in SPECIAL_GOALS if goal.counting is not Counting.EVERY]
+
 PAGES = [
     SITE + "/",
     SITE + "/p/1?id=7",
@@ -125,7 +127,8 @@ def apps(draw: st.DrawFn) -> App:
         half_life_days=draw(st.sampled_from([7.0, 0.5])),
         direct_touch=draw(st.sampled_from(["include", "fallback"])),
     )
-    goals = draw(st.lists(st.sampled_from(SPECIAL_GOALS), max_size=4, unique=True))
+    some = st.lists(st.sampled_from(SPECIAL_GOALS), max_size=4, unique=True)
+    goals = draw(st.one_of(some, st.just(ONCE_GOALS)))
     return App("shop", "Shop", goals=(*GOALS, *goals), attribution=settings, config_version=draw(st.integers(1, 3)))
 
 

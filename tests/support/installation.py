@@ -40,7 +40,7 @@ class Installation:
         own: dict[str, dict[str, Any]] = {
             "gateway": {"port": ports["gateway"], "query_url": self.urls["store"]},
             "worker": {"worker_port": ports["worker"]},
-            "store": {"port": ports["store"]},
+            "store": {"port": ports["store"], "count_requests": False},
         }
         self.processes = {name: self._process(name, folder, update) for name, update in own.items()}
         self.key = demo_key(self.settings)

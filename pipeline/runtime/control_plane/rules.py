@@ -24,6 +24,11 @@ from schemas.events import EVENT_NAME_PATTERN
 
 _APP_ID: Final = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}\Z")
 _CURRENCY: Final = re.compile(r"^[A-Z]{3}\Z")
+_ORIGIN: Final = re.compile(
+    r"^(?:\*|null|[a-z][a-z0-9+.-]*://(?:\*\.)?(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)\Z"
+)
+"""As browsers write it (RFC 6454, section 6.2): no path, no trailing slash, in lower case."""
+_MAX_ORIGINS: Final = 100
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_CHARACTERS: Final = 32
 SECRET_BITS: Final = 190
@@ -43,10 +48,18 @@ def check_app(app: App) -> None:
     _require(app.timezone in available_timezones(), "timezone", app.timezone, "an IANA name such as Asia/Shanghai")
     _require(app.history_limit_days > 0, "history limit", app.history_limit_days, "1 day or more")
     check_attribution(app.attribution)
+    _check_origins(app.allowed_origins)
     names = [goal.name for goal in app.goals]
     _require(len(set(names)) == len(names), "goals", names, "no name twice")
     for goal in app.goals:
         check_goal(goal)
+
+
+def _check_origins(origins: tuple[str, ...]) -> None:
+    _require(len(origins) <= _MAX_ORIGINS, "number of origins", len(origins), f"at most {_MAX_ORIGINS}")
+    for origin in origins:
+        expected = "an origin such as https://shop.example, https://*.shop.example or *"
+        _require(len(origin) <= 255 and bool(_ORIGIN.match(origin)), "origin", origin, expected)
 
 
 def check_goal(goal: Goal) -> None:
@@ -121,6 +134,7 @@ def app_values(app: App) -> dict[str, Any]:
         "history_limit_days": app.history_limit_days,
         "attribution": attribution_values(app.attribution),
         "config_version": app.config_version,
+        "allowed_origins": list(app.allowed_origins),
     }
 
 
@@ -175,6 +189,7 @@ def app_from_row(row: Mapping[Any, Any], goals: Iterable[Goal]) -> App:
         goals=tuple(goals),
         attribution=msgspec.convert(row["attribution"], AttributionSettings),
         config_version=row["config_version"],
+        allowed_origins=tuple(row["allowed_origins"]),
     )
 
 

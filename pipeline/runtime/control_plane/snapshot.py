@@ -13,6 +13,7 @@ from prometheus_client import Gauge
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.control_plane.errors import SnapshotNotLoaded
 from pipeline.runtime.control_plane.store import ControlPlane
+from pipeline.runtime.control_plane.usage import KeyUsage
 from pipeline.runtime.log import get_logger
 from schemas.control import Snapshot
 
@@ -27,6 +28,7 @@ class SnapshotSource:
     def __init__(self, dsn: str, refresh_seconds: float) -> None:
         self._store = ControlPlane(dsn)
         self._refresh_seconds = refresh_seconds
+        self._usage = KeyUsage()
         self._snapshot: Snapshot | None = None
         self._is_away = False
         self._stopping = threading.Event()
@@ -38,6 +40,10 @@ class SnapshotSource:
         if self._snapshot is None:
             raise SnapshotNotLoaded("the control plane has not been read yet")
         return self._snapshot
+
+    def note_use(self, key_id: str) -> None:
+        """A request came with this key. Remembered; written by and by, in the background (see `usage`)."""
+        self._usage.note(key_id, now_ms())
 
     @property
     def is_loaded(self) -> bool:
@@ -76,8 +82,20 @@ class SnapshotSource:
         while not self._stopping.is_set():
             self.refresh()
             self._tried.set()
+            self._write_use(self._usage.due(now_ms()))
             self._stopping.wait(self._refresh_seconds)
+        self._write_use(self._usage.unwritten())
         self._store.close()
+
+    def _write_use(self, used: dict[str, int]) -> None:
+        if not used or self._is_away:
+            return
+        try:
+            self._store.record_use(used)
+        except Exception as error:
+            _log.warning("key_use_not_written", error=type(error).__name__, keys=len(used))
+            return
+        self._usage.written(used, now_ms())
 
     def _note_outage(self, error: Exception) -> None:
         if not self._is_away:

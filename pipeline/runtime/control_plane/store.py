@@ -1,12 +1,12 @@
 """Writes to the control plane, and the lists people see. Every method is one transaction."""
 
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.runtime.control_plane.engine import build_engine
@@ -48,6 +48,8 @@ class KeyRecord:
     is_test: bool
     created_at_ms: int
     revoked_at_ms: int | None
+    last_used_at_ms: int | None
+    """To about a minute, and only as far as the processes that saw it could write it down."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,11 @@ class ControlPlane:
     def __init__(self, dsn: str) -> None:
         self._writer = build_engine(dsn, writes=True)
         self._reader = build_engine(dsn, writes=False)
+        self._updater = build_engine(dsn, writes=True, creates=False)
 
     def close(self) -> None:
         self._writer.dispose()
+        self._updater.dispose()
         self._reader.dispose()
 
     def create_app(self, app: App, now_ms: int) -> App:
@@ -174,6 +178,14 @@ class ControlPlane:
             if found.revoked_at_ms is None:
                 connection.execute(update(API_KEYS).where(API_KEYS.c.key_id == key_id).values(revoked_at_ms=now_ms))
 
+    def record_use(self, used_at_ms: Mapping[str, int]) -> None:
+        """Key id → when it was used. Times only ever move forward, whichever process writes last."""
+        with self._updater.begin() as connection:
+            for key_id, at_ms in sorted(used_at_ms.items()):
+                before = or_(API_KEYS.c.last_used_at_ms.is_(None), API_KEYS.c.last_used_at_ms < at_ms)
+                query = update(API_KEYS).where(API_KEYS.c.key_id == key_id, before)
+                connection.execute(query.values(last_used_at_ms=at_ms))
+
     def snapshot(self, now_ms: int) -> Snapshot:
         """Everything at one moment, from one transaction."""
         with self._reader.begin() as connection:
@@ -247,6 +259,7 @@ def _key_record(row: RowMapping) -> KeyRecord:
         is_test=row["is_test"],
         created_at_ms=row["created_at_ms"],
         revoked_at_ms=row["revoked_at_ms"],
+        last_used_at_ms=row["last_used_at_ms"],
     )
 
 

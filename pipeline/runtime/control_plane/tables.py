@@ -35,6 +35,7 @@ APPS: Final = Table(
     Column("history_limit_days", Integer, nullable=False),
     Column("attribution", JSON, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
+    Column("allowed_origins", JSON, nullable=False, server_default='["*"]'),
     Column("config_version", Integer, nullable=False, server_default="1"),
 )
 
@@ -86,5 +87,6 @@ API_KEYS: Final = Table(
     Column("is_test", Boolean, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("revoked_at_ms", BigInteger, nullable=True),
+    Column("last_used_at_ms", BigInteger, nullable=True),
     UniqueConstraint("secret_sha256"),
 )

@@ -17,7 +17,20 @@ class Caller(NamedTuple):
 
 
 def authenticate(authorization: bytes, snapshot: Snapshot, scope: Scope) -> Caller:
-    """The app and key behind an `Authorization` header; raises `INVALID_API_KEY` or `FORBIDDEN`.
+    """The app and key behind an `Authorization` header; raises `INVALID_API_KEY` or `FORBIDDEN`."""
+    caller = identify(authorization, snapshot)
+    require(caller, scope)
+    return caller
+
+
+def require(caller: Caller, scope: Scope) -> None:
+    """Raises `FORBIDDEN` where the key lacks `scope`."""
+    if scope not in caller.key.scopes:
+        raise ApiError(ErrorCode.FORBIDDEN, required_scope=scope.value)
+
+
+def identify(authorization: bytes, snapshot: Snapshot) -> Caller:
+    """Whose key it is, whatever it may do; raises `INVALID_API_KEY`.
 
     The lookup is by the key's SHA-256, so how long it takes says nothing about how much of a guess was right.
     """
@@ -28,8 +41,6 @@ def authenticate(authorization: bytes, snapshot: Snapshot, scope: Scope) -> Call
     key = snapshot.keys_by_sha256.get(sha256(secret).hexdigest())
     if key is None or key.is_revoked or key.app_id not in snapshot.apps:
         raise _invalid_key()
-    if scope not in key.scopes:
-        raise ApiError(ErrorCode.FORBIDDEN, required_scope=scope.value)
     return Caller(key, snapshot.apps[key.app_id])
 
 

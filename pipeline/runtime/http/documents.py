@@ -1,18 +1,65 @@
-"""The envelope in an OpenAPI document: models of both shapes, and the errors of a route with their examples."""
+"""The envelope in an OpenAPI document: models of both shapes, the errors of a route, and what all routes have alike."""
 
+from collections.abc import Iterator
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
+from pipeline.runtime.http.middleware import REQUEST_ID_PATTERN
 from schemas.errors import ErrorCode
 
 DataT = TypeVar("DataT")
-_EXAMPLE_DETAILS: Final[dict[ErrorCode, dict[str, Any]]] = {
+Document = dict[str, Any]
+
+_PARAMETERS: Final[Document] = {
+    "AcceptLanguage": {
+        "name": "Accept-Language",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "Language of error messages: `zh` (default) or `en`.",
+        "example": "en",
+    },
+    "RequestId": {
+        "name": "X-Request-Id",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "Names this request in our logs and in the answer: up to 128 printable ASCII characters, "
+        "no blanks. Without one that is fit for that, we make one up.",
+        "example": "checkout-7f3a",
+    },
+}
+_HEADERS: Final[Document] = {
+    "RequestId": {
+        "required": True,
+        "schema": {"type": "string", "pattern": REQUEST_ID_PATTERN},
+        "description": "The request's id: yours, or one of ours.",
+    },
+    "RetryAfter": {
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "Seconds after which to send the same request again.",
+    },
+    "Challenge": {
+        "required": True,
+        "schema": {"type": "string", "pattern": "^Bearer "},
+        "description": "How to authenticate: with a key as bearer token.",
+    },
+    "Allow": {"required": True, "schema": {"type": "string"}, "description": "The path's methods."},
+}
+_ERROR_HEADERS: Final[dict[ErrorCode, dict[str, str]]] = {
+    ErrorCode.INVALID_API_KEY: {"WWW-Authenticate": "Challenge"},
+    ErrorCode.METHOD_NOT_ALLOWED: {"Allow": "Allow"},
+    ErrorCode.SERVER_ERROR: {"Retry-After": "RetryAfter"},
+}
+_EXAMPLE_DETAILS: Final[dict[ErrorCode, Document]] = {
     ErrorCode.FORBIDDEN: {"required_scope": "read"},
+    ErrorCode.MISSING_REQUIRED_FIELD: {"field": "events[3].event_name"},
+    ErrorCode.INVALID_EVENT_NAME: {"field": "event_name", "value": "APP INSTALL", "suggestion": "app_install"},
     ErrorCode.INVALID_PARAMETER: {"field": "limit", "reason": "不能大于 1000"},
+    ErrorCode.PAYLOAD_TOO_LARGE: {"reason": "单个事件不能超过 32 KB", "limit": 32768, "actual": 40000},
     ErrorCode.METHOD_NOT_ALLOWED: {"allowed": ["GET"]},
-    ErrorCode.SERVER_ERROR: {"request_id": "req_0f8fad5bd9cb469fa16570867728950e"},
+    ErrorCode.SERVER_ERROR: {"request_id": "req_0f8fad5bd9cb469fa1657086"},
 }
 
 
@@ -23,45 +70,93 @@ class Envelope(BaseModel, Generic[DataT]):
     data: DataT
 
 
-class ErrorInformation(BaseModel):
-    code: str = Field(description="What a program acts on; never changes.")
-    message: str = Field(description="For people, in Chinese or English by `Accept-Language`.")
-    details: dict[str, Any] = Field(description="Depends on the code: `field` and `reason`, `required_scope`, …")
+class Error(BaseModel):
+    code: ErrorCode = Field(description="What a program acts on; never changes.")
+    message: str = Field(description="For people, in the language of `Accept-Language`: `zh` (default) or `en`.")
+    details: dict[str, Any] = Field(
+        description="`field` and `reason` where there is one; `limit` and `actual` for PAYLOAD_TOO_LARGE; "
+        "`value` and `suggestion` for INVALID_EVENT_NAME; `required_scope`; `allowed`; `request_id`."
+    )
 
 
-class ErrorEnvelope(BaseModel):
+class ErrorResponse(BaseModel):
     """Every failure."""
 
     success: Literal[False]
-    error: ErrorInformation
+    error: Error
 
 
-def error_responses(*codes: ErrorCode) -> dict[int | str, dict[str, Any]]:
+def error_responses(*codes: ErrorCode) -> dict[int | str, Document]:
     """For FastAPI's `responses`: the envelope per status, an example per code."""
-    responses: dict[int | str, dict[str, Any]] = {}
+    responses: dict[int | str, Document] = {}
     for code in codes:
-        described = responses.setdefault(
-            code.status,
-            {"model": ErrorEnvelope, "description": "", "content": {"application/json": {"examples": {}}}},
-        )
-        described["description"] = ", ".join(filter(None, (described["description"], code.value)))
-        error = {"code": code.value, "message": code.message("zh"), "details": _EXAMPLE_DETAILS.get(code, {})}
-        described["content"]["application/json"]["examples"][code.value] = {"value": {"success": False, "error": error}}
+        described = responses.setdefault(code.status, {"model": ErrorResponse} | error_response())
+        add_error(described, code)
     return responses
 
 
-def leave_out_422(app: FastAPI) -> None:
-    """FastAPI documents a 422 for every route with parameters; ours answer 400 in the envelope."""
+def error_response(*codes: ErrorCode) -> Document:
+    """A response object of these codes, which share a status; its schema is for the caller to add."""
+    described: Document = {"description": "", "content": {"application/json": {"examples": {}}}, "headers": {}}
+    for code in codes:
+        add_error(described, code)
+    return described
+
+
+def add_error(described: Document, code: ErrorCode) -> None:
+    described["description"] = ", ".join(filter(None, (described["description"], code.value)))
+    error = {"code": code.value, "message": code.message("zh"), "details": _EXAMPLE_DETAILS.get(code, {})}
+    described["content"]["application/json"]["examples"][code.value] = {"value": {"success": False, "error": error}}
+    for name, component in _ERROR_HEADERS.get(code, {}).items():
+        described["headers"][name] = {"$ref": f"#/components/headers/{component}"}
+
+
+def complete(document: Document) -> None:
+    """Add what holds for every operation: the headers of all requests and answers."""
+    for operation in _operations(document):
+        known = {parameter.get("name") for parameter in operation.setdefault("parameters", [])}
+        operation["parameters"] += [
+            {"$ref": f"#/components/parameters/{name}"}
+            for name, parameter in _PARAMETERS.items()
+            if parameter["name"] not in known
+        ]
+        for response in operation["responses"].values():
+            response.setdefault("headers", {})["X-Request-Id"] = {"$ref": "#/components/headers/RequestId"}
+    components = document.setdefault("components", {})
+    components["parameters"] = _PARAMETERS | components.get("parameters", {})
+    components["headers"] = _HEADERS | components.get("headers", {})
+
+
+def _operations(document: Document) -> Iterator[Document]:
+    for item in document["paths"].values():
+        yield from item.values()
+
+
+def complete_document(app: FastAPI) -> None:
+    """Let `app` give its document completed, and without what FastAPI says that does not hold for us."""
     generate = app.openapi
 
-    def openapi() -> dict[str, Any]:
+    def openapi() -> Document:
         if not app.openapi_schema:
             document = generate()
-            for operations in document["paths"].values():
-                for operation in operations.values():
-                    operation["responses"].pop("422", None)
-            for name in ("HTTPValidationError", "ValidationError"):
-                document.get("components", {}).get("schemas", {}).pop(name, None)
+            _correct(document)
+            complete(document)
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _correct(document: Document) -> None:
+    """FastAPI documents a 422 for every route with parameters; ours answer 400 in the envelope. And it lets an optional
+    parameter of a query string be null, which a query string cannot say."""
+    for operation in _operations(document):
+        operation["responses"].pop("422", None)
+        for parameter in operation.get("parameters", ()):
+            _without_null(parameter["schema"])
+    for name in ("HTTPValidationError", "ValidationError"):
+        document.get("components", {}).get("schemas", {}).pop(name, None)
+
+
+def _without_null(schema: Document) -> None:
+    choices = [choice for choice in schema.pop("anyOf", ()) if choice != {"type": "null"}]
+    schema |= choices[0] | schema if len(choices) == 1 else {"anyOf": choices} if choices else {}

@@ -17,8 +17,11 @@ from pipeline.runtime.log import get_logger
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 CRASH_RETRY_AFTER_SECONDS: Final = 5
-_GIVEN_ID: Final = re.compile(r"^[A-Za-z0-9_.:-]{1,128}\Z")
+REQUEST_ID_PATTERN: Final = r"^[\x21-\x7e]{1,128}$"
+_GIVEN_ID: Final = re.compile(REQUEST_ID_PATTERN.replace("$", r"\Z"))
 _STATE_KEY: Final = "request_id"
+ANSWER_HEADERS: Final = "answer_headers"
+"""Where a layer inside leaves, in the ASGI scope's state, headers for whatever the answer will be."""
 _QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _REQUESTS: Final = Counter("attrikit_http_requests", "Answered requests", ["service", "method", "route", "status"])
@@ -57,7 +60,7 @@ class EnvelopeMiddleware:
         request_id = choose_request_id(Headers(scope=scope).get(REQUEST_ID_HEADER), secrets.token_hex(12))
         scope.setdefault("state", {})[_STATE_KEY] = request_id
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._answer(scope, receive, _Answer(send, request_id))
+            await self._answer(scope, receive, _Answer(send, request_id, scope["state"]))
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         began = monotonic_seconds()
@@ -81,9 +84,10 @@ class EnvelopeMiddleware:
 
 
 class _Answer:
-    """Sends on, adds the id to the headers, and remembers the status (0: nothing sent yet)."""
+    """Sends on, adds the id and `ANSWER_HEADERS` to the headers, and remembers the status (0: nothing sent yet)."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, state: Mapping[str, Any]) -> None:
+        self._state = state
         self._send = send
         self._request_id = request_id
         self.status = 0
@@ -92,6 +96,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self._request_id
+            message["headers"] = [*message["headers"], *self._state.get(ANSWER_HEADERS, ())]
         await self._send(message)
 
     async def crash(self, scope: Scope) -> None:

@@ -64,7 +64,7 @@ def test_an_app_and_its_keys_from_first_to_last(attrikit, store):
     assert secret not in listed
     key_id = next(line.split("\t")[0] for line in listed.splitlines() if secret[:12] in line)
     assert attrikit("keys", "revoke", key_id).exit_code == 0
-    assert re.search(rf"^{key_id}\t.*\trevoked$", attrikit("keys", "list").output, re.M)
+    assert re.search(rf"^{key_id}\t.*\trevoked\tnever used$", attrikit("keys", "list").output, re.M)
     assert store.snapshot(0).keys_by_sha256[secret_hash(secret)].is_revoked
 
 
@@ -107,17 +107,44 @@ def test_attribution_settings_of_an_app(attrikit, store):
         "apps", "set", "shop", "--half-life-days", "3.5", "--window", "click=14", "--window", "view=0",
         "--position-weights", "0.3,0.3,0.4", "--direct-touch", "fallback",
     )  # fmt: skip
-    assert result.output == "app shop: attribution settings are at version 2\n"
+    assert "\tattribution v2\t" in result.output, result.output
     windows = AttributionSettings().window_days | {TouchType.CLICK: 14, TouchType.VIEW: 0}
     assert store.app("shop").attribution == AttributionSettings(
         half_life_days=3.5, window_days=windows, position_weights=(0.3, 0.3, 0.4), direct_touch="fallback"
     )
-    assert "version 2" in attrikit("apps", "set", "shop", "--half-life-days", "3.5").output
+    assert "\tattribution v2\t" in attrikit("apps", "set", "shop", "--half-life-days", "3.5").output
+    assert "\tattribution v2\t" in attrikit("apps", "set", "shop", "--plan", "free").output
+
+
+def test_an_app_is_changed_where_told_and_nowhere_else(attrikit, store):
+    attrikit("apps", "create", "shop", "--plan", "pro")
+    assert store.app("shop").allowed_origins == ("*",)
+    two = ["--allow-origin", "https://shop.example", "--allow-origin", "https://*.shop.example"]
+    changed = attrikit("apps", "set", "shop", *two)
+    assert changed.exit_code == 0, changed.output
+    assert store.app("shop").allowed_origins == ("https://shop.example", "https://*.shop.example")
+    assert store.app("shop").plan is Plan.PRO
+    assert attrikit("apps", "set", "shop", "--plan", "free").exit_code == 0
+    assert (store.app("shop").plan, len(store.app("shop").allowed_origins)) == (Plan.FREE, 2)
+    assert "https://shop.example,https://*.shop.example" in attrikit("apps", "list").output
+    attrikit("apps", "set", "shop", "--no-origin")
+    assert store.app("shop").allowed_origins == ()
+
+
+def test_when_a_key_was_last_used_is_listed(attrikit, store):
+    attrikit("apps", "create", "shop")
+    used, unused = (store.create_key("shop", [Scope.WRITE], at).key_id for at in (1, 2))
+    store.record_use({used: 1_705_314_700_000})
+    listed = attrikit("keys", "list").output
+    assert re.search(rf"^{used}\t.*\tused 2024-01-15T10:31:40Z$", listed, re.M)
+    assert re.search(rf"^{unused}\t.*\tnever used$", listed, re.M)
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        (["apps", "set", "nope", "--plan", "pro"], 1, "there is no app 'nope'"),
+        (["apps", "set", "nope", "--allow-origin", "*", "--no-origin"], 2, "contradicts"),
         (["apps", "create", "Shop!"], 1, "app id 'Shop!' is not acceptable"),
         (["apps", "create", "shop", "--timezone", "Mars"], 1, "timezone 'Mars'"),
         (["apps", "create", "shop", "--plan", "gold"], 2, "gold"),

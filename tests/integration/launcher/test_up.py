@@ -74,7 +74,7 @@ def test_a_data_folder_from_its_first_run_to_the_death_of_a_child(start, wait, p
     assert re.fullmatch(r"error: another run \(process \d+\) is using the data folder .*\n", second.output)
     third = start(port, data_dir.with_name("other"))
     assert third.exit_code() == 1
-    assert third.output == f"error: port {port} is taken; choose another (PORT=)\n"
+    assert third.output == f"error: port {port} cannot be used: it is taken; choose another (PORT=)\n"
     assert not data_dir.with_name("other").exists()
 
     # Ctrl-C: in order, nothing left, exit 0, and the key in no log.

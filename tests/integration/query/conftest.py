@@ -51,6 +51,9 @@ Ask = Callable[..., Awaitable[Any]]
 class FixedSnapshots:
     """A control plane that knows three apps."""
 
+    def note_use(self, key_id: str) -> None:
+        """Nobody asks."""
+
     def current(self) -> Snapshot:
         apps = {name: App(name, name, goals=DEFAULT_GOALS) for name in ("alpha", "beta", "empty")}
         keys = [

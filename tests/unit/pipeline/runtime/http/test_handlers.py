@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 from structlog.testing import capture_logs
 
-from pipeline.runtime.http.documents import leave_out_422
+from pipeline.runtime.http.documents import complete_document
 from pipeline.runtime.http.handlers import field_path, http_error, install_handlers, validation_error
 from pipeline.runtime.http.middleware import EnvelopeMiddleware, choose_request_id
 from pipeline.runtime.http.operations import add_operations
@@ -40,7 +40,7 @@ def build() -> FastAPI:
         return ["clickhouse"]
 
     add_operations(app, readiness)
-    leave_out_422(app)
+    complete_document(app)
     return app
 
 

@@ -6,8 +6,8 @@ Immutable once released: a change is a new migration.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003_goal_versions"
+down_revision = "0002_allowed_origins"
 
 
 def upgrade() -> None:

@@ -1,0 +1,63 @@
+"""What the stream would make of an event, said beforehand. Pure: the stream's own functions, on the stream's own bytes.
+
+An event is looked at as if a visit began with it, for that is all that can be known of one alone: after others of its
+person's it may be a repeat, fall into a visit that has its channel already, or come too late for its session.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from pipeline.domain.goals import conversions_of
+from pipeline.domain.rules import AppRules, compile_rules
+from pipeline.domain.touches import entry_of, is_marketing, marketing_touch
+from schemas.control import App
+from schemas.events import AcceptedEvent, StreamEvent, decode_stream_event, encode_event
+from schemas.money import from_minor
+
+
+class MetGoal(msgspec.Struct):
+    """`value` in whole units of `currency`."""
+
+    goal: str
+    goal_type: str
+    value: Decimal
+    currency: str
+
+
+class Preview(msgspec.Struct):
+    """`channel`: of the visit that begins with the event. `touch_type`: `click`, `impression` or `view` wherever in a
+    visit the event stands, `visit` where only its being the first makes it a touch."""
+
+    channel: str | None
+    touch_type: str | None
+    goals: list[MetGoal]
+
+
+NOTHING: Final = Preview(None, None, [])
+"""An event without a person is stored, and belongs to no visit, touch or conversion."""
+
+
+def rules_of(app: App) -> AppRules:
+    """As the stream has them: settings that cannot be used are as good as none."""
+    try:
+        return compile_rules(app)
+    except ValueError:
+        return compile_rules(App(app.app_id, app.name, currency=app.currency, goals=app.goals))
+
+
+def preview(event: AcceptedEvent, rules: AppRules) -> Preview:
+    if not (event.user_id or event.anonymous_id):
+        return NOTHING
+    read = decode_stream_event(encode_event(event))
+    _, entry = entry_of(read, marketing_touch(read) if is_marketing(read) else None)
+    return Preview(entry.channel, entry.touch_type, _goals(read, rules))
+
+
+def _goals(event: StreamEvent, rules: AppRules) -> list[MetGoal]:
+    goals = rules.goals_by_event.get(event.event_name, ())
+    return [
+        MetGoal(met.goal, met.goal_type, from_minor(met.value_minor, met.currency), met.currency)
+        for met in conversions_of(event, goals, rules)
+    ]

@@ -1,0 +1,216 @@
+"""Pages that report: preflights, allowed origins, keys in a URL."""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from pipeline.runtime.control_plane import InvalidRecord
+from pipeline.runtime.control_plane.rules import check_app
+from schemas.control import ApiKey, App, Scope, Snapshot
+from schemas.errors import ErrorCode
+from schemas.events import AcceptedEvent
+from services.gateway.browser import is_allowed
+
+PATHS = ["/v1/events/track", "/v1/events/batch", "/v1/events/validate"]
+SHOP = "https://shop.example"
+BLOG = "https://blog.example"
+BODIES = {PATHS[0]: {"event_name": "a"}, PATHS[1]: {"events": [{"event_name": "a"}]}, PATHS[2]: {"event_name": "a"}}
+KEYS = {"shop": "ak_test_write", "blog": "ak_test_blog", "both": "ak_test_both"}
+Stored = Callable[[], list[AcceptedEvent]]
+
+
+@pytest.fixture
+def snapshot(snapshot: Snapshot) -> Snapshot:
+    """Shop allows itself and its subdomains, blog only itself; `both` is a secret key of shop."""
+    from hashlib import sha256
+
+    def key(name: str, app_id: str, *scopes: Scope) -> ApiKey:
+        return ApiKey("key_" + name, app_id, sha256(KEYS[name].encode()).hexdigest(), frozenset(scopes))
+
+    keys = [key("blog", "blog", Scope.WRITE), key("both", "shop", *Scope)]
+    shop = replace(snapshot.apps["shop"], allowed_origins=(SHOP, "https://*.shop.example"))
+    apps = {"shop": shop, "blog": App("blog", "Blog", allowed_origins=(BLOG,))}
+    return Snapshot(apps, snapshot.keys_by_sha256 | {key.secret_sha256: key for key in keys}, 0)
+
+
+@pytest.fixture
+async def page(make_app: Callable[..., FastAPI]) -> Callable[..., Any]:
+    """`page(method, path, origin=…)`: what a page's script or the browser itself sends."""
+    transport = httpx.ASGITransport(make_app())
+
+    async def send(method: str, path: str, key: str | None = None, **given: Any) -> httpx.Response:
+        origin = given.pop("origin", SHOP)
+        headers = {"Origin": origin, "Accept-Language": "en"} | given.pop("headers", {})
+        if key is not None:
+            headers["Authorization"] = f"Bearer {KEYS.get(key, key)}"
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            return await client.request(method, path, headers=headers, **given)
+
+    return send
+
+
+def preflight(*names: str, method: str = "POST") -> dict[str, str]:
+    return {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": ",".join(names)}
+
+
+def names_in(answer: httpx.Response, header: str) -> set[str]:
+    return {name.strip().lower() for name in answer.headers[header].split(",")}
+
+
+def is_refused(answer: httpx.Response, reason: str) -> bool:
+    """FORBIDDEN, and nothing a browser would let the page read."""
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (403, ErrorCode.FORBIDDEN), answer.text
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
+    return reason in error["details"]["reason"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("origin", [SHOP, "https://m.shop.example", "https://a.b.shop.example", BLOG])
+async def test_a_preflight_is_answered_by_what_any_app_allows(page: Any, path: str, origin: str) -> None:
+    answer = await page("OPTIONS", path, origin=origin, headers=preflight("authorization", "content-type", "x-trace"))
+    assert answer.status_code == 200
+    assert answer.json() == {"success": True, "data": {"methods": ["POST"]}}
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert answer.headers["access-control-allow-credentials"] == "true"
+    assert names_in(answer, "access-control-allow-methods") == {"post"}
+    assert names_in(answer, "access-control-allow-headers") == {"authorization", "content-type", "x-trace"}
+    assert "origin" in names_in(answer, "vary")
+    assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("names", ["", "a b", "a,,b", "x" * 2_000])
+async def test_a_preflight_with_no_list_of_names_is_told_the_usual_ones(page: Any, names: str) -> None:
+    answer = await page("OPTIONS", PATHS[0], headers=preflight(names))
+    assert {"authorization", "content-type"} <= names_in(answer, "access-control-allow-headers")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.example", "http://shop.example", "https://shop.example:444", "null", "https://" + "a" * 300],
+)
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_strange_origin_is_told_so_and_nothing_is_stored(
+    page: Any, stored: Stored, origin: str, path: str
+) -> None:
+    assert is_refused(await page("OPTIONS", path, origin=origin, headers=preflight()), "origin")
+    assert is_refused(await page("POST", path, "shop", origin=origin, json=BODIES[path]), "origin")
+    assert stored() == []
+
+
+@pytest.mark.parametrize("headers", [{}, preflight(method="GET"), preflight(method="DELETE")])
+async def test_options_that_is_no_preflight_of_a_post_stays_a_wrong_method(page: Any, headers: dict[str, str]) -> None:
+    answer = await page("OPTIONS", PATHS[0], headers=headers)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_page_reads_its_answers_good_and_bad(page: Any, path: str) -> None:
+    good = await page("POST", path, "shop", json=BODIES[path])
+    bad = await page("POST", path, "shop", content=b"{" + b" " * (6 << 20))
+    stranger = await page("POST", path, "nobody", json=BODIES[path])
+    assert (good.status_code // 100, bad.status_code, stranger.status_code) == (2, 400, 401)
+    for answer in (good, bad, stranger):
+        assert answer.headers["access-control-allow-origin"] == SHOP
+        exposed = names_in(answer, "access-control-expose-headers")
+        limits = {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"}
+        assert exposed == {"x-request-id", "retry-after"} | limits
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_page_of_one_app_may_not_use_the_key_of_another(page: Any, stored: Stored, path: str) -> None:
+    assert is_refused(await page("POST", path, "blog", origin=SHOP, json=BODIES[path]), "origin")
+    assert stored() == []
+    assert (await page("POST", path, "blog", origin=BLOG, json=BODIES[path])).status_code // 100 == 2
+
+
+async def test_a_key_that_can_read_must_not_be_in_a_page(page: Any, stored: Stored) -> None:
+    assert is_refused(await page("POST", PATHS[0], "both", json=BODIES[PATHS[0]]), "must not be in a page")
+    assert stored() == []
+
+
+async def test_our_own_documentation_page_and_servers_are_let_in(page: Any, client: httpx.AsyncClient) -> None:
+    answer = await page("POST", PATHS[0], "both", origin="http://gateway", json=BODIES[PATHS[0]])
+    assert answer.status_code == 201
+    assert (await client.post(PATHS[0], json=BODIES[PATHS[0]])).status_code == 201
+    plain = await client.post(PATHS[0], json=BODIES[PATHS[0]])
+    assert "access-control-allow-origin" not in plain.headers
+
+
+@pytest.mark.parametrize("path", PATHS[:2])
+@pytest.mark.parametrize("content_type", ["text/plain;charset=UTF-8", "application/json", ""])
+async def test_a_beacon_brings_its_key_in_the_url(page: Any, stored: Stored, path: str, content_type: str) -> None:
+    body = {PATHS[0]: b'{"event_name":"a"}', PATHS[1]: b'{"events":[{"event_name":"a"}]}'}[path]
+    answer = await page(
+        "POST", path, params={"key": KEYS["shop"]}, content=body, headers={"Content-Type": content_type}
+    )
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["access-control-allow-origin"] == SHOP
+    assert answer.headers["access-control-allow-credentials"] == "true"
+    assert [event.app_id for event in stored()] == ["shop"]
+
+
+@pytest.mark.parametrize(
+    ("key", "status"),
+    [("ak_test_both", 403), ("ak_test_read", 403), ("nobody", 401), ("", 401), ("ak_test_revoked", 401)],
+)
+@pytest.mark.parametrize("origin", [{}, {"Origin": "http://gateway"}])
+async def test_only_a_key_that_can_do_nothing_but_write_may_stand_in_a_url(
+    make_app: Callable[..., FastAPI], stored: Stored, key: str, status: int, origin: dict[str, str]
+) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(make_app()), base_url="http://gateway") as client:
+        headers = {"Accept-Language": "en"} | origin
+        answer = await client.post(PATHS[0], params={"key": key}, json={"event_name": "a"}, headers=headers)
+    assert answer.status_code == status
+    if status == 403:
+        assert "must not be in a URL" in answer.json()["error"]["details"]["reason"]
+    assert key == "" or key not in answer.text
+    assert stored() == []
+
+
+async def test_a_key_in_the_url_counts_once_only_on_its_endpoints_and_only_without_a_header(page: Any) -> None:
+    key = KEYS["shop"]
+    assert (await page("POST", f"{PATHS[2]}?key={key}", json={"event_name": "a"})).status_code == 401
+    assert (await page("POST", f"{PATHS[0]}?key={key}&key={key}", json={"event_name": "a"})).status_code == 401
+    assert (await page("POST", f"{PATHS[0]}?key={key}", "nobody", json={"event_name": "a"})).status_code == 401
+    beacon = await page("POST", f"{PATHS[1]}?results=errors&key={key}", content=b'{"events":[{"event_name":"a"}]}')
+    assert beacon.json()["data"]["results"] == []
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed", "expected"),
+    [
+        ("https://shop.example", ["*"], True),
+        ("null", ["*"], True),
+        ("null", ["null"], True),
+        ("https://shop.example", [], False),
+        ("https://shop.example", ["https://*.shop.example"], False),
+        ("https://m.shop.example", ["https://*.shop.example"], True),
+        ("https://m.shop.example:8443", ["https://*.shop.example"], False),
+        ("https://m.shop.example:8443", ["https://*.shop.example:8443"], True),
+        ("http://m.shop.example", ["https://*.shop.example"], False),
+        ("https://evilshop.example", ["https://*.shop.example"], False),
+        ("https://shop.example.evil.example", ["https://shop.example", "https://*.shop.example"], False),
+        ("https://*.shop.example", ["https://m.shop.example"], False),
+        ("http://[::1]:3000", ["http://[::1]:3000"], True),
+        ("", ["https://shop.example"], False),
+    ],
+)
+def test_what_a_list_of_origins_allows(origin: str, allowed: Collection[str], expected: bool) -> None:
+    assert is_allowed(origin, allowed) is expected
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("shop.example", "https://shop.example/", "https://shop.example/a", "https://Shop.example", "https://", ""),
+        *("**", "https://*", "https://*shop.example", "https://a.*.example", "https://shop.example:x", "https://a\n"),
+    ],
+)
+def test_an_origin_no_browser_would_send_is_refused_when_it_is_set(origin: str) -> None:
+    with pytest.raises(InvalidRecord, match="origin"):
+        check_app(App("shop", "Shop", allowed_origins=(origin,)))

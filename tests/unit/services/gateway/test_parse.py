@@ -1,0 +1,60 @@
+import pytest
+
+from pipeline.runtime.http.errors import ApiError
+from schemas.errors import ErrorCode
+from services.gateway.parse import Events, parse_any, parse_batch
+
+JSON = b"application/json"
+NDJSON = b"application/x-ndjson; charset=utf-8"
+
+
+def refusal(body: bytes, content_type: bytes) -> ApiError:
+    with pytest.raises(ApiError) as raised:
+        parse_batch(body, content_type)
+    return raised.value
+
+
+def test_a_json_batch_is_split_into_the_bytes_of_its_events() -> None:
+    assert parse_batch(b'{"events": [ {"a": 1} ,7,\n"x" ], "more": 1}', JSON).raw == [b'{"a": 1}', b"7", b'"x"']
+
+
+def test_good_batches_come_decoded_and_others_do_not() -> None:
+    good = parse_batch(b'{"events":[{"event_name":"a"},{"event_name":"b"}]}', JSON)
+    assert good.decoded is not None
+    assert [event.event_name for event in good.decoded] == ["a", "b"]
+    assert parse_batch(b'{"events":[{"event_name":"a"},{"event_name":5}]}', JSON).decoded is None
+
+
+def test_lines_of_ndjson_stand_alone() -> None:
+    body = b'{"a":1}\r\n\n  {broken\n\xff\xfe\n'
+    assert parse_batch(body, NDJSON).raw == [b'{"a":1}', b"{broken", b"\xff\xfe"]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "code", "field"),
+    [
+        (b"{}", JSON, ErrorCode.MISSING_REQUIRED_FIELD, "events"),
+        (b'{"events":[]}', JSON, ErrorCode.MISSING_REQUIRED_FIELD, "events"),
+        (b" \n\n ", NDJSON, ErrorCode.MISSING_REQUIRED_FIELD, "events"),
+        (b"", JSON, ErrorCode.INVALID_PARAMETER, "body"),
+        (b"[]", JSON, ErrorCode.INVALID_PARAMETER, "body"),
+        (b'{"events":{}}', JSON, ErrorCode.INVALID_PARAMETER, "events"),
+        (b'{"events":null}', JSON, ErrorCode.INVALID_PARAMETER, "events"),
+        (b'{"events":[{]}', JSON, ErrorCode.INVALID_PARAMETER, "body"),
+        (b'{"events":[' + b"[" * 100_000, JSON, ErrorCode.INVALID_PARAMETER, "body"),
+        (b'{"events":[' + b"0," * 1000 + b"0]}", JSON, ErrorCode.PAYLOAD_TOO_LARGE, "events"),
+        (b"0\n" * 1001, NDJSON, ErrorCode.PAYLOAD_TOO_LARGE, "events"),
+    ],
+)
+def test_bodies_that_cannot_be_split(body: bytes, content_type: bytes, code: ErrorCode, field: str) -> None:
+    error = refusal(body, content_type)
+    assert (error.code, error.field) == (code, field)
+
+
+def test_anything_with_events_is_a_batch_and_the_rest_is_one_event() -> None:
+    assert parse_any(b'{"events":[{}]}', JSON) == parse_batch(b'{"events":[{}]}', JSON)
+    assert parse_any(b"{}\n{}", NDJSON).raw == [b"{}", b"{}"]
+    for single in (b'{"event_name":"a"}', b'{"event_name":"events"}', b"{broken", b'{"x":"\\"events\\""}'):
+        assert parse_any(single, JSON) == Events([single], is_batch=False)
+    with pytest.raises(ApiError):
+        parse_any(b'{"events":5}', JSON)

@@ -1,0 +1,296 @@
+"""The three endpoints as callers see them, over the real code and a sink in memory."""
+
+import gzip
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from schemas.events import AcceptedEvent
+from schemas.facts import RejectedRow
+from schemas.ids import partition_for
+from schemas.topics import Topic
+from services.gateway.sink import MemorySink
+
+TRACK, BATCH, VALIDATE = "/v1/events/track", "/v1/events/batch", "/v1/events/validate"
+ENDPOINTS = [TRACK, BATCH, VALIDATE]
+QUICK_START = """{
+    "event_name": "page_view",
+    "properties": {
+      "page_title": "首页",
+      "page_url": "https://example.com"
+    },
+    "timestamp": "2024-01-15T10:30:00Z"
+  }"""
+
+Stored = Callable[[], list[AcceptedEvent]]
+Refused = Callable[[], list[RejectedRow]]
+
+
+def error_of(response: httpx.Response) -> dict[str, Any]:
+    body = response.json()
+    assert body["success"] is False
+    error: dict[str, Any] = body["error"]
+    return error
+
+
+async def test_the_documents_first_request(client: httpx.AsyncClient, stored: Stored, sink: MemorySink) -> None:
+    response = await client.post(TRACK, content=QUICK_START)
+    assert response.status_code == 201
+    body = response.json()
+    assert body.keys() == {"success", "data"}
+    assert body["data"].keys() == {"event_id", "received_at"}
+    (event,) = stored()
+    assert event.event_id == body["data"]["event_id"]
+    assert event.timestamp_ms == 1_705_314_600_000
+    assert (event.page_url, event.page_title) == ("https://example.com", "首页")
+    assert (event.ip, event.app_id, event.key_id) == ("198.51.100.7", "shop", "key_write")
+    ((topic, partition, value),) = sink.records
+    assert (topic, partition) == (Topic.EVENTS, partition_for("shop", "e:" + event.event_id, 4))
+    assert value.endswith(b"\n")
+
+
+async def test_a_batch_answers_for_every_event(client: httpx.AsyncClient, stored: Stored, refused: Refused) -> None:
+    events = [
+        {"event_name": "a", "event_id": "1"},
+        {"event_name": "A B", "event_id": "2"},
+        {"event_name": "a", "event_id": "1"},
+    ]
+    response = await client.post(BATCH, json={"events": events}, headers={"Accept-Language": "en"})
+    assert response.status_code == 201
+    data = response.json()["data"]
+    assert (data["accepted"], data["rejected"]) == (1, 1)
+    assert [(r["index"], r["event_id"], r["status"]) for r in data["results"]] == [
+        (0, "1", "accepted"),
+        (1, "2", "rejected"),
+        (2, "1", "duplicate"),
+    ]
+    assert data["results"][1]["error"] == {
+        "code": "INVALID_EVENT_NAME",
+        "message": "The event name is invalid; use snake_case",
+        "details": {"field": "events[1].event_name", "value": "A B", "suggestion": "a_b"},
+    }
+    assert "error" not in data["results"][0]
+    assert [event.event_id for event in stored()] == ["1"]
+    (row,) = refused()
+    assert (row.code, row.field) == ("INVALID_EVENT_NAME", "events[1].event_name")
+    assert json.loads(row.payload) == events[1]
+
+
+async def test_a_batch_of_errors_is_a_200_and_can_be_asked_for_errors_alone(client: httpx.AsyncClient) -> None:
+    response = await client.post(BATCH, json={"events": [{"event_name": "A"}]})
+    assert response.status_code == 200
+    assert response.json()["data"]["accepted"] == 0
+    mixed = [{"event_name": "a"}, {"event_name": "A"}, {"event_name": "a"}]
+    response = await client.post(BATCH + "?results=errors", json={"events": mixed})
+    data = response.json()["data"]
+    assert (data["accepted"], data["rejected"]) == (2, 1)
+    assert [result["index"] for result in data["results"]] == [1]
+    response = await client.post(BATCH + "?results=some", json={"events": mixed})
+    assert (response.status_code, error_of(response)["details"]["field"]) == (400, "results")
+
+
+async def test_ndjson(client: httpx.AsyncClient, stored: Stored, refused: Refused) -> None:
+    lines = b'{"event_name":"a","user_id":"u"}\n\n{"event_name":\n\xff\xfe\r\n{"event_name":"b","user_id":"u"}'
+    response = await client.post(BATCH, content=lines, headers={"Content-Type": "application/x-ndjson"})
+    assert response.status_code == 201
+    data = response.json()["data"]
+    assert [result["status"] for result in data["results"]] == ["accepted", "rejected", "rejected", "accepted"]
+    assert [event.event_name for event in stored()] == ["a", "b"]
+    assert [row.field for row in refused()] == ["events[1]", "events[2]"]
+
+
+async def test_counts_are_conserved(client: httpx.AsyncClient, stored: Stored, refused: Refused) -> None:
+    events = [{"event_name": "a" if n % 10 else "A", "event_id": str(n // 2)} for n in range(1000)]
+    data = (await client.post(BATCH, json={"events": events})).json()["data"]
+    duplicates = sum(result["status"] == "duplicate" for result in data["results"])
+    assert data["accepted"] + data["rejected"] + duplicates == 1000
+    assert (len(stored()), len(refused())) == (data["accepted"], data["rejected"])
+    assert data["rejected"] == 100
+
+
+async def test_validate_checks_all_and_stores_nothing(client: httpx.AsyncClient, sink: MemorySink) -> None:
+    events = [
+        {"event_name": "a", "event_id": "x", "timestamp": "2024-01-15T10:30:00+08:00"},
+        {"event_name": "A"},
+        {"event_name": "b", "context": {"campaign": {"source": "baidu"}}},
+    ]
+    data = (await client.post(VALIDATE, json={"events": events})).json()["data"]
+    assert data["valid"] is False
+    (error,) = data["errors"]
+    assert (error["index"], error["code"]) == (1, "INVALID_EVENT_NAME")
+    first, second = data["normalized"]
+    assert (first["event_id"], first["timestamp"]) == ("x", "2024-01-15T02:30:00.000Z")
+    assert (second["index"], second["event_id"], second["campaign"]) == (2, None, {"source": "baidu"})
+    assert sink.records == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event_name": "a"},
+        {"event_name": "Purchase-Complete"},
+        {},
+        {"event_name": "a", "user_id": "null"},
+        {"event_name": "a", "timestamp": "2010-01-01T00:00:00Z"},
+        {"event_name": "a", "properties": {"a": "x" * 33_000}},
+    ],
+)
+async def test_validate_says_what_track_and_batch_do(client: httpx.AsyncClient, event: dict[str, Any]) -> None:
+    tracked = await client.post(TRACK, json=event)
+    batched = (await client.post(BATCH, json={"events": [event]})).json()["data"]["results"][0]
+    validated = (await client.post(VALIDATE, json=event)).json()["data"]
+    assert validated["valid"] is (tracked.status_code == 201) is (batched["status"] == "accepted")
+    if not validated["valid"]:
+        codes = {validated["errors"][0]["code"], batched["error"]["code"], error_of(tracked)["code"]}
+        assert len(codes) == 1
+
+
+@pytest.mark.parametrize("path", ENDPOINTS)
+@pytest.mark.parametrize(
+    ("authorization", "status", "code"),
+    [
+        (None, 401, "INVALID_API_KEY"),
+        ("", 401, "INVALID_API_KEY"),
+        ("Bearer", 401, "INVALID_API_KEY"),
+        ("Bearer unknown", 401, "INVALID_API_KEY"),
+        ("Basic ak_test_write", 401, "INVALID_API_KEY"),
+        ("ak_test_write", 401, "INVALID_API_KEY"),
+        ("Bearer ak_test_revoked", 401, "INVALID_API_KEY"),
+        ("Bearer " + "x" * 5000, 401, "INVALID_API_KEY"),
+        ("Bearer ak_test_read", 403, "FORBIDDEN"),
+    ],
+)
+async def test_keys(
+    client: httpx.AsyncClient, sink: MemorySink, path: str, authorization: str | None, status: int, code: str
+) -> None:
+    del client.headers["Authorization"]
+    headers = {} if authorization is None else {"Authorization": authorization}
+    response = await client.post(path, json={"event_name": "a"}, headers=headers)
+    assert (response.status_code, error_of(response)["code"]) == (status, code)
+    assert ("www-authenticate" in response.headers) is (status == 401)
+    if status == 403:
+        assert error_of(response)["details"] == {"required_scope": "write"}
+    assert sink.records == []
+
+
+@pytest.mark.parametrize("path", ENDPOINTS)
+async def test_a_body_that_is_no_json_is_refused_and_kept(
+    client: httpx.AsyncClient, refused: Refused, path: str
+) -> None:
+    response = await client.post(path, content=b'{"event_name": ')
+    if path == VALIDATE:
+        assert response.json()["data"]["valid"] is False
+        assert refused() == []
+        return
+    assert (response.status_code, error_of(response)["code"]) == (400, "INVALID_PARAMETER")
+    (row,) = refused()
+    assert row.payload == '{"event_name": '
+
+
+@pytest.mark.parametrize(("path", "limit"), [(TRACK, 32 * 1024), (BATCH, 5 * 1024 * 1024)])
+async def test_bodies_past_the_limit(client: httpx.AsyncClient, path: str, limit: int) -> None:
+    response = await client.post(path, content=b" " * (limit + 1))
+    assert (response.status_code, error_of(response)["code"]) == (400, "PAYLOAD_TOO_LARGE")
+    assert error_of(response)["details"]["limit"] == limit
+
+    async def chunks() -> Any:
+        for _ in range(limit // 4096 + 2):
+            yield b" " * 4096
+
+    response = await client.post(path, content=chunks())
+    assert (response.status_code, error_of(response)["code"]) == (400, "PAYLOAD_TOO_LARGE")
+    bomb = gzip.compress(bytes(4 * limit))
+    response = await client.post(path, content=bomb, headers={"Content-Encoding": "gzip"})
+    assert (response.status_code, error_of(response)["code"]) == (400, "PAYLOAD_TOO_LARGE")
+
+
+async def test_compressed_bodies(client: httpx.AsyncClient, stored: Stored) -> None:
+    body = gzip.compress(QUICK_START.encode())
+    response = await client.post(TRACK, content=body, headers={"Content-Encoding": "gzip"})
+    assert response.status_code == 201
+    assert len(stored()) == 1
+    response = await client.post(TRACK, content=body, headers={"Content-Encoding": "br"})
+    assert (response.status_code, error_of(response)["details"]["field"]) == (400, "Content-Encoding")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "message"),
+    [
+        (None, "缺少必填字段"),
+        ("en-GB,zh;q=0.5", "A required field is missing"),
+        ("zh-CN,en;q=0.9", "缺少必填字段"),
+        ("fr,en;q=0.1", "A required field is missing"),
+        ("de", "缺少必填字段"),
+    ],
+)
+async def test_messages_follow_the_callers_language(
+    client: httpx.AsyncClient, accepted: str | None, message: str
+) -> None:
+    headers = {} if accepted is None else {"Accept-Language": accepted}
+    assert error_of(await client.post(TRACK, json={}, headers=headers))["message"] == message
+
+
+@pytest.mark.parametrize("path", ENDPOINTS)
+async def test_wrong_methods(client: httpx.AsyncClient, path: str) -> None:
+    for method in ("GET", "PUT", "DELETE", "PATCH"):
+        response = await client.request(method, path)
+        assert response.status_code == 405
+        assert error_of(response)["details"] == {"allowed": ["POST"]}
+        assert response.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/events/track/", "/v2/events/track", "/v1/nothing"])
+async def test_unknown_paths(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.post(path, json={})
+    assert (response.status_code, error_of(response)["code"]) == (404, "NOT_FOUND")
+
+
+async def test_request_ids_come_back(client: httpx.AsyncClient) -> None:
+    given = await client.post(TRACK, json={}, headers={"X-Request-Id": "order-42"})
+    assert given.headers["x-request-id"] == "order-42"
+    for bad in ("x" * 129, "two words", ""):
+        minted = await client.post(TRACK, json={}, headers={"X-Request-Id": bad})
+        assert minted.headers["x-request-id"].startswith("req_")
+    assert (await client.get("/nowhere")).headers["x-request-id"].startswith("req_")
+
+
+async def test_a_broker_that_fails_is_our_error(client: httpx.AsyncClient, sink: MemorySink) -> None:
+    sink.fail_with = "no leader"
+    for path, body in ((TRACK, {"event_name": "a"}), (BATCH, {"events": [{"event_name": "a"}]})):
+        response = await client.post(path, json=body)
+        assert response.status_code == 500
+        assert response.headers["retry-after"] == "1"
+        assert error_of(response)["details"] == {"request_id": response.headers["x-request-id"]}
+    sink.fail_with = None
+    assert (await client.post(TRACK, json={"event_name": "a"})).status_code == 201
+
+
+async def test_bad_events_are_told_so_while_the_broker_is_away(client: httpx.AsyncClient, sink: MemorySink) -> None:
+    sink.is_connected = False
+    assert (await client.post(TRACK, json={"event_name": "A"})).status_code == 400
+    assert (await client.post(TRACK, json={"event_name": "a"})).status_code == 500
+
+
+async def test_a_crash_has_the_envelope_too(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr("services.gateway.report.check_event", crash)
+    response = await client.post(TRACK, json={"event_name": "a"})
+    assert (response.status_code, error_of(response)["code"]) == (500, "SERVER_ERROR")
+    assert "secret" not in response.text
+
+
+async def test_past_the_budget_requests_are_refused_at_once(
+    make_app: Callable[..., FastAPI], make_client: Callable[[FastAPI], httpx.AsyncClient]
+) -> None:
+    async with make_client(make_app(max_in_flight_bytes=1000)) as client:
+        small, large = {"event_name": "a"}, {"event_name": "a", "properties": {"a": "x" * 2000}}
+        assert (await client.post(TRACK, json=small)).status_code == 201
+        response = await client.post(TRACK, json=large)
+        assert (response.status_code, response.headers["retry-after"]) == (500, "1")
+        assert (await client.post(TRACK, json=small)).status_code == 201
