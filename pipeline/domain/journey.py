@@ -96,6 +96,8 @@ def _fold(state: PersonState, event: StreamEvent, person: str, rules: AppRules, 
     else:
         drop_old(state, event.received_us // 1_000_000)
         change = restructure(state, event, person, rules, marketing, conversions, effects)
+        if not (state.conversions or conversions or refund or change.won or change.lost):
+            return
     settle(Desk(state, event.app_id, person, rules, effects), change, conversions, refund)
 
 

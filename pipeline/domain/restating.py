@@ -1,6 +1,7 @@
 """What changes when an event does not simply make the open session longer: sessions, touches, and what counts once."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pipeline.domain.counting import candidates_of, displace, every_of
 from pipeline.domain.effects import Effects
@@ -32,9 +33,9 @@ class Change:
     """Of the neighbourhood of the event, as they are now."""
     from_ms: int | None = None
     """Paths and sessions of conversions from here on may be other ones; None: no touch has changed."""
-    won: list[First] = field(default_factory=list)
+    won: Sequence[First] = ()
     """What counts once, and now counts."""
-    lost: list[First] = field(default_factory=list)
+    lost: Sequence[First] = ()
     """What counted, and no longer does."""
 
 
@@ -52,8 +53,9 @@ class _View:
             self.sizes[key] = len(session)
             for touch in session_touches(session):
                 self.touches[touch.touch_id] = (key, touch)
-            for first in session_firsts(session):
-                self.firsts[first.event_id, first.goal] = first
+            if session[0].firsts or session[-1].firsts:
+                for first in session_firsts(session):
+                    self.firsts[first.event_id, first.goal] = first
 
 
 def restructure(
@@ -66,26 +68,26 @@ def restructure(
     effects: Effects,
 ) -> Change:
     """Fold the event in where it belongs and write what that changed about touches."""
-    firsts = candidates_of(state, conversions)
-    lost = displace(state, firsts)
+    firsts = candidates_of(state, conversions) if conversions else []
+    lost = displace(state, firsts) if firsts else []
     gap_ms, segments = rules.gap_ms, state.segments
     low, high = neighbourhood(segments, event.timestamp_ms, gap_ms)
     before = _View(sessions_of(segments[low:high], gap_ms))
     new = segment_of(event, entry_of(event, marketing), marketing, state.version)
-    new.firsts = firsts
-    add_conversions(new, every_of(conversions))
+    if conversions:
+        new.firsts = firsts
+        add_conversions(new, every_of(conversions))
     high = insert(segments, low, high, new, gap_ms)
     sessions = sessions_of(segments[low:high], gap_ms)
     after = _View(sessions)
     _stamp(state, sessions, before)
     _retire(state, before, after)
     has_changed = _write_touches(event.app_id, person, before, after, 2 * state.version, effects)
-    return Change(
-        sessions,
-        sessions[0][0].start_ms if has_changed else None,
-        [first for key, first in after.firsts.items() if key not in before.firsts],
-        lost + [first for key, first in before.firsts.items() if key not in after.firsts],
-    )
+    change = Change(sessions, sessions[0][0].start_ms if has_changed else None)
+    if lost or before.firsts or after.firsts:
+        change.won = [first for key, first in after.firsts.items() if key not in before.firsts]
+        change.lost = lost + [first for key, first in before.firsts.items() if key not in after.firsts]
+    return change
 
 
 def _stamp(state: PersonState, sessions: list[Session], before: _View) -> None:
