@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.control_plane import migrate_control_plane
+from pipeline.runtime.http.server import SERVER_OPTIONS
 from pipeline.runtime.settings import Settings
 from schemas.ids import digest
 
@@ -138,11 +139,9 @@ async def _serve(app: ASGIApp, settings: Settings, stop: asyncio.Event) -> None:
         app,
         host=settings.host,
         port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
+        **SERVER_OPTIONS,
     )
     server = _Server(config)
 

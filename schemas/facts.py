@@ -195,6 +195,24 @@ class EventMarkRow(msgspec.Struct, gc=False):
     index: int
 
 
+MAX_PAYLOAD_BYTES: Final = 4_096
+"""What is kept of a refused payload, in UTF-8."""
+
+
+def is_cut(payload: str) -> bool:
+    """Whether the end of a refused payload is missing. Cutting takes back at most the three bytes of a character it
+    went through, and the beginning of a JSON value is no JSON value."""
+    return len(payload.encode()) > MAX_PAYLOAD_BYTES - 4 and not _is_json(payload)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
 class RejectedRow(msgspec.Struct, gc=False):
     """Something that was refused: an event by the gateway, or a message (or line of one) by the stream."""
 

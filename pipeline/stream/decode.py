@@ -12,10 +12,9 @@ import msgspec
 
 from schemas.errors import ErrorCode
 from schemas.events import StreamEvent, decode_stream_event, decode_stream_events
-from schemas.facts import RejectedRow
+from schemas.facts import MAX_PAYLOAD_BYTES, RejectedRow
 from schemas.ids import reject_id
 
-MAX_PAYLOAD_BYTES: Final = 4 * 1024
 MAX_REJECTS_PER_MESSAGE: Final = 1_000
 """Past it the rest of a message's bad lines share one reject: garbage must not grow into a flood of rows."""
 _MAX_TIME_MS: Final = 253_402_300_799_999

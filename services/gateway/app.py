@@ -22,6 +22,7 @@ from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
 from pipeline.runtime.http.documents import Document
 from pipeline.runtime.http.operations import add_operations
 from pipeline.runtime.http.quota import Quota, limited_app, open_quota
+from pipeline.runtime.http.server import SERVER_OPTIONS
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from services.gateway.budget import Budget
@@ -212,12 +213,9 @@ def run(settings: Settings) -> int:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
-        log_config=None,
-        access_log=False,
-        server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.publish_timeout_seconds + _DRAIN_SECONDS),
+        **SERVER_OPTIONS,
     )
     server = _Server(config, readiness)
     readiness.stop_server = server.end

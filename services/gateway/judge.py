@@ -10,13 +10,11 @@ import orjson
 
 from pipeline.runtime.http.errors import ApiError
 from schemas.events import AcceptedEvent
-from schemas.facts import RejectedRow
+from schemas.facts import MAX_PAYLOAD_BYTES, RejectedRow
 from schemas.ids import reject_id
 from services.gateway.fields import decode_event
 from services.gateway.parse import Events
 from services.gateway.validate import Receipt, check_fields, check_size
-
-MAX_PAYLOAD_BYTES: Final = 4_096
 
 
 class Accepted(msgspec.Struct, gc=False):

@@ -5,13 +5,12 @@ from typing import Final
 
 import msgspec
 
-from schemas.facts import RejectedRow
+from schemas.facts import MAX_PAYLOAD_BYTES, RejectedRow
 from schemas.ids import reject_id
 from services.loader.blocks import Line
 
 STAGE: Final = "loader"
 CODE: Final = "INVALID_ROW"
-_MAX_PAYLOAD_BYTES: Final = 4 * 1024
 _MAX_REASON_CHARACTERS: Final = 300
 # What differs between two refusals of one row: the name of a temporary file, the engine's version and its stages.
 _NOISE: Final = re.compile(r"\s*: \(in file/uri .*|: While executing .*|\s*\(version .*", re.DOTALL)
@@ -54,5 +53,5 @@ def _app_id(value: bytes) -> str:
 
 def _truncated(value: bytes) -> str:
     """At most 4 KB once it is UTF-8 again: an undecodable byte becomes a character of three."""
-    text = value[:_MAX_PAYLOAD_BYTES].decode("utf-8", "replace")
-    return text.encode()[:_MAX_PAYLOAD_BYTES].decode("utf-8", "ignore")
+    text = value[:MAX_PAYLOAD_BYTES].decode("utf-8", "replace")
+    return text.encode()[:MAX_PAYLOAD_BYTES].decode("utf-8", "ignore")

@@ -79,6 +79,28 @@ class EventList(TypedDict):
     meta: Meta
 
 
+class RejectedEvent(TypedDict):
+    reject_id: str
+    rejected_at: Annotated[str, Field(description="When it was received.")]
+    stage: Annotated[
+        str, Field(description="`gateway`; `stream` or `loader` for what was accepted and could not be processed.")
+    ]
+    code: str
+    field: Annotated[Text, Field(description="Its path, `events[3].user_id` say. Null: the whole of it.")]
+    reason: Annotated[str, Field(description="In English.")]
+    payload: Annotated[
+        str, Field(description="What came, at most 4 KB of it, undecodable bytes replaced. Empty: nothing was kept.")
+    ]
+    is_cut: Annotated[bool, Field(description="The end of the payload is missing, so it cannot be sent again.")]
+    key_id: Text
+
+
+class RejectedList(TypedDict):
+    items: list[RejectedEvent]
+    next_cursor: NextCursor
+    meta: Meta
+
+
 class Session(TypedDict):
     session_id: str
     start: str

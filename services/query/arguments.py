@@ -26,10 +26,12 @@ from services.query.parameters import (
     InRange,
     InZone,
     PerformanceParameters,
+    RejectedParameters,
     UserEventsParameters,
     UsersParameters,
 )
 from services.query.performance import PerformanceQuery
+from services.query.rejected import RejectedFilter
 from services.query.times import BadTime, TimeRange, parse_end, parse_start, parse_zone
 from services.query.users import UserFilter
 
@@ -120,6 +122,10 @@ def event_filter(given: EventsParameters, app: App, session: SessionPlace | None
 
 def user_event_filter(given: UserEventsParameters, app: App, person_keys: tuple[str, ...]) -> EventFilter:
     return EventFilter(event_names=given.event_name, person_keys=person_keys, time_range=range_of(given, app))
+
+
+def rejected_filter(given: RejectedParameters, app: App) -> RejectedFilter:
+    return RejectedFilter(tuple(dict.fromkeys(given.code)), given.field, range_of(given, app))
 
 
 def user_filter(given: UsersParameters, app: App) -> UserFilter:

@@ -24,6 +24,23 @@ _EVENT: Final = {
     "is_bot": False,
 }
 EVENT_LIST: Final = {"items": [_EVENT], "next_cursor": None, "meta": _META}
+REJECTED_LIST: Final = {
+    "items": [
+        {
+            "reject_id": "rej_5d3e4a1b8c7d6e5f0b9c2f6f",
+            "rejected_at": "2024-01-15T10:30:01.000Z",
+            "stage": "gateway",
+            "code": "INVALID_EVENT_NAME",
+            "field": "events[3].event_name",
+            "reason": "The event name is invalid; use snake_case",
+            "payload": '{"event_name":"Sign Up","user_id":"u_42"}',
+            "is_cut": False,
+            "key_id": "key_0123456789abcdef",
+        }
+    ],
+    "next_cursor": None,
+    "meta": _META,
+}
 _SESSION: Final = {
     "session_id": "ses_0b9c2f6f5d3e4a1b8c7d6e5f",
     "start": "2024-01-15T10:20:00.000Z",

@@ -41,6 +41,9 @@ Time = Annotated[
 Zone = Annotated[str, Field(max_length=64), WithJsonSchema({"type": "string", "format": "iana-time-zone"})]
 
 
+Code = Annotated[str, Field(pattern="^[A-Z][A-Z_]{0,63}$")]
+
+
 class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -86,6 +89,20 @@ class EventsParameters(UserEventsParameters):
     user_id: PersonId | None = None
     anonymous_id: PersonId | None = None
     session_id: RowId | None = None
+
+
+class RejectedParameters(InRange, InPages):
+    """`from` and `to` are about when something was refused."""
+
+    code: Annotated[tuple[Code, ...], Field(max_length=20)] = Field(
+        (), description="May be repeated: any of them.", examples=[["INVALID_EVENT_NAME"]]
+    )
+    field: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None,
+        description="The field's path in the event, wherever in its batch that stood: `user_id` also finds "
+        "`events[3].user_id`.",
+        examples=["user_id"],
+    )
 
 
 class UsersParameters(InRange, InPages):

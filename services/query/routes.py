@@ -27,6 +27,7 @@ from services.query import (
     examples,
     parameters,
     performance,
+    rejected,
     users,
 )
 from services.query.credits import MAX_REPORT_ROWS
@@ -34,7 +35,7 @@ from services.query.pages import Page
 from services.query.reader import RETRY_AFTER_SECONDS, Reader
 from services.query.times import utc_text
 
-REPEATABLE: Final = frozenset({"event_name", "goal", "model"})
+REPEATABLE: Final = frozenset({"code", "event_name", "goal", "model"})
 USER_EVENTS_LIST: Final = "user_events"
 _PROPERTIES: Final[dict[str, Any]] = {
     "name": "properties",
@@ -125,6 +126,19 @@ async def list_events(caller: Key, reader: Rows, given: Annotated[parameters.Eve
         wanted = arguments.event_filter(given, caller.app, place)
     rows = await reader.rows(events.list_events(caller.app.app_id, wanted, page))
     return success_response(events.event_page(rows, page, meta))
+
+
+# Before the route of single events, which would take its name for an id.
+@router.get("/events/rejected", tags=["events"], **documented(answers.RejectedList, examples.REJECTED_LIST))
+async def list_rejected(
+    caller: Key, reader: Rows, given: Annotated[parameters.RejectedParameters, Query()]
+) -> Response:
+    """What was refused, newest first: why, and what came. `attrikit rejected replay` sends it again after a fix."""
+    page = arguments.page_of(given, rejected.LIST_NAME)
+    wanted = arguments.rejected_filter(given, caller.app)
+    meta = await _meta(reader, given, caller)
+    rows = await reader.rows(rejected.list_rejected(caller.app.app_id, wanted, page))
+    return success_response(rejected.rejected_page(rows, page, meta))
 
 
 @router.get("/events/{event_id}", tags=["events"], **documented(answers.EventDetail, examples.EVENT_DETAIL, _NOT_FOUND))

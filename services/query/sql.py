@@ -32,6 +32,7 @@ class Table(StrEnum):
     CONVERSIONS = "conversions"
     ATTRIBUTIONS = "attributions"
     EVENT_MARKS = "event_marks"
+    REJECTED = "rejected"
 
 
 _OF_THE_APP: Final = " FINAL WHERE app_id = {app_id:String}"

@@ -36,6 +36,7 @@ KEYS = {
 }
 MODELS = {
     "events": answers.EventList,
+    "events/rejected": answers.RejectedList,
     "events/{}": answers.EventDetail,
     "conversions": answers.ConversionList,
     "attribution": answers.AttributionReport | answers.AttributionPath,

@@ -17,7 +17,7 @@ from schemas.errors import ErrorCode
 from services.query.app import create_app
 from services.query.cursors import Position, encode_cursor
 
-LISTS = ["/v1/events", "/v1/conversions", "/v1/users", "/v1/users/user4/events"]
+LISTS = ["/v1/events", "/v1/events/rejected", "/v1/conversions", "/v1/users", "/v1/users/user4/events"]
 RANGES = [*LISTS, "/v1/attribution", "/v1/reports/performance", "/v1/reports/conversion"]
 ALL = [*RANGES, "/v1/events/evt_00001", "/v1/users/user4"]
 READ = {"Authorization": "Bearer ak_test_alpha"}
@@ -70,6 +70,9 @@ BAD_PARAMETERS = [
     *((path, {"lmit": "5"}, "lmit") for path in ALL),
     *((path, [("tz", "UTC"), ("tz", "UTC")], "tz") for path in ALL),
     ("/v1/events", {"event_name": "Purchase-Complete"}, "event_name[0]"),
+    ("/v1/events/rejected", {"code": "invalid"}, "code[0]"),
+    ("/v1/events/rejected", {"field": ""}, "field"),
+    ("/v1/events/rejected", {"event_name": "a"}, "event_name"),
     ("/v1/events", {"user_id": ""}, "user_id"),
     ("/v1/events", {"user_id": "x" * 201}, "user_id"),
     ("/v1/events", {"property.": "x"}, "property."),
@@ -167,6 +170,7 @@ INJECTIONS = [
 ]
 TEXT_PARAMETERS = [
     *(("/v1/events", name) for name in ("event_name", "user_id", "anonymous_id", "session_id", "property.label")),
+    *(("/v1/events/rejected", name) for name in ("code", "field", "from", "cursor")),
     *(("/v1/conversions", name) for name in ("goal", "user_id", "currency", "min_value")),
     *(("/v1/attribution", name) for name in ("goal", "model", "dimension", "conversion_id", "currency")),
     *(("/v1/reports/performance", name) for name in ("granularity", "dimension", "goal", "currency")),
@@ -257,7 +261,7 @@ def test_the_document_holds_every_route_parameter_and_error(query_app: FastAPI) 
     document = query_app.openapi()
     assert set(document["paths"]) == {
         "/v1/events", "/v1/events/{event_id}", "/v1/conversions", "/v1/attribution", "/v1/users", "/v1/users/{user_id}",
-        "/v1/users/{user_id}/events", "/v1/reports/performance", "/v1/reports/conversion",
+        "/v1/events/rejected", "/v1/users/{user_id}/events", "/v1/reports/performance", "/v1/reports/conversion",
     }  # fmt: skip
     for operations in document["paths"].values():
         get = operations["get"]
@@ -266,7 +270,8 @@ def test_the_document_holds_every_route_parameter_and_error(query_app: FastAPI) 
         assert get["security"] == [{"ApiKey": []}]
         assert get["responses"]["200"]["content"]["application/json"]["example"]["success"] is True
         assert "$ref" in json.dumps(get["responses"]["200"]["content"]["application/json"]["schema"])
-    names = {parameter["name"] for parameter in document["paths"]["/v1/events"]["get"]["parameters"]}
+    listed = document["paths"]["/v1/events"]["get"]["parameters"]
+    names = {parameter["name"] for parameter in listed if "name" in parameter}
     assert names == {
         "limit", "cursor", "tz", "from", "to", "event_name", "user_id", "anonymous_id", "session_id", "properties",
     }  # fmt: skip

@@ -9,6 +9,7 @@ from services.query import answers, examples
 
 PAIRS: list[tuple[Any, Any]] = [
     (answers.EventList, examples.EVENT_LIST),
+    (answers.RejectedList, examples.REJECTED_LIST),
     (answers.EventDetail, examples.EVENT_DETAIL),
     (answers.ConversionList, examples.CONVERSION_LIST),
     (answers.AttributionReport, examples.ATTRIBUTION),

@@ -16,6 +16,7 @@ from services.query import (
     event_detail,
     events,
     performance,
+    rejected,
     users,
 )
 from services.query.credits import Dimension
@@ -98,6 +99,7 @@ def every_statement() -> Iterator[Statement[Any]]:
         conversions.ConversionFact,
     )
     yield attribution_path.touches_before(app, fact)
+    yield rejected.list_rejected(app, rejected.RejectedFilter((HOSTILE,), HOSTILE, RANGE), PAGE)
     yield users.list_users(app, users.UserFilter((HOSTILE,), RANGE), PAGE)
     yield users.find_persons(app, HOSTILE)
     asked = conversion_report.ConversionQuery(HOSTILE, (HOSTILE,), RANGE)

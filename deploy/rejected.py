@@ -1,0 +1,260 @@
+"""`attrikit rejected`: what the gateway refused, and sending it again after a fix. A client of the HTTP API."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from deploy.replaying import Impossible, Mending, make_ready
+from schemas.events import EVENT_NAME_PATTERN
+
+if TYPE_CHECKING:
+    import httpx
+
+rejected = typer.Typer(help="Events that were refused: look at them, send them again.", no_args_is_help=True)
+
+CHUNK_EVENTS: Final = 500
+"""Payloads have at most 4 KB, so this many stay below the limit of a batch."""
+_PAGE_ITEMS: Final = 1_000
+_ATTEMPTS: Final = 6
+_LONGEST_WAIT_SECONDS: Final = 30
+_TIMEOUT_SECONDS: Final = 60.0
+
+_Url = Annotated[str, typer.Option(envvar="ATTRIKIT_API_URL", help="Where the API is.")]
+_Key = Annotated[str, typer.Option(envvar="ATTRIKIT_API_KEY", help="An API key; better in the variable than here.")]
+_From = Annotated[str | None, typer.Option("--from", help="RFC 3339 time or date: refused at or after it.")]
+_To = Annotated[str | None, typer.Option("--to", help="RFC 3339 time (exclusive) or date (inclusive).")]
+_Zone = Annotated[str | None, typer.Option(help="IANA zone dates are meant in; the app's if left out.")]
+_Code = Annotated[list[str] | None, typer.Option(help="INVALID_EVENT_NAME, say. Repeatable: any of them.")]
+_Field = Annotated[str | None, typer.Option("--field", help="Path of the field in the event: user_id.")]
+_HERE: Final = "http://127.0.0.1:8000"
+
+
+class ApiFailed(Exception):
+    """The API did not answer, or refused; the message is for the person at the terminal."""
+
+
+@dataclass
+class Tally:
+    """What became of the rejected events that were found."""
+
+    found: int = 0
+    impossible: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    """By what the gateway says now."""
+    sent: int = 0
+    """Accepted; in a dry run, those that would be."""
+    repeated: int = 0
+    """Under an id that stands on another event of the same batch."""
+
+
+@rejected.command("list")
+def list_rejected(
+    url: _Url = _HERE,
+    key: _Key = "",
+    from_: _From = None,
+    to: _To = None,
+    tz: _Zone = None,
+    code: _Code = None,
+    about: _Field = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, one JSON object a line.")] = False,
+) -> None:
+    """Newest first: when, why, which field, what came. Takes a key with the scope read."""
+    with _api(url, key) as client:
+        for count, item in enumerate(_walk(client, _filters(from_, to, tz, code, about)), 1):
+            typer.echo(json.dumps(item, ensure_ascii=False) if as_json else _line(item))
+            if count == limit:
+                break
+
+
+@rejected.command("replay")
+def replay(
+    url: _Url = _HERE,
+    key: _Key = "",
+    from_: _From = None,
+    to: _To = None,
+    tz: _Zone = None,
+    code: _Code = None,
+    about: _Field = None,
+    rename: Annotated[list[str] | None, typer.Option(help="'Sign Up=sign_up': mends event names. Repeatable.")] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="Leaves a field out: context.ip. Repeatable.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only; nothing is stored.")] = False,
+) -> None:
+    """Send rejected events again, through the same checks. Takes a key with the scopes read and write.
+
+    Doing so twice counts each event once. What is refused again is told, not recorded anew; exit code 1 then.
+    """
+    mending = Mending(_renames(rename or []), tuple(drop or ()))
+    tally = Tally()
+    with _api(url, key) as client:
+        try:
+            for items in _chunks(_walk(client, _filters(from_, to, tz, code, about))):
+                send_again(client, items, mending, dry_run, tally)
+        finally:
+            _report(tally, dry_run)
+    raise typer.Exit(1 if tally.refused else 0)
+
+
+def send_again(
+    client: "httpx.Client", items: list[dict[str, Any]], mending: Mending, dry_run: bool, tally: Tally
+) -> None:
+    """Check first, and send only what passes: a second refusal would be recorded as one more."""
+    tally.found += len(items)
+    ready = []
+    for item in items:
+        event = make_ready(item, mending)
+        if isinstance(event, Impossible):
+            tally.impossible[event.value] += 1
+        else:
+            ready.append(event)
+    good = _without_refused(client, ready, tally) if ready else []
+    if not good:
+        return
+    if dry_run:
+        tally.sent += len(good)
+        return
+    for result in _call(client, "POST", "/v1/events/batch", json={"events": good})["results"]:
+        _count(result, tally)
+
+
+def _without_refused(client: "httpx.Client", events: list[dict[str, Any]], tally: Tally) -> list[dict[str, Any]]:
+    errors = _call(client, "POST", "/v1/events/validate", json={"events": events})["errors"]
+    for error in errors:
+        tally.refused[_named(error)] += 1
+    refused = {error["index"] for error in errors}
+    return [event for index, event in enumerate(events) if index not in refused]
+
+
+def _count(result: dict[str, Any], tally: Tally) -> None:
+    if result["status"] == "accepted":
+        tally.sent += 1
+    elif result["status"] == "duplicate":
+        tally.repeated += 1
+    else:
+        tally.refused[_named(result["error"])] += 1
+
+
+def _named(error: dict[str, Any]) -> str:
+    about = error["details"].get("field", "").partition("].")[2]
+    return " ".join(filter(None, (error["code"], about, error["details"].get("reason", ""))))
+
+
+# The API
+
+
+@contextmanager
+def _api(url: str, key: str) -> Iterator["httpx.Client"]:
+    """A client; what goes wrong becomes one line and exit code 1."""
+    import httpx
+
+    if not key:
+        raise typer.BadParameter("give one, or set ATTRIKIT_API_KEY", param_hint="--key")
+    headers = {"Authorization": f"Bearer {key}", "Accept-Language": "en", "User-Agent": "attrikit-rejected"}
+    try:
+        with httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT_SECONDS) as client:
+            yield client
+    except (ApiFailed, httpx.HTTPError, httpx.InvalidURL) as error:
+        typer.echo(f"{url}: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _call(client: "httpx.Client", method: str, path: str, **given: Any) -> Any:
+    """`data` of the answer. Where the API asks to come back soon, it is asked again; repeats do no harm here."""
+    for attempt in range(_ATTEMPTS):
+        answer = client.request(method, path, **given)
+        wait_seconds = _wait_seconds(answer)
+        if wait_seconds is None or attempt == _ATTEMPTS - 1:
+            break
+        time.sleep(wait_seconds)
+    return _data_of(answer)
+
+
+def _wait_seconds(answer: "httpx.Response") -> int | None:
+    """None where the answer stands, or the wait is too long for somebody at a terminal."""
+    given = answer.headers.get("Retry-After", "")
+    if answer.status_code not in (429, 500) or not (given.isascii() and given.isdigit()):
+        return None
+    return int(given) if int(given) <= _LONGEST_WAIT_SECONDS else None
+
+
+def _data_of(answer: "httpx.Response") -> Any:
+    try:
+        body = answer.json()
+        if body["success"]:
+            return body["data"]
+        error = body["error"]
+        told = f"{error['code']}: {error['message']} {error['details'] or ''}".rstrip()
+    except (ValueError, KeyError, TypeError):
+        told = f"HTTP {answer.status_code}, and no answer of this API"
+    raise ApiFailed(told)
+
+
+def _walk(client: "httpx.Client", filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    cursor: str | None = None
+    while True:
+        page = {"limit": _PAGE_ITEMS} | ({"cursor": cursor} if cursor else {})
+        data = _call(client, "GET", "/v1/events/rejected", params=filters | page)
+        yield from data["items"]
+        cursor = data["next_cursor"]
+        if cursor is None:
+            return
+
+
+def _filters(
+    from_: str | None, to: str | None, tz: str | None, code: list[str] | None, about: str | None
+) -> dict[str, Any]:
+    given = {"from": from_, "to": to, "tz": tz, "code": code or None, "field": about}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _chunks(items: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    chunk: list[dict[str, Any]] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == CHUNK_EVENTS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+# Words
+
+
+def _renames(given: list[str]) -> dict[str, str]:
+    renames = {}
+    for text in given:
+        old, _, new = text.rpartition("=")
+        if not old or not EVENT_NAME_PATTERN.match(new):
+            raise typer.BadParameter(f"{text!r} is not 'Old name=new_name'", param_hint="--rename")
+        renames[old] = new
+    return renames
+
+
+def _line(item: dict[str, Any]) -> str:
+    fields = (item["rejected_at"], item["code"], item["field"] or "-", item["reason"], _shown(item["payload"]))
+    return "\t".join(fields)
+
+
+def _shown(payload: str) -> str:
+    """Its head, on one line, without what a terminal would act on."""
+    head = payload[:200] + ("…" if len(payload) > 200 else "")
+    return "".join(character if character.isprintable() else " " for character in head)
+
+
+def _report(tally: Tally, dry_run: bool) -> None:
+    typer.echo(f"found {tally.found}")
+    typer.echo(f"{'would be accepted' if dry_run else 'accepted'} {tally.sent}")
+    if tally.repeated:
+        typer.echo(f"left out {tally.repeated}: the same id stands on another of them")
+    for what, counts in (("cannot be sent again", tally.impossible), ("refused again", tally.refused)):
+        if counts:
+            typer.echo(f"{what} {counts.total()}")
+        for reason, count in counts.most_common():
+            typer.echo(f"  {count}  {reason}")

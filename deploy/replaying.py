@@ -1,0 +1,106 @@
+"""A rejected event made ready to be sent again: mended as told, with the time and the id it would have had. Pure.
+
+Sent again twice it counts once. An event that brought an id keeps it; one that brought none gets an id made from its
+`reject_id`, the same every time. One without a time gets that of its receipt, and one whose time was to be corrected by
+its sender's clock (`sent_at`) is corrected here: against the clock of a later day the correction would be wrong.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from schemas.ids import digest
+
+_REPLACED: Final = "\ufffd"
+_AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Impossible(StrEnum):
+    """Why a rejected event cannot be sent again."""
+
+    CUT = "the end of the payload is missing: it was longer than the 4 KB that are kept"
+    EMPTY = "nothing of the payload was kept"
+    UNDECODABLE = "the payload held bytes that are no UTF-8, which were replaced"
+    NOT_AN_EVENT = "the payload is no JSON object of one event"
+    NOT_OURS = "it was accepted, and refused behind the gateway: its event is in Kafka"
+
+
+@dataclass(frozen=True)
+class Mending:
+    """What to change before an event is sent again."""
+
+    renames: dict[str, str] = field(default_factory=dict)
+    """Event name → what it should have been."""
+    drops: tuple[str, ...] = ()
+    """Paths of fields to leave out, `context.ip` say."""
+
+
+def make_ready(item: dict[str, Any], mending: Mending) -> dict[str, Any] | Impossible:
+    """The event to send for `item`, one of `GET /v1/events/rejected`."""
+    event = _read(item)
+    if isinstance(event, Impossible):
+        return event
+    _mend(event, mending)
+    _settle_time(event, item["rejected_at"])
+    if not event.get("event_id"):
+        event["event_id"] = "evt_" + digest("replay", item["reject_id"])
+    return event
+
+
+def _read(item: dict[str, Any]) -> dict[str, Any] | Impossible:
+    payload = item["payload"]
+    if item["stage"] != "gateway":
+        return Impossible.NOT_OURS
+    if item["is_cut"]:
+        return Impossible.CUT
+    if not payload:
+        return Impossible.EMPTY
+    if _REPLACED in payload:
+        return Impossible.UNDECODABLE
+    try:
+        event = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, RecursionError):
+        return Impossible.NOT_AN_EVENT
+    is_event = isinstance(event, dict) and not ("events" in event and "event_name" not in event)
+    return event if is_event else Impossible.NOT_AN_EVENT
+
+
+def _mend(event: dict[str, Any], mending: Mending) -> None:
+    name = event.get("event_name")
+    if isinstance(name, str) and name in mending.renames:
+        event["event_name"] = mending.renames[name]
+    for path in mending.drops:
+        _drop(event, path)
+
+
+def _drop(event: dict[str, Any], path: str) -> None:
+    inside: Any = event
+    *outer, last = path.split(".")
+    for name in outer:
+        inside = inside.get(name) if isinstance(inside, dict) else None
+    if isinstance(inside, dict):
+        inside.pop(last, None)
+
+
+def _settle_time(event: dict[str, Any], rejected_at: str) -> None:
+    """What cannot be read stays: the gateway says what is wrong with it."""
+    if event.get("timestamp") is None:
+        event["timestamp"] = rejected_at
+        event.pop("sent_at", None)
+        return
+    if event.get("sent_at") is None:
+        return
+    try:
+        times = [msgspec.convert(event[name], _AwareTime) for name in ("timestamp", "sent_at")]
+        corrected = times[0] + _milliseconds(msgspec.convert(rejected_at, _AwareTime) - times[1])
+    except (msgspec.ValidationError, OverflowError):
+        return
+    event["timestamp"] = corrected.isoformat()
+    del event["sent_at"]
+
+
+def _milliseconds(span: timedelta) -> timedelta:
+    return timedelta(milliseconds=span // timedelta(milliseconds=1))

@@ -1,0 +1,158 @@
+"""The HTTP/1.1 protocol under every service: uvicorn's, with bounds it lacks and its own refusals in the envelope.
+
+What is no HTTP never becomes a request, so no application sees it; uvicorn answers in plain text. Here it is answered
+like everything else: 400, the envelope, an id. Two things uvicorn leaves open are bounded: how much may come before a
+request's head (or anything else that is no body) is complete, and how long a connection may take over it.
+"""
+
+import secrets
+from asyncio import TimerHandle, Transport
+from http import HTTPStatus
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pipeline.runtime.http.envelope import failure, language_of
+from pipeline.runtime.http.errors import ApiError, Text, invalid
+from pipeline.runtime.http.middleware import REQUEST_ID_HEADER, choose_request_id
+from schemas.errors import ErrorCode
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""Of a request line with its headers. Chunk sizes and trailers in a row are held to it too."""
+STALL_SECONDS: Final = 30.0
+"""How long a head may take, and how long a body may pause. Services bound the time of a whole body themselves."""
+LINGER_SECONDS: Final = 2.0
+
+NOT_HTTP: Final = Text("不是有效的 HTTP 请求", "it is not a valid HTTP request")
+HEAD_TOO_LARGE: Final = Text("请求头超出大小限制", "the head of the request exceeds the limit")
+
+
+class EnvelopeProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    _is_in_head = True
+    _is_refused = False
+    _bytes_since_body = 0
+    """Read since the last piece of a body, or the last complete head."""
+    _progress_at_seconds = 0.0
+    """When the head of a request began or ended, or a piece of its body came."""
+    _watching: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._progress_at_seconds = self.loop.time()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
+        self._bytes_since_body += len(data)
+        super().data_received(data)
+        if self._bytes_since_body > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(_too_large(self._bytes_since_body))
+
+    def on_message_begin(self) -> None:
+        self._is_in_head = True
+        self._progress_at_seconds = self.loop.time()
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Trailers may be left out (RFC 9110, section 6.5.1), and must not change a head that has been read.
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        self._bytes_since_body = 0
+        self._progress_at_seconds = self.loop.time()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._bytes_since_body = 0
+        self._progress_at_seconds = self.loop.time()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._bytes_since_body = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """`msg`: uvicorn's words, which are not for the caller."""
+        self._refuse(invalid("request", NOT_HTTP))
+
+    def _refuse(self, error: ApiError) -> None:
+        """End the connection, with an answer if the caller is waiting for none to an earlier request."""
+        self._is_refused = True
+        running = self.cycle
+        is_waiting = running is not None and running.more_body and not running.response_started and not self.pipeline
+        if running is None or running.response_complete or is_waiting:
+            self._answer(error)
+            self._close_slowly()
+        elif running.more_body or self.pipeline:
+            self.transport.close()
+        else:
+            running.keep_alive = False
+            return
+        if running is not None:
+            running.disconnected = True
+            running.message_event.set()
+
+    def _close_slowly(self) -> None:
+        """What still comes is read for a while and thrown away: closing on it would take the answer with it."""
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _answer(self, error: ApiError) -> None:
+        given = dict(self.headers or ())
+        request_id = choose_request_id(
+            given.get(REQUEST_ID_HEADER.lower().encode(), b"").decode("latin-1"), secrets.token_hex(12)
+        )
+        reply = failure(error, language_of(given.get(b"accept-language", b"")))
+        headers = [
+            *self.server_state.default_headers,
+            *reply.headers,
+            (b"content-length", str(len(reply.body)).encode()),
+            (REQUEST_ID_HEADER.lower().encode(), request_id.encode()),
+            (b"connection", b"close"),
+        ]
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        status = f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n".encode()
+        self.transport.write(status + lines + b"\r\n" + reply.body)
+
+    def _watch(self) -> None:
+        """One timer a connection, not one a request: it looks again when the time could be up."""
+        left_seconds = STALL_SECONDS
+        if self._is_callers_turn():
+            left_seconds -= self.loop.time() - self._progress_at_seconds
+        if left_seconds > 0:
+            self._watching = self.loop.call_later(left_seconds, self._watch)
+        else:
+            self.transport.close()
+
+    def _is_callers_turn(self) -> bool:
+        """Whether more of a request is to come. Between requests uvicorn's own keep-alive timer runs."""
+        if self.timeout_keep_alive_task is not None or self.flow.read_paused:
+            return False
+        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+
+
+def _too_large(actual_bytes: int) -> ApiError:
+    return ApiError(
+        ErrorCode.PAYLOAD_TOO_LARGE, field="request", reason=HEAD_TOO_LARGE, limit=MAX_HEAD_BYTES, actual=actual_bytes
+    )
+
+
+SERVER_OPTIONS: Final[dict[str, Any]] = {
+    "http": EnvelopeProtocol,
+    "ws": "none",  # an upgrade is ignored, and the request answered as what it is without
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+}
+"""For `uvicorn.Config`, alike in every service."""

@@ -1,0 +1,89 @@
+"""What was refused: by the gateway, and, rarely, by the stream or the loader. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from schemas.facts import is_cut
+from services.query.answers import Meta, RejectedEvent, RejectedList
+from services.query.cursors import Position
+from services.query.pages import Page, cut
+from services.query.sql import (
+    Condition,
+    Statement,
+    Table,
+    columns,
+    newest_first,
+    older_than,
+    one_of,
+    source,
+    statement,
+    within,
+)
+from services.query.times import TimeRange, utc_text
+
+ALL_TIME: Final = TimeRange()
+LIST_NAME: Final = "rejected"
+
+
+class RejectedEventRow(msgspec.Struct):
+    reject_id: str
+    rejected_at_ms: int
+    stage: str
+    code: str
+    field: str
+    reason: str
+    payload: str
+    key_id: str
+
+
+@dataclass(frozen=True)
+class RejectedFilter:
+    codes: tuple[str, ...] = ()
+    about: str | None = None
+    """Path of a field in the event."""
+    time_range: TimeRange = ALL_TIME
+
+
+def list_rejected(app_id: str, wanted: RejectedFilter, page: Page) -> Statement[RejectedEventRow]:
+    conditions = [
+        *one_of("code", wanted.codes),
+        *_about(wanted.about),
+        *within("rejected_at_ms", wanted.time_range),
+        *older_than("rejected_at_ms", "reject_id", page.after),
+    ]
+    sql = f"SELECT {columns(RejectedEventRow)} FROM {source(Table.REJECTED, conditions)}" + newest_first(
+        "rejected_at_ms", "reject_id"
+    )
+    return statement(RejectedEventRow, app_id, sql, conditions, row_limit=page.row_limit)
+
+
+def _about(path: str | None) -> list[Condition]:
+    """The field by its path in the event, wherever in its batch that stood: `user_id` is `events[3].user_id` too."""
+    if path is None:
+        return []
+    return [Condition(r"replaceRegexpOne(field, '^events\\[[0-9]+\\]\\.?', '') = {about:String}", {"about": path})]
+
+
+def rejected_page(rows: list[RejectedEventRow], page: Page, meta: Meta) -> RejectedList:
+    kept, next_cursor = cut(LIST_NAME, rows, page, lambda row: Position(row.rejected_at_ms, row.reject_id))
+    return {"items": _items(kept), "next_cursor": next_cursor, "meta": meta}
+
+
+def _items(rows: Iterable[RejectedEventRow]) -> list[RejectedEvent]:
+    return [
+        {
+            "reject_id": row.reject_id,
+            "rejected_at": utc_text(row.rejected_at_ms),
+            "stage": row.stage,
+            "code": row.code,
+            "field": row.field or None,
+            "reason": row.reason,
+            "payload": row.payload,
+            "is_cut": is_cut(row.payload),
+            "key_id": row.key_id or None,
+        }
+        for row in rows
+    ]

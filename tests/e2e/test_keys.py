@@ -1,0 +1,130 @@
+"""Keys, in every process: revoked within seconds, their use written down, and worth nothing for another app's data."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.demo.product import Product
+from pipeline.runtime.control_plane import ControlPlane
+from schemas.control import App, Scope
+
+METHODS = ("get", "post")
+
+
+@pytest.fixture(scope="module")
+def plane(product: Product) -> Iterator[ControlPlane]:
+    store = ControlPlane(product.settings.control_plane_dsn())
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def make_client(product: Product, plane: ControlPlane) -> Iterator[Callable[..., tuple[httpx.Client, str]]]:
+    """A client with a new key of an app, which is made if need be; and the key's id."""
+    opened: list[httpx.Client] = []
+
+    def make(app_id: str, *scopes: Scope) -> tuple[httpx.Client, str]:
+        if app_id not in {app.app_id for app in plane.apps()}:
+            plane.create_app(App(app_id, app_id, history_limit_days=4_000), 1)
+        new = plane.create_key(app_id, scopes or list(Scope), 1)
+        headers = {"Authorization": f"Bearer {new.secret}"}
+        opened.append(httpx.Client(base_url=product.base_url, headers=headers, timeout=30.0, trust_env=False))
+        return opened[-1], new.key_id
+
+    yield make
+    for client in opened:
+        client.close()
+
+
+def _answers(client: httpx.Client, read: int, write: int) -> bool:
+    return (
+        client.get("/v1/users").status_code == read
+        and client.post("/v1/events/track", json={"event_name": "a"}).status_code == write
+    )
+
+
+def test_a_key_is_known_used_and_revoked_everywhere_within_seconds(
+    make_client: Any, plane: ControlPlane, eventually: Any
+) -> None:
+    client, key_id = make_client("revoked")
+    eventually(lambda: _answers(client, read=200, write=201))
+    used = eventually(lambda: next(key for key in plane.keys("revoked") if key.key_id == key_id).last_used_at_ms)
+    assert used > 1_700_000_000_000
+    plane.revoke_key(key_id, 2)
+    eventually(lambda: _answers(client, read=401, write=401))
+    for path in ("track", "batch", "validate"):
+        assert client.post(f"/v1/events/{path}", json={"event_name": "a"}).status_code == 401
+
+
+def test_every_endpoint_with_another_apps_key(make_client: Any, eventually: Any, data: Any) -> None:
+    """Of the document's every operation: what the owner's key finds, the stranger's does not."""
+    owner, _ = make_client("owner")
+    stranger, _ = make_client("stranger")
+    eventually(lambda: _answers(owner, 200, 201) and _answers(stranger, 200, 201))
+    mark = "only-the-owners"
+    purchase = {
+        "event_name": "purchase",
+        "event_id": mark + "-event",
+        "user_id": mark + "-person",
+        "properties": {"revenue": 7_777_777, "order_id": mark},
+        "context": {"page": {"url": f"https://{mark}.example/?utm_source={mark}&utm_medium=cpc&utm_campaign={mark}"}},
+    }
+    assert owner.post("/v1/events/track", json=purchase).status_code == 201
+    assert owner.post("/v1/events/track", json={"event_name": mark}).status_code == 400
+    attributed = eventually(
+        lambda: (
+            (found := owner.get("/v1/attribution")).status_code == 200
+            and data(found)["totals"]["conversions"] == 1
+            and data(owner.get("/v1/events/rejected"))["items"]
+            and data(owner.get("/v1/reports/performance", params={"dimension": "source"}))["totals"]["sessions"]
+        )
+    )
+    assert attributed
+    conversion_id = data(owner.get("/v1/conversions"))["items"][0]["conversion_id"]
+    ids = {"event_id": mark + "-event", "user_id": mark + "-person"}
+    more = {
+        "/v1/attribution": [{"conversion_id": conversion_id}, {"dimension": "source", "model": "linear"}],
+        "/v1/reports/performance": [{"dimension": "source"}],
+        "/v1/events": [{"user_id": mark + "-person"}],
+    }
+    document = httpx.get(f"{owner.base_url}/openapi.json", trust_env=False).json()
+    tried = 0
+    for path, operations in document["paths"].items():
+        for parameters in [{}, *more.get(path, [])]:
+            for method in operations.keys() & set(METHODS):
+                tried += 1
+                place = path.format(**ids)
+                given = {"json": {"event_name": "a"}} if method == "post" else {"params": parameters}
+                seen = stranger.request(method, place, **given)
+                assert seen.status_code in (200, 201, 400, 404), (place, seen.text)
+                assert mark not in seen.text.replace(str(parameters), ""), (place, seen.text)
+                assert "7777777" not in seen.text, (place, seen.text)
+                if method == "get":
+                    own = owner.get(place, params=parameters)
+                    assert own.status_code == 200, (place, own.text)
+                    assert mark in own.text or "7777777" in own.text, f"{place} shows the owner nothing: no proof"
+                    is_of_one = "{" in path or "conversion_id" in parameters
+                    assert seen.status_code == (404 if is_of_one else 200), (place, seen.text)
+    assert tried >= 14
+
+
+def test_the_same_event_id_in_two_apps_is_two_events(make_client: Any, eventually: Any, data: Any) -> None:
+    owner, _ = make_client("owner")
+    stranger, _ = make_client("stranger")
+    eventually(lambda: _answers(owner, 200, 201) and _answers(stranger, 200, 201))
+    for client, name in ((owner, "owners_own"), (stranger, "strangers_own")):
+        event = {"event_name": name, "event_id": "shared-id", "user_id": "shared-person"}
+        assert client.post("/v1/events/track", json=event).status_code == 201
+
+    def shown(client: httpx.Client) -> str | None:
+        found = client.get("/v1/events/shared-id")
+        return json.dumps(data(found)) if found.status_code == 200 else None
+
+    mine, theirs = eventually(lambda: shown(owner)), eventually(lambda: shown(stranger))
+    assert "owners_own" in mine
+    assert "strangers_own" not in mine
+    assert "strangers_own" in theirs
+    assert "owners_own" not in theirs
