@@ -43,7 +43,7 @@ class Broker(Protocol):
         ...
 
     def stop(self) -> None:
-        """Orderly: everything acknowledged is on disk afterwards."""
+        """Orderly: everything acknowledged before is on disk afterwards."""
         ...
 
     def kill(self) -> None:
@@ -55,9 +55,11 @@ class NoidaBroker:
     """noida-db's Kafka: one binary. For development and evaluation only.
 
     Found by trying (0.2.3): it holds every record in memory and writes all of them anew about once a second while they
-    change, and when it is ended with SIGTERM. So an orderly stop loses nothing, but SIGKILL loses what was acknowledged
-    since the last save (a second when it holds little, minutes when it holds gigabytes). Offsets of consumer groups are
-    saved too. Retention by time and by size, compaction and deletion of records work, and give memory back.
+    change, and when it is ended with SIGTERM. So SIGKILL loses what was acknowledged since the last save (a second when
+    it holds little, minutes when it holds gigabytes). While it saves for the last time it goes on acknowledging records
+    that it then forgets: an orderly stop loses nothing if whoever writes has been stopped before, as the launcher does.
+    Offsets of consumer groups are saved too. Retention by time and by size, compaction and deletion of records work,
+    and give memory back.
     """
 
     def __init__(self, data_dir: Path, log_path: Path, port: int | None = None, pass_fds: tuple[int, ...] = ()) -> None:

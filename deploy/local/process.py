@@ -67,11 +67,15 @@ class ChildProcess:
     @property
     def exit_code(self) -> int | None:
         """None while it runs; minus the signal's number if a signal ended it."""
-        return None if self._process is None else self._process.poll()
+        if self._process is None or self._process.returncode is not None:
+            return None if self._process is None else self._process.returncode
+        if self._process.poll() is not None:
+            self._sweep_group()
+        return self._process.returncode
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self.exit_code is None
 
     def start(self) -> None:
         """Call from the main thread: the orphan signal is tied to the thread that started the child."""
@@ -90,26 +94,33 @@ class ChildProcess:
             )
 
     def signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
+        """Nothing happens if it does not run any more."""
+        if self.is_running:
+            os.kill(self.pid, number)
 
     def stop(self, deadline_seconds: float) -> int | None:
         """Ask it to end (SIGTERM), wait, then kill what is left of its group. Its exit code; None: never started."""
-        if self._process is None:
-            return None
-        if self._process.poll() is None:
-            self._process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(deadline_seconds)
+        self.signal(signal.SIGTERM)
+        deadline = monotonic_seconds() + deadline_seconds
+        while self.is_running and monotonic_seconds() < deadline:
+            time.sleep(_POLL_SECONDS)
         return self.kill()
 
     def kill(self) -> int | None:
         """End it and its group at once."""
-        if self._process is None:
-            return None
+        if self._process is not None and self.is_running:
+            self._sweep_group()
+            self._process.wait()
+        return self.exit_code
+
+    def _sweep_group(self) -> None:
+        """Kill the group: while its leader lives, or in the moment its end is noticed, but never later.
+
+        A process id is free for others once its process was waited for and its group is empty. A signal to the number
+        we remember could then end a stranger.
+        """
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        return self._process.wait()
+            os.killpg(self.pid, signal.SIGKILL)
 
     def log_tail(self, lines: int = 20) -> list[str]:
         """The last lines it wrote."""

@@ -66,7 +66,7 @@ def build_app(settings: Settings, source: Snapshots) -> StreamApp:
         source,
         table.partition,
         CHANGELOG_TOPIC,
-        lambda offsets: _commit(app, offsets),
+        EventsTopic(app),
         SESSION_TIMEOUT_SECONDS,
     )
     table.on_ready = app.worker.take
@@ -77,10 +77,22 @@ def build_app(settings: Settings, source: Snapshots) -> StreamApp:
     return app
 
 
-async def _commit(app: faust.App, offsets: dict[int, int]) -> None:
-    # Faust seeks to the committed offsets next; the log's own position is what they must be.
-    consumer: Any = app.consumer
-    await consumer._commit({TP(Topic.EVENTS.value, p): offset for p, offset in offsets.items()})
+class EventsTopic:
+    """`events` through the consumer of the running app."""
+
+    def __init__(self, app: faust.App) -> None:
+        self._app = app
+
+    async def commit(self, offsets: dict[int, int]) -> None:
+        """Faust seeks to the committed offsets next; the log's own position is what they must be."""
+        consumer: Any = self._app.consumer
+        await consumer._commit({TP(Topic.EVENTS.value, p): offset for p, offset in offsets.items()})
+
+    def end_offset(self, partition: int) -> int:
+        try:
+            return self._app.consumer.highwater(TP(Topic.EVENTS.value, partition)) or 0
+        except (AssertionError, KeyError):
+            return 0  # not assigned any more
 
 
 def _faust_settings(settings: Settings, directory: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 QUIET_SECONDS: Final = 0.02
-"""A partition is silent when nothing has come for this long. Under load the next message is there sooner."""
+"""A partition is silent when nothing has come for this long and the topic is not known to hold more."""
 TICK_SECONDS: Final = 1.0
 """How often a silent partition's watermark is moved on."""
 
@@ -16,6 +16,8 @@ class Facts:
     has_changes: bool
     """There is something to flush, whatever else is decided: applied events, or timers that are due."""
     pending_sessions: int
+    has_backlog: bool
+    """The topic is known to hold messages that have not come yet."""
     last_message_at: float
     last_published_at: float
     """When the pending sessions were last all published."""
@@ -36,8 +38,9 @@ class Decision:
 def decide(facts: Facts, now: float, publish_interval_seconds: float, idle_seconds: float) -> Decision:
     """Changes are flushed at once. Pending sessions are published when the partition falls silent, at once, and under
     load every `publish_interval_seconds`, together with the changes of that moment."""
-    quiet_at = facts.last_message_at + QUIET_SECONDS
-    publish_at = min(quiet_at, facts.last_published_at + publish_interval_seconds)
+    publish_at = facts.last_published_at + publish_interval_seconds
+    if not facts.has_backlog:
+        publish_at = min(publish_at, facts.last_message_at + QUIET_SECONDS)
     owes = facts.pending_sessions > 0
     publish = (owes or facts.has_changes) and now >= publish_at
     tick_at = max(facts.last_message_at + idle_seconds, facts.last_tick_at + TICK_SECONDS)

@@ -52,6 +52,8 @@ class Surroundings:
     log: Log
     clock: Callable[[], float]
     now_ms: Callable[[], int]
+    end_offset: Callable[[int], int]
+    """As far as known without asking: where the partition of `events` ends."""
     check_ownership: Callable[[], None]
     """Raises if the partitions may be another worker's by now."""
     report: Callable[[ProgressRow, bool], None]
@@ -151,6 +153,7 @@ class PartitionCommitter:
         facts = Facts(
             has_changes=self._has_changes(),
             pending_sessions=self.working_set.pending_sessions,
+            has_backlog=self._around.end_offset(self.partition) > self.working_set.next_offset,
             last_message_at=self._last_message_at,
             last_published_at=self._last_published_at,
             last_tick_at=self._last_tick_at,

@@ -6,8 +6,8 @@ assigned → recovered (Faust, `recovery`) → `take` → messages flow → `rel
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -43,8 +43,20 @@ def exit_process(error: BaseException) -> None:
     os._exit(EXIT_FATAL)
 
 
+class SourceTopic(Protocol):
+    """`events`, as Faust's consumer sees it."""
+
+    async def commit(self, offsets: dict[int, int]) -> None:
+        """Set what the group has committed; Faust goes on from there."""
+        ...
+
+    def end_offset(self, partition: int) -> int:
+        """As of the last fetch; 0 before the first."""
+        ...
+
+
 class Worker:
-    """`store_of` and `changelog_topic` are the table's; `commit` sets the group's committed offsets of `events`."""
+    """`store_of` and `changelog_topic` are the table's."""
 
     def __init__(
         self,
@@ -52,14 +64,14 @@ class Worker:
         source: Snapshots,
         store_of: Callable[[int], PartitionStore],
         changelog_topic: str,
-        commit: Callable[[dict[int, int]], Awaitable[object]],
+        source_topic: "SourceTopic",
         session_timeout_seconds: float,
     ) -> None:
         self._settings = settings
         self._source = source
         self._store_of = store_of
         self._changelog_topic = changelog_topic
-        self._commit = commit
+        self._source_topic = source_topic
         self._rules = RulesBook()
         self.directory = AppDirectory(source, self._rules)
         self.committers: dict[int, PartitionCommitter] = {}
@@ -76,7 +88,7 @@ class Worker:
     async def start(self) -> None:
         if self._settings.worker_port:
             await self._health.start()
-        self._producer: AIOKafkaProducer = build_producer(self._settings)
+        self._producer: AIOKafkaProducer = build_producer(self._settings, compression="zstd")
         await self._producer.start()
         self._reporter = ProgressReporter(self._producer)
         await self._source.start()
@@ -106,7 +118,7 @@ class Worker:
             working_set = await self._restore(partition, len(partitions))
             self._align(working_set, partition, begins[partition], ends[(Topic.EVENTS, partition)])
             self.committers[partition] = self._start_committer(partition, working_set, derived[partition])
-        await self._commit({p: c.working_set.next_offset for p, c in self.committers.items()})
+        await self._source_topic.commit({p: c.working_set.next_offset for p, c in self.committers.items()})
         metrics.ASSIGNED.set(len(partitions))
         self._is_ready = True
 
@@ -163,6 +175,7 @@ class Worker:
             log=KafkaLog(self._producer, self._changelog_topic, now_ms),
             clock=monotonic_seconds,
             now_ms=now_ms,
+            end_offset=self._source_topic.end_offset,
             check_ownership=self._guard.check,
             report=lambda row, at_once: self._reporter.report(row, at_once=at_once),
             on_fatal=exit_process,
@@ -201,6 +214,8 @@ class Worker:
     def _measure(self) -> None:
         now = now_ms()
         for partition, committer in self.committers.items():
+            lag = self._source_topic.end_offset(partition) - committer.committed_offset
+            metrics.LAG.labels(str(partition)).set(max(0, lag))
             watermark_ms = committer.working_set.watermark_ms
             age_seconds = (now - watermark_ms) / 1000 if watermark_ms else float("nan")
             metrics.WATERMARK_AGE.labels(str(partition)).set(age_seconds)

@@ -1,9 +1,23 @@
 """The events of one request → which are accepted, which repeat one before them, which are refused and why. Pure.
 
-Repeats across requests are not known here: the stream recognises them (and a `duplicate` mark is written).
-"""
+Where a repeat of an `event_id` is caught. An id names one event of its app, and is looked for among the events of its
+person: sent again under another person (before and after a login, say) it is not recognised.
 
-from typing import Final
+    in one batch                      here: answered `duplicate`, and only the first is published
+    across requests                   the stream (`pipeline.domain.seen`): answered as accepted, published, then marked
+                                      `duplicate` and counted nowhere
+    across gateway replicas           the stream: a person's events meet in one partition, whoever took them
+    after a restart of a gateway      the stream: a gateway remembers nothing, so there is nothing to lose
+    after a restart of a worker       the stream: the ids seen are part of the person's state, which is restored
+    by our own producer's retries     Kafka: the producer is idempotent, a record is appended once
+    by the loader, reading again      ClickHouse: `events` replaces rows of one app, time and id; the first stands
+    after more than 7 days, or past   nobody: it is a new event, unless its time is the same
+      2,048 newer ids of its person
+
+So a gateway answers a repeat in another request with 201 as it did the first, and the caller need not tell them apart.
+In `events` one row remains: a repeat with the first's time falls together with it, and one with another time (a clock
+corrected anew, say) is taken back by its mark. Before its mark is loaded such a repeat may be seen for about a second.
+"""
 
 import msgspec
 import orjson

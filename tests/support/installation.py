@@ -19,6 +19,8 @@ from pipeline.runtime.settings import Settings
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 SERVICES = ("gateway", "worker", "store")
+SECOND_GATEWAY = "gateway2"
+"""A replica; runs only where a test starts it."""
 
 
 class Installation:
@@ -31,7 +33,7 @@ class Installation:
         control_plane_of: "Installation | None" = None,
         **settings: Any,
     ) -> None:
-        ports = {name: free_port() for name in SERVICES}
+        ports = {name: free_port() for name in (*SERVICES, SECOND_GATEWAY)}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         dsn = control_plane_of.settings.control_plane_dsn() if control_plane_of else ""
         given = {"data_dir": folder, "kafka_bootstrap": bootstrap, "control_plane_url": dsn} | settings
@@ -39,6 +41,7 @@ class Installation:
         folder.mkdir(parents=True, exist_ok=True)
         own: dict[str, dict[str, Any]] = {
             "gateway": {"port": ports["gateway"], "query_url": self.urls["store"]},
+            SECOND_GATEWAY: {"port": ports[SECOND_GATEWAY], "query_url": self.urls["store"]},
             "worker": {"worker_port": ports["worker"]},
             "store": {"port": ports["store"], "count_requests": False},
         }
@@ -49,7 +52,7 @@ class Installation:
         settings = self.settings.model_copy(update=update)
         own = {key: value for key, value in os.environ.items() if not key.startswith("ATTRIKIT_")}
         own |= {f"ATTRIKIT_{key.upper()}": str(value) for key, value in settings.model_dump().items()}
-        argv = [sys.executable, "-P", "-m", "deploy.cli", name]
+        argv = [sys.executable, "-P", "-m", "deploy.cli", "gateway" if name == SECOND_GATEWAY else name]
         return ChildProcess(name, argv, folder / "logs" / f"{name}.log", environment=own)
 
     def start(self, *names: str) -> None:
@@ -72,7 +75,7 @@ class Installation:
         assert self.processes[name].kill() == -9
 
     def stop(self) -> None:
-        for name in SERVICES:
+        for name in (SECOND_GATEWAY, *SERVICES):
             self.processes[name].stop(_STOP_SECONDS)
 
     def get(self, path: str, **parameters: str) -> Any:

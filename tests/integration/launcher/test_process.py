@@ -63,6 +63,33 @@ def test_one_that_does_not_listen_is_killed_with_its_whole_group(tmp_path, wait)
     wait(lambda: not is_alive(grandchild))
 
 
+def test_what_one_that_ends_by_itself_leaves_running_is_killed_when_its_end_is_noticed(tmp_path, wait):
+    child = python(
+        tmp_path,
+        """
+        import subprocess, sys
+        print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid, flush=True)
+        """,
+    )
+    child.start()
+    wait(lambda: child.exit_code == 0)
+    wait(lambda: not is_alive(int(child.log_tail()[0])))
+
+
+def test_once_its_end_was_noticed_its_number_gets_no_signal_any_more(tmp_path, wait, monkeypatch):
+    """The number may be another process's by then."""
+    child = python(tmp_path, "")
+    child.start()
+    wait(lambda: not child.is_running)
+    sent = []
+    monkeypatch.setattr(os, "kill", lambda *call: sent.append(call))
+    monkeypatch.setattr(os, "killpg", lambda *call: sent.append(call))
+    child.signal(signal.SIGTERM)
+    assert child.stop(1) == 0
+    assert child.kill() == 0
+    assert sent == []
+
+
 def test_waiting_for_one_that_ends_tells_how_it_ended(tmp_path):
     child = python(tmp_path, "print('oh no'); raise SystemExit(3)")
     child.start()

@@ -2,11 +2,15 @@
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupAuthorizationFailedError
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
 
-from pipeline.runtime import kafka  # noqa: F401 - importing it applies the fixes
+from pipeline.runtime import (
+    kafka,  # noqa: F401 - importing it applies the fixes
+    kafka_fixes,
+)
 
 LOADING, NOT_MINE, UNAUTHORIZED = 14, 16, 30
 PLACE = TopicPartition("events", 0)
@@ -66,3 +70,22 @@ async def test_nothing_committed_is_still_nothing(coordinator_of):
 async def test_what_cannot_be_mended_by_asking_again_is_raised(coordinator_of):
     with pytest.raises(GroupAuthorizationFailedError):
         await coordinator_of(refusal(UNAUTHORIZED)).fetch_committed_offsets([PLACE])
+
+
+@pytest.mark.parametrize("has_records", [True, False])
+async def test_only_a_fetch_that_brought_nothing_is_followed_by_a_pause(
+    has_records: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    async def fetch(_self: object, *_arguments: object) -> bool:
+        return has_records
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(kafka_fixes, "_fetch", fetch)
+    monkeypatch.setattr(kafka_fixes.asyncio, "sleep", sleep)
+    assert await Fetcher._proc_fetch_request(None, "assignment", 1, "request") is has_records
+    assert len(pauses) == (0 if has_records else 1)
+    assert all(0 < seconds <= kafka_fixes.EMPTY_FETCH_SECONDS for seconds in pauses)

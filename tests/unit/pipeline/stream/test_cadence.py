@@ -3,7 +3,14 @@ from dataclasses import replace
 from pipeline.stream.cadence import QUIET_SECONDS, TICK_SECONDS, Decision, Facts, decide
 
 INTERVAL, IDLE = 1.0, 10.0
-NOTHING = Facts(has_changes=False, pending_sessions=0, last_message_at=100.0, last_published_at=100.0, last_tick_at=0.0)
+NOTHING = Facts(
+    has_changes=False,
+    pending_sessions=0,
+    has_backlog=False,
+    last_message_at=100.0,
+    last_published_at=100.0,
+    last_tick_at=0.0,
+)
 
 
 def _at(now: float, **changes: object) -> Decision:
@@ -32,6 +39,8 @@ def test_under_load_it_waits_for_the_interval() -> None:
     busy = _at(100.9, pending_sessions=3, has_changes=True, last_message_at=100.9)
     assert busy.flush
     assert not busy.publish
+    slow = _at(100.9, pending_sessions=3, has_changes=True, has_backlog=True)
+    assert not slow.publish, "the next message is only late"
     due = _at(101.0, pending_sessions=3, has_changes=True, last_message_at=101.0)
     assert due.publish
 

@@ -67,6 +67,7 @@ class Bench:
             log=self.log,
             clock=lambda: self.now,
             now_ms=lambda: 5,
+            end_offset=lambda _partition: 0,
             check_ownership=lambda: self.journal.append("owner?"),
             report=lambda row, at_once: self.reports.append((row, at_once)),
             on_fatal=self.fatal.append,

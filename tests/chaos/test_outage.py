@@ -1,0 +1,184 @@
+"""The broker goes away under load and comes back; each of two gateways is killed under load. Clients insist.
+
+Every event whose request was answered 2xx is stored, and counted once by every reader: in the events, the sessions, the
+conversions and their value. Apache Kafka is stopped and started again. The small broker forgets what it acknowledges
+while it stops (see `NoidaBroker`), so it is frozen instead: it keeps its connections and answers nothing.
+
+Gateways and store recover by themselves. So does the stream worker, but where the broker has forgotten its producer it
+does so by ending, for a supervisor to start it again; here the test is that supervisor.
+
+The outage is short here; `ATTRIKIT_TEST_OUTAGE_SECONDS=30` makes it longer.
+"""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from insistent import InsistentClient, Seen
+from installation import SECOND_GATEWAY, Installation
+from tables import dump_tables
+
+from deploy.demo.observe import count_topic_lines
+from deploy.local.apache_kafka import KafkaBroker
+from deploy.local.broker import Broker, NoidaBroker
+from pipeline.runtime.clock import now_ms
+from pipeline.runtime.progress import open_reader, wait_until_settled
+
+OUTAGE_SECONDS = float(os.environ.get("ATTRIKIT_TEST_OUTAGE_SECONDS", "8"))
+GATEWAYS = ("gateway", SECOND_GATEWAY)
+CLIENTS = 8
+BATCHES_OF_EACH = 60
+SETTLE_SECONDS = 120.0
+HANG_SECONDS = 20.0
+"""A refusal takes two seconds at most, and this is a machine that does other things too."""
+TWICE_SHARE = 0.2
+
+pytestmark = pytest.mark.timeout(500)
+
+
+def make_batches(client: int, random: Random) -> list[list[dict[str, Any]]]:
+    """Some single events and some batches of 15. Half of the events bring their time; the others get that of their
+    receipt, another one with each try."""
+    batches = []
+    for batch in range(BATCHES_OF_EACH):
+        size = random.choice((1, 15))
+        batches.append([make_event(f"c{client}-b{batch}-e{n}", random) for n in range(size)])
+    return batches
+
+
+def make_event(event_id: str, random: Random) -> dict[str, Any]:
+    event: dict[str, Any] = {"event_name": "page_view", "event_id": event_id, "user_id": f"u{random.randrange(60)}"}
+    if random.random() < 0.1:
+        event |= {"event_name": "purchase", "properties": {"revenue": 10}}
+    if random.random() < 0.5:
+        event["timestamp"] = ms_text(now_ms() - random.randrange(60_000))
+    return event
+
+
+def ms_text(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat()
+
+
+class Story:
+    """What happens while the clients report, at given shares of their work."""
+
+    def __init__(self, installation: Installation, broker: Broker, seen: Seen, total: int) -> None:
+        self._installation = installation
+        self._broker = broker
+        self._seen = seen
+        self._total = total
+
+    async def run(self) -> None:
+        await self._until_share(0.15)
+        await self._lose_broker()
+        for share, name in ((0.45, GATEWAYS[0]), (0.6, GATEWAYS[1]), (0.75, GATEWAYS[0])):
+            await self._until_share(share)
+            self._installation.kill(name)
+            self._installation.launch(name)
+            await asyncio.to_thread(self._installation.wait_ready, name)
+
+    async def _lose_broker(self) -> None:
+        await asyncio.to_thread(self._take_away)
+        before = self._seen.answers[500]
+        await asyncio.sleep(OUTAGE_SECONDS)
+        while self._seen.answers[500] < before + CLIENTS:
+            await asyncio.sleep(0.01)
+        if isinstance(self._broker, NoidaBroker):
+            self._broker.process.signal(signal.SIGCONT)
+        else:
+            self._broker.spawn()
+        await asyncio.to_thread(self._broker.wait_ready)
+
+    def _take_away(self) -> None:
+        if isinstance(self._broker, NoidaBroker):
+            self._broker.process.signal(signal.SIGSTOP)
+        else:
+            self._broker.stop()
+
+    async def _until_share(self, share: float) -> None:
+        while len(self._seen.confirmed) < share * self._total:
+            await asyncio.sleep(0.002)
+
+
+async def restart_worker(installation: Installation) -> None:
+    while True:
+        await asyncio.sleep(0.2)
+        if not installation.processes["worker"].is_running:
+            installation.launch("worker")
+
+
+@pytest.fixture
+def make_broker(tmp_path: Path) -> Any:
+    made: list[Broker] = []
+
+    def make(kind: Callable[[Path, Path], Broker]) -> Broker:
+        made.append(kind(tmp_path / "broker", tmp_path / "broker.log"))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for broker in made:
+        broker.kill()
+
+
+@pytest.mark.parametrize("kind", [NoidaBroker, pytest.param(KafkaBroker, marks=pytest.mark.kafka)])
+async def test_what_was_confirmed_is_stored_and_counted_once(
+    kind: Any, make_broker: Callable[..., Broker], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if kind is KafkaBroker:
+        request.getfixturevalue("kafka_jars")
+    broker = make_broker(kind)
+    installation = Installation(tmp_path / "data", broker.bootstrap)
+    random = Random(17)
+    work = [make_batches(client, random) for client in range(CLIENTS)]
+    events = {event["event_id"]: event for batches in work for batch in batches for event in batch}
+    seen = Seen()
+    try:
+        installation.start(*GATEWAYS, "worker", "store")
+        ports = [int(installation.urls[name].rsplit(":", 1)[1]) for name in GATEWAYS]
+        supervisor = asyncio.create_task(restart_worker(installation))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(Story(installation, broker, seen, len(events)).run())
+            for number, batches in enumerate(work):
+                client = InsistentClient(ports, installation.key, seen, number)
+                group.create_task(client.report(batches, TWICE_SHARE))
+        async with open_reader(installation.settings) as reader:
+            await wait_until_settled(reader, SETTLE_SECONDS)
+        assert all(process.is_running for process in installation.processes.values())
+        supervisor.cancel()
+        lines = await count_topic_lines(installation.settings)
+    finally:
+        await asyncio.to_thread(installation.stop)
+    assert_met(seen, events)
+    assert_counted_once(await asyncio.to_thread(dump_tables, installation.settings.data_dir), events, seen, lines)
+
+
+def assert_met(seen: Seen, events: dict[str, Any]) -> None:
+    """The clients met what they were to meet, and nothing else."""
+    assert seen.confirmed == events.keys()
+    assert seen.answers.keys() == {201, 500}, seen.answers
+    assert seen.bad_refusals == []
+    assert seen.slowest_refusal_seconds < HANG_SECONDS
+    assert seen.unanswered > 0, "no gateway was killed under a request"
+    assert seen.confirmed_twice
+
+
+def assert_counted_once(tables: dict[str, list[Any]], events: dict[str, Any], seen: Seen, lines: int) -> None:
+    stored = Counter(row["event_id"] for row in tables["events"])
+    assert events.keys() - stored.keys() == set(), "confirmed and lost"
+    assert stored.keys() - events.keys() == set()
+    assert {event_id for event_id, count in stored.items() if count > 1} == set(), "there twice"
+    duplicates = [row for row in tables["event_marks"] if row["mark"] == "duplicate"]
+    assert seen.confirmed_twice <= {row["event_id"] for row in duplicates}
+    assert lines == len(stored) + len(duplicates)
+    assert sum(row["events"] for row in tables["sessions"]) == len(events)
+    purchases = [event_id for event_id, event in events.items() if event["event_name"] == "purchase"]
+    assert sorted(row["event_id"] for row in tables["conversions"]) == sorted(purchases)
+    assert sum(row["value_minor"] for row in tables["attributions"]) == 1_000 * len(purchases)
