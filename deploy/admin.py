@@ -1,14 +1,15 @@
-"""`attrikit apps` and `attrikit keys`: the control plane from the command line."""
+"""`attrikit apps` and `attrikit keys`: the control plane from the command line. `goals` has a module of its own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from schemas.control import App, Plan, Scope
+from schemas.facts import TouchType
 
 if TYPE_CHECKING:
     from pipeline.runtime.control_plane import ControlPlane
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 apps = typer.Typer(help="Apps: whose events are kept apart.", no_args_is_help=True)
 keys = typer.Typer(help="API keys: who may report and read.", no_args_is_help=True)
 
-_AppOption = Annotated[str, typer.Option("--app", help="The app's id.")]
+AppOption = Annotated[str, typer.Option("--app", help="The app's id.")]
 
 
 @apps.command("create")
@@ -30,7 +31,7 @@ def create_app(
 ) -> None:
     """Create an app with the default goals."""
     app = App(app_id, name or app_id, plan, currency, timezone, history_limit_days)
-    with _control_plane() as (store, now_ms):
+    with control_plane() as (store, now_ms):
         store.create_app(app, now_ms)
     typer.echo(f"created app {app_id}")
 
@@ -46,22 +47,51 @@ def set_app(
         typer.Option(help="Pages that may report: https://shop.example, https://*.shop.example or *. Repeatable."),
     ] = None,
     no_origin: Annotated[bool, typer.Option("--no-origin", help="No page may report: servers only.")] = False,
+    half_life_days: Annotated[float | None, typer.Option(help="Of time_decay: weight halves in so many days.")] = None,
+    window: Annotated[
+        list[str] | None, typer.Option(help="TYPE=DAYS, repeatable: click, impression, view, visit.")
+    ] = None,
+    position_weights: Annotated[
+        str | None, typer.Option(help="FIRST,MIDDLE,LAST of position_based: 0.4,0.2,0.4")
+    ] = None,
+    direct_touch: Annotated[
+        str | None, typer.Option(help="include, or fallback: direct gets credit only where there is nothing else.")
+    ] = None,
+    session_gap_minutes: Annotated[int | None, typer.Option(help="So long a pause ends a session.")] = None,
 ) -> None:
-    """Change an app; what is left out stays. The origins given replace those there were."""
+    """Change an app; what is left out stays. The origins given replace those there were.
+
+    Attribution settings have versions: what is computed from now on names the new one.
+    """
     if allow_origin and no_origin:
         raise typer.BadParameter("it contradicts --allow-origin", param_hint="--no-origin")
     origins = () if no_origin else tuple(allow_origin) if allow_origin else None
     given = {"name": name, "plan": plan, "history_limit_days": history_limit_days, "allowed_origins": origins}
-    with _control_plane() as (store, _):
-        changed = {field: value for field, value in given.items() if value is not None}
-        app = store.update_app(replace(store.app(app_id), **changed))  # type: ignore[arg-type]
-    typer.echo("\t".join((app.app_id, app.plan, str(app.history_limit_days), _origins_of(app), app.name)))
+    settings = {
+        "half_life_days": half_life_days,
+        "position_weights": _weights(position_weights),
+        "direct_touch": direct_touch,
+        "session_gap_seconds": None if session_gap_minutes is None else session_gap_minutes * 60,
+    }
+    windows = dict(_window(text) for text in window or [])
+    with control_plane() as (store, now_ms):
+        known = store.app(app_id)
+        attribution = replace(
+            known.attribution, window_days=known.attribution.window_days | windows, **_given(settings)
+        )
+        app = store.update_app(replace(known, attribution=attribution, **_given(given)), now_ms)
+    version = f"attribution v{app.config_version}"
+    typer.echo("\t".join((app.app_id, app.plan, str(app.history_limit_days), _origins_of(app), version, app.name)))
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 @apps.command("list")
 def list_apps() -> None:
     """Every app: id, plan, currency, time zone, goals, origins of pages that may report, name."""
-    with _control_plane() as (store, _):
+    with control_plane() as (store, _):
         for app in store.apps():
             goals = ",".join(goal.name for goal in app.goals)
             fields = (app.app_id, app.plan, app.currency, app.timezone, goals, _origins_of(app), app.name)
@@ -72,14 +102,33 @@ def _origins_of(app: App) -> str:
     return ",".join(app.allowed_origins) or "none"
 
 
+def _window(text: str) -> tuple[TouchType, int]:
+    kind, _, days = text.partition("=")
+    if kind not in set(TouchType) or not days.isdecimal():
+        raise typer.BadParameter(
+            f"{text!r}: expected click, impression, view or visit, then =DAYS", param_hint="--window"
+        )
+    return TouchType(kind), int(days)
+
+
+def _weights(text: str | None) -> tuple[float, float, float] | None:
+    if text is None:
+        return None
+    try:
+        first, middle, last = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: expected three numbers", param_hint="--position-weights") from None
+    return first, middle, last
+
+
 @keys.command("create")
 def create_key(
-    app_id: _AppOption,
+    app_id: AppOption,
     scope: Annotated[list[Scope] | None, typer.Option(help="Repeatable; both if left out.")] = None,
     test: Annotated[bool, typer.Option("--test", help="An ak_test_ key.")] = False,
 ) -> None:
     """Make a key and print it, alone, on standard output. It is shown this once: only its hash is kept."""
-    with _control_plane() as (store, now_ms):
+    with control_plane() as (store, now_ms):
         new = store.create_key(app_id, scope or list(Scope), now_ms, is_test=test)
     typer.echo(f"created {new.key_id}; keep the key, it is not shown again", err=True)
     typer.echo(new.secret)
@@ -88,7 +137,7 @@ def create_key(
 @keys.command("list")
 def list_keys(app_id: Annotated[str | None, typer.Option("--app", help="Of this app only.")] = None) -> None:
     """Every key: id, app, how it begins, scopes, state, when it was last used (to about a minute)."""
-    with _control_plane() as (store, _):
+    with control_plane() as (store, _):
         for key in store.keys(app_id):
             state = "active" if key.revoked_at_ms is None else "revoked"
             scopes = ",".join(sorted(key.scopes))
@@ -103,13 +152,13 @@ def _last_use(at_ms: int | None) -> str:
 @keys.command("revoke")
 def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows it.")]) -> None:
     """Refuse a key from now on (every process learns of it within seconds)."""
-    with _control_plane() as (store, now_ms):
+    with control_plane() as (store, now_ms):
         store.revoke_key(key_id, now_ms)
     typer.echo(f"revoked {key_id}")
 
 
 @contextmanager
-def _control_plane() -> Iterator[tuple["ControlPlane", int]]:
+def control_plane() -> Iterator[tuple["ControlPlane", int]]:
     """The migrated control plane and the time; its errors as one line and exit code 1."""
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -20,6 +20,40 @@ class Plan(StrEnum):
     ENTERPRISE = "enterprise"
 
 
+class Operator(StrEnum):
+    """How a property is compared. Numbers, and strings that are decimal numbers, compare as numbers."""
+
+    EQ = "eq"
+    NE = "ne"
+    """The opposite of `eq`, so it also holds where the property is absent."""
+    GT = "gt"
+    GTE = "gte"
+    LT = "lt"
+    LTE = "lte"
+    CONTAINS = "contains"
+    """A string that holds the value, or a list one of whose items equals it."""
+    EXISTS = "exists"
+    """The property is there and not null; with the value false: it is not."""
+
+
+class Counting(StrEnum):
+    """Which of the events that meet a goal count: all, or the earliest of a session or a person."""
+
+    EVERY = "every"
+    ONCE_PER_SESSION = "once_per_session"
+    ONCE_PER_PERSON = "once_per_person"
+
+
+@dataclass(frozen=True)
+class GoalCondition:
+    """On one property of the event. An absent property meets `ne` and `exists` false, and nothing else."""
+
+    name: str
+    """Of a property, as it stands at the top of `properties`."""
+    operator: Operator
+    value: str | int | float | bool | None = None
+
+
 @dataclass(frozen=True)
 class Goal:
     """A conversion event. `name` is unique in its app, snake_case, and never changes."""
@@ -31,6 +65,11 @@ class Goal:
     event_name: str
     value_properties: tuple[str, ...] = ("revenue", "amount", "price")
     """The first of these properties that holds a number gives the value."""
+    conditions: tuple[GoalCondition, ...] = ()
+    """All of them must hold."""
+    counting: Counting = Counting.EVERY
+    version: int = 1
+    """One more with every change. The control plane keeps every version and when it came into force."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +103,8 @@ class App:
     history_limit_days: int = 400
     goals: tuple[Goal, ...] = ()
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
+    config_version: int = 1
+    """Of `attribution`: one more with every change of it."""
     allowed_origins: tuple[str, ...] = (ANY_ORIGIN,)
     """Origins of the pages that may report into this app from a browser: `https://shop.example`,
     `https://*.shop.example` (any subdomain), or `*`; none: no page may.

@@ -33,6 +33,32 @@ class Model(StrEnum):
     LINEAR = "linear"
     TIME_DECAY = "time_decay"
     POSITION_BASED = "position_based"
+    LAST_NON_DIRECT = "last_non_direct"
+    """The last touch of any type that is not direct; direct only where there is nothing else."""
+
+
+DOCUMENTED_MODELS: Final = (
+    Model.LAST_CLICK,
+    Model.FIRST_CLICK,
+    Model.LINEAR,
+    Model.TIME_DECAY,
+    Model.POSITION_BASED,
+)
+"""The five of the product's documentation."""
+
+
+class Reason(StrEnum):
+    """Why an attribution was written."""
+
+    INITIAL = "initial"
+    LATE_TOUCH = "late_touch"
+    """A late event changed the path, or which events of the goal count."""
+    MERGE = "merge"
+    """Two journeys turned out to be one person's."""
+    REFUND = "refund"
+    """Value was taken back; who gets the credit did not change by it."""
+    CONFIG = "config"
+    """Restated by a late event under another configuration than before: the difference may come from either."""
 
 
 class SessionRow(msgspec.Struct, gc=False):
@@ -55,7 +81,7 @@ class SessionRow(msgspec.Struct, gc=False):
     campaign: str
     conversions: int
     values_minor: dict[str, int]
-    """Conversion value per currency code."""
+    """Conversion value per currency code, before refunds: a session is history, its orders may yet be returned."""
     is_bounce: bool
     is_closed: bool
     revision: int
@@ -93,6 +119,7 @@ class ConversionRow(msgspec.Struct, gc=False):
     session_id: str
     converted_at_ms: int
     value_minor: int
+    """As reported with the event; `refunded_minor` of it was taken back since."""
     currency: str
     order_id: str
     path_touch_ids: list[str]
@@ -104,6 +131,12 @@ class ConversionRow(msgspec.Struct, gc=False):
     path_campaigns: list[str]
     revision: int
     is_deleted: bool = False
+    goal_version: int = 1
+    """The version of the goal it was counted under."""
+    refunded_minor: int = 0
+    """Never more than `value_minor`."""
+    refund_excess_minor: int = 0
+    """What refunds of the order asked for beyond the value there was to take back."""
 
 
 class AttributionRow(msgspec.Struct, gc=False):
@@ -112,7 +145,7 @@ class AttributionRow(msgspec.Struct, gc=False):
     One row per conversion, not one per credit: a restatement replaces all of it in one step, so no reader ever adds
     old credits to new ones. `credits_nanos[model][i]` and `values_minor[model][i]` belong to touch i of the parallel
     `touch_*` arrays; each model's credits sum to 1,000,000,000 and its values to `value_minor`. An empty path stands
-    as one touch of channel `direct` with an empty touch id.
+    as one touch of channel `direct` with an empty touch id. `value_minor` is net: what is left after refunds.
     """
 
     app_id: str
@@ -132,10 +165,16 @@ class AttributionRow(msgspec.Struct, gc=False):
     credits_nanos: dict[str, list[int]]
     values_minor: dict[str, list[int]]
     reason: str
-    """`initial`, or why it was restated: `late_touch`, …"""
+    """A `Reason`."""
     revision: int
     """1 for the first attribution of the conversion, then n+1."""
     is_deleted: bool = False
+    """The event does not count after all: an earlier one of its session or person came in late."""
+    supersedes: int = 0
+    """The revision this one replaces; 0: it is the first."""
+    config_version: int = 1
+    """The version of the app's attribution settings it was computed under."""
+    refunded_minor: int = 0
 
 
 class EventMarkRow(msgspec.Struct, gc=False):

@@ -4,7 +4,7 @@ Each model gives every touch a whole-number weight; a total (a billion billionth
 is then divided in proportion, each share rounded down, and what remains goes to the last touch that has weight.
 
 Weights, sources: `position_based` 40/20/40 and the others as the product's documentation defines them; `time_decay` is
-2^(-age / half-life), as Adobe Analytics and Google Ads define it.
+2^(-age / half-life), as Adobe Analytics and Google Ads define it; `last_non_direct` as Google Analytics does.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ _FIRST_CLICK: Final = Model.FIRST_CLICK.value
 _LINEAR: Final = Model.LINEAR.value
 _TIME_DECAY: Final = Model.TIME_DECAY.value
 _POSITION_BASED: Final = Model.POSITION_BASED.value
+_LAST_NON_DIRECT: Final = Model.LAST_NON_DIRECT.value
 
 
 def credit_path(
@@ -49,6 +50,7 @@ def weigh(path: Sequence[Touch], rules: AppRules) -> dict[str, list[int]]:
         _LINEAR: _scatter(size, counted, [1] * len(counted)),
         _TIME_DECAY: _scatter(size, counted, _decay(times_ms, rules.half_life_ms)),
         _POSITION_BASED: _scatter(size, counted, _positions(len(counted), rules.position_weights)),
+        _LAST_NON_DIRECT: _scatter(size, [_last_non_direct(path)], [1]),
     }
 
 
@@ -72,6 +74,10 @@ def _pick(path: Sequence[Touch], end: int) -> list[int]:
     clicks = [i for i, touch in enumerate(path) if touch.touch_type == CLICK]
     others = [i for i, touch in enumerate(path) if not is_direct(touch)]
     return [(clicks or others or range(len(path)))[end]]
+
+
+def _last_non_direct(path: Sequence[Touch]) -> int:
+    return next((i for i in range(len(path) - 1, -1, -1) if not is_direct(path[i])), len(path) - 1)
 
 
 def _decay(times_ms: list[int], half_life_ms: float) -> list[int]:

@@ -4,19 +4,22 @@
       1. seen before?            mark `duplicate`, nothing else
       2. nobody's event?         remembered, nothing else
       3. beyond the lateness?    mark `late`, remembered, nothing else
-      4. classify                what touch it is, which goals it meets
+      4. classify                what touch it is, which goals it meets, what it refunds
       5. in order and ordinary?  count it into the open session          (nearly every event)
          else restructure        fold it in where it belongs, compare the sessions and touches there before and after
-      6. conversions             attribute the new ones; restate those whose past changed
+      6. settle                  attribute new conversions; restate those whose past or value changed; take back those
+                                 that an earlier one of their session or person replaces
 
 Rows of touches, conversions and attributions go out here, because they follow from the log alone. Sessions change with
 every event, so they are written from time to time (`publish_sessions`), and their final rows do not depend on when.
 """
 
+from pipeline.domain.counting import counts_once
 from pipeline.domain.effects import Effects
-from pipeline.domain.goals import conversions_of
+from pipeline.domain.goals import REFUND, conversions_of
 from pipeline.domain.publishing import has_unpublished, is_expired, next_timer_ms, publish_sessions
-from pipeline.domain.restating import attribute_new, restructure
+from pipeline.domain.refunds import refund_of
+from pipeline.domain.restating import Change, restructure
 from pipeline.domain.rows import mark_row
 from pipeline.domain.rules import DAY_MS, SESSION_CAP_MS, AppRules
 from pipeline.domain.seen import drop_old, fingerprint, first_timestamp_ms, pack_times, remember
@@ -26,7 +29,9 @@ from pipeline.domain.segments import (
     add_conversions,
     is_chained,
     neighbourhood,
+    sessions_of,
 )
+from pipeline.domain.settling import Desk, settle
 from pipeline.domain.state import PersonState, Segment, Touch
 from pipeline.domain.touches import contact, is_marketing, marketing_touch, own_page, place, rank_of
 from schemas.events import StreamEvent
@@ -73,21 +78,27 @@ def apply_event(
 def _fold(state: PersonState, event: StreamEvent, person: str, rules: AppRules, effects: Effects) -> None:
     goals = rules.goals_by_event.get(event.event_name)
     conversions = conversions_of(event, goals, rules) if goals else []
+    refund = refund_of(event) if event.event_name == REFUND else None
     marketing = marketing_touch(event) if is_marketing(event) else None
     state.version += 1
     state.is_unpublished = True
     if event.timestamp_ms > state.last_ms:
         state.last_ms = event.timestamp_ms
-    segment = _open_segment(state, event, marketing, rules)
+    segment = None
+    if not conversions or not any(map(counts_once, conversions)):
+        segment = _open_segment(state, event, marketing, rules)
     if segment is not None:
         _count(segment, event, state.version)
-        if conversions:
-            add_conversions(segment, conversions)
+        if not conversions and refund is None:
+            return
+        add_conversions(segment, conversions)
+        change = Change([session for session in sessions_of(state.segments, rules.gap_ms) if segment in session])
     else:
         drop_old(state, event.received_us // 1_000_000)
-        restructure(state, event, person, rules, marketing, conversions, effects)
-    if conversions:
-        attribute_new(state, event.app_id, person, rules, conversions, effects)
+        change = restructure(state, event, person, rules, marketing, conversions, effects)
+        if not (state.conversions or conversions or refund or change.won or change.lost):
+            return
+    settle(Desk(state, event.app_id, person, rules, effects), change, conversions, refund)
 
 
 def _open_segment(state: PersonState, event: StreamEvent, marketing: Touch | None, rules: AppRules) -> Segment | None:

@@ -5,6 +5,7 @@ lateness can reach it any more; its touches then stay, its aggregate goes.
 """
 
 from pipeline.domain.effects import Effects
+from pipeline.domain.refunds import forget_old
 from pipeline.domain.rows import session_row, session_tombstone
 from pipeline.domain.rules import SESSION_CAP_MS, TIMER_STEP_MS, AppRules
 from pipeline.domain.seen import KEEP_S
@@ -16,7 +17,14 @@ from pipeline.domain.segments import (
     session_version,
     sessions_of,
 )
-from pipeline.domain.state import CONVERSION_KEEP_MS, MAX_TOUCHES, PersonState, Segment
+from pipeline.domain.state import (
+    CONVERSION_KEEP_MS,
+    FIRSTS_KEEP_MS,
+    MAX_KEPT_TOUCHES,
+    MAX_TOUCHES,
+    PersonState,
+    Segment,
+)
 
 
 def publish_sessions(
@@ -61,7 +69,8 @@ def next_timer_ms(state: PersonState, rules: AppRules) -> int | None:
 
 
 def is_expired(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
-    """Whether nothing of it can matter any more: ids seen, touches and conversions have all aged out."""
+    """Whether nothing of it can matter any more: ids seen, touches, conversions and refunds have all aged out, and the
+    person's firsts are past their keep."""
     is_due = watermark_ms >= _expires_at_ms(state, rules)
     return is_due and not state.is_unpublished and not _open_until(state, rules)
 
@@ -80,7 +89,7 @@ def _expires_at_ms(state: PersonState, rules: AppRules) -> int:
     seen_until_ms = (state.received_s + 1 + KEEP_S) * 1000
     if not state.last_ms:
         return seen_until_ms
-    keep_ms = max(rules.max_window_ms, CONVERSION_KEEP_MS, rules.gap_ms)
+    keep_ms = max(rules.max_window_ms, CONVERSION_KEEP_MS, rules.gap_ms, FIRSTS_KEEP_MS if state.firsts else 0)
     return max(seen_until_ms, state.last_ms + keep_ms + rules.lateness_ms + _reach_ms(rules))
 
 
@@ -112,8 +121,9 @@ def _seal(state: PersonState, rules: AppRules, reachable_ms: int) -> None:
         if place > final:
             break
         _keep_touches(state, session)
-    del state.touches[:-MAX_TOUCHES]
     del state.segments[:final]
+    _drop_settled(state)
+    _trim_touches(state)
     state.sealed_before_ms = max(state.sealed_before_ms, reachable_ms)
 
 
@@ -142,11 +152,31 @@ def _keep_touches(state: PersonState, session: Session) -> None:
         state.touches.append(touch)
 
 
+def _drop_settled(state: PersonState) -> None:
+    """Conversions that waited to count in a session that is final now."""
+    if not all(conversion.is_counted for conversion in state.conversions):
+        open_ms = state.segments[0].start_ms if state.segments else state.last_ms + 1
+        state.conversions = [found for found in state.conversions if found.is_counted or found.at_ms >= open_ms]
+
+
+def _trim_touches(state: PersonState) -> None:
+    """The newest stay, and those in the path of a conversion that can still be restated, by a refund say."""
+    touches = state.touches
+    excess = len(touches) - MAX_TOUCHES
+    if excess <= 0:
+        return
+    if state.conversions:
+        before = sum(touch.at_ms <= state.conversions[0].at_ms for touch in touches)
+        excess = min(excess, max(before - MAX_TOUCHES, len(touches) - MAX_KEPT_TOUCHES, 0))
+    del touches[:excess]
+
+
 def _forget(state: PersonState, rules: AppRules, reachable_ms: int) -> None:
-    """Touches no window reaches from `reachable_ms` on, and conversions past their keep. Only from the old end: what is
-    newer counts towards the newest `MAX_TOUCHES` whether a window holds it or not."""
+    """Conversions and refunds past their keep, and touches in no window from `reachable_ms` on nor of a conversion that
+    is kept. Only from the old end: what is newer counts towards the newest `MAX_TOUCHES` whether a window holds it or
+    not."""
+    forget_old(state, reachable_ms)
     touches, conversions = state.touches, state.conversions
-    while touches and touches[0].at_ms < reachable_ms - rules.max_window_ms:
+    needed_from_ms = min(reachable_ms, conversions[0].at_ms) if conversions else reachable_ms
+    while touches and touches[0].at_ms < needed_from_ms - rules.max_window_ms:
         del touches[0]
-    while conversions and conversions[0].at_ms < reachable_ms - CONVERSION_KEEP_MS:
-        del conversions[0]

@@ -5,8 +5,8 @@ from typing import Final
 from pipeline.domain.attribution import credit_path
 from pipeline.domain.channel_tables import Channel
 from pipeline.domain.rules import AppRules
-from pipeline.domain.segments import Session, session_entry
-from pipeline.domain.state import MAX_SUM_MINOR, Conversion, Touch
+from pipeline.domain.segments import Session, session_entry, session_firsts, session_values
+from pipeline.domain.state import Conversion, Touch
 from pipeline.domain.touches import VISIT
 from schemas.events import StreamEvent
 from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, SessionRow, TouchRow
@@ -29,7 +29,8 @@ def session_row(app_id: str, person: str, session: Session, is_closed: bool, rev
     head, tail = session[0], session[-1]
     entry = session_entry(session)[1]
     events = sum(segment.events for segment in session)
-    conversions = sum(segment.conversions for segment in session)
+    firsts = session_firsts(session)
+    conversions = sum(segment.conversions for segment in session) + len(firsts)
     entry_page = next((s.entry_page[2] for s in session if s.entry_page), "")
     exit_page = next((s.exit_page[2] for s in reversed(session) if s.exit_page), "")
     anonymous = next((s.anonymous[2] for s in session if s.anonymous), "")
@@ -50,21 +51,11 @@ def session_row(app_id: str, person: str, session: Session, is_closed: bool, rev
         medium=entry.medium,
         campaign=entry.campaign,
         conversions=conversions,
-        values_minor=_sum_values(session),
+        values_minor=session_values(session, firsts),
         is_bounce=events == 1 and conversions == 0,
         is_closed=is_closed,
         revision=revision,
     )
-
-
-def _sum_values(session: Session) -> dict[str, int]:
-    if len(session) == 1:
-        return dict(sorted(session[0].values_minor.items()))
-    currencies = sorted({currency for segment in session for currency in segment.values_minor})
-    return {
-        currency: min(sum(segment.values_minor.get(currency, 0) for segment in session), MAX_SUM_MINOR)
-        for currency in currencies
-    }
 
 
 def session_tombstone(app_id: str, person: str, key: tuple[int, str], revision: int) -> SessionRow:
@@ -113,7 +104,9 @@ def touch_row(
     )
 
 
-def conversion_row(app_id: str, person: str, conversion: Conversion, path: list[Touch], revision: int) -> ConversionRow:
+def conversion_row(
+    app_id: str, person: str, conversion: Conversion, path: list[Touch], revision: int, is_deleted: bool = False
+) -> ConversionRow:
     return ConversionRow(
         app_id=app_id,
         conversion_id=conversion_id(app_id, conversion.goal, conversion.event_id),
@@ -136,21 +129,33 @@ def conversion_row(app_id: str, person: str, conversion: Conversion, path: list[
         path_mediums=[touch.medium for touch in path],
         path_campaigns=[touch.campaign for touch in path],
         revision=revision,
+        is_deleted=is_deleted,
+        goal_version=conversion.goal_version,
+        refunded_minor=conversion.refunded_minor,
+        refund_excess_minor=conversion.refund_excess_minor,
     )
 
 
 def attribution_row(
-    app_id: str, person: str, conversion: Conversion, path: list[Touch], rules: AppRules, reason: str
+    app_id: str,
+    person: str,
+    conversion: Conversion,
+    path: list[Touch],
+    rules: AppRules,
+    reason: str,
+    is_deleted: bool = False,
 ) -> AttributionRow:
+    """Revision `conversion.attribution_revision`. The value credited is what refunds have left of it."""
+    value_minor = conversion.value_minor - conversion.refunded_minor
     credited = path or [Touch(conversion.at_ms, "", VISIT, Channel.DIRECT.value, "", "", "")]
-    credits_nanos, values_minor = credit_path(credited, conversion.value_minor, rules)
+    credits_nanos, values_minor = credit_path(credited, value_minor, rules)
     return AttributionRow(
         app_id=app_id,
         conversion_id=conversion_id(app_id, conversion.goal, conversion.event_id),
         goal=conversion.goal,
         person_key=person,
         converted_at_ms=conversion.at_ms,
-        value_minor=conversion.value_minor,
+        value_minor=value_minor,
         currency=conversion.currency,
         touch_ids=[touch.touch_id for touch in credited],
         touched_at_ms=[touch.at_ms for touch in credited],
@@ -163,6 +168,10 @@ def attribution_row(
         values_minor=values_minor,
         reason=reason,
         revision=conversion.attribution_revision,
+        is_deleted=is_deleted,
+        supersedes=conversion.attribution_revision - 1,
+        config_version=conversion.config_version,
+        refunded_minor=conversion.refunded_minor,
     )
 
 

@@ -32,6 +32,8 @@ class AppRules:
     is_direct_fallback: bool
     """Direct visits get credit only where the path holds nothing else."""
     goals_by_event: dict[str, tuple[Goal, ...]]
+    config_version: int
+    """Of the attribution settings, for the rows computed under them."""
 
 
 def compile_rules(app: App) -> AppRules:
@@ -53,6 +55,7 @@ def compile_rules(app: App) -> AppRules:
         position_weights=_billionths(settings.position_weights),
         is_direct_fallback=settings.direct_touch == "fallback",
         goals_by_event=goals,
+        config_version=app.config_version,
     )
 
 

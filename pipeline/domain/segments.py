@@ -12,7 +12,7 @@ or two that meet across midnight in a chain of at most 24 hours. Nothing ever ha
 from typing import TypeAlias
 
 from pipeline.domain.rules import DAY_MS, SESSION_CAP_MS
-from pipeline.domain.state import MAX_SUM_MINOR, MAX_TOUCHES, Conversion, Keyed, Segment, Touch
+from pipeline.domain.state import MAX_SUM_MINOR, MAX_TOUCHES, Conversion, First, Keyed, Segment, Touch
 from pipeline.domain.touches import EXPOSURE_RANK, VISIT, first_of_each, own_page, place
 from schemas.events import StreamEvent
 
@@ -46,6 +46,7 @@ def segment_of(event: StreamEvent, entry: tuple[int, Touch], marketing: Touch | 
 
 
 def add_conversions(segment: Segment, conversions: list[Conversion]) -> None:
+    """Of goals that count every time."""
     segment.conversions += len(conversions)
     for conversion in conversions:
         _add_value(segment.values_minor, conversion.currency, conversion.value_minor)
@@ -72,6 +73,16 @@ def absorb(kept: Segment, other: Segment) -> None:
     if other.touches:
         # The *first* campaigns are kept: what was left out once was later than all kept, and stays so.
         kept.touches = first_of_each(kept.touches + other.touches)[:MAX_TOUCHES]
+    if other.firsts:
+        kept.firsts = _earliest(kept.firsts + other.firsts)
+
+
+def _earliest(firsts: list[First]) -> list[First]:
+    """Of each goal and kind of counting."""
+    found: dict[tuple[str, bool], First] = {}
+    for first in sorted(firsts, key=lambda first: (first.at_ms, first.event_id)):
+        found.setdefault((first.goal, first.is_of_person), first)
+    return list(found.values())
 
 
 def _add_value(sums: dict[str, int], currency: str, value_minor: int) -> None:
@@ -166,6 +177,27 @@ def session_version(session: Session) -> int:
 def session_entry(session: Session) -> tuple[int, Touch]:
     best = min(session, key=lambda segment: (segment.entry_rank, *place(segment.entry)))
     return best.entry_rank, best.entry
+
+
+def session_firsts(session: Session) -> list[First]:
+    """The conversions of the session that are counted once: of a session's goal the earliest of its segments; of a
+    person's goal a segment holds none but the person's first."""
+    if len(session) == 1:
+        return session[0].firsts
+    return _earliest([first for segment in session for first in segment.firsts])
+
+
+def session_values(session: Session, firsts: list[First]) -> dict[str, int]:
+    """Per currency; `firsts`: those of the session."""
+    if len(session) == 1 and not firsts:
+        return dict(sorted(session[0].values_minor.items()))
+    sums: dict[str, int] = {}
+    for segment in session:
+        for currency, value_minor in segment.values_minor.items():
+            _add_value(sums, currency, value_minor)
+    for first in firsts:
+        _add_value(sums, first.currency, first.value_minor)
+    return dict(sorted(sums.items()))
 
 
 def session_touches(session: Session) -> list[Touch]:

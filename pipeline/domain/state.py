@@ -10,7 +10,11 @@ What is bounded, and what is lost at the bound:
 | segments | until no event in time can reach them | (lateness + gap) / gap | - |
 | touches of a segment | as the segment | `MAX_TOUCHES` campaigns, first met | further campaigns of that day's visit |
 | touches | longest window | `MAX_TOUCHES`, newest | the oldest touches of a path longer than that |
-| conversions | 30 days | `MAX_CONVERSIONS`, newest | a late touch no longer restates the older ones |
+| touches of conversions kept | as these | `MAX_KEPT_TOUCHES` with all | a refund takes from the touches still known |
+| conversions | 30 days | `MAX_CONVERSIONS`, newest | late touches and refunds no longer restate the older ones |
+| firsts of a segment | as the segment | one per goal counted once | - |
+| firsts of the person | the state, 400 days at least | one per goal counted once per person | the goal counts again |
+| refunds | 31 days, or as their orders | `MAX_REFUNDS`, newest | the order of the oldest is no longer restated |
 """
 
 from typing import Final, TypeAlias
@@ -21,8 +25,15 @@ from pipeline.domain.rules import DAY_MS
 
 MAX_SEEN: Final = 2_048
 MAX_TOUCHES: Final = 100
+MAX_KEPT_TOUCHES: Final = 300
 MAX_CONVERSIONS: Final = 100
+MAX_REFUNDS: Final = 100
 CONVERSION_KEEP_MS: Final = 30 * DAY_MS
+"""How long a conversion can be restated; a refund reaches back as far."""
+REFUND_LEAD_MS: Final = DAY_MS
+"""A refund's clock may be this far behind its order's."""
+FIRSTS_KEEP_MS: Final = 400 * DAY_MS
+"""After its last event, a person who met a goal counted once per person is remembered this long."""
 MAX_SUM_MINOR: Final = 9 * 10**18
 """Sums stop here, inside 64 bits."""
 
@@ -43,6 +54,18 @@ class Touch(msgspec.Struct, array_like=True, gc=False):
     session_start_ms: int = 0
 
 
+class First(msgspec.Struct, array_like=True, gc=False):
+    """The earliest event of a segment that met a goal counted once, with what it would add to its session."""
+
+    at_ms: int
+    event_id: str
+    goal: str
+    is_of_person: bool
+    """Counted once per person: it stands only where it is the person's first. Else once per session."""
+    value_minor: int
+    currency: str
+
+
 class Segment(msgspec.Struct, array_like=True, gc=False):
     """The events of a visit within one UTC day, as an aggregate that merges in any order (see `segments`)."""
 
@@ -60,6 +83,7 @@ class Segment(msgspec.Struct, array_like=True, gc=False):
     events: int = 1
     page_views: int = 0
     conversions: int = 0
+    """Of goals that count every time; `firsts` has the others."""
     values_minor: dict[str, int] = {}
     entry_page: Keyed | None = None
     exit_page: Keyed | None = None
@@ -68,6 +92,8 @@ class Segment(msgspec.Struct, array_like=True, gc=False):
     touches: list[Touch] = []
     chain_start_ms: int = 0
     """Where the chain began whose earlier segments are final and gone; 0: none are."""
+    firsts: list[First] = []
+    """One per goal."""
 
 
 class Conversion(msgspec.Struct, array_like=True, gc=False):
@@ -84,6 +110,27 @@ class Conversion(msgspec.Struct, array_like=True, gc=False):
     session_id: str = ""
     attribution_revision: int = 0
     path_digest: str = ""
+    goal_version: int = 1
+    counting: str = ""
+    """`schemas.control.Counting`; empty: every, in states of before there was another."""
+    is_counted: bool = True
+    """False: an earlier event of its session counts, and this one would if the session were to be divided."""
+    config_version: int = 1
+    """Of its newest attribution."""
+    refunded_minor: int = 0
+    refund_excess_minor: int = 0
+
+
+class Refund(msgspec.Struct, array_like=True, gc=False):
+    """What an event wants taken back of an order."""
+
+    at_ms: int
+    event_id: str
+    order_id: str
+    amount: str
+    """A decimal number, not negative; empty: all of it."""
+    currency: str
+    """Empty: that of the order."""
 
 
 class PersonState(msgspec.Struct, array_like=True, gc=False):
@@ -106,6 +153,10 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     """By (time, event id, goal)."""
     retired: list[tuple[int, str]] = []
     """(start, first event id) of sessions that are no more and may have been written: to be taken back."""
+    firsts: list[Keyed] = []
+    """(time, event id, goal): the person's first of each goal counted once per person."""
+    refunds: list[Refund] = []
+    """By (time, event id)."""
 
 
 encode_state = msgspec.msgpack.Encoder().encode

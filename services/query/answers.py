@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 Number: TypeAlias = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 JsonObject: TypeAlias = Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": True})]
 Text: TypeAlias = str | None
+Refunded: TypeAlias = Annotated[Number, Field(description="Taken back by refunds; `value` is without it.")]
 NextCursor: TypeAlias = Annotated[
     str | None, Field(description="Pass it as `cursor` for the next page; null: this is the last.")
 ]
@@ -114,7 +115,7 @@ class Session(TypedDict):
     medium: Text
     campaign: Text
     conversions: int
-    values: dict[str, Number]
+    values: Annotated[dict[str, Number], Field(description="Conversion value by currency, before refunds.")]
     is_bounce: bool
     is_closed: bool
 
@@ -150,13 +151,15 @@ class Conversion(TypedDict):
     conversion_id: str
     goal: str
     goal_type: str
+    goal_version: Annotated[int, Field(description="The version of the goal it was counted under.")]
     event_id: str
     converted_at: str
     user_id: Text
     anonymous_id: Text
     session_id: Text
     order_id: Text
-    value: Number
+    value: Annotated[Number, Field(description="What is left after refunds.")]
+    refunded: Refunded
     currency: Text
     path_length: Annotated[int, Field(description="Touches inside their windows.")]
     first_channel: str
@@ -182,6 +185,7 @@ class AttributionItem(TypedDict):
 class AttributionTotals(TypedDict):
     conversions: int
     value: Number
+    refunded: Refunded
     models: dict[str, Credit]
 
 
@@ -220,7 +224,9 @@ class PathTouch(TypedDict):
 class AttributionPath(TypedDict):
     conversion: Conversion
     revision: Annotated[int | None, Field(description="1, then one more each time it is restated; null: not yet.")]
-    reason: Annotated[Text, Field(description="`initial`, or why it was restated.")]
+    reason: Annotated[Text, Field(description="initial, or why it was restated: late_touch, merge, refund or config.")]
+    supersedes: Annotated[int | None, Field(description="The revision it replaces; null: it is the first.")]
+    config_version: Annotated[int | None, Field(description="The version of the app's attribution settings used.")]
     touches: Annotated[list[PathTouch], Field(description="Oldest first.")]
     meta: Meta
 
@@ -235,7 +241,7 @@ class User(TypedDict):
     events: int
     page_views: int
     conversions: int
-    values: Annotated[dict[str, Number], Field(description="Conversion value by currency.")]
+    values: Annotated[dict[str, Number], Field(description="Conversion value by currency, before refunds.")]
     first_channel: Text
     last_channel: Text
 
@@ -259,6 +265,7 @@ class PerformanceNumbers(TypedDict):
     users: Annotated[int | None, Field(description="People with such a session.")]
     conversions: Annotated[int | None, Field(description="By the session they happened in.")]
     value: Number | None
+    refunded: Annotated[Number | None, Field(description="Taken back by refunds; `value` is without it.")]
     conversion_rate: Annotated[Number | None, Field(description="Share of sessions with a conversion.")]
     models: dict[str, Credit]
 
@@ -301,6 +308,7 @@ class ConversionNumbers(TypedDict):
     conversions: int
     users: int
     value: Number
+    refunded: Refunded
     conversion_rate: Annotated[Number | None, Field(description="Share of the people active in the range.")]
     time_to_convert: Annotated[TimeToConvert, Field(description="From the path's first touch.")]
     path_lengths: list[PathLength]

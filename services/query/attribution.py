@@ -24,6 +24,8 @@ class AttributionQuery:
 class AttributedTotals(msgspec.Struct):
     conversion_count: int
     total_minor: int
+    """What is left after refunds."""
+    total_refunded_minor: int
     currencies: list[str]
 
 
@@ -42,6 +44,7 @@ def attributed_totals(app_id: str, wanted: AttributionQuery) -> Statement[Attrib
     conditions = [*one_of("goal", wanted.goals), *within("converted_at_ms", wanted.time_range)]
     sql = f"""SELECT count() AS conversion_count,
     sumIf(value_minor, currency = {{currency:String}}) AS total_minor,
+    sumIf(refunded_minor, currency = {{currency:String}}) AS total_refunded_minor,
     arraySort(groupUniqArrayIf(currency, currency NOT IN ('', {{currency:String}}))) AS currencies
 FROM {source(Table.ATTRIBUTIONS, conditions)}"""
     return statement(AttributedTotals, app_id, sql, conditions, currency=wanted.currency)
@@ -67,6 +70,7 @@ def attribution_report(
         "totals": {
             "conversions": totals.conversion_count,
             "value": money(totals.total_minor, wanted.currency),
+            "refunded": money(totals.total_refunded_minor, wanted.currency),
             "models": credits_by_model((row for row in rows if row.is_total), wanted.models, wanted.currency),
         },
         "meta": meta,

@@ -32,6 +32,8 @@ class AttributionFact(msgspec.Struct):
     values_minor: dict[str, list[int]]
     reason: str
     revision: int
+    supersedes: int
+    config_version: int
 
 
 class TouchFact(msgspec.Struct):
@@ -83,6 +85,8 @@ def attribution_path(
         "conversion": conversion_of(facts.conversion),
         "revision": facts.attribution.revision if facts.attribution else None,
         "reason": facts.attribution.reason if facts.attribution else None,
+        "supersedes": facts.attribution.supersedes or None if facts.attribution else None,
+        "config_version": facts.attribution.config_version if facts.attribution else None,
         "touches": touches,
         "meta": meta,
     }

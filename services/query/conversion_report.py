@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.control import Goal
 from services.query.answers import ChannelCount, ConversionNumbers, ConversionReport, GoalItem, ReportMeta, TopPath
-from services.query.conversions import EMPTY_PATH_CHANNEL
+from services.query.conversions import EMPTY_PATH_CHANNEL, NET_VALUE
 from services.query.credits import MAX_REPORT_ROWS
 from services.query.numbers import money, rate
 from services.query.sql import Condition, Statement, Table, one_of, source, statement, within
@@ -33,6 +33,7 @@ class GoalNumbers(msgspec.Struct):
     conversion_count: int
     user_count: int
     total_minor: int
+    total_refunded_minor: int
     quantiles_ms: list[float | None]
     """p50 and p90 from the path's first touch to the conversion; null where no path has a touch."""
     lengths: dict[int, int]
@@ -63,7 +64,8 @@ def goal_numbers(app_id: str, wanted: ConversionQuery) -> Statement[GoalNumbers]
     argMax(goal_type, converted_at_ms) AS newest_goal_type,
     count() AS conversion_count,
     uniqExact(person_key) AS user_count,
-    sumIf(value_minor, currency = {{currency:String}}) AS total_minor,
+    sumIf({NET_VALUE}, currency = {{currency:String}}) AS total_minor,
+    sumIf(refunded_minor, currency = {{currency:String}}) AS total_refunded_minor,
     quantilesExactInclusiveIf(0.5, 0.9)(converted_at_ms - path_touched_at_ms[1], notEmpty(path_touched_at_ms))
         AS quantiles_ms,
     sumMap(map(toUInt32(length(path_channels)), toUInt64(1))) AS lengths,
@@ -81,10 +83,10 @@ def top_paths(app_id: str, wanted: ConversionQuery) -> Statement[PathCount]:
     conditions = _conditions(wanted)
     sql = f"""SELECT toBool(grouping(goal)) AS is_total, goal, path,
     count() AS conversion_count,
-    sumIf(value_minor, currency = {{currency:String}}) AS total_minor
+    sumIf(net_minor, currency = {{currency:String}}) AS total_minor
 FROM
 (
-    SELECT goal, {_PATH} AS path, value_minor, currency
+    SELECT goal, {_PATH} AS path, {NET_VALUE} AS net_minor, currency
     FROM {source(Table.CONVERSIONS, conditions)}
 )
 GROUP BY GROUPING SETS ((goal, path), (path))
@@ -151,6 +153,7 @@ def _numbers(
         "conversions": row.conversion_count if row else 0,
         "users": row.user_count if row else 0,
         "value": money(row.total_minor if row else 0, wanted.currency),
+        "refunded": money(row.total_refunded_minor if row else 0, wanted.currency),
         "conversion_rate": rate(row.user_count if row else 0, active),
         "time_to_convert": {"p50_seconds": p50, "p90_seconds": p90},
         "path_lengths": [

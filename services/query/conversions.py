@@ -27,6 +27,8 @@ from services.query.sql import (
 from services.query.times import TimeRange, utc_text
 
 LIST_NAME: Final = "conversions"
+NET_VALUE: Final = "(value_minor - refunded_minor)"
+"""What is left of a conversion's value: wherever an answer says `value`, this is meant."""
 EMPTY_PATH_CHANNEL: Final = "direct"
 """Who gets the credit where there was no touch."""
 
@@ -44,8 +46,10 @@ class ConversionFact(msgspec.Struct):
     session_id: str
     converted_at_ms: int
     value_minor: int
+    refunded_minor: int
     currency: str
     order_id: str
+    goal_version: int
     path_channels: list[str]
 
 
@@ -80,7 +84,7 @@ def _at_least(wanted: ConversionFilter) -> list[Condition]:
         return []
     assert wanted.currency is not None
     min_minor = to_minor(str(wanted.min_value), wanted.currency)
-    return [Condition("value_minor >= {min_minor:Int64}", {"min_minor": min_minor})]
+    return [Condition(f"{NET_VALUE} >= {{min_minor:Int64}}", {"min_minor": min_minor})]
 
 
 def find_conversion(app_id: str, conversion_id: str) -> Statement[ConversionFact]:
@@ -100,13 +104,15 @@ def conversion_of(row: ConversionFact) -> Conversion:
         "conversion_id": row.conversion_id,
         "goal": row.goal,
         "goal_type": row.goal_type,
+        "goal_version": row.goal_version,
         "event_id": row.event_id,
         "converted_at": utc_text(row.converted_at_ms),
         "user_id": row.user_id or None,
         "anonymous_id": row.anonymous_id or None,
         "session_id": row.session_id or None,
         "order_id": row.order_id or None,
-        "value": money(row.value_minor, row.currency),
+        "value": money(row.value_minor - row.refunded_minor, row.currency),
+        "refunded": money(row.refunded_minor, row.currency),
         "currency": row.currency or None,
         "path_length": len(row.path_channels),
         "first_channel": channels[0],

@@ -131,8 +131,8 @@ Models = Annotated[
     BeforeValidator(_split),
     Field(
         max_length=20,
-        description="One or several of last_click, first_click, linear, time_decay, position_based (repeated or "
-        "separated by commas), or `all`, which is the default.",
+        description="One or several of last_click, first_click, linear, time_decay, position_based, "
+        "last_non_direct (repeated or separated by commas), or `all`, which is the default.",
     ),
     WithJsonSchema(
         {

@@ -12,6 +12,7 @@ import msgspec
 
 from schemas.facts import Model, TouchType
 from services.query.answers import PerformanceItem, PerformanceNumbers, PerformanceReport, ReportMeta
+from services.query.conversions import NET_VALUE
 from services.query.credits import MAX_REPORT_ROWS, CreditRow, Dimension, credits_by_model, sum_credits
 from services.query.numbers import money, rate
 from services.query.periods import Granularity, period_sql, zone_parameters
@@ -57,6 +58,7 @@ class ConversionCounts(msgspec.Struct):
     key: str
     conversion_count: int
     total_minor: int
+    total_refunded_minor: int
     currencies: list[str]
 
 
@@ -119,11 +121,13 @@ def conversion_counts(app_id: str, wanted: PerformanceQuery) -> Statement[Conver
     session_conditions = _possible_sessions(wanted.time_range)
     sql = f"""SELECT toBool(grouping(key)) AS is_total, period, key,
     count() AS conversion_count,
-    sumIf(value_minor, currency = {{currency:String}}) AS total_minor,
+    sumIf(net_minor, currency = {{currency:String}}) AS total_minor,
+    sumIf(refunded_minor, currency = {{currency:String}}) AS total_refunded_minor,
     arraySort(groupUniqArrayIf(currency, currency NOT IN ('', {{currency:String}}))) AS currencies
 FROM
 (
-    SELECT {period_sql("converted_at_ms", wanted.granularity)} AS period, session_id, value_minor, currency
+    SELECT {period_sql("converted_at_ms", wanted.granularity)} AS period, session_id, {NET_VALUE} AS net_minor,
+        refunded_minor, currency
     FROM {source(Table.CONVERSIONS, conditions)}
 ) AS converted
 LEFT JOIN
@@ -241,6 +245,7 @@ def _numbers(
         "users": sessions.user_count if sessions else 0,
         "conversions": conversions.conversion_count if conversions else 0,
         "value": money(conversions.total_minor if conversions else 0, wanted.currency),
+        "refunded": money(conversions.total_refunded_minor if conversions else 0, wanted.currency),
         "conversion_rate": rate(sessions.converted_session_count if sessions else 0, session_count),
         "models": credits_by_model(credits, wanted.models, wanted.currency),
     }
@@ -249,5 +254,6 @@ def _numbers(
 def _of_row(wanted: PerformanceQuery, numbers: PerformanceNumbers) -> PerformanceNumbers:
     """By touch type a row says nothing about sessions; the totals do."""
     if wanted.dimension is Dimension.TOUCH_TYPE:
-        numbers |= {"sessions": None, "users": None, "conversions": None, "value": None, "conversion_rate": None}
+        numbers |= {"sessions": None, "users": None, "conversions": None, "value": None, "refunded": None}
+        numbers["conversion_rate"] = None
     return numbers

@@ -226,6 +226,19 @@ async def test_of_a_line_that_two_refuse_the_streams_account_stands(tables: Clic
     assert await tables.query("SELECT stage, code FROM rejected FINAL") == [("stream", "STREAM")]
 
 
+async def test_rows_from_before_versions_and_refunds_read_as_first_versions_without_refunds(engine: ClickHouse) -> None:
+    migrations = load_migrations()
+    await migrate(engine, migrations[:1])
+    common = {"app_id": "app", "conversion_id": "c", "converted_at_ms": 5, "value_minor": 100}
+    await engine.insert_ndjson("conversions", msgspec.json.encode(common | {"revision": 4}))
+    await engine.insert_ndjson("attributions", msgspec.json.encode(common | {"revision": 3}))
+    await migrate(engine)
+    columns = "goal_version, value_minor, refunded_minor, refund_excess_minor"
+    assert await engine.query(f"SELECT {columns} FROM conversions FINAL") == [(1, 100, 0, 0)]
+    columns = "supersedes, config_version, value_minor, refunded_minor"
+    assert await engine.query(f"SELECT {columns} FROM attributions FINAL") == [(2, 1, 100, 0)]
+
+
 async def test_migrating_again_does_nothing(engine: ClickHouse) -> None:
     everything = [migration.number for migration in load_migrations()]
     assert await migrate(engine) == everything

@@ -12,7 +12,7 @@ from pipeline.domain.journey import apply_event, has_unpublished, publish_sessio
 from pipeline.domain.rules import AppRules
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
 from pipeline.domain.watermark import Watermark
-from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Goal
+from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Counting, Goal, GoalCondition, Operator
 from schemas.events import StreamEvent, person_key
 from schemas.facts import EventMarkRow
 
@@ -22,6 +22,28 @@ MIDNIGHT_MS = 20_000 * DAY_MS
 SITE = "https://shop.example.com"
 
 GOALS = (*DEFAULT_GOALS, Goal("big_purchase", "大额购买", "macro", "purchase", ("amount",)))
+
+
+def _where(name: str, operator: str, value: Any = None) -> tuple[GoalCondition, ...]:
+    return (GoalCondition(name, Operator(operator), value),)
+
+
+SPECIAL_GOALS = [
+    Goal("first_purchase", "首购", "macro", "purchase", counting=Counting.ONCE_PER_PERSON, version=4),
+    Goal("session_purchase", "", "macro", "purchase", counting=Counting.ONCE_PER_SESSION, version=2),
+    Goal("session_click", "", "micro", "click_button", (), counting=Counting.ONCE_PER_SESSION),
+    Goal("first_view", "", "micro", "page_view", (), counting=Counting.ONCE_PER_PERSON),
+    Goal("paid", "", "macro", "purchase", conditions=_where("revenue", "gt", 19.99)),
+    Goal("first_paid", "", "macro", "purchase", (), _where("revenue", "gte", "19.99"), Counting.ONCE_PER_PERSON),
+    Goal("cheap", "", "macro", "purchase", conditions=_where("revenue", "lt", 20) + _where("revenue", "lte", 19.99)),
+    Goal("in_dollars", "", "macro", "purchase", conditions=_where("currency", "eq", "USD")),
+    Goal("session_no_yen", "", "micro", "purchase", (), _where("currency", "ne", "jpy"), Counting.ONCE_PER_SESSION),
+    Goal("ordered", "", "macro", "purchase", conditions=_where("order_id", "exists") + _where("tags", "contains", "a")),
+    Goal("unordered", "", "macro", "purchase", conditions=_where("order_id", "exists", False)),
+    Goal("returned", "", "micro", "refund"),
+]
+
+ONCE_GOALS = [goal for goal in SPECIAL_GOALS if goal.counting is not Counting.EVERY]
 
 PAGES = [
     SITE + "/",
@@ -47,12 +69,25 @@ AD_PROPERTIES = [
     {"platform": "baidu", "campaign": "spring"},
     {},
 ]
-PURCHASES = [
-    {"revenue": 199, "order_id": "o-1"},
+PURCHASES: list[dict[str, Any]] = [
+    {"revenue": 199, "order_id": "o-1", "tags": ["a", "b"]},
+    {"revenue": 3, "order_id": "o-1"},
+    {"revenue": 50, "order_id": "o-2", "currency": "USD", "tags": "cap"},
     {"revenue": 19.99, "amount": 100000.01, "currency": "USD"},
-    {"amount": 7, "currency": "jpy"},
+    {"amount": 7, "currency": "jpy", "order_id": 2},
     {"revenue": -5},
     {},
+]
+REFUNDS: list[dict[str, Any]] = [
+    {"order_id": "o-1"},
+    {"order_id": "o-1", "amount": 99.99},
+    {"order_id": "o-1", "revenue": "-120"},
+    {"order_id": "o-1", "value": 0.07, "currency": "cny"},
+    {"order_id": "o-2", "value": 30},
+    {"order_id": "o-2", "amount": 5, "currency": "EUR"},
+    {"order_id": 2, "amount": 3},
+    {"order_id": "o-1", "amount": "some"},
+    {"amount": 5},
 ]
 
 
@@ -92,7 +127,9 @@ def apps(draw: st.DrawFn) -> App:
         half_life_days=draw(st.sampled_from([7.0, 0.5])),
         direct_touch=draw(st.sampled_from(["include", "fallback"])),
     )
-    return App("shop", "Shop", goals=GOALS, attribution=settings)
+    some = st.lists(st.sampled_from(SPECIAL_GOALS), max_size=4, unique=True)
+    goals = draw(st.one_of(some, st.just(ONCE_GOALS)))
+    return App("shop", "Shop", goals=(*GOALS, *goals), attribution=settings, config_version=draw(st.integers(1, 3)))
 
 
 @st.composite
@@ -101,7 +138,9 @@ def _events(draw: st.DrawFn, max_events: int, gap_ms: int) -> list[StreamEvent]:
     short = [0, 0, 1, 60_000, gap_ms // 3, gap_ms - 1]
     chain = [gap_ms // 2, gap_ms - 1, gap_ms - 1, 0]
     mixed = [*short, *chain, gap_ms, gap_ms, gap_ms + 1, DAY_MS, 31 * DAY_MS]
-    steps = st.sampled_from(draw(st.sampled_from([short, chain, mixed])))
+    months = [0, 1, gap_ms, 5 * DAY_MS, 29 * DAY_MS, 30 * DAY_MS, 30 * DAY_MS + 1]
+    steps = st.sampled_from(draw(st.sampled_from([short, chain, mixed, months])))
+    buys = draw(st.booleans())
     user_id = draw(st.sampled_from(["u1", ""]))
     count = draw(st.integers(1, max_events))
     numbers = draw(st.permutations(range(count)))
@@ -109,15 +148,19 @@ def _events(draw: st.DrawFn, max_events: int, gap_ms: int) -> list[StreamEvent]:
     events = []
     for number in numbers:
         at_ms += draw(steps)
-        events.append(_event(draw, f"e{number}", user_id, at_ms))
+        events.append(_event(draw, f"e{number}", user_id, at_ms, BUYING if buys else BROWSING))
     return events
 
 
-def _event(draw: st.DrawFn, event_id: str, user_id: str, at_ms: int) -> StreamEvent:
-    name = draw(
-        st.sampled_from(["page_view"] * 4 + ["click_button", "purchase", "ad_click", "ad_impression", "ad_view"])
+BROWSING = ["page_view"] * 4 + ["click_button", "purchase", "ad_click", "ad_impression", "ad_view", "refund"]
+BUYING = ["page_view", "click_button", "ad_click"] + ["purchase"] * 4 + ["refund"] * 3
+
+
+def _event(draw: st.DrawFn, event_id: str, user_id: str, at_ms: int, names: list[str]) -> StreamEvent:
+    name = draw(st.sampled_from(names))
+    choices: list[dict[str, Any]] = {"purchase": PURCHASES, "refund": REFUNDS}.get(
+        name, AD_PROPERTIES if name.startswith("ad_") else [{}]
     )
-    choices: list[dict[str, Any]] = {"purchase": PURCHASES}.get(name, AD_PROPERTIES if name.startswith("ad_") else [{}])
     return StreamEvent(
         app_id="shop",
         event_id=event_id,

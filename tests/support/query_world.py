@@ -170,6 +170,7 @@ def _convert(world: World, random: Random, event: AcceptedEvent, person: str, se
     path = random.sample(known, k=random.randint(0, len(known)))
     path.sort(key=lambda touch: (touch.touched_at_ms, touch.touch_id))
     is_paid = event.event_name == "purchase"
+    value_minor = random.randrange(1, 100_000) if is_paid else 0
     conversion = ConversionRow(
         app_id=world.app_id,
         conversion_id=conversion_id,
@@ -181,7 +182,7 @@ def _convert(world: World, random: Random, event: AcceptedEvent, person: str, se
         anonymous_id=event.anonymous_id,
         session_id=session_id,
         converted_at_ms=event.timestamp_ms,
-        value_minor=random.randrange(1, 100_000) if is_paid else 0,
+        value_minor=value_minor,
         currency=random.choice(["CNY", "CNY", "CNY", "USD", "JPY"]) if is_paid else "CNY",
         order_id=f"O-{event.event_id}" if is_paid else "",
         path_touch_ids=[touch.touch_id for touch in path],
@@ -192,6 +193,8 @@ def _convert(world: World, random: Random, event: AcceptedEvent, person: str, se
         path_mediums=[touch.medium for touch in path],
         path_campaigns=[touch.campaign for touch in path],
         revision=2,
+        goal_version=random.randint(1, 3),
+        refunded_minor=random.choice([0, 0, value_minor, value_minor // 3]),
     )
     world.conversions.append(conversion)
     world.attributions.append(_attribute(random, conversion))
@@ -201,13 +204,14 @@ def _convert(world: World, random: Random, event: AcceptedEvent, person: str, se
 def _attribute(random: Random, conversion: ConversionRow) -> AttributionRow:
     is_empty = not conversion.path_touch_ids
     size = max(len(conversion.path_touch_ids), 1)
+    net_minor = conversion.value_minor - conversion.refunded_minor
     return AttributionRow(
         app_id=conversion.app_id,
         conversion_id=conversion.conversion_id,
         goal=conversion.goal,
         person_key=conversion.person_key,
         converted_at_ms=conversion.converted_at_ms,
-        value_minor=conversion.value_minor,
+        value_minor=net_minor,
         currency=conversion.currency,
         touch_ids=[""] if is_empty else conversion.path_touch_ids,
         touched_at_ms=[conversion.converted_at_ms] if is_empty else conversion.path_touched_at_ms,
@@ -217,9 +221,12 @@ def _attribute(random: Random, conversion: ConversionRow) -> AttributionRow:
         mediums=[""] if is_empty else conversion.path_mediums,
         campaigns=[""] if is_empty else conversion.path_campaigns,
         credits_nanos={model.value: _split(random, NANOS_PER_CONVERSION, size) for model in Model},
-        values_minor={model.value: _split(random, conversion.value_minor, size) for model in Model},
+        values_minor={model.value: _split(random, net_minor, size) for model in Model},
         reason="initial",
         revision=2,
+        supersedes=1,
+        config_version=5,
+        refunded_minor=conversion.refunded_minor,
     )
 
 

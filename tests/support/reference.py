@@ -9,6 +9,7 @@ numbers, and `what_is_wrong` compares a row with it.
 """
 
 import json
+import operator
 from collections import defaultdict
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from math import ceil
 from typing import Any
 
 from pipeline.domain.channels import classify_ad, classify_arrival
-from schemas.control import App
+from schemas.control import App, GoalCondition
 from schemas.events import StreamEvent, person_key
 from schemas.facts import AttributionRow
 from schemas.ids import conversion_id, session_id
@@ -78,19 +79,23 @@ def _once(events: Iterable[StreamEvent], truth: Truth) -> list[StreamEvent]:
 def _one_person(person: str, events: list[StreamEvent], app: App, watermark_ms: int | None, truth: Truth) -> None:
     touches: list[Row] = []
     conversions: list[Row] = []
+    counted_of_person: set[str] = set()
     for visit in _visits(events, app.attribution.session_gap_seconds * 1000):
         named = session_id(app.app_id, person, visit[0].timestamp_ms, visit[0].event_id)
         found = [_touch_row(person, named, app, event, touch) for event, touch in _touches(visit)]
-        met = [row for event in visit for row in _conversions(event, person, named, app)]
+        met = _counted([row for event in visit for row in _conversions(event, person, named, app)], counted_of_person)
         truth.sessions[named] = _session_row(person, named, app, visit, met, watermark_ms)
         touches += found
         conversions += met
     truth.touches |= {row["touch_id"]: row for row in touches}
     touches.sort(key=lambda row: (row["touched_at_ms"], row["touch_id"]))
+    _take_back(conversions, [event for event in events if event.event_name == "refund"])
     for row in conversions:
         path = _path(touches, row["converted_at_ms"], app)
         truth.conversions[row["conversion_id"]] = row | {f"path_{k}": v for k, v in _columns(path).items()}
         truth.attributions[row["conversion_id"]] = _attribution(row, path, app)
+    for row in truth.conversions.values():
+        row.pop("counting", None)
 
 
 # Sessions
@@ -240,10 +245,90 @@ def _conversions(event: StreamEvent, person: str, named: str, app: App) -> list[
             "converted_at_ms": event.timestamp_ms,
             "value_minor": _value(properties, goal.value_properties, currency),
             "currency": currency,
-            "order_id": str(properties.get("order_id", "")),
+            "order_id": str(properties.get("order_id", "")) if event.event_name != "refund" else "",
+            "goal_version": goal.version,
+            "refunded_minor": 0,
+            "refund_excess_minor": 0,
+            "counting": goal.counting,
         }
         for goal in goals
+        if all(_meets(properties, condition) for condition in goal.conditions)
     ]
+
+
+def _meets(properties: Row, condition: GoalCondition) -> bool:
+    given, value = properties.get(condition.name), condition.value
+    if condition.operator == "exists":
+        return (given is not None) == (value is not False)
+    if condition.operator == "ne":
+        return given is None or _plain(given) != _plain(value)
+    if given is None:
+        return False
+    if condition.operator == "contains":
+        return value in given
+    comparisons = {"eq": operator.eq, "gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+    return bool(comparisons[condition.operator](_plain(given), _plain(value)))
+
+
+def _plain(value: Any) -> Any:
+    try:
+        return Fraction(str(value))
+    except ValueError:
+        return value
+
+
+def _counted(met: list[Row], counted_of_person: set[str]) -> list[Row]:
+    """`met`: of one visit, by time. Visits come by time, so the first one seen is the first."""
+    counted, counted_of_visit = [], set()
+    for row in met:
+        once = {"once_per_session": counted_of_visit, "once_per_person": counted_of_person}.get(row["counting"])
+        if once is None or row["goal"] not in once:
+            counted.append(row)
+        if once is not None:
+            once.add(row["goal"])
+    return counted
+
+
+# Refunds
+
+
+def _take_back(conversions: list[Row], refunds: list[StreamEvent]) -> None:
+    """`conversions` by time, and so are the refunds."""
+    for goal, currency in {(row["goal"], row["currency"]) for row in conversions}:
+        for event in refunds:
+            asked = json.loads(bytes(event.properties))
+            if asked.get("currency", currency).upper() != currency or "order_id" not in asked:
+                continue
+            same = [
+                row
+                for row in conversions
+                if (row["goal"], row["currency"], row["order_id"]) == (goal, currency, str(asked["order_id"]))
+                and -DAY_MS <= event.timestamp_ms - row["converted_at_ms"] <= 30 * DAY_MS
+                and row["value_minor"]
+            ]
+            _take(same, _asked(asked, currency))
+
+
+def _asked(asked: Row, currency: str) -> int | None:
+    """In smallest units; None: all there is."""
+    given = [asked[name] for name in ("value", "amount", "revenue", "price") if name in asked]
+    if not given:
+        return None
+    try:
+        amount = abs(Decimal(str(given[0]))) * 10 ** minor_digits(currency)
+    except ArithmeticError:
+        return 0
+    return int(amount.quantize(Decimal(1), ROUND_HALF_EVEN))
+
+
+def _take(rows: list[Row], amount: int | None) -> None:
+    for row in rows:
+        left = row["value_minor"] - row["refunded_minor"]
+        taken = left if amount is None else min(left, amount)
+        row["refunded_minor"] += taken
+        amount = amount if amount is None else amount - taken
+    if rows and amount:
+        rows[-1]["refund_excess_minor"] += amount
 
 
 def _value(properties: Row, names: tuple[str, ...], currency: str) -> int:
@@ -260,15 +345,25 @@ def _value(properties: Row, names: tuple[str, ...], currency: str) -> int:
 def _attribution(conversion: Row, path: list[Row], app: App) -> Row:
     nobody = {"touch_id": "", "touch_type": "visit", "channel": "direct", "source": "", "medium": "", "campaign": ""}
     path = path or [nobody | {"touched_at_ms": conversion["converted_at_ms"]}]
-    kept = ("app_id", "conversion_id", "goal", "person_key", "converted_at_ms", "value_minor", "currency")
+    kept = ("app_id", "conversion_id", "goal", "person_key", "converted_at_ms", "currency", "refunded_minor")
     shares = {
         "last_click": _one_click(path, -1),
         "first_click": _one_click(path, 0),
         "linear": _spread(path, app, lambda counted: [Fraction(1)] * len(counted)),
         "time_decay": _spread(path, app, lambda counted: _decayed(counted, conversion["converted_at_ms"], app)),
         "position_based": _spread(path, app, lambda counted: _by_position(len(counted), app)),
+        "last_non_direct": _last_non_direct(path),
     }
-    return {name: conversion[name] for name in kept} | _columns(path) | {"shares": shares}
+    net = {
+        "value_minor": conversion["value_minor"] - conversion["refunded_minor"],
+        "config_version": app.config_version,
+    }
+    return {name: conversion[name] for name in kept} | net | _columns(path) | {"shares": shares}
+
+
+def _last_non_direct(path: list[Row]) -> list[Fraction]:
+    chosen = next((row for row in reversed(path) if row["channel"] != "direct"), path[-1])
+    return [Fraction(row is chosen) for row in path]
 
 
 def _one_click(path: list[Row], end: int) -> list[Fraction]:

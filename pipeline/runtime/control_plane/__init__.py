@@ -1,4 +1,4 @@
-"""The control plane: apps, API keys and goals, in SQLite (embedded) or PostgreSQL.
+"""The control plane: apps, API keys and goals (with their history), in SQLite (embedded) or PostgreSQL.
 
 `ControlPlane` writes it (CLI, console), `SnapshotSource` is how every other process reads it: from memory, refreshed
 in the background, still there while the database is away. `migrate_control_plane` makes and upgrades the tables.
@@ -6,7 +6,7 @@ in the background, still there while the database is away. `migrate_control_plan
     ControlPlaneError
     ├── InvalidRecord        a value is not acceptable: tell the caller, change the input
     ├── AlreadyExists        the id is taken: choose another, or go on with what is there
-    ├── UnknownRecord        no such app or key: check the id
+    ├── UnknownRecord        no such app, key or goal: check the id
     └── SnapshotNotLoaded    nothing has been read yet: not ready, try again soon
 """
 
@@ -17,6 +17,7 @@ from pipeline.runtime.control_plane.errors import (
     SnapshotNotLoaded,
     UnknownRecord,
 )
+from pipeline.runtime.control_plane.history import GoalChange
 from pipeline.runtime.control_plane.migrate import migrate_control_plane
 from pipeline.runtime.control_plane.snapshot import SnapshotSource
 from pipeline.runtime.control_plane.store import ControlPlane, KeyRecord, NewKey
@@ -25,6 +26,7 @@ __all__ = [
     "AlreadyExists",
     "ControlPlane",
     "ControlPlaneError",
+    "GoalChange",
     "InvalidRecord",
     "KeyRecord",
     "NewKey",

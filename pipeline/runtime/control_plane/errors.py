@@ -14,7 +14,7 @@ class AlreadyExists(ControlPlaneError):
 
 
 class UnknownRecord(ControlPlaneError):
-    """There is no such app or key."""
+    """There is no such app, key or goal."""
 
 
 class SnapshotNotLoaded(ControlPlaneError):

@@ -9,7 +9,17 @@ from zoneinfo import available_timezones
 import msgspec
 
 from pipeline.runtime.control_plane.errors import InvalidRecord
-from schemas.control import ApiKey, App, AttributionSettings, Goal, Plan, Scope
+from schemas.control import (
+    ApiKey,
+    App,
+    AttributionSettings,
+    Counting,
+    Goal,
+    GoalCondition,
+    Operator,
+    Plan,
+    Scope,
+)
 from schemas.events import EVENT_NAME_PATTERN
 
 _APP_ID: Final = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}\Z")
@@ -23,6 +33,10 @@ _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 _SECRET_CHARACTERS: Final = 32
 SECRET_BITS: Final = 190
 """log2(62 ** 32), rounded down."""
+MAX_GOALS: Final = 100
+MAX_CONDITIONS: Final = 20
+_MAX_DAYS: Final = 400
+_ORDERING: Final = frozenset({Operator.GT, Operator.GTE, Operator.LT, Operator.LTE})
 _SHOWN_CHARACTERS: Final = len("ak_live_") + 4
 
 
@@ -33,6 +47,7 @@ def check_app(app: App) -> None:
     _require(bool(_CURRENCY.match(app.currency)), "currency", app.currency, "an ISO 4217 code such as CNY")
     _require(app.timezone in available_timezones(), "timezone", app.timezone, "an IANA name such as Asia/Shanghai")
     _require(app.history_limit_days > 0, "history limit", app.history_limit_days, "1 day or more")
+    check_attribution(app.attribution)
     _check_origins(app.allowed_origins)
     names = [goal.name for goal in app.goals]
     _require(len(set(names)) == len(names), "goals", names, "no name twice")
@@ -52,6 +67,37 @@ def check_goal(goal: Goal) -> None:
     _require(bool(EVENT_NAME_PATTERN.match(goal.name)), "goal name", goal.name, "snake_case, at most 64 characters")
     _require(bool(EVENT_NAME_PATTERN.match(goal.event_name)), "event name", goal.event_name, "snake_case")
     _require(goal.goal_type in ("macro", "micro"), "goal type", goal.goal_type, "macro or micro")
+    _require(len(goal.display_name) <= 200, "display name", goal.display_name, "at most 200 characters")
+    _require(len(goal.conditions) <= MAX_CONDITIONS, "conditions", len(goal.conditions), f"at most {MAX_CONDITIONS}")
+    for condition in goal.conditions:
+        _check_condition(condition)
+
+
+def _check_condition(condition: GoalCondition) -> None:
+    operator, value = condition.operator, condition.value
+    _require(0 < len(condition.name) <= 200, "property", condition.name, "1 to 200 characters")
+    if operator is Operator.EXISTS:
+        _require(value in (None, True, False), f"value of {operator}", value, "none, true or false")
+        return
+    _require(value is not None, f"value of {operator}", value, "a text, a number, true or false")
+    _require(len(str(value)) <= 1_000, f"value of {operator}", value, "at most 1000 characters")
+    is_orderable = isinstance(value, str | int | float) and not isinstance(value, bool)
+    _require(operator not in _ORDERING or is_orderable, f"value of {operator}", value, "a number or a text")
+
+
+def check_attribution(settings: AttributionSettings) -> None:
+    """Raise `InvalidRecord` naming the first setting that is not acceptable."""
+    gap, lateness = settings.session_gap_seconds, settings.allowed_lateness_seconds
+    _require(0 < gap <= 86_400, "session gap", gap, "1 second to 1 day")
+    _require(0 <= lateness <= 30 * 86_400, "allowed lateness", lateness, "0 seconds to 30 days")
+    for kind, days in settings.window_days.items():
+        _require(0 <= days <= _MAX_DAYS, f"window of {kind}", days, f"0 to {_MAX_DAYS} days")
+    _require(0 < settings.half_life_days <= _MAX_DAYS, "half-life", settings.half_life_days, f"up to {_MAX_DAYS} days")
+    weights = settings.position_weights
+    _require(all(0 <= weight <= 1 for weight in weights), "position weights", weights, "three numbers from 0 to 1")
+    _require(
+        settings.direct_touch in ("include", "fallback"), "direct touch", settings.direct_touch, "include, fallback"
+    )
 
 
 def _require(is_met: bool, what: str, value: object, expected: str) -> None:
@@ -86,30 +132,49 @@ def app_values(app: App) -> dict[str, Any]:
         "currency": app.currency,
         "timezone": app.timezone,
         "history_limit_days": app.history_limit_days,
-        "attribution": msgspec.to_builtins(app.attribution, str_keys=True),
+        "attribution": attribution_values(app.attribution),
+        "config_version": app.config_version,
         "allowed_origins": list(app.allowed_origins),
     }
+
+
+def attribution_values(settings: AttributionSettings) -> Any:
+    return msgspec.to_builtins(settings, str_keys=True)
 
 
 def goal_values(app_id: str, goal: Goal, position: int) -> dict[str, Any]:
     return {
         "app_id": app_id,
         "name": goal.name,
+        "position": position,
+        "version": goal.version,
+        **goal_definition(goal),
+    }
+
+
+def goal_definition(goal: Goal) -> dict[str, Any]:
+    """All of it but its name and version."""
+    return {
         "display_name": goal.display_name,
         "goal_type": goal.goal_type,
         "event_name": goal.event_name,
         "value_properties": list(goal.value_properties),
-        "position": position,
+        "conditions": [msgspec.to_builtins(condition) for condition in goal.conditions],
+        "counting": goal.counting.value,
     }
 
 
 def goal_from_row(row: Mapping[Any, Any]) -> Goal:
+    """From a row of `goals`, or a definition with `name` and `version`."""
     return Goal(
         name=row["name"],
         display_name=row["display_name"],
         goal_type=row["goal_type"],
         event_name=row["event_name"],
         value_properties=tuple(row["value_properties"]),
+        conditions=msgspec.convert(row["conditions"], tuple[GoalCondition, ...]),
+        counting=Counting(row["counting"]),
+        version=row["version"],
     )
 
 
@@ -123,6 +188,7 @@ def app_from_row(row: Mapping[Any, Any], goals: Iterable[Goal]) -> App:
         history_limit_days=row["history_limit_days"],
         goals=tuple(goals),
         attribution=msgspec.convert(row["attribution"], AttributionSettings),
+        config_version=row["config_version"],
         allowed_origins=tuple(row["allowed_origins"]),
     )
 

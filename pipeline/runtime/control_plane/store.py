@@ -3,21 +3,30 @@
 import secrets
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.runtime.control_plane.engine import build_engine
 from pipeline.runtime.control_plane.errors import AlreadyExists, InvalidRecord, UnknownRecord
+from pipeline.runtime.control_plane.history import (
+    GoalChange,
+    last_goal_version,
+    read_goal_changes,
+    record_config,
+    record_goal,
+)
 from pipeline.runtime.control_plane.rules import (
+    MAX_GOALS,
     SECRET_BITS,
     app_from_row,
     app_values,
     check_app,
     check_goal,
     format_secret,
+    goal_definition,
     goal_from_row,
     goal_values,
     key_from_row,
@@ -69,30 +78,66 @@ class ControlPlane:
 
     def create_app(self, app: App, now_ms: int) -> App:
         """Store a new app. Without goals of its own it starts with `DEFAULT_GOALS`."""
+        app = replace(app, goals=app.goals or DEFAULT_GOALS, config_version=1)
         check_app(app)
-        goals = app.goals or DEFAULT_GOALS
         with self._writer.begin() as connection:
             with _taken(f"app {app.app_id!r} exists already"):
                 connection.execute(insert(APPS).values(app_values(app) | {"created_at_ms": now_ms}))
-            rows = [goal_values(app.app_id, goal, position) for position, goal in enumerate(goals)]
-            connection.execute(insert(GOALS), rows)
+            record_config(connection, app, now_ms)
+            for position, goal in enumerate(app.goals):
+                _insert_goal(connection, app.app_id, goal, position, now_ms)
             return _load_app(connection, app.app_id)
 
-    def update_app(self, app: App) -> App:
-        """Replace everything of an app but its id and goals."""
+    def update_app(self, app: App, now_ms: int) -> App:
+        """Replace everything of an app but its id and goals. Other attribution settings are a new version of them."""
         check_app(app)
         with self._writer.begin() as connection:
-            _load_app(connection, app.app_id)
+            known = _load_app(connection, app.app_id)
+            app = replace(app, config_version=known.config_version)
+            if app.attribution != known.attribution:
+                app = replace(app, config_version=known.config_version + 1)
+                record_config(connection, app, now_ms)
             connection.execute(update(APPS).where(APPS.c.app_id == app.app_id).values(app_values(app)))
             return _load_app(connection, app.app_id)
 
-    def add_goal(self, app_id: str, goal: Goal) -> None:
-        """Append a goal to an app. Its name can never change afterwards."""
+    def add_goal(self, app_id: str, goal: Goal, now_ms: int) -> Goal:
+        """Append a goal to an app. Its name can never change afterwards, and its versions go on where they ended if
+        there was one of this name before."""
         check_goal(goal)
         with self._writer.begin() as connection:
-            position = len(_load_app(connection, app_id).goals)
-            with _taken(f"app {app_id!r} has a goal {goal.name!r} already"):
-                connection.execute(insert(GOALS).values(goal_values(app_id, goal, position)))
+            goals = _load_app(connection, app_id).goals
+            if any(known.name == goal.name for known in goals):
+                raise AlreadyExists(f"app {app_id!r} has a goal {goal.name!r} already")
+            if len(goals) >= MAX_GOALS:
+                raise InvalidRecord(f"app {app_id!r} has {MAX_GOALS} goals, which is the most there can be")
+            return _insert_goal(connection, app_id, goal, _next_position(connection, app_id), now_ms)
+
+    def update_goal(self, app_id: str, goal: Goal, now_ms: int) -> Goal:
+        """Replace everything of a goal but its name: a new version, unless nothing is different."""
+        check_goal(goal)
+        with self._writer.begin() as connection:
+            known = _find_goal(connection, app_id, goal.name)
+            goal = replace(goal, version=known.version)
+            if goal == known:
+                return known
+            goal = replace(goal, version=known.version + 1)
+            values = goal_definition(goal) | {"version": goal.version}
+            connection.execute(update(GOALS).where(_is_goal(app_id, goal.name)).values(values))
+            record_goal(connection, app_id, goal, "updated", now_ms)
+            return goal
+
+    def retire_goal(self, app_id: str, name: str, now_ms: int) -> None:
+        """No event counts as this goal from now on. Conversions already counted stay, and so does its history."""
+        with self._writer.begin() as connection:
+            known = _find_goal(connection, app_id, name)
+            connection.execute(delete(GOALS).where(_is_goal(app_id, name)))
+            record_goal(connection, app_id, replace(known, version=known.version + 1), "retired", now_ms)
+
+    def goal_changes(self, app_id: str) -> list[GoalChange]:
+        """Every version of every goal the app has or had, oldest first."""
+        with self._reader.begin() as connection:
+            _load_app(connection, app_id)
+            return read_goal_changes(connection, app_id)
 
     def app(self, app_id: str) -> App:
         with self._reader.begin() as connection:
@@ -167,6 +212,29 @@ def _load_app(connection: Connection, app_id: str) -> App:
         raise UnknownRecord(f"there is no app {app_id!r}")
     query = select(GOALS).where(GOALS.c.app_id == app_id).order_by(GOALS.c.position)
     return app_from_row(row, [goal_from_row(goal) for goal in connection.execute(query).mappings()])
+
+
+def _is_goal(app_id: str, name: str) -> ColumnElement[bool]:
+    return (GOALS.c.app_id == app_id) & (GOALS.c.name == name)
+
+
+def _find_goal(connection: Connection, app_id: str, name: str) -> Goal:
+    found = next((goal for goal in _load_app(connection, app_id).goals if goal.name == name), None)
+    if found is None:
+        raise UnknownRecord(f"app {app_id!r} has no goal {name!r}")
+    return found
+
+
+def _next_position(connection: Connection, app_id: str) -> int:
+    last: int | None = connection.execute(select(func.max(GOALS.c.position)).where(GOALS.c.app_id == app_id)).scalar()
+    return 0 if last is None else last + 1
+
+
+def _insert_goal(connection: Connection, app_id: str, goal: Goal, position: int, now_ms: int) -> Goal:
+    goal = replace(goal, version=last_goal_version(connection, app_id, goal.name) + 1)
+    connection.execute(insert(GOALS).values(goal_values(app_id, goal, position)))
+    record_goal(connection, app_id, goal, "added", now_ms)
+    return goal
 
 
 def _key_values(new: NewKey, app_id: str, scopes: Collection[Scope], now_ms: int, is_test: bool) -> dict[str, Any]:

@@ -36,6 +36,7 @@ APPS: Final = Table(
     Column("attribution", JSON, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("allowed_origins", JSON, nullable=False, server_default='["*"]'),
+    Column("config_version", Integer, nullable=False, server_default="1"),
 )
 
 GOALS: Final = Table(
@@ -48,7 +49,32 @@ GOALS: Final = Table(
     Column("event_name", String(64), nullable=False),
     Column("value_properties", JSON, nullable=False),
     Column("position", Integer, nullable=False),
+    Column("conditions", JSON, nullable=False, server_default="[]"),
+    Column("counting", String(32), nullable=False, server_default="every"),
+    Column("version", Integer, nullable=False, server_default="1"),
 )
+
+GOAL_VERSIONS: Final = Table(
+    "goal_versions",
+    METADATA,
+    Column("app_id", String(64), ForeignKey("apps.app_id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("changed_at_ms", BigInteger, nullable=False),
+    Column("change", String(16), nullable=False),
+    Column("definition", JSON, nullable=False),
+)
+"""Every version of every goal, retired ones too; rows are only ever added."""
+
+CONFIG_VERSIONS: Final = Table(
+    "config_versions",
+    METADATA,
+    Column("app_id", String(64), ForeignKey("apps.app_id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("changed_at_ms", BigInteger, nullable=False),
+    Column("attribution", JSON, nullable=False),
+)
+"""Every version of every app's attribution settings; rows are only ever added."""
 
 API_KEYS: Final = Table(
     "api_keys",

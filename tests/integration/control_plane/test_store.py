@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import select
 
 from deploy.local.process import ChildProcess
 from pipeline.runtime.control_plane import (
@@ -26,8 +27,18 @@ from pipeline.runtime.control_plane import (
 )
 from pipeline.runtime.control_plane.engine import build_engine
 from pipeline.runtime.control_plane.rules import secret_hash
-from pipeline.runtime.control_plane.tables import METADATA
-from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Goal, Plan, Scope
+from pipeline.runtime.control_plane.tables import CONFIG_VERSIONS, METADATA
+from schemas.control import (
+    DEFAULT_GOALS,
+    App,
+    AttributionSettings,
+    Counting,
+    Goal,
+    GoalCondition,
+    Operator,
+    Plan,
+    Scope,
+)
 
 BOTH = [Scope.READ, Scope.WRITE]
 
@@ -140,17 +151,86 @@ def test_an_app_keeps_everything_it_was_given(store):
     goals = (Goal("lead", "线索", "micro", "form_submitted", ()),)
     app = App("shop", "Shop", Plan.PRO, "USD", "UTC", 90, goals, AttributionSettings(half_life_days=3.5))
     store.create_app(app, 1)
-    store.add_goal("shop", DEFAULT_GOALS[0])
+    store.add_goal("shop", DEFAULT_GOALS[0], 2)
     assert store.app("shop") == replace(app, goals=(*goals, DEFAULT_GOALS[0]))
 
 
 def test_an_app_can_be_changed_but_not_its_goals(store):
     store.create_app(App("shop", "Shop"), 1)
     changed = store.update_app(
-        App("shop", "Shop 2", Plan.FREE, attribution=AttributionSettings(direct_touch="fallback"))
+        App("shop", "Shop 2", Plan.FREE, attribution=AttributionSettings(direct_touch="fallback")), 2
     )
     assert (changed.name, changed.plan, changed.attribution.direct_touch) == ("Shop 2", Plan.FREE, "fallback")
     assert changed.goals == DEFAULT_GOALS
+
+
+def test_attribution_settings_have_versions_and_other_fields_have_not(store, dsn):
+    store.create_app(App("shop", "Shop", config_version=9), 1)
+    assert store.app("shop").config_version == 1
+    assert store.update_app(App("shop", "Other name"), 2).config_version == 1
+    shorter = AttributionSettings(half_life_days=2)
+    assert store.update_app(App("shop", "Shop", attribution=shorter), 3).config_version == 2
+    assert store.update_app(App("shop", "Shop", attribution=shorter, config_version=7), 4).config_version == 2
+    assert store.snapshot(9).apps["shop"].config_version == 2
+    with build_engine(dsn, writes=False).connect() as connection:
+        rows = connection.execute(select(CONFIG_VERSIONS).order_by(CONFIG_VERSIONS.c.version)).mappings().all()
+    assert [(row["version"], row["changed_at_ms"], row["attribution"]["half_life_days"]) for row in rows] == [
+        (1, 1, 7.0),
+        (2, 3, 2),
+    ]
+
+
+def test_goals_change_by_versions_and_their_history_stays(store):
+    goal = Goal(
+        "big", "Big", "macro", "purchase", ("amount",),
+        (GoalCondition("amount", Operator.GTE, 100), GoalCondition("coupon", Operator.EXISTS)),
+        Counting.ONCE_PER_PERSON,
+    )  # fmt: skip
+    store.create_app(App("shop", "Shop"), 1)
+    assert store.add_goal("shop", replace(goal, version=9), 2) == goal
+    assert store.app("shop").goals[-1] == goal
+    changed = replace(goal, counting=Counting.EVERY, conditions=())
+    assert store.update_goal("shop", changed, 3) == replace(changed, version=2)
+    assert store.update_goal("shop", changed, 4).version == 2
+    assert store.snapshot(4).apps["shop"].goals[-1] == replace(changed, version=2)
+    store.retire_goal("shop", "big", 5)
+    assert store.app("shop").goals == DEFAULT_GOALS
+    assert store.add_goal("shop", goal, 6).version == 4
+    history = [change for change in store.goal_changes("shop") if change.goal.name == "big"]
+    assert [(change.changed_at_ms, change.change, change.goal) for change in history] == [
+        (2, "added", goal),
+        (3, "updated", replace(changed, version=2)),
+        (5, "retired", replace(changed, version=3)),
+        (6, "added", replace(goal, version=4)),
+    ]
+    assert [change.goal for change in store.goal_changes("shop")[:5]] == sorted(DEFAULT_GOALS, key=lambda g: g.name)
+
+
+def test_a_goal_after_a_retired_one_still_comes_last(store):
+    store.create_app(App("shop", "Shop"), 1)
+    store.retire_goal("shop", DEFAULT_GOALS[0].name, 2)
+    for name in ("one", "two"):
+        store.add_goal("shop", Goal(name, "", "micro", name), 3)
+    assert [goal.name for goal in store.app("shop").goals][-2:] == ["one", "two"]
+
+
+def test_goals_and_settings_from_before_there_were_versions_are_version_one(dsn):
+    migrate_control_plane(dsn, "0001")
+    engine = build_engine(dsn, writes=True)
+    with engine.begin() as connection:
+        for sql in (
+            "INSERT INTO apps VALUES ('old', 'Old', 'pro', 'CNY', 'UTC', 90, '{\"half_life_days\": 3.0}', 77)",
+            "INSERT INTO goals VALUES ('old', 'lead', 'Lead', 'micro', 'form', '[\"amount\"]', 0)",
+        ):
+            connection.exec_driver_sql(sql)
+    migrate_control_plane(dsn)
+    store = ControlPlane(dsn)
+    goal = Goal("lead", "Lead", "micro", "form", ("amount",))
+    assert (store.app("old").goals, store.app("old").config_version) == ((goal,), 1)
+    assert store.app("old").attribution.half_life_days == 3
+    (change,) = store.goal_changes("old")
+    assert (change.goal, change.change, change.changed_at_ms) == (goal, "added", 77)
+    assert store.update_goal("old", replace(goal, goal_type="macro"), 80).version == 2
 
 
 def test_ids_are_unique_and_unknown_ones_are_told(store):
@@ -158,11 +238,16 @@ def test_ids_are_unique_and_unknown_ones_are_told(store):
     with pytest.raises(AlreadyExists, match="shop"):
         store.create_app(App("shop", "Other"), 2)
     with pytest.raises(AlreadyExists, match="purchase"):
-        store.add_goal("shop", DEFAULT_GOALS[0])
+        store.add_goal("shop", DEFAULT_GOALS[0], 2)
     for call in (
         lambda: store.app("nope"),
-        lambda: store.update_app(App("nope", "x")),
-        lambda: store.add_goal("nope", DEFAULT_GOALS[0]),
+        lambda: store.update_app(App("nope", "x"), 2),
+        lambda: store.add_goal("nope", DEFAULT_GOALS[0], 2),
+        lambda: store.update_goal("nope", DEFAULT_GOALS[0], 2),
+        lambda: store.retire_goal("nope", "purchase", 2),
+        lambda: store.goal_changes("nope"),
+        lambda: store.update_goal("shop", Goal("nope", "", "macro", "x"), 2),
+        lambda: store.retire_goal("shop", "nope", 2),
         lambda: store.create_key("nope", BOTH, 1),
         lambda: store.keys("nope"),
         lambda: store.revoke_key("nope", 1),
@@ -225,7 +310,7 @@ def test_origins_are_kept_and_apps_from_before_there_were_any_allow_all(dsn):
     store = ControlPlane(dsn)
     assert store.app("old").allowed_origins == ("*",)
     origins = ("https://shop.example", "https://*.shop.example:8443", "http://[::1]:3000", "capacitor://localhost")
-    store.update_app(replace(store.app("old"), allowed_origins=origins))
+    store.update_app(replace(store.app("old"), allowed_origins=origins), 2)
     assert store.app("old").allowed_origins == origins
     store.close()
 

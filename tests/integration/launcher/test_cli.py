@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -10,7 +11,8 @@ from typer.testing import CliRunner
 from deploy.cli import app
 from pipeline.runtime.control_plane import ControlPlane
 from pipeline.runtime.control_plane.rules import secret_hash
-from schemas.control import Plan, Scope
+from schemas.control import AttributionSettings, Counting, Goal, GoalCondition, Operator, Plan, Scope
+from schemas.facts import TouchType
 
 
 @pytest.fixture
@@ -66,6 +68,54 @@ def test_an_app_and_its_keys_from_first_to_last(attrikit, store):
     assert store.snapshot(0).keys_by_sha256[secret_hash(secret)].is_revoked
 
 
+def test_goals_from_first_to_last(attrikit, store):
+    attrikit("apps", "create", "shop")
+    where = ["--where", "amount gte 100", "--where", 'plan eq "5"', "--where", "coupon exists"]
+    made = attrikit(
+        "goals", "add", "big", "--app", "shop", "--event", "purchase", "--counting", "once_per_person",
+        "--value", "amount", "--value", "price", *where,
+    )  # fmt: skip
+    assert made.output == "added goal big, version 1\n", made.output
+    goal = store.app("shop").goals[-1]
+    assert goal == Goal(
+        "big", "big", "macro", "purchase", ("amount", "price"),
+        (
+            GoalCondition("amount", Operator.GTE, 100),
+            GoalCondition("plan", Operator.EQ, "5"),
+            GoalCondition("coupon", Operator.EXISTS),
+        ),
+        Counting.ONCE_PER_PERSON,
+    )  # fmt: skip
+    line = 'big\tv1\tmacro\tonce_per_person\tpurchase\tamount gte 100 and plan eq "5" and coupon exists\tamount,price'
+    assert line in attrikit("goals", "list", "--app", "shop").output.splitlines()
+
+    changed = attrikit("goals", "update", "big", "--app", "shop", "--no-conditions", "--no-value", "--type", "micro")
+    assert changed.output == "goal big is at version 2\n"
+    assert store.app("shop").goals[-1] == replace(
+        goal, goal_type="micro", conditions=(), value_properties=(), version=2
+    )
+    assert attrikit("goals", "retire", "big", "--app", "shop").output == "retired goal big\n"
+    assert "big" not in attrikit("goals", "list", "--app", "shop").output
+    history = attrikit("goals", "list", "--app", "shop", "--history").output.splitlines()
+    found = [line.split("\t")[1:4] for line in history if "\tbig\t" in line]
+    assert found == [["added", "big", "v1"], ["updated", "big", "v2"], ["retired", "big", "v3"]]
+
+
+def test_attribution_settings_of_an_app(attrikit, store):
+    attrikit("apps", "create", "shop")
+    result = attrikit(
+        "apps", "set", "shop", "--half-life-days", "3.5", "--window", "click=14", "--window", "view=0",
+        "--position-weights", "0.3,0.3,0.4", "--direct-touch", "fallback",
+    )  # fmt: skip
+    assert "\tattribution v2\t" in result.output, result.output
+    windows = AttributionSettings().window_days | {TouchType.CLICK: 14, TouchType.VIEW: 0}
+    assert store.app("shop").attribution == AttributionSettings(
+        half_life_days=3.5, window_days=windows, position_weights=(0.3, 0.3, 0.4), direct_touch="fallback"
+    )
+    assert "\tattribution v2\t" in attrikit("apps", "set", "shop", "--half-life-days", "3.5").output
+    assert "\tattribution v2\t" in attrikit("apps", "set", "shop", "--plan", "free").output
+
+
 def test_an_app_is_changed_where_told_and_nowhere_else(attrikit, store):
     attrikit("apps", "create", "shop", "--plan", "pro")
     assert store.app("shop").allowed_origins == ("*",)
@@ -98,6 +148,15 @@ def test_when_a_key_was_last_used_is_listed(attrikit, store):
         (["apps", "create", "Shop!"], 1, "app id 'Shop!' is not acceptable"),
         (["apps", "create", "shop", "--timezone", "Mars"], 1, "timezone 'Mars'"),
         (["apps", "create", "shop", "--plan", "gold"], 2, "gold"),
+        (["apps", "set", "nope", "--half-life-days", "1"], 1, "there is no app 'nope'"),
+        (["apps", "set", "nope", "--window", "click"], 2, "expected click, impression"),
+        (["apps", "set", "nope", "--position-weights", "1,2"], 2, "three numbers"),
+        (["goals", "list", "--app", "nope"], 1, "there is no app 'nope'"),
+        (["goals", "add", "Big!", "--app", "nope"], 1, "goal name 'Big!'"),
+        (["goals", "add", "big", "--app", "nope", "--where", "amount is 5"], 2, "expected PROPERTY OPERATOR VALUE"),
+        (["goals", "add", "big", "--app", "nope", "--where", "amount gte"], 2, "expected PROPERTY OPERATOR VALUE"),
+        (["goals", "add", "big", "--app", "nope", "--where", "amount gte true"], 1, "value of gte True"),
+        (["goals", "retire", "big", "--app", "nope"], 1, "there is no app 'nope'"),
         (["keys", "create", "--app", "nope"], 1, "there is no app 'nope'"),
         (["keys", "create"], 2, "--app"),
         (["keys", "create", "--app", "x", "--scope", "admin"], 2, "admin"),
@@ -143,5 +202,5 @@ def test_migrate_brings_both_up_to_date(make_settings, tmp_path):
     command = [sys.executable, "-P", "-m", "deploy.cli", "migrate"]
     environment = {"ATTRIKIT_DATA_DIR": str(tmp_path), "PATH": ""}
     first = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert "migrations applied: 1" in first.stdout
+    assert "migrations applied: 1, 2" in first.stdout
     assert (tmp_path / "control.db").exists()

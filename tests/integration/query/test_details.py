@@ -99,7 +99,8 @@ def check_path(data: Any, conversion: ConversionRow, row: AttributionRow, touche
     left_out = [touch["touch_id"] for touch in data["touches"] if not touch["is_kept"]]
     assert [touch["touch_id"] or "" for touch in kept] == row.touch_ids
     assert data["revision"] == row.revision
-    assert data["reason"] == "initial"
+    assert (data["reason"], data["supersedes"], data["config_version"]) == ("initial", 1, 5)
+    assert data["conversion"]["goal_version"] == conversion.goal_version
     for model in Model:
         credits = [touch["models"][model]["credit"] for touch in kept]
         assert sum(credits) == 1

@@ -10,7 +10,7 @@ from query_world import DAY_MS, FIRST_MS, World
 
 from pipeline.runtime.clickhouse import ClickHouse
 from schemas.events import AcceptedEvent
-from schemas.facts import encode_rows
+from schemas.facts import ConversionRow, encode_rows
 from schemas.money import from_minor
 
 
@@ -131,11 +131,17 @@ async def test_conversions_are_all_there(ask: Any, alpha: World) -> None:
     ordered = sorted(alpha.conversions, key=lambda row: (row.converted_at_ms, row.conversion_id), reverse=True)
     assert [item["conversion_id"] for item in items] == [row.conversion_id for row in ordered]
     for item, row in zip(items, ordered, strict=True):
-        assert item["value"] == from_minor(row.value_minor, row.currency)
+        assert item["value"] == from_minor(row.value_minor - row.refunded_minor, row.currency)
+        assert item["refunded"] == from_minor(row.refunded_minor, row.currency)
+        assert item["goal_version"] == row.goal_version
         assert item["currency"] == row.currency
         assert item["path_length"] == len(row.path_channels)
         assert item["first_channel"] == (row.path_channels or ["direct"])[0]
         assert item["last_channel"] == (row.path_channels or ["direct"])[-1]
+
+
+def left(row: ConversionRow) -> int:
+    return row.value_minor - row.refunded_minor
 
 
 CONVERSION_FILTERS: list[tuple[dict[str, Any], Any]] = [
@@ -144,9 +150,9 @@ CONVERSION_FILTERS: list[tuple[dict[str, Any], Any]] = [
     ({"goal": "never_heard_of"}, lambda c: False),
     ({"user_id": "user5"}, lambda c: c.user_id == "user5"),
     ({"currency": "JPY"}, lambda c: c.currency == "JPY"),
-    ({"min_value": "500"}, lambda c: c.currency == "CNY" and c.value_minor >= 50_000),
-    ({"min_value": "500.01"}, lambda c: c.currency == "CNY" and c.value_minor >= 50_001),
-    ({"min_value": "500", "currency": "JPY"}, lambda c: c.currency == "JPY" and c.value_minor >= 500),
+    ({"min_value": "500"}, lambda c: c.currency == "CNY" and left(c) >= 50_000),
+    ({"min_value": "500.01"}, lambda c: c.currency == "CNY" and left(c) >= 50_001),
+    ({"min_value": "500", "currency": "JPY"}, lambda c: c.currency == "JPY" and left(c) >= 500),
     ({"from_": "2024-01-20T08:00:00+08:00"}, lambda c: c.converted_at_ms >= FIRST_MS + 19 * DAY_MS),
 ]
 

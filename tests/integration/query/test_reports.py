@@ -66,7 +66,9 @@ async def test_attribution_by_every_dimension_and_model(ask: Any, alpha: World, 
 @pytest.mark.parametrize("currency", ["CNY", "USD", "JPY"])
 async def test_totals_are_the_conversions_themselves(ask: Any, alpha: World, currency: str) -> None:
     rows = alpha.conversions
-    value = from_minor(sum(row.value_minor for row in rows if row.currency == currency), currency)
+    refunded = from_minor(sum(row.refunded_minor for row in rows if row.currency == currency), currency)
+    value = from_minor(sum(row.value_minor for row in rows if row.currency == currency), currency) - refunded
+    assert refunded > 0
     answers = [
         (await ask("attribution", currency=currency))["totals"],
         (await ask("reports/performance", currency=currency))["totals"],
@@ -74,16 +76,19 @@ async def test_totals_are_the_conversions_themselves(ask: Any, alpha: World, cur
     for totals in answers:
         assert totals["conversions"] == len(rows)
         assert totals["value"] == value
+        assert totals["refunded"] == refunded
         for model in Model:
             assert totals["models"][model]["credited_conversions"] == len(rows)
             assert totals["models"][model]["credited_value"] == value
     report = await ask("reports/conversion", currency=currency)
     assert report["totals"]["conversions"] == len(rows)
     assert report["totals"]["value"] == value
+    assert report["totals"]["refunded"] == refunded
     assert sum(item["value"] for item in report["items"]) == value
     listed = await ask("conversions", limit=1000)
     assert len(listed["items"]) == len(rows)
     assert sum(item["value"] for item in listed["items"] if item["currency"] == currency) == value
+    assert sum(item["refunded"] for item in listed["items"] if item["currency"] == currency) == refunded
     assert report["meta"]["other_currencies"] == sorted({"CNY", "USD", "JPY"} - {currency})
 
 
@@ -162,7 +167,8 @@ def add_sessions(wanted: Wanted, persons: dict[Any, set[str]], world: World, dim
         if in_january(row.converted_at_ms):
             at = place(row.converted_at_ms), getattr(sessions[row.session_id], dimension)
             wanted[at]["conversions"] += 1
-            wanted[at]["minor"] += row.value_minor if row.currency == "CNY" else 0
+            wanted[at]["minor"] += row.value_minor - row.refunded_minor if row.currency == "CNY" else 0
+            wanted[at]["refunded_minor"] += row.refunded_minor if row.currency == "CNY" else 0
 
 
 def add_credits(wanted: Wanted, world: World, dimension: str, place: Any) -> None:
@@ -177,12 +183,13 @@ def check_performance_item(item: Any, row: dict[str, Any], persons: dict[Any, se
     assert (item["touches"], item["clicks"], item["impressions"]) == (row["touches"], row["clicks"], row["impressions"])
     assert shown(item["models"], "linear") == (row["nanos"], row["credit_minor"])
     if dimension == "touch_type":
-        assert item["sessions"] is item["users"] is item["conversions"] is item["value"] is None
+        assert item["sessions"] is item["users"] is item["conversions"] is item["value"] is item["refunded"] is None
         return
     assert item["sessions"] == row["sessions"]
     assert item["users"] == len(persons[item["period"], item["key"] or ""])
     assert item["conversions"] == row["conversions"]
     assert item["value"] == from_minor(row["minor"], "CNY")
+    assert item["refunded"] == from_minor(row["refunded_minor"], "CNY")
     rate = round(Decimal(row["converted"]) / row["sessions"], 6) if row["sessions"] else None
     assert item["conversion_rate"] == rate
 
@@ -231,7 +238,8 @@ async def test_conversion_report(ask: Any, alpha: World) -> None:
 def check_goal(item: dict[str, Any], rows: list[ConversionRow], active: int) -> None:
     assert item["conversions"] == len(rows)
     assert item["users"] == len({row.person_key for row in rows})
-    assert item["value"] == from_minor(sum(row.value_minor for row in rows if row.currency == "CNY"), "CNY")
+    net_minor = sum(row.value_minor - row.refunded_minor for row in rows if row.currency == "CNY")
+    assert item["value"] == from_minor(net_minor, "CNY")
     assert item["conversion_rate"] == round(Decimal(item["users"]) / active, 6)
     waits = [row.converted_at_ms - row.path_touched_at_ms[0] for row in rows if row.path_touched_at_ms]
     if len(waits) > 1:
@@ -253,7 +261,8 @@ def check_top_paths(top: list[dict[str, Any]], rows: list[ConversionRow]) -> Non
     sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
     for row in rows:
         sums[tuple(row.path_channels or ["direct"])][0] += 1
-        sums[tuple(row.path_channels or ["direct"])][1] += row.value_minor if row.currency == "CNY" else 0
+        net_minor = row.value_minor - row.refunded_minor
+        sums[tuple(row.path_channels or ["direct"])][1] += net_minor if row.currency == "CNY" else 0
     ordered = sorted(sums.items(), key=lambda pair: (-pair[1][0], pair[0]))[:10]
     wanted = [(list(path), number, from_minor(minor, "CNY")) for path, (number, minor) in ordered]
     assert [(entry["channels"], entry["conversions"], entry["value"]) for entry in top] == wanted

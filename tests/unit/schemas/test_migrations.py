@@ -37,11 +37,15 @@ ROW_OF_TABLE: dict[str, type[msgspec.Struct]] = {
     "rejected": RejectedRow,
     "progress": ProgressRow,
 }
-PUBLISHED_CHECKSUMS = {1: "17f2180442b6768c56fc33a06cd0265b916f08b6613149d4a180d206b000b687"}
+PUBLISHED_CHECKSUMS = {
+    1: "17f2180442b6768c56fc33a06cd0265b916f08b6613149d4a180d206b000b687",
+    2: "5e2c2cb37791d05df8b2b5c1f557512ebd20f45381d72ee14d42507651f5308d",
+}
 """An applied migration never changes. Do not edit a line here: add a migration."""
 
 _CREATE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\s*\((.*?)\n\)\nENGINE = (.*)", re.DOTALL)
 _NAME, _TYPE = r"`?(?!INDEX |CONSTRAINT )(\w+)`?", r"(\w+(?:\((?:[^()]|\([^()]*\))*\))?)"
+_ALTER = re.compile(r"ALTER TABLE (\w+) ADD COLUMN IF NOT EXISTS (\w+) (\S+)")
 _COLUMN = re.compile(rf"^    {_NAME} {_TYPE}(?: (DEFAULT|MATERIALIZED|ALIAS|CODEC))?", re.MULTILINE)
 
 
@@ -56,6 +60,9 @@ def _tables() -> dict[str, tuple[dict[str, str], dict[str, str], str]]:
                 stored = {name: type_ for name, type_, kind in columns if kind not in ("ALIAS", "MATERIALIZED")}
                 computed = {name: type_ for name, type_, kind in columns if kind in ("ALIAS", "MATERIALIZED")}
                 found[match[1]] = (stored, computed, match[3])
+            added = _ALTER.match(statement)
+            if added:
+                found[added[1]][0][added[2]] = added[3]
     return found
 
 

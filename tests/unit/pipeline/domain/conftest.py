@@ -11,7 +11,7 @@ from pipeline.domain.effects import Effects
 from pipeline.domain.journey import apply_event, publish_sessions
 from pipeline.domain.rules import AppRules, compile_rules
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
-from schemas.control import DEFAULT_GOALS, App, AttributionSettings
+from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Goal
 from schemas.events import StreamEvent, person_key
 from schemas.facts import AttributionRow, ConversionRow, SessionRow, TouchRow
 
@@ -78,10 +78,12 @@ def _newest(rows: list[Any], name: str) -> list[Any]:
 
 @pytest.fixture
 def make_person() -> Callable[..., Person]:
-    """A person of an app; `settings` are `AttributionSettings`."""
+    """A person of an app with `goals`; `settings` are `AttributionSettings`."""
 
-    def make(user_id: str = "u1", anonymous_id: str = "", **settings: Any) -> Person:
-        app = App("shop", "Shop", goals=DEFAULT_GOALS, attribution=AttributionSettings(**settings))
+    def make(
+        user_id: str = "u1", anonymous_id: str = "", goals: tuple[Goal, ...] = DEFAULT_GOALS, **settings: Any
+    ) -> Person:
+        app = App("shop", "Shop", goals=goals, attribution=AttributionSettings(**settings))
         return Person(compile_rules(app), user_id, anonymous_id)
 
     return make

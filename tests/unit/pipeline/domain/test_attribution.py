@@ -1,4 +1,4 @@
-"""The five models: the documentation's own example, the edges, and exact sums."""
+"""The models: the documentation's own example, the edges, and exact sums."""
 
 from dataclasses import replace
 
@@ -42,6 +42,7 @@ def test_the_documentations_example() -> None:
         "linear": [333_333_333, 333_333_333, 333_333_334],
         "time_decay": [142_857_142, 285_714_285, 571_428_573],  # 1 : 2 : 4, a half-life apart
         "position_based": [400_000_000, 200_000_000, 400_000_000],
+        "last_non_direct": [0, B, 0],
     }
     assert values_minor == {
         "last_click": [0, 10_000, 0],
@@ -49,6 +50,7 @@ def test_the_documentations_example() -> None:
         "linear": [3333, 3333, 3334],
         "time_decay": [1428, 2857, 5715],
         "position_based": [4000, 2000, 4000],
+        "last_non_direct": [0, 10_000, 0],
     }
 
 
@@ -68,6 +70,21 @@ def test_click_models_take_clicks_then_anything_but_direct_then_direct(
 ) -> None:
     assert credits_of(Model.LAST_CLICK, *path) == last
     assert credits_of(Model.FIRST_CLICK, *path) == first
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ([DIRECT], [B]),
+        ([ORGANIC, DIRECT], [B, 0]),
+        ([SEARCH_AD, ORGANIC, DIRECT], [0, B, 0]),
+        ([SEARCH_AD, IMPRESSION, DIRECT], [0, B, 0]),
+        ([DIRECT, SEARCH_AD], [0, B]),
+        ([touch(5, "visit", "direct"), DIRECT], [0, B]),
+    ],
+)
+def test_last_non_direct_takes_the_last_touch_of_any_type(path: list[Touch], expected: list[int]) -> None:
+    assert credits_of(Model.LAST_NON_DIRECT, *path) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from pipeline.domain.goals import conversions_of
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import Conversion
-from schemas.control import DEFAULT_GOALS, App, Goal
+from schemas.control import DEFAULT_GOALS, App, Counting, Goal, GoalCondition, Operator
 from schemas.events import StreamEvent
 
 GOALS = (Goal("sale", "Sale", "macro", "purchase"), Goal("order", "Order", "micro", "purchase", ()), *DEFAULT_GOALS)
@@ -90,6 +90,28 @@ def test_one_event_may_meet_several_goals() -> None:
 def test_the_anonymous_id_is_remembered_of_known_users_only() -> None:
     assert {found.anonymous_id for found in conversions(b"{}")} == {"a1"}
     assert {found.anonymous_id for found in conversions(b"{}", user_id="")} == {""}
+
+
+def test_a_goal_names_its_version_and_counts_only_where_its_conditions_hold() -> None:
+    where = (GoalCondition("revenue", Operator.GTE, 100), GoalCondition("coupon", Operator.EXISTS))
+    goal = Goal("big", "Big", "macro", "purchase", (), where, Counting.ONCE_PER_PERSON, version=7)
+    rules = compile_rules(App("shop", "Shop", goals=(goal,)))
+
+    def met(properties: bytes) -> list[tuple[str, int, str]]:
+        event = StreamEvent("shop", "e1", "purchase", 1, 1, "u1", properties=msgspec.Raw(properties))
+        found = conversions_of(event, rules.goals_by_event["purchase"], rules)
+        return [(each.goal, each.goal_version, each.counting) for each in found]
+
+    assert met(b'{"revenue": 100, "coupon": "x"}') == [("big", 7, "once_per_person")]
+    assert met(b'{"revenue": 99.99, "coupon": "x"}') == []
+    assert met(b'{"revenue": 100}') == []
+
+
+def test_a_goal_on_refunds_names_no_order() -> None:
+    rules = compile_rules(App("shop", "Shop", goals=(Goal("returned", "Returned", "micro", "refund"),)))
+    event = StreamEvent("shop", "e1", "refund", 1, 1, "u1", properties=msgspec.Raw(b'{"order_id": "o", "amount": 5}'))
+    (found,) = conversions_of(event, rules.goals_by_event["refund"], rules)
+    assert (found.order_id, found.value_minor) == ("", 500)
 
 
 def test_a_cart_carries_no_value() -> None:

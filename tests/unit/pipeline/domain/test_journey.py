@@ -1,6 +1,7 @@
 """Stories: what one person does, and what is written about it."""
 
 import struct
+from base64 import b85decode
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 
 from pipeline.domain import state as limits
 from pipeline.domain.journey import apply_event, has_unpublished, is_expired, next_timer_ms
+from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import decode_state, encode_state, new_state
+from schemas.control import DEFAULT_GOALS, App, AttributionSettings
 from schemas.events import StreamEvent
 
 SITE = "https://shop.example.com"
@@ -459,3 +462,47 @@ def test_unpublished_survives_storing(person: Any) -> None:
 
 def test_an_older_shorter_state_decodes() -> None:
     assert decode_state(msgspec.msgpack.encode([7])) == limits.PersonState(version=7)
+
+
+OLDER_STATE = (
+    "n*`4Q00EL_aCqR(X9KcK&j0`cl3X7x0K>!}dYB$nYt`02jeeS{wTo}`L+}8jZ*6o==oV$kc$ChO#4rHS_*Rku005x8|7PH1{Z^6z"
+    "007Lr|7HN?Yi5!G001Dd183lPaAuML002y~180%k01(dr00EL_Yvll<V=>PF00EL_aCqRD&j0`cl4fh=0HR|trDJSqV{5B$VQFMv"
+    "b7f(2V`!kDpa1{_00IC3fuloCS<Ownz`&Ew0004!W^3gDqGK_lVKI@I&j0`cl4fh=0HR|trDJSqV{5B$VQFMvb7f(2V`!kDpa1}o"
+    "n9l$J0g_hu(Ey@jFr{N`X=7`oW@Tk$prD}70004!R`}5XlAF%}00EL#{bb;xa4@KFb#h~9VRL1rZDC__Z=zu_%?r4rLrz(vZ!Ivq"
+    "b7ga1G-hFCHaIzAF*h=1W;A0oWM(yEVqr8i0k}0WW;Hc9V>V)BWHK}{H(@g{Wo0uoFgKge0004!W^j1mqHr;&aCLHHXkl|@rEOtj"
+    "a&MwxG0jc9qeD(vqi-!SymMu9Utu|AIAu0wVl_7~IAJt7H8e3XV_{}CH37IXWMVO4W@R>HFf}nbGGa9`W;QcnHDoc6"
+)
+"""Base 85: a state as written before goals had countings and orders refunds."""
+
+
+def test_the_state_of_the_version_before_goes_on(person: Any) -> None:
+    """Made by two visits, each an ad click and an order (o-0 for 30, o-1 for 199); the first visit is final."""
+    person.state = decode_state(b85decode(OLDER_STATE))
+    assert [found.order_id for found in person.state.conversions] == ["o-0", "o-1"]
+    assert all(found.is_counted and found.goal_version == 1 for found in person.state.conversions)
+    person.does("ad_click", 3 * DAY + 2, "late", properties={"channel": "email"})
+    (late,) = person.attributions()
+    assert (late.reason, late.revision, late.supersedes, late.channels) == (
+        "late_touch",
+        2,
+        1,
+        ["feed", "paid_search", "email"],
+    )
+    person.does("refund", 4 * DAY, properties={"order_id": "o-0", "amount": 10})
+    refunded = person.effects.attributions[-1]
+    assert (refunded.reason, refunded.revision, refunded.value_minor, refunded.touch_ids) == (
+        "refund",
+        2,
+        2_000,
+        ["c0"],
+    )
+
+
+def test_a_late_event_under_another_configuration_says_so(person: Any) -> None:
+    person.does("ad_click", 0, "t0", properties={"channel": "feed"})
+    person.does("purchase", 200, "buy", properties={"revenue": 5})
+    app = App("shop", "Shop", goals=DEFAULT_GOALS, attribution=AttributionSettings(half_life_days=1), config_version=2)
+    person.rules = compile_rules(app)
+    person.does("ad_click", 100, "t1", properties={"channel": "email"})
+    found = [(row.reason, row.config_version, row.touch_ids) for row in person.effects.attributions]
+    assert found == [("initial", 1, ["t0", "buy"]), ("config", 2, ["t0", "t1", "buy"])]

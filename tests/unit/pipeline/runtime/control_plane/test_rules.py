@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,17 @@ from pipeline.runtime.control_plane.rules import (
     secret_hash,
     shown_prefix,
 )
-from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Goal, Plan, Scope
+from schemas.control import (
+    DEFAULT_GOALS,
+    App,
+    AttributionSettings,
+    Counting,
+    Goal,
+    GoalCondition,
+    Operator,
+    Plan,
+    Scope,
+)
 from schemas.facts import TouchType
 
 random_bits = st.integers(min_value=0, max_value=2**SECRET_BITS - 1)
@@ -87,11 +98,44 @@ def test_an_unacceptable_app_is_refused_by_field(change, named):
 
 @pytest.mark.parametrize(
     "goal",
-    [Goal("ok", "x", "huge", "purchase"), Goal("ok", "x", "macro", "Purchase"), Goal("1st", "x", "macro", "purchase")],
+    [
+        Goal("ok", "x", "huge", "purchase"),
+        Goal("ok", "x", "macro", "Purchase"),
+        Goal("1st", "x", "macro", "purchase"),
+        Goal("ok", "x" * 201, "macro", "purchase"),
+        *(
+            Goal("ok", "x", "macro", "purchase", conditions=(condition,))
+            for condition in (
+                GoalCondition("", Operator.EXISTS),
+                GoalCondition("a", Operator.EXISTS, "yes"),
+                GoalCondition("a", Operator.EQ),
+                GoalCondition("a", Operator.GT, True),
+                GoalCondition("a", Operator.CONTAINS, "x" * 1001),
+            )
+        ),
+        Goal("ok", "x", "macro", "purchase", conditions=(GoalCondition("a", Operator.EXISTS),) * 21),
+    ],
 )
 def test_an_unacceptable_goal_is_refused(goal):
     with pytest.raises(InvalidRecord):
         check_goal(goal)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"session_gap_seconds": 0}, "session gap"),
+        ({"allowed_lateness_seconds": -1}, "lateness"),
+        ({"half_life_days": 0}, "half-life"),
+        ({"half_life_days": math.nan}, "half-life"),
+        ({"window_days": {TouchType.CLICK: -1}}, "window of click"),
+        ({"position_weights": (0.5, -0.1, 0.6)}, "position weights"),
+        ({"direct_touch": "never"}, "direct touch"),
+    ],
+)
+def test_unacceptable_attribution_settings_are_refused(settings, named):
+    with pytest.raises(InvalidRecord, match=named):
+        check_app(App("shop", "Shop", attribution=AttributionSettings(**settings)))
 
 
 def test_the_default_goals_are_acceptable():
@@ -120,7 +164,14 @@ def test_an_older_row_gets_the_defaults_of_newer_settings():
     assert app_from_row(row, ()).attribution == AttributionSettings(half_life_days=3.0)
 
 
-@pytest.mark.parametrize("goal", DEFAULT_GOALS)
+@pytest.mark.parametrize(
+    "goal",
+    [
+        *DEFAULT_GOALS,
+        Goal("g", "", "macro", "e", (), (GoalCondition("a", Operator.LT, 1.5),), Counting.ONCE_PER_SESSION, 3),
+        Goal("g", "", "macro", "e", (), (GoalCondition("a", Operator.EXISTS), GoalCondition("b", Operator.EQ, True))),
+    ],
+)
 def test_a_goal_survives_its_row(goal):
     assert goal_from_row(json.loads(json.dumps(goal_values("shop", goal, 0)))) == goal
 
