@@ -1,0 +1,40 @@
+"""What validate says would come of an event is what comes of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+CASES = {
+    "click": {"event_name": "page_view", "properties": {"page_url": "https://shop.example/?utm_source=baidu&gclid=1"}},
+    "view": {"event_name": "ad_view", "properties": {"platform": "douyin", "campaign": "spring"}},
+    "search": {"event_name": "page_view", "context": {"page": {"referrer": "https://www.baidu.com/"}}},
+    "bare": {"event_name": "user_signup"},
+    "sale": {"event_name": "purchase", "properties": {"revenue": "19.99", "currency": "USD"}},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_comes_as_foretold(
+    name: str, api: httpx.Client, eventually: Callable[..., Any], data: Callable[..., Any]
+) -> None:
+    event = CASES[name] | {"event_id": f"foretold-{name}", "user_id": f"foretold-{name}-person"}
+    (foretold,) = data(api.post("/v1/events/validate", json=event))["normalized"]
+    assert api.get(f"/v1/events/{event['event_id']}").status_code == 404, "validate stored it"
+    assert api.post("/v1/events/track", json=event).status_code == 201
+    found = eventually(lambda: (d := api.get(f"/v1/events/{event['event_id']}")).status_code == 200 and d)
+    detail = eventually(lambda: (d := data(api.get(found.url.path))) and d["session"] and d)
+    assert detail["session"]["channel"] == foretold["channel"]
+    goals = {goal["goal"]: (goal["value"], goal["currency"]) for goal in foretold["goals"]}
+
+    def conversions() -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = data(api.get("/v1/conversions", params={"user_id": event["user_id"]}))["items"]
+        return items
+
+    met = eventually(lambda: len(conversions()) == len(goals) and (conversions() or True))
+    if goals:
+        assert {item["goal"]: (item["value"], item["currency"]) for item in met} == goals
+        (conversion,) = met
+        path = data(api.get("/v1/attribution", params={"conversion_id": conversion["conversion_id"]}))
+        assert [touch["touch_type"] for touch in path["touches"]] == [foretold["touch_type"]]
