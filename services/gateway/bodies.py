@@ -14,6 +14,8 @@ from services.gateway.inflate import inflate
 
 _DRAIN_BYTES: Final = 16 * 1024 * 1024
 _DRAIN_SECONDS: Final = 5.0
+_SILENCE_SECONDS: Final = 0.5
+"""Who says nothing for so long waits for the answer."""
 _BODY_SECONDS: Final = 30.0
 _CLOSE: Final = ((b"connection", b"close"),)
 
@@ -84,7 +86,8 @@ async def _drain(receive: Receive, most_bytes: int) -> bool:
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
             while most_bytes > 0:
-                message = await receive()
+                async with asyncio.timeout(_SILENCE_SECONDS):
+                    message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientGone
                 if not message.get("more_body", False):

@@ -21,10 +21,15 @@ else:
 
 FIELD: Final = "Content-Encoding"
 _ZSTD_WINDOW_LOG: Final = 23
-_BROTLI_STEP_BYTES: Final = 64 * 1024
+_STEP_BYTES: Final = 64 * 1024
+MAX_FRAMES: Final = 1_000
+"""A body in blocks, as some tools write it, has a hundred. Opening one costs more than what a byte of it does."""
 
 UNKNOWN_CODING: Final = Text("只支持 gzip、deflate、br、zstd", "only gzip, deflate, br and zstd are supported")
 BROKEN: Final = Text("压缩内容已损坏或不完整", "the compressed body is damaged or incomplete")
+TOO_MANY_FRAMES: Final = Text(
+    f"压缩内容的分段不能超过 {MAX_FRAMES} 个", f"the compressed body may have at most {MAX_FRAMES} frames"
+)
 INFLATES_TOO_LARGE: Final = Text("解压后超出大小限制", "it exceeds the limit after inflating")
 
 
@@ -59,32 +64,41 @@ def _frames(open_frame: Callable[[bytes], _Frames]) -> Callable[[bytes, int], by
     """A decoder for formats that may hold several frames in a row. It stops one byte past the limit."""
 
     def decode(body: bytes, limit_bytes: int) -> bytes:
-        parts: list[bytes] = []
-        room = limit_bytes + 1
-        while body and room > 0:
-            frame = open_frame(body)
-            part = frame.decompress(body, room)
-            parts.append(part)
-            room -= len(part)
-            if not frame.eof and room > 0:
-                raise EOFError
-            body = frame.unused_data
-        return b"".join(parts)
+        inflated = bytearray()
+        position = frames = 0
+        while position < len(body) and len(inflated) <= limit_bytes:
+            frames += 1
+            if frames > MAX_FRAMES:
+                raise invalid(FIELD, TOO_MANY_FRAMES)
+            frame = open_frame(body[position : position + 2])
+            position = _read_frame(frame, body, position, inflated, limit_bytes)
+        return bytes(inflated)
 
     return decode
 
 
-def _open_gzip(_body: bytes) -> _Frames:
+def _read_frame(frame: _Frames, body: bytes, position: int, inflated: bytearray, limit_bytes: int) -> int:
+    """Where the next frame begins. In steps: a decoder copies what it leaves over, a lot where frames are many."""
+    while not frame.eof and len(inflated) <= limit_bytes:
+        step = body[position : position + _STEP_BYTES]
+        if not step:
+            raise EOFError
+        inflated += frame.decompress(step, limit_bytes + 1 - len(inflated))
+        position += len(step) - len(frame.unused_data)
+    return position
+
+
+def _open_gzip(_start: bytes) -> _Frames:
     return zlib.decompressobj(31)
 
 
-def _open_deflate(body: bytes) -> _Frames:
+def _open_deflate(start: bytes) -> _Frames:
     # RFC 1950: the first two bytes of a zlib stream are a multiple of 31, the method (low four bits) is 8.
-    is_zlib = len(body) > 1 and body[0] & 15 == 8 and (body[0] << 8 | body[1]) % 31 == 0
+    is_zlib = len(start) > 1 and start[0] & 15 == 8 and (start[0] << 8 | start[1]) % 31 == 0
     return zlib.decompressobj(15 if is_zlib else -15)
 
 
-def _open_zstd(_body: bytes) -> _Frames:
+def _open_zstd(_start: bytes) -> _Frames:
     options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
     frame: _Frames = zstd.ZstdDecompressor(options=options)
     return frame
@@ -92,9 +106,9 @@ def _open_zstd(_body: bytes) -> _Frames:
 
 def _decode_brotli(body: bytes, limit_bytes: int) -> bytes:
     decoder = brotli.Decompressor()
-    inflated = bytearray(decoder.process(body, output_buffer_limit=_BROTLI_STEP_BYTES))
+    inflated = bytearray(decoder.process(body, output_buffer_limit=_STEP_BYTES))
     while not decoder.is_finished() and len(inflated) <= limit_bytes:
-        part = decoder.process(b"", output_buffer_limit=_BROTLI_STEP_BYTES)
+        part = decoder.process(b"", output_buffer_limit=_STEP_BYTES)
         if not part:
             raise EOFError
         inflated += part

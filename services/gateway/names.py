@@ -11,8 +11,7 @@ from services.gateway.fields import required
 _LONGEST: Final = 64
 _MAX_SHOWN: Final = 256
 is_event_name: Final = EVENT_NAME_PATTERN.match
-_LOWER_UPPER: Final = re.compile(r"([a-z0-9])([A-Z])")
-_ACRONYM_WORD: Final = re.compile(r"([A-Z]+)([A-Z][a-z])")
+_WORD_BREAK: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _OTHERS: Final = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -29,7 +28,7 @@ def check_name(given: str | None) -> str:
 
 def suggest_name(name: str) -> str:
     """`APP INSTALL` → `app_install`, `Purchase-Complete` → `purchase_complete`; empty where nothing is left to use."""
-    words = _LOWER_UPPER.sub(r"\1_\2", _ACRONYM_WORD.sub(r"\1_\2", name))
+    words = _WORD_BREAK.sub("_", name)
     snake = _OTHERS.sub("_", words).strip("_").lower()
     if snake[:1].isdigit():
         snake = "event_" + snake

@@ -5,11 +5,13 @@ that cannot be split at all is refused whole: broken JSON around the events, nes
 many events. A line of NDJSON stands alone, whatever is in it.
 """
 
-from typing import Final, NamedTuple
+import re
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from pipeline.runtime.http.errors import Text, invalid, missing
+from pipeline.runtime.http.errors import ApiError, Text, invalid, missing
 from schemas.events import MAX_BATCH_EVENTS
 from services.gateway.errors import too_large
 from services.gateway.fields import NOT_OBJECT, TOO_DEEP, IncomingEvent, syntax_reason
@@ -24,6 +26,18 @@ TOO_MANY: Final = Text(f"每批不能超过 {MAX_BATCH_EVENTS} 个事件", f"a b
 
 class _Batch(msgspec.Struct):
     events: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+
+
+_Slots: Final = msgspec.defstruct(
+    "_Slots",
+    [(f"event_{n}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for n in range(MAX_BATCH_EVENTS + 1)],
+    array_like=True,
+)
+"""The head of a list: what comes after it is read over without becoming objects, a million of which take 100 MB."""
+
+
+class _Head(msgspec.Struct):
+    events: _Slots | msgspec.UnsetType = msgspec.UNSET  # type: ignore[valid-type]
 
 
 class _TypedBatch(msgspec.Struct):
@@ -41,7 +55,12 @@ class Events(NamedTuple):
 
 _decode_batch: Final = msgspec.json.Decoder(_Batch).decode
 _decode_typed: Final = msgspec.json.Decoder(_TypedBatch).decode
+_decode_head: Final = msgspec.json.Decoder(_Head).decode
+_MANY_COMMAS: Final = 100 * MAX_BATCH_EVENTS
+_MANY_REPEATS: Final = 10 * MAX_BATCH_EVENTS
+"""Of the field: each would be decoded, and only the last holds."""
 _WHITESPACE: Final = b" \t\r\n"
+_LINE_BREAKS: Final = re.compile(rb"\n[ \t\r\n]*")
 
 
 def is_ndjson(content_type: bytes) -> bool:
@@ -50,12 +69,10 @@ def is_ndjson(content_type: bytes) -> bool:
 
 def parse_batch(body: bytes, content_type: bytes) -> Events:
     """`{"events": […]}`, or lines of NDJSON (blank ones do not count); 1 to `MAX_BATCH_EVENTS` events."""
-    raw, decoded = (_lines(body), None) if is_ndjson(content_type) else _batch_events(body)
-    if not raw:
-        raise missing("events")
-    if len(raw) > MAX_BATCH_EVENTS:
-        raise too_large("events", TOO_MANY, limit=MAX_BATCH_EVENTS, actual=len(raw))
-    return Events(raw, True, decoded)
+    if is_ndjson(content_type):
+        return Events(_lines(body), True)
+    raw = _split(body)
+    return Events(raw, True, _decode_at_once(body))
 
 
 def parse_any(body: bytes, content_type: bytes) -> Events:
@@ -66,12 +83,18 @@ def parse_any(body: bytes, content_type: bytes) -> Events:
 
 
 def _lines(body: bytes) -> list[bytes]:
-    return [line for line in (part.strip(_WHITESPACE) for part in body.split(b"\n")) if line]
+    parts = _LINE_BREAKS.split(body.strip(_WHITESPACE), MAX_BATCH_EVENTS)
+    if len(parts) > MAX_BATCH_EVENTS:
+        raise _too_many(len(parts) + parts[-1].count(b"\n"))
+    lines = [part.rstrip(_WHITESPACE) for part in parts if part]
+    if not lines:
+        raise missing("events")
+    return lines
 
 
-def _batch_events(body: bytes) -> tuple[list[bytes], list[IncomingEvent] | None]:
+def _split(body: bytes) -> list[bytes]:
     try:
-        events = _decode_batch(body).events
+        events = _raw_events(body)
     except msgspec.ValidationError as error:
         in_events = "`$.events`" in str(error)
         raise invalid("events" if in_events else BODY, NOT_LIST if in_events else NOT_OBJECT) from None
@@ -79,7 +102,25 @@ def _batch_events(body: bytes) -> tuple[list[bytes], list[IncomingEvent] | None]
         raise invalid(BODY, syntax_reason(body)) from None
     except RecursionError:
         raise invalid(BODY, TOO_DEEP) from None
-    return ([], None) if events is msgspec.UNSET else ([bytes(event) for event in events], _decode_at_once(body))
+    if not events:
+        raise missing("events")
+    if len(events) > MAX_BATCH_EVENTS:
+        raise _too_many(len(events))
+    return [bytes(event) for event in events]
+
+
+def _raw_events(body: bytes) -> Sequence[msgspec.Raw]:
+    """Of a body that may hold very many, one more than the most there may be."""
+    if body.count(b",") < _MANY_COMMAS or body.count(b'"events"') > _MANY_REPEATS:
+        events = _decode_batch(body).events
+        return () if events is msgspec.UNSET else events
+    slots = _decode_head(body).events
+    given: tuple[Any, ...] = () if slots is msgspec.UNSET else msgspec.structs.astuple(slots)
+    return [event for event in given if event is not msgspec.UNSET]
+
+
+def _too_many(actual: int) -> ApiError:
+    return too_large("events", TOO_MANY, limit=MAX_BATCH_EVENTS, actual=actual)
 
 
 def _decode_at_once(body: bytes) -> list[IncomingEvent] | None:
@@ -93,7 +134,7 @@ def _has_events(body: bytes) -> bool:
     if b'"events"' not in body:
         return False
     try:
-        return _decode_batch(body).events is not msgspec.UNSET
+        return _decode_head(body).events is not msgspec.UNSET
     except msgspec.ValidationError as error:
         return "`$.events`" in str(error)
     except (msgspec.DecodeError, RecursionError):

@@ -4,6 +4,7 @@ They are cheap because an event rarely gives reason to look closely: one typed d
 values and sends everything else the longer way. The `properties` object itself is the first level of nesting.
 """
 
+import re
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -16,6 +17,7 @@ from services.gateway.fields import NOT_OBJECT, NOT_UTF8
 _MIN_INT64: Final = -(1 << 63)
 _MAX_INT64: Final = (1 << 63) - 1
 _MAX_UINT64: Final = (1 << 64) - 1
+_MANY_DIGITS: Final = re.compile(rb"[0-9]{19}")
 _MAX_PATH_CHARACTERS: Final = 200
 
 TOO_NESTED: Final = Text(
@@ -66,8 +68,9 @@ def _check_uncommon(raw: bytes) -> tuple[msgspec.Raw, Values]:
         raise invalid("properties", _no_value(raw, error)) from None
     if _is_deeper(values, MAX_PROPERTY_DEPTH):
         raise invalid("properties", TOO_NESTED)
-    # orjson makes floats of wide integers; msgspec keeps them.
-    _refuse_wide(msgspec.json.decode(raw), "properties")
+    if _MANY_DIGITS.search(raw):
+        # orjson makes floats of wide integers; msgspec keeps them.
+        _refuse_wide(msgspec.json.decode(raw), "properties")
     return one_line(msgspec.Raw(raw)), values
 
 
@@ -80,11 +83,15 @@ def _no_value(raw: bytes, error: orjson.JSONDecodeError) -> Text:
     return TOO_NESTED if "depth" in str(error) else NO_NUMBER
 
 
-def _is_deeper(value: Any, levels: int) -> bool:
-    if levels == 0:
-        return True
-    items = value.values() if type(value) is dict else value
-    return any(type(item) in (dict, list) and _is_deeper(item, levels - 1) for item in items)
+def _is_deeper(value: Values, levels: int) -> bool:
+    """Level by level: an object of thousands of small ones is looked through in a moment."""
+    containers: list[Any] = [value]
+    for _ in range(levels):
+        if not containers:
+            return False
+        inner = (item.values() if type(item) is dict else item for item in containers)
+        containers = [item for items in inner for item in items if type(item) in (dict, list)]
+    return bool(containers)
 
 
 def _refuse_wide(value: Any, path: str) -> None:

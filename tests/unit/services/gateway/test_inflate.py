@@ -4,6 +4,7 @@ import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from random import Random
 
 import brotli
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.runtime.http.errors import ApiError
 from schemas.errors import ErrorCode
-from services.gateway.inflate import inflate
+from services.gateway.inflate import MAX_FRAMES, inflate
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -49,6 +50,22 @@ def test_what_was_coded_comes_back(coding: str, data: bytes) -> None:
 def test_frames_in_a_row_are_one_body(coding: str) -> None:
     code = CODINGS[coding]
     assert inflate(code(b"one ") + code(b"two"), coding.encode(), LIMIT) == b"one two"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
+def test_a_body_of_very_many_frames_is_refused(coding: str) -> None:
+    most = CODINGS[coding](b"x") * MAX_FRAMES
+    assert inflate(most, coding.encode(), LIMIT) == b"x" * MAX_FRAMES
+    with pytest.raises(ApiError) as raised:
+        inflate(most + CODINGS[coding](b""), coding.encode(), LIMIT)
+    assert (raised.value.code, raised.value.field) == (ErrorCode.INVALID_PARAMETER, "Content-Encoding")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
+def test_frames_larger_than_a_step_follow_each_other(coding: str) -> None:
+    noise = Random(1).randbytes(200_000)
+    body = CODINGS[coding](noise) + CODINGS[coding](b"end")
+    assert inflate(body, coding.encode(), 300_000) == noise + b"end"
 
 
 @pytest.mark.parametrize("coding", COMPRESSED)

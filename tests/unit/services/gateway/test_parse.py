@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 
 from pipeline.runtime.http.errors import ApiError
@@ -49,6 +51,35 @@ def test_lines_of_ndjson_stand_alone() -> None:
 def test_bodies_that_cannot_be_split(body: bytes, content_type: bytes, code: ErrorCode, field: str) -> None:
     error = refusal(body, content_type)
     assert (error.code, error.field) == (code, field)
+
+
+VERY_MANY = {
+    "numbers": (b'{"events":[' + b"0," * 1_500_000 + b"0]}", JSON),
+    "objects": (b'{"events":[' + b"{}," * 1_000_000 + b"{}]}", JSON),
+    "lines": (b"0\n" * 1_500_000, NDJSON),
+    "blank lines": (b"0\n" * 1_001 + b"\n" * 3_000_000, NDJSON),
+}
+
+
+@pytest.mark.parametrize(("body", "content_type"), VERY_MANY.values(), ids=VERY_MANY)
+def test_a_batch_of_millions_costs_no_memory(body: bytes, content_type: bytes) -> None:
+    tracemalloc.start()
+    error = refusal(body, content_type)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (error.code, error.field) == (ErrorCode.PAYLOAD_TOO_LARGE, "events")
+    assert error.details["actual"] > error.details["limit"] == 1_000
+    assert peak < 4 * len(body)
+
+
+def test_few_events_with_very_much_in_them_are_split_like_any_others() -> None:
+    event = b'{"event_name":"a","properties":{"x":[' + b"0," * 600 + b"0]}}"
+    assert parse_batch(b'{"events":[' + b",".join([event] * 400) + b"]}", JSON).raw == [event] * 400
+    repeated = b'{"events":[0],' * 1 + b'"events":[],' * 200_000 + b'"events":[1,2]}'
+    assert parse_batch(repeated, JSON).raw == [b"1", b"2"]
+    assert parse_batch(b'{"x":[' + b"0," * 200_000 + b'0],"events":[1]}', JSON).raw == [b"1"]
+    error = refusal(b'{"x":[' + b"0," * 200_000 + b"0]}", JSON)
+    assert (error.code, error.field) == (ErrorCode.MISSING_REQUIRED_FIELD, "events")
 
 
 def test_anything_with_events_is_a_batch_and_the_rest_is_one_event() -> None:
