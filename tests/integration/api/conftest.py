@@ -1,0 +1,32 @@
+"""The whole HTTP API on real sockets, with one app's facts behind it.
+
+`served`  gateway and query service (see `served_api`)
+"""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from query_world import insert_world, make_world
+from served_api import APP_ID, ServedApi
+
+from pipeline.runtime.clickhouse import ClickHouse, migrate
+from pipeline.runtime.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def served(clickhouse_dir: Path) -> Iterator[ServedApi]:
+    settings = Settings(data_dir=clickhouse_dir, database="api_tests")
+    clickhouse = ClickHouse.open(settings)
+
+    async def fill() -> None:
+        await migrate(clickhouse)
+        await insert_world(clickhouse, make_world(APP_ID, seed=1))
+
+    asyncio.run(fill())
+    api = ServedApi(settings, clickhouse)
+    api.start()
+    yield api
+    api.stop()
+    clickhouse.close()

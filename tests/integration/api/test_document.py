@@ -1,0 +1,76 @@
+"""The OpenAPI document and the services say the same, whatever is sent."""
+
+from collections.abc import Iterator
+
+import api_document
+import httpx
+import pytest
+from fuzzing import IS_FULL, cases
+from schemathesis import Case
+from schemathesis.checks import CheckContext
+from schemathesis.core.failures import AcceptedNegativeData
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.core.transport import Response
+from schemathesis.generation.meta import TestPhase
+from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection
+from served_api import SECRET_KEY, ServedApi
+
+EACH_EVENT = {"/v1/events/batch", "/v1/events/validate"}
+"""Bad events are answered one by one here, in a success."""
+
+schema = api_document.schema(cases(few=10, full=2_000))
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[api_document.Client]:
+    with api_document.Client() as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_kept(served: ServedApi) -> Iterator[None]:
+    yield
+    served.sink.records.clear()
+
+
+@schema.parametrize()
+def test_anything_the_document_describes(case: Case, served: ServedApi, client: api_document.Client) -> None:
+    """All of schemathesis' checks. The one of authentication sends the request once or twice more: in the ordinary
+    run it is left out of the many cases that only walk through the schema."""
+    api_document.settle(case)
+    is_walk = case.meta is not None and case.meta.phase.name is TestPhase.COVERAGE
+    case.call_and_validate(
+        base_url=served.url,
+        session=client,
+        headers={"Authorization": f"Bearer {SECRET_KEY}"},
+        timeout=30,
+        excluded_checks=[negative_data_rejection, *([ignored_auth] if is_walk and not IS_FULL else [])],
+        additional_checks=[bad_data_is_refused],
+    )
+
+
+def bad_data_is_refused(ctx: CheckContext, response: Response, case: Case) -> None:
+    """`negative_data_rejection`, but for events that are refused one by one."""
+    are_refused_alone = (
+        case.operation.path in EACH_EVENT
+        and case.meta is not None
+        and case.meta.is_negative_at(ParameterLocation.BODY)
+        and response.status_code < 300
+    )
+    if not are_refused_alone:
+        negative_data_rejection(ctx, response, case)
+        return
+    data = response.json()["data"]
+    if not data.get("rejected", len(data.get("errors", ()))):
+        raise AcceptedNegativeData(
+            operation=case.operation.label,
+            message="No event was refused",
+            status_code=response.status_code,
+            expected_statuses=["400"],
+        )
+
+
+def test_the_document_is_the_one_that_is_served(served: ServedApi) -> None:
+    document = httpx.get(served.url + "/openapi.json", trust_env=False).json()
+    assert document["paths"] == api_document.document()["paths"]
+    assert document["components"] == api_document.document()["components"]

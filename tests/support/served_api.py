@@ -1,0 +1,103 @@
+"""The HTTP API as a caller meets it: gateway and query service on real sockets, in one thread of this process.
+
+The gateway keeps its records in memory and forwards reads; the query service reads a real ClickHouse engine. Both know
+the same fixed control plane.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from concurrent.futures import Future
+from hashlib import sha256
+from threading import Thread
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from pipeline.runtime.clickhouse import ClickHouse
+from pipeline.runtime.http.server import SERVER_OPTIONS
+from pipeline.runtime.settings import Settings
+from schemas.control import DEFAULT_GOALS, ApiKey, App, Scope, Snapshot
+from services.gateway.app import build_app
+from services.gateway.budget import Budget
+from services.gateway.publish import Publisher
+from services.gateway.sink import MemorySink
+from services.gateway.snapshots import FixedSnapshots
+from services.query.app import create_app
+
+APP_ID = "alpha"
+SECRET_KEY = "ak_test_alpha"
+WRITE_KEY = "ak_test_write"
+READ_KEY = "ak_test_read"
+REVOKED_KEY = "ak_test_revoked"
+EMPTY_KEY = "ak_test_empty"
+_SCOPES = {
+    SECRET_KEY: (APP_ID, {Scope.READ, Scope.WRITE}),
+    WRITE_KEY: (APP_ID, {Scope.WRITE}),
+    READ_KEY: (APP_ID, {Scope.READ}),
+    REVOKED_KEY: (APP_ID, {Scope.READ, Scope.WRITE}),
+    EMPTY_KEY: ("empty", {Scope.READ, Scope.WRITE}),
+}
+
+
+def control_plane() -> Snapshot:
+    """Two apps, and a key of each kind."""
+    apps = {name: App(name, name, goals=DEFAULT_GOALS) for name in (APP_ID, "empty")}
+    keys = {}
+    for number, (secret, (app_id, scopes)) in enumerate(_SCOPES.items()):
+        digest = sha256(secret.encode()).hexdigest()
+        keys[digest] = ApiKey(f"k{number}", app_id, digest, frozenset(scopes), is_revoked=secret == REVOKED_KEY)
+    return Snapshot(apps, keys, 0)
+
+
+class ServedApi:
+    """`url`: the gateway's, which serves everything; `query_url`: the query service's own."""
+
+    def __init__(self, settings: Settings, clickhouse: ClickHouse) -> None:
+        self._settings = settings
+        self._clickhouse = clickhouse
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="served-api", daemon=True)
+        self._servers: list[tuple[uvicorn.Server, Future[None]]] = []
+        self.sink: MemorySink
+        self.publisher: Publisher
+        self.url = ""
+        self.query_url = ""
+
+    def start(self) -> None:
+        self._thread.start()
+        snapshots = FixedSnapshots(control_plane())
+        query = create_app(self._settings, self._clickhouse, snapshots)
+        self.query_url = self._serve(query)
+        gateway_settings = self._settings.model_copy(update={"query_url": self.query_url})
+
+        async def gateway() -> ASGIApp:
+            self.sink = MemorySink()
+            budget = Budget(gateway_settings.max_in_flight_bytes)
+            self.publisher = Publisher(
+                self.sink, gateway_settings.partitions, budget, gateway_settings.publish_timeout_seconds
+            )
+            return build_app(gateway_settings, snapshots, self.publisher)
+
+        self.url = self._serve(self.run(gateway))
+
+    def run(self, make: Callable[[], Any]) -> Any:
+        """The result of a coroutine function, run in the servers' event loop."""
+        return asyncio.run_coroutine_threadsafe(make(), self._loop).result(30)
+
+    def stop(self) -> None:
+        for server, serving in reversed(self._servers):
+            server.should_exit = True
+            serving.result(30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(30)
+        self._loop.close()
+
+    def _serve(self, app: ASGIApp) -> str:
+        listening = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(app, **SERVER_OPTIONS)
+        server = uvicorn.Server(config)
+        serving = asyncio.run_coroutine_threadsafe(server.serve([listening]), self._loop)
+        self._servers.append((server, serving))
+        return f"http://127.0.0.1:{listening.getsockname()[1]}"
