@@ -31,6 +31,7 @@ from pipeline.runtime.kafka import build_producer  # noqa: E402
 from pipeline.runtime.settings import Settings  # noqa: E402
 from schemas.events import encode_event, person_key  # noqa: E402
 from schemas.ids import partition_for  # noqa: E402
+from schemas.topics import Topic  # noqa: E402
 
 PARTITIONS = 4
 
@@ -122,16 +123,20 @@ def _applied(port: int) -> int:
 
 
 async def _produce_singly(settings: Settings, events: int, persons: int) -> None:
+    topic = "naive-events"
+    config = Topic.EVENTS.spec.broker_config()
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     await admin.start()
-    await admin.create_topics([NewTopic("naive-events", settings.partitions, 1)])
+    await admin.create_topics([NewTopic(topic, settings.partitions, 1, topic_configs=config)])
     await admin.close()
     producer = build_producer(settings)
     await producer.start()
+    sent = []
     for event in stream_traffic.events(events, persons):
         person = person_key(event.user_id, event.anonymous_id, event.event_id)
         partition = partition_for(event.app_id, person, settings.partitions)
-        await producer.send("naive-events", encode_event(event), partition=partition)
+        sent.append(await producer.send(topic, encode_event(event), partition=partition))
+    await asyncio.gather(*sent)
     await producer.stop()
 
 
