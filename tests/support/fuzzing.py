@@ -12,4 +12,4 @@ SEED = int(os.environ.get("FUZZ_SEED") or (secrets.randbits(32) if IS_FULL else 
 
 def cases(few: int, full: int) -> int:
     """How many cases a test generates."""
-    return int(os.environ.get("FUZZ_N") or (full if IS_FULL else few))
+    return full if IS_FULL else few

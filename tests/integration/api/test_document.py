@@ -1,6 +1,7 @@
 """The OpenAPI document and the services say the same, whatever is sent."""
 
 from collections.abc import Iterator
+from itertools import count
 
 import api_document
 import httpx
@@ -18,7 +19,8 @@ from served_api import SECRET_KEY, ServedApi
 EACH_EVENT = {"/v1/events/batch", "/v1/events/validate"}
 """Bad events are answered one by one here, in a success."""
 
-schema = api_document.schema(cases(few=10, full=2_000))
+schema = api_document.schema(cases(few=5, full=2_000))
+_walked = count()
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +37,12 @@ def _nothing_is_kept(served: ServedApi) -> Iterator[None]:
 
 @schema.parametrize()
 def test_anything_the_document_describes(case: Case, served: ServedApi, client: api_document.Client) -> None:
-    """All of schemathesis' checks. The one of authentication sends the request once or twice more: in the ordinary
-    run it is left out of the many cases that only walk through the schema."""
-    api_document.settle(case)
+    """All of schemathesis' checks. Most cases walk through the schema, keyword by keyword: the ordinary run takes every
+    third of them, and does without the check of authentication there, which sends each request again."""
     is_walk = case.meta is not None and case.meta.phase.name is TestPhase.COVERAGE
+    if is_walk and not IS_FULL and next(_walked) % 3:
+        return
+    api_document.settle(case)
     case.call_and_validate(
         base_url=served.url,
         session=client,
