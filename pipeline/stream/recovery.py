@@ -134,7 +134,6 @@ class BulkRecovery(Recovery):
             for tp in tps
         )
         loads = [load for load in planned if load is not None]
-        table.recovered = {load.partition for load in loads}
         if not loads:
             return
         await load_all(table.bootstrap, table.changelog_topic_name, loads)

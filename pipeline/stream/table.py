@@ -114,8 +114,6 @@ class PersonTable(faust.Table):  # type: ignore[type-arg]
     """Where recovery reads the changelog: `host:port[,host:port…]`."""
     on_ready: Callable[[set[int]], Awaitable[None]]
     """Awaited with the partitions owned, after recovery and before messages flow."""
-    recovered: set[int]
-    """Partitions whose store the last recovery had to change: someone else wrote to them, or the disk was behind."""
 
     def _new_store(self) -> PersonStore:
         store = PersonStore(

@@ -76,6 +76,8 @@ class Worker:
         self.directory = AppDirectory(source, self._rules)
         self.committers: dict[int, PartitionCommitter] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._parked: dict[int, tuple[WorkingSet, int | None]] = {}
+        """What was given up in a rebalance, with the changelog offset of its store: most of it comes straight back."""
         self._background: list[asyncio.Task[Any]] = []
         self._is_ready = False
         self._guard = StallGuard(monotonic_seconds, session_timeout_seconds)
@@ -115,10 +117,11 @@ class Worker:
         begins, ends = await self._read_offsets(partitions)
         derived = {p: {t.value: ends[(t, p)] for t in DERIVED_TOPICS} for p in partitions}
         for partition in sorted(partitions):
-            working_set = await self._restore(partition, len(partitions))
+            working_set = self._unpark(partition) or await self._restore(partition, len(partitions))
             self._align(working_set, partition, begins[partition], ends[(Topic.EVENTS, partition)])
             self.committers[partition] = self._start_committer(partition, working_set, derived[partition])
         await self._source_topic.commit({p: c.working_set.next_offset for p, c in self.committers.items()})
+        self._parked.clear()
         metrics.ASSIGNED.set(len(partitions))
         self._is_ready = True
 
@@ -129,9 +132,17 @@ class Worker:
             committer.stop()
         await asyncio.gather(*self._running.values())
         self._reporter.drop(set(self.committers))
+        for partition, committer in self.committers.items():
+            if not committer.working_set.is_inside_message:
+                self._parked[partition] = (committer.working_set, self._store_of(partition).offset)
         self.committers.clear()
         self._running.clear()
         metrics.ASSIGNED.set(0)
+
+    def _unpark(self, partition: int) -> WorkingSet | None:
+        """What was parked, if nobody has written to the partition since: then it is what a scan would bring."""
+        working_set, offset = self._parked.pop(partition, (None, None))
+        return working_set if self._store_of(partition).offset == offset else None
 
     async def _restore(self, partition: int, owned: int) -> WorkingSet:
         """Timers and debts of every stored person, and the position."""

@@ -39,7 +39,9 @@ def make_site(tmp_path: Path, make_settings: Callable[..., Settings]) -> Iterato
         broker = NoidaBroker(tmp_path / "broker", tmp_path / "broker.log")
         brokers.append(broker)
         broker.start()
-        settings = make_settings(data_dir=tmp_path / "data", kafka_bootstrap=broker.bootstrap, **given)
+        # No idle time: where a slow machine lets seconds pass, the watermark must not.
+        fixed = {"data_dir": tmp_path / "data", "kafka_bootstrap": broker.bootstrap, "idle_seconds": 600}
+        settings = make_settings(**(fixed | given))
         create_control_plane(settings, stream_traffic.App("demo", "Demo"))
         site = Site(settings, tmp_path / "worker.log", [])
         sites.append(site)
