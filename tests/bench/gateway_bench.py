@@ -24,9 +24,9 @@ from pipeline.runtime.settings import Settings
 from schemas.control import App, Scope
 
 SINGLE_CONNECTIONS = 32
-SINGLE_REQUESTS = 20_000
+SINGLE_REQUESTS = 12_000
 BATCH_CONNECTIONS = 4
-BATCH_REQUESTS = 240
+BATCH_REQUESTS = 160
 BATCH_EVENTS = 500
 ROUNDS = 3
 
