@@ -74,6 +74,7 @@ async def _refused(receive: Receive, actual: int, limit_bytes: int, seen_bytes: 
     is_read = is_read or await _drain(receive, _DRAIN_BYTES - seen_bytes)
     return ApiError(
         ErrorCode.PAYLOAD_TOO_LARGE,
+        field="body",
         reason=BODY_TOO_LARGE,
         headers=() if is_read else _CLOSE,
         limit=limit_bytes,

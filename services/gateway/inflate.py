@@ -56,7 +56,7 @@ def inflate(body: bytes, coding: bytes, limit_bytes: int) -> bytes:
     except (zlib.error, zstd.ZstdError, brotli.error, EOFError):
         raise invalid(FIELD, BROKEN) from None
     if len(inflated) > limit_bytes:
-        raise too_large("", INFLATES_TOO_LARGE, limit=limit_bytes, actual=len(inflated))
+        raise too_large("body", INFLATES_TOO_LARGE, limit=limit_bytes, actual=len(inflated))
     return inflated
 
 

@@ -27,7 +27,7 @@ from schemas.events import AcceptedEvent
 from schemas.facts import MAX_PAYLOAD_BYTES, RejectedRow
 from schemas.ids import reject_id
 from services.gateway.fields import decode_event
-from services.gateway.parse import Events
+from services.gateway.parse import BODY, Events
 from services.gateway.validate import Receipt, check_fields, check_size
 
 
@@ -65,7 +65,7 @@ def judge(events: Events, receipt: Receipt) -> list[Outcome]:
             decoded = events.decoded[index] if events.decoded is not None else decode_event(raw)
             event = check_fields(decoded, raw, receipt, index)
         except ApiError as error:
-            placed = error.under(f"events[{index}]") if events.is_batch else error
+            placed = error.under(f"events[{index}]") if events.is_batch else error.at(BODY)
             outcomes.append(Rejected(index, _caller_event_id(raw), placed, raw))
             continue
         if event.event_id in seen:

@@ -38,7 +38,7 @@ from services.gateway.call import Call
 from services.gateway.judge import Accepted, Duplicate, Outcome, Rejected, judge, rejected_row
 from services.gateway.metrics import EVENTS, REJECTED, REJECTS_DROPPED
 from services.gateway.pack import pack_event, pack_events, pack_rejects
-from services.gateway.parse import Events, parse_any, parse_batch
+from services.gateway.parse import BODY, Events, parse_any, parse_batch
 from services.gateway.publish import Publisher, PublishError
 from services.gateway.snapshots import Snapshots
 from services.gateway.validate import Receipt, check_event
@@ -68,8 +68,9 @@ class Reporting:
             try:
                 event = check_event(body, receipt)
             except ApiError as error:
-                await self._record_refusal(error, body, receipt, call)
-                raise
+                refusal = error.at(BODY)
+                await self._record_refusal(refusal, body, receipt, call)
+                raise refusal from None
             await self._publisher.publish((pack_event(event, self._publisher.partitions),))
         _ACCEPTED.inc()
         return success(201, Tracked(event.event_id, utc_seconds(receipt.received_us // 1_000_000)))

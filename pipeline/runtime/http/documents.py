@@ -78,7 +78,7 @@ _EXAMPLE_DETAILS: Final[dict[ErrorCode, Document]] = {
     ErrorCode.MISSING_REQUIRED_FIELD: {"field": "events[3].event_name"},
     ErrorCode.INVALID_EVENT_NAME: {"field": "event_name", "value": "APP INSTALL", "suggestion": "app_install"},
     ErrorCode.INVALID_PARAMETER: {"field": "limit", "reason": "不能大于 1000"},
-    ErrorCode.PAYLOAD_TOO_LARGE: {"reason": "单个事件不能超过 32 KB", "limit": 32768, "actual": 40000},
+    ErrorCode.PAYLOAD_TOO_LARGE: {"field": "body", "reason": "单个事件不能超过 32 KB", "limit": 32768, "actual": 40000},
     ErrorCode.METHOD_NOT_ALLOWED: {"allowed": ["GET"]},
     ErrorCode.RATE_LIMIT_EXCEEDED: {"limit": 1000, "plan": "free", "reset_at": "2024-01-16T00:00:00Z"},
     ErrorCode.SERVER_ERROR: {"request_id": "req_0f8fad5bd9cb469fa1657086"},

@@ -52,6 +52,10 @@ class ApiError(Exception):
         field = f"{place}.{self.field}" if self.field else place
         return ApiError(self.code, field=field, reason=self.reason, headers=self.headers, **self.details)
 
+    def at(self, place: str) -> "ApiError":
+        """The same error, at `place` unless it has a field of its own: a whole body that is no JSON, say."""
+        return self if self.field else self.under(place)
+
     def body(self, language: str) -> ErrorBody:
         """What the caller reads, in `language` (`zh` or `en`)."""
         details: dict[str, Any] = {}
