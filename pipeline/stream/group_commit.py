@@ -85,13 +85,16 @@ class PartitionCommitter:
         self._has_room = asyncio.Event()
         self._needs_boundary = False
         """Sessions are to be published, which the last group, closed in the middle of a message, could not."""
+        self._is_full = False
         self._is_stopping = False
         self._is_committing = False
         self.committed_offset = working_set.next_offset
         """The first source offset not yet wholly contained in the log."""
         self._committed_watermark_ms = working_set.watermark_ms
         now = surroundings.clock()
-        self._last_message_at = self._last_tick_at = self._last_published_at = self._last_report_at = now
+        self._opened_at = self._last_message_at = self._last_tick_at = self._last_published_at = (
+            self._last_report_at
+        ) = now
 
     async def submit(self, decoded: Decoded, acknowledge: Callable[[], Awaitable[Any]]) -> None:
         """Apply a message; returns when it is applied in memory, not when it is flushed.
@@ -102,6 +105,8 @@ class PartitionCommitter:
             await acknowledge()
             return
         self._last_message_at = self._around.clock()
+        if not self.working_set.has_open_changes:
+            self._opened_at = self._last_message_at
         while self._needs_boundary:
             await self._wait_for_room()
         while not self.working_set.apply(decoded):
@@ -110,6 +115,7 @@ class PartitionCommitter:
         self._woken.set()
 
     async def _wait_for_room(self) -> None:
+        self._is_full = True
         self._has_room.clear()
         self._woken.set()
         await self._has_room.wait()
@@ -142,18 +148,22 @@ class PartitionCommitter:
         decision = self._decide(now)
         if decision.tick:
             self._tick(now)
-        is_inside = self.working_set.is_inside_message
-        if self._has_changes() or (decision.flush and not is_inside):
+        waits_for_rest = self.working_set.is_inside_message and not self._has_changes()
+        if decision.flush and not waits_for_rest:
             await self._flush(publish=decision.publish)
         elif not self._is_stopping:
-            # Inside a message nothing is due before the rest of it comes, which wakes us.
-            await self._sleep(None if is_inside else decision.wait_seconds)
+            # What is due inside a message is done after it; the rest of it wakes us.
+            await self._sleep(None if waits_for_rest else decision.wait_seconds)
 
     def _decide(self, now: float) -> Decision:
+        working_set = self.working_set
         facts = Facts(
             has_changes=self._has_changes(),
-            pending_sessions=self.working_set.pending_sessions,
-            has_backlog=self._around.end_offset(self.partition) > self.working_set.next_offset,
+            open_events=working_set.open_events,
+            opened_at=self._opened_at,
+            is_full=self._is_full or self._is_stopping,
+            backlog=max(0, self._around.end_offset(self.partition) - working_set.next_offset),
+            pending_sessions=working_set.pending_sessions,
             last_message_at=self._last_message_at,
             last_published_at=self._last_published_at,
             last_tick_at=self._last_tick_at,
@@ -184,6 +194,7 @@ class PartitionCommitter:
         self._needs_boundary = publish and self.working_set.is_inside_message
         group = self.working_set.close_group(publish=publish)
         acknowledgements, self._unacknowledged = self._unacknowledged, []
+        self._is_full = False
         self._has_room.set()
         if publish and not self._needs_boundary and not self.working_set.pending_sessions:
             self._last_published_at = started

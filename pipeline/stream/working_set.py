@@ -104,6 +104,11 @@ class WorkingSet:
         return self._open.has_moved or bool(self._open.dirty)
 
     @property
+    def open_events(self) -> int:
+        """Events in the open group."""
+        return self._open.events
+
+    @property
     def has_due_timers(self) -> bool:
         return bool(self._due) or self._timers.is_due(self._watermark.value_ms)
 

@@ -1,12 +1,25 @@
 from dataclasses import replace
 
-from pipeline.stream.cadence import QUIET_SECONDS, TICK_SECONDS, Decision, Facts, decide
+from pipeline.stream.cadence import (
+    BEHIND_FACTOR,
+    BEHIND_MESSAGES,
+    LINGER_EVENTS,
+    LINGER_SECONDS,
+    QUIET_SECONDS,
+    TICK_SECONDS,
+    Decision,
+    Facts,
+    decide,
+)
 
 INTERVAL, IDLE = 1.0, 10.0
 NOTHING = Facts(
     has_changes=False,
+    open_events=0,
+    opened_at=100.0,
+    is_full=False,
+    backlog=0,
     pending_sessions=0,
-    has_backlog=False,
     last_message_at=100.0,
     last_published_at=100.0,
     last_tick_at=0.0,
@@ -17,13 +30,25 @@ def _at(now: float, **changes: object) -> Decision:
     return decide(replace(NOTHING, **changes), now, INTERVAL, IDLE)  # type: ignore[arg-type]
 
 
-def test_changes_are_flushed_at_once_and_published_with_them_when_the_last_time_is_an_interval_ago() -> None:
-    decision = _at(100.0, has_changes=True)
+def test_with_nothing_waiting_changes_are_flushed_at_once() -> None:
+    decision = _at(100.0, has_changes=True, open_events=1)
     assert decision.flush
     assert not decision.publish
+
+
+def test_changes_are_published_with_the_flush_when_the_last_time_is_an_interval_ago() -> None:
     decision = _at(100.0, has_changes=True, last_published_at=99.0)
     assert decision.flush
     assert decision.publish
+
+
+def test_with_more_waiting_a_group_grows_for_a_while() -> None:
+    lingering = _at(100.0, has_changes=True, open_events=250, backlog=3)
+    assert not lingering.flush
+    assert 0 < lingering.wait_seconds <= LINGER_SECONDS
+    assert _at(100.0 + LINGER_SECONDS, has_changes=True, open_events=250, backlog=3).flush
+    assert _at(100.0, has_changes=True, open_events=LINGER_EVENTS, backlog=3).flush
+    assert _at(100.0, has_changes=True, open_events=250, backlog=3, is_full=True).flush
 
 
 def test_what_is_owed_is_published_as_soon_as_the_partition_is_silent() -> None:
@@ -39,10 +64,15 @@ def test_under_load_it_waits_for_the_interval() -> None:
     busy = _at(100.9, pending_sessions=3, has_changes=True, last_message_at=100.9)
     assert busy.flush
     assert not busy.publish
-    slow = _at(100.9, pending_sessions=3, has_changes=True, has_backlog=True)
+    slow = _at(100.9, pending_sessions=3, has_changes=True, backlog=1, opened_at=100.0)
     assert not slow.publish, "the next message is only late"
-    due = _at(101.0, pending_sessions=3, has_changes=True, last_message_at=101.0)
-    assert due.publish
+    assert _at(101.0, pending_sessions=3, has_changes=True, last_message_at=101.0).publish
+
+
+def test_far_behind_it_publishes_less_often() -> None:
+    behind = {"pending_sessions": 3, "has_changes": True, "backlog": BEHIND_MESSAGES + 1}
+    assert not _at(100.0 + INTERVAL * (BEHIND_FACTOR - 1), **behind).publish
+    assert _at(100.0 + INTERVAL * BEHIND_FACTOR, **behind).publish
 
 
 def test_an_idle_partition_ticks_once_a_second() -> None:
