@@ -16,9 +16,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from pipeline.runtime.clickhouse import ClickHouse
+from pipeline.runtime.control_plane import SnapshotNotLoaded
 from pipeline.runtime.http.server import SERVER_OPTIONS
 from pipeline.runtime.settings import Settings
-from schemas.control import DEFAULT_GOALS, ApiKey, App, Scope, Snapshot
+from schemas.control import DEFAULT_GOALS, ApiKey, App, Plan, Scope, Snapshot
 from services.gateway.app import build_app
 from services.gateway.budget import Budget
 from services.gateway.publish import Publisher
@@ -32,18 +33,21 @@ WRITE_KEY = "ak_test_write"
 READ_KEY = "ak_test_read"
 REVOKED_KEY = "ak_test_revoked"
 EMPTY_KEY = "ak_test_empty"
+SPENT_KEY = "ak_test_spent"
 _SCOPES = {
     SECRET_KEY: (APP_ID, {Scope.READ, Scope.WRITE}),
     WRITE_KEY: (APP_ID, {Scope.WRITE}),
     READ_KEY: (APP_ID, {Scope.READ}),
     REVOKED_KEY: (APP_ID, {Scope.READ, Scope.WRITE}),
     EMPTY_KEY: ("empty", {Scope.READ, Scope.WRITE}),
+    SPENT_KEY: ("limited", {Scope.READ, Scope.WRITE}),
 }
 
 
 def control_plane() -> Snapshot:
-    """Two apps, and a key of each kind."""
+    """Three apps, one of them on the free plan, and a key of each kind."""
     apps = {name: App(name, name, goals=DEFAULT_GOALS) for name in (APP_ID, "empty")}
+    apps["limited"] = App("limited", "limited", Plan.FREE)
     keys = {}
     for number, (secret, (app_id, scopes)) in enumerate(_SCOPES.items()):
         digest = sha256(secret.encode()).hexdigest()
@@ -51,15 +55,27 @@ def control_plane() -> Snapshot:
     return Snapshot(apps, keys, 0)
 
 
+class SwitchedSnapshots(FixedSnapshots):
+    """A control plane that can be away from the beginning."""
+
+    is_away = False
+
+    def current(self) -> Snapshot:
+        if self.is_away:
+            raise SnapshotNotLoaded
+        return super().current()
+
+
 class ServedApi:
     """`url`: the gateway's, which serves everything; `query_url`: the query service's own."""
 
     def __init__(self, settings: Settings, clickhouse: ClickHouse) -> None:
         self._settings = settings
-        self._clickhouse = clickhouse
+        self.clickhouse = clickhouse
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="served-api", daemon=True)
         self._servers: list[tuple[uvicorn.Server, Future[None]]] = []
+        self.snapshots = SwitchedSnapshots(control_plane())
         self.sink: MemorySink
         self.publisher: Publisher
         self.url = ""
@@ -67,8 +83,9 @@ class ServedApi:
 
     def start(self) -> None:
         self._thread.start()
-        snapshots = FixedSnapshots(control_plane())
-        query = create_app(self._settings, self._clickhouse, snapshots)
+        # Reads come through the gateway, which counts them.
+        query_settings = self._settings.model_copy(update={"count_requests": False})
+        query = create_app(query_settings, self.clickhouse, self.snapshots)
         self.query_url = self._serve(query)
         gateway_settings = self._settings.model_copy(update={"query_url": self.query_url})
 
@@ -78,7 +95,7 @@ class ServedApi:
             self.publisher = Publisher(
                 self.sink, gateway_settings.partitions, budget, gateway_settings.publish_timeout_seconds
             )
-            return build_app(gateway_settings, snapshots, self.publisher)
+            return build_app(gateway_settings, self.snapshots, self.publisher)
 
         self.url = self._serve(self.run(gateway))
 

@@ -1,0 +1,301 @@
+"""Every error the OpenAPI document allows, as data: which request meets it, and what its answer says.
+
+A row names the endpoint as the document does. Unless it says otherwise, its request is a good one to that endpoint with
+a key that may make it, and its answer's `details` are those the code has everywhere (`DETAILS`).
+"""
+
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from served_api import READ_KEY, REVOKED_KEY, SECRET_KEY, SPENT_KEY, WRITE_KEY
+
+from schemas.errors import ErrorCode as E
+
+KILOBYTE = 1024
+MEGABYTE = 1024 * KILOBYTE
+
+EVENT = {"event_name": "page_view"}
+REPORTING = {
+    "POST /v1/events/track": EVENT,
+    "POST /v1/events/batch": {"events": [EVENT]},
+    "POST /v1/events/validate": EVENT,
+}
+READS = {
+    "GET /v1/events": "/v1/events",
+    "GET /v1/events/rejected": "/v1/events/rejected",
+    "GET /v1/events/{event_id}": "/v1/events/evt_00001",
+    "GET /v1/conversions": "/v1/conversions",
+    "GET /v1/attribution": "/v1/attribution",
+    "GET /v1/users": "/v1/users",
+    "GET /v1/users/{user_id}": "/v1/users/user4",
+    "GET /v1/users/{user_id}/events": "/v1/users/user4/events",
+    "GET /v1/reports/performance": "/v1/reports/performance",
+    "GET /v1/reports/conversion": "/v1/reports/conversion",
+}
+LISTS = [name for name in READS if name.endswith(("events", "rejected", "conversions", "users"))]
+RANGES = [name for name in READS if name not in ("GET /v1/events/{event_id}", "GET /v1/users/{user_id}")]
+
+DETAILS: dict[E, set[str]] = {
+    E.INVALID_API_KEY: set(),
+    E.FORBIDDEN: {"required_scope"},
+    E.MISSING_REQUIRED_FIELD: {"field"},
+    E.INVALID_EVENT_NAME: {"field", "value", "suggestion"},
+    E.INVALID_PARAMETER: {"field", "reason"},
+    E.PAYLOAD_TOO_LARGE: {"field", "reason", "limit", "actual"},
+    E.NOT_FOUND: set(),
+    E.METHOD_NOT_ALLOWED: {"allowed"},
+    E.RATE_LIMIT_EXCEEDED: {"limit", "plan", "reset_at"},
+    E.SERVER_ERROR: {"request_id"},
+}
+HEADERS: dict[E, set[str]] = {
+    E.INVALID_API_KEY: {"www-authenticate"},
+    E.METHOD_NOT_ALLOWED: {"allow"},
+    E.RATE_LIMIT_EXCEEDED: {"retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"},
+    E.SERVER_ERROR: {"retry-after"},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    endpoint: str
+    code: E
+    path: str = ""
+    """With query; by default the endpoint's."""
+    method: str = ""
+    key: str | None = SECRET_KEY
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    """Which must be said so; the others must be there."""
+    names: set[str] | None = None
+    """Of all details; None: as everywhere."""
+    answered_in: str = ""
+    """`results`, `errors`: the error of one event (the last) in an answer of success."""
+    without: str = ""
+    """A part that fails meanwhile: `broker`, `control plane`, `ClickHouse`, `quota` (which is used up)."""
+
+    @property
+    def request(self) -> tuple[str, str, bytes | None, dict[str, str]]:
+        method, _, _ = self.endpoint.partition(" ")
+        good = REPORTING.get(self.endpoint)
+        body = self.body if self.body is not None or good is None else json.dumps(good).encode()
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        if self.key is not None:
+            headers["Authorization"] = f"Bearer {self.key}"
+        return self.method or method, self.path or path_of(self.endpoint), body, headers | self.headers
+
+    @property
+    def detail_names(self) -> set[str]:
+        return DETAILS[self.code] if self.names is None else self.names
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.endpoint} {self.details.get('field', '')}{self.without}"
+
+
+def path_of(endpoint: str) -> str:
+    return READS.get(endpoint) or endpoint.partition(" ")[2]
+
+
+def rows() -> Iterator[Row]:
+    for endpoint in (*REPORTING, *READS):
+        yield from _everywhere(endpoint)
+    yield from _bad_events()
+    yield from _bad_bodies()
+    yield from _pages()
+    for endpoint in RANGES:
+        yield from _bad_ranges(endpoint)
+    for endpoint in LISTS:
+        yield from _bad_pages(endpoint)
+    yield from _bad_parameters()
+    yield from _absent()
+
+
+def _everywhere(endpoint: str) -> Iterator[Row]:
+    reads = endpoint in READS
+    for authorization in ("", "Bearer", "Basic YTpi", "Bearer nobody", f"Bearer {REVOKED_KEY}"):
+        yield Row(endpoint, E.INVALID_API_KEY, key=None, headers={"Authorization": authorization})
+    yield Row(endpoint, E.INVALID_API_KEY, key=None)
+    scope, key = ("read", WRITE_KEY) if reads else ("write", READ_KEY)
+    yield Row(endpoint, E.FORBIDDEN, key=key, details={"required_scope": scope})
+    for method in ("PUT", "DELETE", "PATCH", "POST" if reads else "GET"):
+        said = {"allowed": ["GET" if reads else "POST"]}
+        yield Row(endpoint, E.METHOD_NOT_ALLOWED, method=method, details=said)
+    yield Row(endpoint, E.RATE_LIMIT_EXCEEDED, key=SPENT_KEY, details={"plan": "free"}, without="quota")
+    yield Row(endpoint, E.SERVER_ERROR, without="control plane")
+    if reads:
+        yield Row(endpoint, E.SERVER_ERROR, without="ClickHouse")
+    elif not endpoint.endswith("validate"):
+        yield Row(endpoint, E.SERVER_ERROR, without="broker")
+
+
+def _one(**changes: Any) -> bytes:
+    return json.dumps(EVENT | changes).encode()
+
+
+TOO_DEEP: dict[str, Any] = {}
+for _ in range(8):
+    TOO_DEEP = {"a": TOO_DEEP}
+BAD_EVENTS: list[tuple[bytes, E, dict[str, Any]]] = [
+    (b"{}", E.MISSING_REQUIRED_FIELD, {"field": "event_name"}),
+    (_one(event_name=""), E.MISSING_REQUIRED_FIELD, {"field": "event_name"}),
+    (_one(event_name=None), E.MISSING_REQUIRED_FIELD, {"field": "event_name"}),
+    (
+        _one(event_name="APP INSTALL"),
+        E.INVALID_EVENT_NAME,
+        {"field": "event_name", "value": "APP INSTALL", "suggestion": "app_install"},
+    ),
+    (
+        _one(event_name="Purchase-Complete"),
+        E.INVALID_EVENT_NAME,
+        {"field": "event_name", "value": "Purchase-Complete", "suggestion": "purchase_complete"},
+    ),
+    (b"{", E.INVALID_PARAMETER, {"field": ""}),
+    (b"[]", E.INVALID_PARAMETER, {"field": ""}),
+    (_one(timestamp="yesterday"), E.INVALID_PARAMETER, {"field": "timestamp"}),
+    (_one(timestamp="2026-01-15T10:30:00"), E.INVALID_PARAMETER, {"field": "timestamp"}),
+    (_one(timestamp="2199-01-01T00:00:00Z"), E.INVALID_PARAMETER, {"field": "timestamp"}),
+    (_one(timestamp="2001-01-01T00:00:00Z"), E.INVALID_PARAMETER, {"field": "timestamp"}),
+    (_one(sent_at=5), E.INVALID_PARAMETER, {"field": "sent_at"}),
+    (_one(user_id="undefined"), E.INVALID_PARAMETER, {"field": "user_id"}),
+    (_one(anonymous_id="a" * 201), E.INVALID_PARAMETER, {"field": "anonymous_id"}),
+    (_one(event_id="a b"), E.INVALID_PARAMETER, {"field": "event_id"}),
+    (_one(properties=[]), E.INVALID_PARAMETER, {"field": "properties"}),
+    (_one(properties=TOO_DEEP), E.INVALID_PARAMETER, {"field": "properties"}),
+    (_one(properties={"big": 2**64}), E.INVALID_PARAMETER, {"field": "properties.big"}),
+    (_one(context={"page": {"url": 5}}), E.INVALID_PARAMETER, {"field": "context.page.url"}),
+    (_one(context={"ip": "300.1.1.1"}), E.INVALID_PARAMETER, {"field": "context.ip"}),
+]
+"""Each alone, with what is said of it; paths inside the event, empty for the event as a whole."""
+
+
+def _bad_events() -> Iterator[Row]:
+    for raw, code, details in BAD_EVENTS:
+        place = details["field"]
+        alone = details | {"field": place or "body"}
+        batched = details | {"field": f"events[1].{place}".rstrip(".")}
+        yield Row("POST /v1/events/track", code, body=raw, details=alone)
+        yield Row("POST /v1/events/validate", code, body=raw, details=alone, answered_in="errors")
+        lines = json.dumps(EVENT).encode() + b"\n" + raw
+        ndjson = {"Content-Type": "application/x-ndjson"}
+        for endpoint, place in (("POST /v1/events/batch", "results"), ("POST /v1/events/validate", "errors")):
+            yield Row(endpoint, code, body=lines, headers=ndjson, details=batched, answered_in=place)
+            if raw != b"{":
+                body = b'{"events": [' + lines.replace(b"\n", b",") + b"]}"
+                yield Row(endpoint, code, body=body, details=batched, answered_in=place)
+    large = _one(properties={"x": "y" * 33 * KILOBYTE})
+    said = {"limit": 32 * KILOBYTE, "actual": len(large)}
+    yield Row("POST /v1/events/track", E.PAYLOAD_TOO_LARGE, body=large, details=said | {"field": "body"})
+    in_list = said | {"field": "events[1]"}
+    body = b'{"events": [' + _one() + b"," + large + b"]}"
+    yield Row("POST /v1/events/batch", E.PAYLOAD_TOO_LARGE, body=body, details=in_list, answered_in="results")
+    yield Row("POST /v1/events/validate", E.PAYLOAD_TOO_LARGE, body=body, details=in_list, answered_in="errors")
+
+
+BOMB = zlib.compress(b" " * 64 * MEGABYTE)
+
+
+def _bad_bodies() -> Iterator[Row]:
+    for endpoint in REPORTING:
+        for coding, body in (("gzip", b"no gzip"), ("br", b"\xff"), ("zstd", b"\x28\xb5\x2f\xfd"), ("lzw", b"{}")):
+            headers = {"Content-Encoding": coding}
+            said = {"field": "Content-Encoding"}
+            yield Row(endpoint, E.INVALID_PARAMETER, body=body, headers=headers, details=said)
+        limit = 32 * KILOBYTE if endpoint.endswith("track") else 5 * MEGABYTE
+        inflates = {"Content-Encoding": "deflate"}
+        said = {"field": "body", "limit": limit}
+        yield Row(endpoint, E.PAYLOAD_TOO_LARGE, body=BOMB, headers=inflates, details=said)
+        yield Row(endpoint, E.PAYLOAD_TOO_LARGE, body=b" " * (limit + 1), details=said | {"actual": limit + 1})
+    for endpoint in ("POST /v1/events/batch", "POST /v1/events/validate"):
+        for empty in (b'{"events": []}', *([b"{}"] if endpoint.endswith("batch") else [])):
+            yield Row(endpoint, E.MISSING_REQUIRED_FIELD, body=empty, details={"field": "events"})
+        ndjson = {"Content-Type": "application/x-ndjson"}
+        yield Row(endpoint, E.MISSING_REQUIRED_FIELD, body=b"\n \n", headers=ndjson, details={"field": "events"})
+        yield Row(endpoint, E.INVALID_PARAMETER, body=b'{"events": 5}', details={"field": "events"})
+        many = {"field": "events", "limit": 1000, "actual": 1001}
+        yield Row(endpoint, E.PAYLOAD_TOO_LARGE, body=json.dumps({"events": [0] * 1001}).encode(), details=many)
+    batch = "POST /v1/events/batch"
+    for broken in (b"", b"{", b"[]", b'{"events": [}'):
+        yield Row(batch, E.INVALID_PARAMETER, body=broken, details={"field": "body"})
+    yield Row(batch, E.INVALID_PARAMETER, path="/v1/events/batch?results=some", details={"field": "results"})
+
+
+def _pages() -> Iterator[Row]:
+    """Requests out of web pages, and keys in URLs."""
+    said = {"field", "reason"}
+    for endpoint in REPORTING:
+        path = path_of(endpoint)
+        secret = {"Origin": "https://shop.example"}
+        yield Row(endpoint, E.FORBIDDEN, headers=secret, names={"reason"})
+        if not endpoint.endswith("validate"):
+            in_url = f"{path}?key={SECRET_KEY}"
+            yield Row(endpoint, E.FORBIDDEN, path=in_url, key=None, details={"field": "key"}, names=said)
+        in_url = f"{path}?key=nobody"
+        yield Row(endpoint, E.INVALID_API_KEY, path=in_url, key=None)
+
+
+def _bad_ranges(endpoint: str) -> Iterator[Row]:
+    for query, at_fault in (
+        ("from=now", "from"),
+        ("from=2024-13-01", "from"),
+        ("to=2024-01-01T00:00:00", "to"),
+        ("to=9999-12-31", "to"),
+        ("from=2024-02-02&to=2024-02-01", "from"),
+        ("tz=Mars/Olympus", "tz"),
+        ("tz=UTC&tz=UTC", "tz"),
+        ("lmit=5", "lmit"),
+    ):
+        yield _bad(endpoint, query, at_fault)
+
+
+def _bad_pages(endpoint: str) -> Iterator[Row]:
+    for query, at_fault in (
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=x", "limit"),
+        ("cursor=x", "cursor"),
+    ):
+        yield _bad(endpoint, query, at_fault)
+
+
+def _bad_parameters() -> Iterator[Row]:
+    for endpoint, query, at_fault in (
+        ("GET /v1/events", "event_name=Purchase-Complete", "event_name[0]"),
+        ("GET /v1/events", "user_id=", "user_id"),
+        ("GET /v1/events", "property.=x", "property."),
+        ("GET /v1/events/rejected", "code=low", "code[0]"),
+        ("GET /v1/events/{event_id}", "tz=x", "tz"),
+        ("GET /v1/conversions", "min_value=much", "min_value"),
+        ("GET /v1/conversions", "currency=cny", "currency"),
+        ("GET /v1/attribution", "model=guess", "model"),
+        ("GET /v1/attribution", "dimension=weekday", "dimension"),
+        ("GET /v1/attribution", "conversion_id=x&dimension=source", "dimension"),
+        ("GET /v1/users/{user_id}", "tz=x", "tz"),
+        ("GET /v1/reports/performance", "granularity=minute", "granularity"),
+        ("GET /v1/reports/conversion", "currency=CNYX", "currency"),
+    ):
+        yield _bad(endpoint, query, at_fault)
+
+
+def _bad(endpoint: str, query: str, at_fault: str) -> Row:
+    return Row(endpoint, E.INVALID_PARAMETER, path=f"{path_of(endpoint)}?{query}", details={"field": at_fault})
+
+
+def _absent() -> Iterator[Row]:
+    for endpoint, path in (
+        ("GET /v1/events/{event_id}", "/v1/events/none"),
+        ("GET /v1/users/{user_id}", "/v1/users/nobody"),
+        ("GET /v1/users/{user_id}/events", "/v1/users/nobody/events"),
+        ("GET /v1/attribution", "/v1/attribution?conversion_id=none"),
+    ):
+        yield Row(endpoint, E.NOT_FOUND, path=path)
+
+
+ELSEWHERE = [
+    Row("", E.NOT_FOUND, method=method, path=path)
+    for path in ("/", "/v1", "/v1/", "/v2/events", "/v1/nothing", "/v1/events/track/", "/v1/events/track/x/y", "/%00")
+    for method in ("GET", "POST", "DELETE")
+]
+"""Paths the document does not know."""
