@@ -22,6 +22,7 @@ sys.path[:0] = [str(_HERE), str(_HERE.parent / "support")]
 
 import stream_traffic  # noqa: E402
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # noqa: E402
+from figures import Figure  # noqa: E402
 from processes import peak_memory_mb, running_broker  # noqa: E402
 from stream_worker import create_control_plane, produce, worker_process  # noqa: E402
 
@@ -34,6 +35,9 @@ from schemas.ids import partition_for  # noqa: E402
 from schemas.topics import Topic  # noqa: E402
 
 PARTITIONS = 4
+EVENTS = 400_000
+NAIVE_EVENTS = 10_000
+PERSONS = [5_000, 100_000, 1_000_000]
 
 
 @dataclass(frozen=True)
@@ -140,13 +144,27 @@ async def _produce_singly(settings: Settings, events: int, persons: int) -> None
     await producer.stop()
 
 
+def run() -> list[Figure]:
+    """For `make bench`: the worker at 5k, 100k and 1M persons, each against the table write per event."""
+    figures = []
+    for persons in PERSONS:
+        ours = measure(max(EVENTS, persons), persons)
+        theirs = measure_naive(NAIVE_EVENTS, persons)
+        name = f"stream worker, {persons:,} persons"
+        figures += [
+            Figure(name, ours.events_per_second, "events/s", theirs.events_per_second),
+            Figure(f"{name}, peak memory", ours.peak_memory_mb, "MB"),
+        ]
+    return figures
+
+
 def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=400_000)
-    parser.add_argument("--persons", type=int, nargs="+", default=[5_000, 100_000, 1_000_000])
+    parser.add_argument("--events", type=int, default=EVENTS)
+    parser.add_argument("--persons", type=int, nargs="+", default=PERSONS)
     parser.add_argument("--per-message", type=int, default=250)
     parser.add_argument("--store", choices=["rocksdb", "memory"], default="rocksdb")
-    parser.add_argument("--naive-events", type=int, default=10_000, help="0 leaves the baseline out")
+    parser.add_argument("--naive-events", type=int, default=NAIVE_EVENTS, help="0 leaves the baseline out")
     given = parser.parse_args(None if arguments is None else list(arguments))
     for persons in given.persons:
         # A person has to appear for his state to exist, so there are at least as many events as persons.
