@@ -18,12 +18,12 @@ LOCK = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --gener
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 
-.PHONY: help install run test check demo bench lock clean
+.PHONY: help install run test check fuzz demo bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PORT=$(PORT) DATA=$(DATA) BROKER=$(BROKER) (noida or kafka) apply to run; ARGS=… is passed on to test, demo, bench."
+	@echo "  PORT=$(PORT) DATA=$(DATA) BROKER=$(BROKER) (noida or kafka) apply to run; ARGS=… is passed on to test, fuzz, demo, bench."
 
 install: $(DEV) ## Install everything into .venv, tools for development included
 
@@ -39,6 +39,9 @@ check: $(DEV) ## Lint, format, types, import rules
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
+
+fuzz: $(DEV) ## Hold the API against its document and its promises with 130,000 made-up requests
+	@FUZZ=full exec $(PY) -m pytest tests/integration/api --timeout=14400 $(ARGS)
 
 demo: $(RUNTIME) ## Post a month of traffic, wait, compare the models, prove the ledger
 	@exec $(PY) -m deploy.cli demo $(ARGS)

@@ -10,6 +10,7 @@ from asyncio import TimerHandle, Transport
 from http import HTTPStatus
 from typing import Any, Final
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pipeline.runtime.http.envelope import failure, language_of
@@ -52,8 +53,14 @@ class EnvelopeProtocol(HttpToolsProtocol):
         if self._is_refused:
             return
         self._bytes_since_body += len(data)
-        super().data_received(data)
-        if self._bytes_since_body > MAX_HEAD_BYTES and not self.transport.is_closing():
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self._go_on_without_upgrade(data[upgrade.args[0] :])
+        except HttpParserError:
+            self._refuse(invalid("request", NOT_HTTP))
+        if self._bytes_since_body > MAX_HEAD_BYTES and not (self._is_refused or self.transport.is_closing()):
             self._refuse(_too_large(self._bytes_since_body))
 
     def on_message_begin(self) -> None:
@@ -67,6 +74,8 @@ class EnvelopeProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._is_in_head = False
         self._bytes_since_body = 0
         self._progress_at_seconds = self.loop.time()
@@ -78,12 +87,31 @@ class EnvelopeProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._bytes_since_body = 0
         super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """`msg`: uvicorn's words, which are not for the caller."""
-        self._refuse(invalid("request", NOT_HTTP))
+    def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """An offer to speak another protocol may be ignored (RFC 9110, section 7.8). The parser takes what follows such
+        a head for that protocol, though it is the body, so another one reads the same head without the offer. Java's
+        HTTP client offers h2c with every first request."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(invalid("request", NOT_HTTP))
+            return
+        version = self.parser.get_http_version().encode()
+        head = [method + b" " + self.url + b" HTTP/" + version]
+        head += [name + b": " + value for name, value in self.headers if name not in (b"upgrade", b"connection")]
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._bytes_since_body = 0
+        self.data_received(b"\r\n".join([*head, b"connection: " + self._kept(), b"", rest]))
+
+    def _kept(self) -> bytes:
+        """The connection options beside the upgrade."""
+        given = b",".join(value for name, value in self.headers if name == b"connection").lower().split(b",")
+        return b", ".join(option for option in map(bytes.strip, given) if option not in (b"upgrade", b"http2-settings"))
 
     def _refuse(self, error: ApiError) -> None:
         """End the connection, with an answer if the caller is waiting for none to an earlier request."""

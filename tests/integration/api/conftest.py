@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fuzzing import IS_FULL, SEED
 from query_world import insert_world, make_world
 from served_api import APP_ID, ServedApi
 
@@ -30,3 +31,9 @@ def served(clickhouse_dir: Path) -> Iterator[ServedApi]:
     yield api
     api.stop()
     clickhouse.close()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if IS_FULL and reporter is not None:
+        reporter.write_line(f"fuzzing in full: FUZZ_SEED={SEED} does the same again")

@@ -2,9 +2,13 @@
 
 import json
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+import odd_requests
 import pytest
+from fuzzing import cases, check_envelope, run
 from served_api import SECRET_KEY, ServedApi
 
 from pipeline.runtime.http.server import MAX_HEAD_BYTES
@@ -108,3 +112,140 @@ def test_a_head_without_an_end(served: ServedApi, endless: bytes) -> None:
     details = error_of(converse(served, endless), "PAYLOAD_TOO_LARGE")
     assert details["limit"] == MAX_HEAD_BYTES
     assert details["actual"] > MAX_HEAD_BYTES
+
+
+def test_a_mistake_after_a_good_request_does_not_touch_its_answer(served: ServedApi) -> None:
+    received = converse(served, track() + b"\x00\x01 garbage\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 201 Created\r\n")
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_mistake_in_the_body_is_answered_and_nothing_is_stored(served: ServedApi) -> None:
+    served.sink.records.clear()
+    head = track(b"", b"Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
+    chunk = b"1a\r\n" + EVENT + b"\r\n"
+    error_of(converse(served, head, chunk, b"no size\r\n\r\n"), "INVALID_PARAMETER")
+    assert served.sink.records == []
+
+
+def test_trailers_change_nothing_and_have_an_end(served: ServedApi) -> None:
+    head = track(b"", b"Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
+    chunks = b"1a\r\n" + EVENT + b"\r\n0\r\n"
+    received = converse(served, head + chunks + b"Authorization: Bearer nobody\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 201 Created\r\n")
+    endless = head + chunks + b"A: b\r\n" * MAX_HEAD_BYTES
+    assert error_of(converse(served, endless), "PAYLOAD_TOO_LARGE")["limit"] == MAX_HEAD_BYTES
+
+
+WEBSOCKET = (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==")
+H2C = (b"Connection: keep-alive, Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAEAAEAAAAIAAAAB")
+
+
+@pytest.mark.parametrize("offer", [WEBSOCKET, H2C])
+@pytest.mark.parametrize("cut", [0, 60, 250, 301])
+def test_an_offer_to_speak_another_protocol_is_ignored(served: ServedApi, offer: tuple[bytes, ...], cut: int) -> None:
+    """The body is the event, whether it comes with its head or later, and the connection goes on."""
+    sent = track(EVENT, *offer)
+    _, host, port = served.url.replace("/", "").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        for _ in range(2):
+            for piece in (sent[:cut], sent[cut:]):
+                connection.sendall(piece)
+            received = b""
+            while not is_complete(received):
+                received += connection.recv(65536)
+            assert received.startswith(b"HTTP/1.1 201 Created\r\n"), received
+    chunked = track(b"", b"Transfer-Encoding: chunked", *offer).replace(b"Content-Length: 0\r\n", b"")
+    chunks = b"1a\r\n" + EVENT + b"\r\n0\r\n\r\n"
+    assert converse(served, chunked, chunks).startswith(b"HTTP/1.1 201 Created\r\n")
+    get = b"\r\n".join([b"GET /v1/events HTTP/1.1", b"Host: x", *offer, b"", b""])
+    assert converse(served, get).startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+
+
+def test_a_body_announced_too_large_is_refused_without_waiting_for_it(served: ServedApi) -> None:
+    details = error_of(converse(served, track(EVENT, length=b"99999999999")), "PAYLOAD_TOO_LARGE")
+    assert details["actual"] == 99999999999
+
+
+@pytest.mark.parametrize(
+    "half", [b"", b"\r\n", b"POST /v1/events/track HT", track()[:-40], track(EVENT, length=b"30")], ids=range(5)
+)
+def test_who_stops_halfway_is_cut_off(served: ServedApi, monkeypatch: pytest.MonkeyPatch, half: bytes) -> None:
+    monkeypatch.setattr("pipeline.runtime.http.server.STALL_SECONDS", 0.2)
+    assert converse(served, half) == b""
+
+
+def test_who_dawdles_over_a_head_is_cut_off(served: ServedApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.runtime.http.server.STALL_SECONDS", 0.3)
+    _, host, port = served.url.replace("/", "").split(":")
+    with socket.create_connection((host, int(port)), timeout=0.02) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        for _ in range(3_000):  # a minute
+            try:
+                connection.sendall(b"A: b\r\n")
+                if connection.recv(1) == b"":
+                    return
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                return
+    pytest.fail("still connected")
+
+
+def test_who_reads_an_early_answer_and_goes_on_slowly_is_cut_off(
+    served: ServedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.runtime.http.server.STALL_SECONDS", 0.3)
+    stranger = track(EVENT, length=b"1000").replace(SECRET_KEY.encode(), b"nobody")
+    _, host, port = served.url.replace("/", "").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(stranger)
+        received = connection.recv(65536)
+        assert received.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+        while not is_complete(received):
+            received += connection.recv(65536)
+        connection.sendall(b"x")
+        assert connection.recv(1) == b""
+
+
+def test_mutilated_requests(served: ServedApi) -> None:
+    """Whatever is sent, and 70 KB after it that end any request: what comes back are envelopes, and soon."""
+
+    def send(sent: bytes) -> None:
+        received = exhaust(served, sent + b"\r\n" + b"\xff" * (MAX_HEAD_BYTES + 4096))
+        for status, body in answers_in(received):
+            if body:
+                check_envelope(status, json.loads(body))
+        served.sink.records.clear()
+
+    run(cases(few=60, full=10_000), odd_requests.no_http, send)
+    assert converse(served, track()).startswith(b"HTTP/1.1 201 Created\r\n")
+
+
+def exhaust(api: ServedApi, sent: bytes) -> bytes:
+    """All that comes back until the connection ends. Its end may take the last answers with it."""
+    _, host, port = api.url.replace("/", "").split(":")
+    received = b""
+    with socket.create_connection((host, int(port)), timeout=20) as connection, suppress(ConnectionError):
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        while chunk := connection.recv(65536):
+            received += chunk
+    return received
+
+
+def answers_in(received: bytes) -> Iterator[tuple[int, bytes]]:
+    """Status and body of each complete answer that has one."""
+    rest = received
+    while rest:
+        assert rest.startswith(b"HTTP/1.1 "), rest[:200]
+        status = int(rest[9:12])
+        head, _, rest = rest.partition(b"\r\n\r\n")
+        if status == 100:
+            continue
+        headers = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        assert headers[b"x-request-id"]
+        length = int(headers[b"content-length"])
+        body, rest = rest[:length], rest[length:]
+        if len(body) == length:
+            yield status, body
