@@ -6,11 +6,14 @@ commit of offsets. Decoding is `decode`, decisions are `pipeline.domain`, the wr
 
 import asyncio
 import gc
+import signal
 import socket
+import sys
 from typing import Any, Final
 
 import faust
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from faust.worker import Worker as FaustWorker
 
@@ -162,7 +165,13 @@ def main(settings: Settings, source: Snapshots | None = None) -> None:
     gc.set_threshold(200_000, 20, 100)
     loop = _new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(_prepare(settings))
+    # Until Faust takes the signals over there is nothing to finish.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    try:
+        loop.run_until_complete(_prepare(settings))
+    except (KafkaError, TopicMismatch) as error:
+        _log.error("cannot_start", kafka=settings.kafka_bootstrap, error=str(error))
+        sys.exit(1)
     source = source or SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
     app = build_app(settings, source)
     worker = _Process(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
