@@ -94,7 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
 def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) -> FastAPI:
     """Wire the parts. They are started and stopped with the application's lifespan."""
     quota = open_quota(settings)
-    forwarder = Forwarder(settings.query_url) if settings.query_url else None
+    forwarder = Forwarder(settings.query_url, publisher.budget) if settings.query_url else None
     app = Gateway(
         title="AttriKit API",
         version=version("attrikit"),

@@ -28,14 +28,19 @@ async def read_body(call: Call, receive: Receive, limit_bytes: int, held: Held) 
 
     Raises `ApiError`, `ClientGone` or `Overloaded`.
     """
-    if call.content_length is not None and call.content_length > limit_bytes:
-        raise await _refused(receive, call.content_length, limit_bytes, seen_bytes=0)
-    body = await _read(receive, limit_bytes, held)
+    body = await read_coded_body(call, receive, limit_bytes, held)
     if not call.content_encoding:
         return body
     inflated = inflate(body, call.content_encoding, limit_bytes)
     held.take(len(inflated))
     return inflated
+
+
+async def read_coded_body(call: Call, receive: Receive, limit_bytes: int, held: Held) -> bytes:
+    """The same as it came."""
+    if call.content_length is not None and call.content_length > limit_bytes:
+        raise await _refused(receive, call.content_length, limit_bytes, seen_bytes=0)
+    return await _read(receive, limit_bytes, held)
 
 
 async def _read(receive: Receive, limit_bytes: int, held: Held) -> bytes:

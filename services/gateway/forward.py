@@ -1,7 +1,7 @@
 """Everything the gateway does not answer itself goes to the query service, so that one port serves the whole API."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 import httpx
@@ -9,6 +9,8 @@ from starlette.types import Receive, Scope, Send
 
 from pipeline.runtime.http.errors import Text, invalid, server_error
 from pipeline.runtime.log import get_logger
+from services.gateway.bodies import read_coded_body
+from services.gateway.budget import Budget, Held
 from services.gateway.call import CALL, Call
 from services.gateway.edge import RETRY_SECONDS, reply_to, send_reply
 from services.gateway.errors import ClientGone
@@ -23,7 +25,15 @@ _HOP_BY_HOP: Final = frozenset(
     }
 )
 """RFC 9110, section 7.6.1: they speak of one connection and end with it."""
-_OURS: Final = _HOP_BY_HOP | {b"host", b"x-request-id", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
+_OURS: Final = _HOP_BY_HOP | {
+    b"expect",
+    b"host",
+    b"x-request-id",
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-host",
+}
+MAX_BODY_BYTES: Final = 1024 * 1024
 NOT_A_PATH: Final = Text("路径包含无效字符", "the path holds characters that no URL has")
 _log = get_logger("gateway")
 
@@ -31,9 +41,12 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Forwarder:
-    """A streaming reverse proxy to `base_url`. Neither bodies nor answers are kept in memory."""
+    """A reverse proxy to `base_url`. Answers are passed on as they come. A body is read first: connections to the query
+    service are few, and a caller who takes its time must not hold one meanwhile."""
 
-    def __init__(self, base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, base_url: str, budget: Budget, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        """`budget`: for the bodies being read."""
+        self._budget = budget
         self._base = httpx.URL(base_url)
         # No proxies or credentials from the environment, no redirects followed: what comes is what goes.
         self._client = httpx.AsyncClient(
@@ -52,20 +65,22 @@ class Forwarder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call: Call = scope[CALL]
-        request = self._request(scope, receive, call)
-        try:
-            response = await self._client.send(request, stream=True)
-        except httpx.HTTPError as error:
-            FORWARD_FAILURES.inc()
-            _log.warning("query_away", request_id=call.request_id, error=f"{type(error).__name__}: {error}")
-            await send_reply(reply_to(server_error(RETRY_SECONDS), call), send)
-            return
+        with Held(self._budget) as held:
+            body = await read_coded_body(call, receive, MAX_BODY_BYTES, held)
+            request = self._request(scope, body, call)
+            try:
+                response = await self._client.send(request, stream=True)
+            except httpx.HTTPError as error:
+                FORWARD_FAILURES.inc()
+                _log.warning("query_away", request_id=call.request_id, error=f"{type(error).__name__}: {error}")
+                await send_reply(reply_to(server_error(RETRY_SECONDS), call), send)
+                return
         try:
             await _relay(response, receive, send)
         finally:
             await response.aclose()
 
-    def _request(self, scope: Scope, receive: Receive, call: Call) -> httpx.Request:
+    def _request(self, scope: Scope, body: bytes, call: Call) -> httpx.Request:
         path: bytes = scope.get("raw_path") or scope["path"].encode()
         query: bytes = scope["query_string"]
         try:
@@ -73,7 +88,7 @@ class Forwarder:
         except (httpx.InvalidURL, UnicodeDecodeError):
             raise invalid("path", NOT_A_PATH) from None
         headers = _request_headers(scope, call)
-        request = self._client.build_request(scope["method"], url, headers=headers, content=_body(receive))
+        request = self._client.build_request(scope["method"], url, headers=headers, content=body or None)
         _undo_additions(request, scope)
         return request
 
@@ -94,17 +109,6 @@ def _undo_additions(request: httpx.Request, scope: Scope) -> None:
     for name in (b"transfer-encoding", b"accept", b"accept-encoding", b"user-agent"):
         if name not in names:
             request.headers.pop(name.decode(), None)
-
-
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
-    has_more = True
-    while has_more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        has_more = message.get("more_body", False)
-        if chunk := message.get("body", b""):
-            yield chunk
 
 
 async def _relay(response: httpx.Response, receive: Receive, send: Send) -> None:

@@ -1,5 +1,6 @@
 """What the gateway does not answer itself, passed on to a query service (an ASGI application here)."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from services.gateway.app import Gateway
-from services.gateway.forward import Forwarder
+from services.gateway.forward import MAX_BODY_BYTES, Forwarder
 
 
 class BrokenTransport(httpx.AsyncBaseTransport):
@@ -53,7 +54,7 @@ def forwarding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[httpx.AsyncBaseTransport], httpx.AsyncClient]:
     def make(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
-        monkeypatch.setattr("services.gateway.app.Forwarder", lambda url: Forwarder(url, transport))
+        monkeypatch.setattr("services.gateway.app.Forwarder", lambda url, budget: Forwarder(url, budget, transport))
         return make_client(make_app(query_url="http://query:1234"))
 
     return make
@@ -101,6 +102,39 @@ async def test_the_answer_comes_back_without_hop_by_hop_headers(client: httpx.As
     assert response.headers["x-extra"] == "kept"
     assert response.headers.get_list("x-request-id") == ["mine"]
     assert "connection" not in response.headers
+
+
+class CountingTransport(httpx.ASGITransport):
+    requests = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        return await super().handle_async_request(request)
+
+
+async def test_no_connection_is_held_for_a_body_that_does_not_come(
+    forwarding: Callable[[httpx.AsyncBaseTransport], httpx.AsyncClient], query: FastAPI
+) -> None:
+    transport = CountingTransport(query)
+    arrived = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await arrived.wait()
+        yield b"}"
+
+    client = forwarding(transport)
+    waiting = asyncio.create_task(client.post("/v1/echo/a", content=body()))
+    other = await client.get("/v1/echo/b")
+    assert (other.status_code, transport.requests) == (202, 1)
+    arrived.set()
+    assert ((await waiting).status_code, transport.requests) == (202, 2)
+
+
+async def test_a_body_no_read_needs_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/echo/a", content=b" " * (MAX_BODY_BYTES + 1))
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "PAYLOAD_TOO_LARGE"
 
 
 async def test_streams_arrive_whole(client: httpx.AsyncClient) -> None:
