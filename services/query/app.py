@@ -16,6 +16,7 @@ from pipeline.runtime.http.operations import add_operations
 from pipeline.runtime.http.quota import CountRequests, open_quota
 from pipeline.runtime.settings import Settings
 from services.query.freshness import Freshness
+from services.query.paths import KeepSlashes
 from services.query.reader import Reader, Snapshots
 from services.query.routes import router
 
@@ -54,6 +55,7 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
     install_handlers(app)
     add_operations(app, lambda: _what_is_missing(app))
     add_docs_page(app)
+    app.add_middleware(KeepSlashes)
     if quota is not None:
         app.add_middleware(CountRequests, quota=quota, snapshots=app.state.snapshots)
     app.add_middleware(EnvelopeMiddleware, service=SERVICE)

@@ -32,6 +32,7 @@ from services.query import (
 )
 from services.query.credits import MAX_REPORT_ROWS
 from services.query.pages import Page
+from services.query.paths import WithSlashes
 from services.query.reader import RETRY_AFTER_SECONDS, Reader
 from services.query.times import utc_text
 
@@ -83,7 +84,7 @@ def refuse_repeats(request: Request, _caller: Annotated[Caller, Depends(caller_o
 Key = Annotated[Caller, Depends(caller_of)]
 Rows = Annotated[Reader, Depends(reader_of)]
 EventId = Annotated[str, Path(max_length=128, examples=["evt_01hm5rxqe0x5jw3kq8n4v2t6yz"])]
-UserId = Annotated[str, Path(max_length=200, description="A user id or an anonymous id.", examples=["u_42"])]
+UserId = Annotated[WithSlashes, Path(max_length=200, description="A user id or an anonymous id.", examples=["u_42"])]
 
 router = APIRouter(
     prefix="/v1",

@@ -3,10 +3,12 @@
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import msgspec
 from query_world import DAY_MS, FIRST_MS, World
 
 from pipeline.runtime.clickhouse import ClickHouse
+from schemas.events import AcceptedEvent
 from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, Model, TouchRow, encode_rows
 from services.query.times import utc_text
 
@@ -155,6 +157,15 @@ async def test_why_a_touch_was_left_out(query_app: Any, facts: ClickHouse, ask: 
     ]
     assert data["touches"][2]["models"] == {"linear": {"credit": 1, "value": Decimal("1.00")}}
     assert data["touches"][1]["age_seconds"] == 2
+
+
+async def test_a_person_whose_id_has_slashes(facts: ClickHouse, ask: Any, client: httpx.AsyncClient) -> None:
+    event = AcceptedEvent("empty", "evt_slash", "page_view", FIRST_MS, FIRST_MS * 1000, user_id="shop/7/events")
+    await facts.insert_ndjson("events", encode_rows([event]))
+    found = await ask("users/{}/events", "shop%2F7%2Fevents", key="empty")
+    assert [item["user_id"] for item in found["items"]] == ["shop/7/events"]
+    headers = {"Authorization": "Bearer ak_test_empty"}
+    assert (await client.get("/v1/users/shop/7/events", headers=headers)).status_code == 404
 
 
 async def test_complete_through_follows_what_is_loaded(ask: Any, query_app: Any, facts: ClickHouse) -> None:
