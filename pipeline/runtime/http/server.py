@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pipeline.runtime.http.envelope import failure, language_of
@@ -26,6 +27,9 @@ LINGER_SECONDS: Final = 2.0
 
 NOT_HTTP: Final = Text("不是有效的 HTTP 请求", "it is not a valid HTTP request")
 HEAD_TOO_LARGE: Final = Text("请求头超出大小限制", "the head of the request exceeds the limit")
+_ENDED: Final = Counter(
+    "attrikit_http_connections_ended", "Connections ended because of what came or did not come, by reason", ["reason"]
+)
 
 
 class EnvelopeProtocol(HttpToolsProtocol):
@@ -116,6 +120,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
     def _refuse(self, error: ApiError) -> None:
         """End the connection, with an answer if the caller is waiting for none to an earlier request."""
         self._is_refused = True
+        _ENDED.labels(error.code.value).inc()
         running = self.cycle
         is_waiting = running is not None and running.more_body and not running.response_started and not self.pipeline
         if running is None or running.response_complete or is_waiting:
@@ -161,6 +166,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
         if left_seconds > 0:
             self._watching = self.loop.call_later(left_seconds, self._watch)
         else:
+            _ENDED.labels("stalled").inc()
             self.transport.close()
 
     def _is_callers_turn(self) -> bool:
