@@ -133,6 +133,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
             return
         if running is not None:
             running.disconnected = True
+            running.waiting_for_100_continue = False
             running.message_event.set()
 
     def _close_slowly(self) -> None:

@@ -3,13 +3,13 @@
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import odd_requests
 import pytest
 from fuzzing import cases, check_envelope, run
 from served_api import SECRET_KEY, ServedApi
+from structlog.testing import capture_logs
 
 from pipeline.runtime.http.server import MAX_HEAD_BYTES
 
@@ -128,6 +128,14 @@ def test_a_mistake_in_the_body_is_answered_and_nothing_is_stored(served: ServedA
     assert served.sink.records == []
 
 
+def test_a_mistake_while_the_body_is_asked_for(served: ServedApi) -> None:
+    head = track(b"", b"Transfer-Encoding: chunked", b"Expect: 100-continue").replace(b"Content-Length: 0\r\n", b"")
+    with capture_logs() as logs:
+        error_of(converse(served, head + b"no size\r\n"), "INVALID_PARAMETER")
+        assert converse(served, track()).startswith(b"HTTP/1.1 201 Created\r\n")
+    assert [line for line in logs if line["log_level"] == "error"] == []
+
+
 def test_trailers_change_nothing_and_have_an_end(served: ServedApi) -> None:
     head = track(b"", b"Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
     chunks = b"1a\r\n" + EVENT + b"\r\n0\r\n"
@@ -160,6 +168,26 @@ def test_an_offer_to_speak_another_protocol_is_ignored(served: ServedApi, offer:
     assert converse(served, chunked, chunks).startswith(b"HTTP/1.1 201 Created\r\n")
     get = b"\r\n".join([b"GET /v1/events HTTP/1.1", b"Host: x", *offer, b"", b""])
     assert converse(served, get).startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"OPTIONS * HTTP/1.1", 400),
+        (b"GET * HTTP/1.1", 400),
+        (b"TRACE / HTTP/1.1", 404),
+        (b"GET http://elsewhere.example/v1/events HTTP/1.1", 401),
+        (b"GET //elsewhere.example/v1/events HTTP/1.1", 404),
+        (b"GET /v1/users/../events HTTP/1.1", 401),  # what the dots mean is settled on the way
+        (b"PROPFIND /v1/events HTTP/1.1", 405),
+        (b"GET /v1/events HTTP/1.0", 401),
+    ],
+)
+def test_what_is_http_but_odd_is_answered_by_the_api(served: ServedApi, line: bytes, status: int) -> None:
+    sent = line + b"\r\nHost: x\r\nConnection: close\r\n\r\n"
+    ((answered, body),) = answers_in(converse(served, sent))
+    assert answered == status
+    check_envelope(status, json.loads(body))
 
 
 def test_a_body_announced_too_large_is_refused_without_waiting_for_it(served: ServedApi) -> None:
@@ -212,7 +240,9 @@ def test_mutilated_requests(served: ServedApi) -> None:
     """Whatever is sent, and 70 KB after it that end any request: what comes back are envelopes, and soon."""
 
     def send(sent: bytes) -> None:
-        received = exhaust(served, sent + b"\r\n" + b"\xff" * (MAX_HEAD_BYTES + 4096))
+        with capture_logs() as logs:
+            received = exhaust(served, sent + b"\r\n" + b"\xff" * (MAX_HEAD_BYTES + 4096))
+        assert [line for line in logs if line["log_level"] in ("error", "critical")] == []
         for status, body in answers_in(received):
             if body:
                 check_envelope(status, json.loads(body))
@@ -226,11 +256,15 @@ def exhaust(api: ServedApi, sent: bytes) -> bytes:
     """All that comes back until the connection ends. Its end may take the last answers with it."""
     _, host, port = api.url.replace("/", "").split(":")
     received = b""
-    with socket.create_connection((host, int(port)), timeout=20) as connection, suppress(ConnectionError):
-        connection.sendall(sent)
-        connection.shutdown(socket.SHUT_WR)
-        while chunk := connection.recv(65536):
-            received += chunk
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        try:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            while chunk := connection.recv(65536):
+                received += chunk
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                raise
     return received
 
 
