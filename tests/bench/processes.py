@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.local.broker import NoidaBroker
-from deploy.local.process import ChildProcess
+from deploy.local.apache_kafka import KafkaBroker
+from deploy.local.broker import Broker, NoidaBroker
+from deploy.local.process import ChildProcess, LaunchError
 
 READY_SECONDS = 60.0
 
@@ -46,10 +47,21 @@ def running(name: str, arguments: list[str], environment: dict[str, str], folder
 
 
 @contextmanager
-def running_broker(folder: Path) -> Iterator[NoidaBroker]:
-    broker = NoidaBroker(folder / "broker", folder / "broker.log")
+def running_broker(folder: Path, kind: str = "noida") -> Iterator[Broker]:
+    """`kind`: `noida`, `kafka`, or `best`: Apache Kafka where Java and Maven are, else the small one."""
+    broker = _broker(folder, kind)
     broker.start()
     try:
         yield broker
     finally:
         broker.stop()
+
+
+def _broker(folder: Path, kind: str) -> Broker:
+    if kind in {"kafka", "best"}:
+        try:
+            return KafkaBroker(folder / "broker", folder / "broker.log")
+        except LaunchError:
+            if kind == "kafka":
+                raise
+    return NoidaBroker(folder / "broker", folder / "broker.log")

@@ -1,14 +1,18 @@
 """How many events a second one stream worker takes, against one `table[key] = value` per event in the same frame.
 
     python tests/bench/stream_bench.py [--events N] [--persons N …] [--per-message N] [--store rocksdb|memory]
+                                       [--broker best|kafka|noida] [--restarts]
 
 The events lie in the topic before the worker starts; its rate is that between the first and the last flush, as its own
-metrics tell. Prints one JSON line per measurement.
+metrics tell. Both sides of a comparison run on the same kind of broker: Apache Kafka where it can run, since the small
+one saves all it holds once a second and with a million persons takes more of the machine than the worker. Restarts are
+timed from the start of the process to `/readyz`. Prints one JSON line per measurement.
 """
 
 import argparse
 import asyncio
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -51,14 +55,25 @@ class Measurement:
     store: str
     events_per_second: int
     peak_memory_mb: float
+    broker: str
+    restart_intact_seconds: float | None = None
+    restart_wiped_seconds: float | None = None
 
     def json_line(self) -> str:
         return json.dumps(asdict(self))
 
 
-def measure(events: int, persons: int, per_message: int = 250, store: str = "rocksdb") -> Measurement:
+def measure(
+    events: int,
+    persons: int,
+    per_message: int = 250,
+    store: str = "rocksdb",
+    kind: str = "best",
+    *,
+    restarts: bool = False,
+) -> Measurement:
     """One worker from a full topic to an empty one, on a broker and in a folder of its own."""
-    with tempfile.TemporaryDirectory() as name, running_broker(Path(name)) as broker:
+    with tempfile.TemporaryDirectory() as name, running_broker(Path(name), kind) as broker:
         settings = _settings(Path(name), broker.bootstrap, store)
         create_control_plane(settings, stream_traffic.App("demo", "Demo"))
         traffic = stream_traffic.events(events, persons)
@@ -68,14 +83,42 @@ def measure(events: int, persons: int, per_message: int = 250, store: str = "roc
         try:
             rate = _watch(worker, settings.worker_port, events)
             peak = peak_memory_mb(worker.pid)
+            worker.stop(60)
+            seconds = _restarts(settings, Path(name)) if restarts else (None, None)
         finally:
             worker.kill()
-    return Measurement("stream worker", persons, events, per_message, store, rate, peak)
+    return Measurement("stream worker", persons, events, per_message, store, rate, peak, broker.description, *seconds)
 
 
-def measure_naive(events: int, persons: int) -> Measurement:
+def _restarts(settings: Settings, folder: Path) -> tuple[float, float]:
+    """Seconds until a worker is ready again: with its disk as it was, and with nothing but the changelog."""
+    intact = _start_seconds(settings, folder / "intact.log")
+    shutil.rmtree(settings.data_dir / "stream")
+    return intact, _start_seconds(settings, folder / "wiped.log")
+
+
+def _start_seconds(settings: Settings, log_path: Path) -> float:
+    worker = worker_process(settings, log_path)
+    started = time.monotonic()
+    worker.start()
+    try:
+        worker.wait_until(lambda: _is_ready(settings.worker_port), 600)
+        return round(time.monotonic() - started, 1)
+    finally:
+        worker.stop(60)
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def measure_naive(events: int, persons: int, kind: str = "best") -> Measurement:
     """The baseline (`naive_worker`) on the same kind of traffic, one event a message."""
-    with tempfile.TemporaryDirectory() as name, running_broker(Path(name)) as broker:
+    with tempfile.TemporaryDirectory() as name, running_broker(Path(name), kind) as broker:
         settings = _settings(Path(name), broker.bootstrap, "rocksdb")
         settings.data_dir.mkdir()
         asyncio.run(_produce_singly(settings, events, persons))
@@ -90,7 +133,8 @@ def measure_naive(events: int, persons: int) -> Measurement:
             worker.kill()
         line = next(line for line in log_path.read_text().splitlines() if "events_per_second" in line)
     rate = json.loads(line)["events_per_second"]
-    return Measurement("table[key] = value per event", persons, events, 1, "rocksdb", rate, peak)
+    what = "table[key] = value per event"
+    return Measurement(what, persons, events, 1, "rocksdb", rate, peak, broker.description)
 
 
 def _settings(folder: Path, bootstrap: str, store: str) -> Settings:
@@ -148,13 +192,18 @@ def run() -> list[Figure]:
     """For `make bench`: the worker at 5k, 100k and 1M persons, each against the table write per event."""
     figures = []
     for persons in PERSONS:
-        ours = measure(max(EVENTS, persons), persons)
+        ours = measure(max(EVENTS, persons), persons, restarts=persons == PERSONS[-1])
         theirs = measure_naive(NAIVE_EVENTS, persons)
         name = f"stream worker, {persons:,} persons"
         figures += [
             Figure(name, ours.events_per_second, "events/s", theirs.events_per_second),
             Figure(f"{name}, peak memory", ours.peak_memory_mb, "MB"),
         ]
+        if ours.restart_intact_seconds is not None and ours.restart_wiped_seconds is not None:
+            figures += [
+                Figure(f"{name}, ready after a restart", ours.restart_intact_seconds, "s"),
+                Figure(f"{name}, ready from the changelog alone", ours.restart_wiped_seconds, "s"),
+            ]
     return figures
 
 
@@ -164,14 +213,17 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--persons", type=int, nargs="+", default=PERSONS)
     parser.add_argument("--per-message", type=int, default=250)
     parser.add_argument("--store", choices=["rocksdb", "memory"], default="rocksdb")
+    parser.add_argument("--broker", choices=["best", "kafka", "noida"], default="best")
+    parser.add_argument("--restarts", action="store_true", help="time restarts too")
     parser.add_argument("--naive-events", type=int, default=NAIVE_EVENTS, help="0 leaves the baseline out")
     given = parser.parse_args(None if arguments is None else list(arguments))
     for persons in given.persons:
         # A person has to appear for his state to exist, so there are at least as many events as persons.
         events = max(given.events, persons)
-        print(measure(events, persons, given.per_message, given.store).json_line(), flush=True)
+        ours = measure(events, persons, given.per_message, given.store, given.broker, restarts=given.restarts)
+        print(ours.json_line(), flush=True)
         if given.naive_events:
-            print(measure_naive(given.naive_events, persons).json_line(), flush=True)
+            print(measure_naive(given.naive_events, persons, given.broker).json_line(), flush=True)
 
 
 if __name__ == "__main__":
