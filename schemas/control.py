@@ -132,6 +132,8 @@ class Snapshot:
     apps: dict[str, App]
     keys_by_sha256: dict[str, ApiKey]
     taken_at_ms: int
+    signing_key: bytes = field(default=b"", repr=False)
+    """What every replica signs cursors and links with; empty: nothing can be signed."""
 
 
 DEFAULT_GOALS: tuple[Goal, ...] = (

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -33,8 +33,10 @@ from pipeline.runtime.control_plane.rules import (
     secret_hash,
     shown_prefix,
 )
-from pipeline.runtime.control_plane.tables import API_KEYS, APPS, GOALS
+from pipeline.runtime.control_plane.tables import API_KEYS, APPS, GOALS, SIGNING_KEYS
 from schemas.control import DEFAULT_GOALS, ApiKey, App, Goal, Scope, Snapshot
+
+_SIGNING_KEY: Final = select(SIGNING_KEYS.c.secret_hex).where(SIGNING_KEYS.c.name == "query")
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,9 @@ class ControlPlane:
         with self._reader.begin() as connection:
             keys = [key_from_row(row) for row in connection.execute(select(API_KEYS)).mappings()]
             apps = _load_apps(connection)
-        return Snapshot(apps=apps, keys_by_sha256=_by_hash(keys), taken_at_ms=now_ms)
+            secret = connection.execute(_SIGNING_KEY).scalar_one_or_none()
+        signing_key = bytes.fromhex(secret or "")
+        return Snapshot(apps=apps, keys_by_sha256=_by_hash(keys), taken_at_ms=now_ms, signing_key=signing_key)
 
 
 def _by_hash(keys: list[ApiKey]) -> dict[str, ApiKey]:

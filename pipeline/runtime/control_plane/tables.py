@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
 )
 
 METADATA: Final = MetaData(
@@ -89,4 +90,35 @@ API_KEYS: Final = Table(
     Column("revoked_at_ms", BigInteger, nullable=True),
     Column("last_used_at_ms", BigInteger, nullable=True),
     UniqueConstraint("secret_sha256"),
+)
+
+SIGNING_KEYS: Final = Table(
+    "signing_keys",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("secret_hex", String(128), nullable=False),
+)
+"""What all replicas sign with; made once, by the migration. `query`: cursors and download links."""
+
+EXPORT_JOBS: Final = Table(
+    "export_jobs",
+    METADATA,
+    Column("job_id", String(40), primary_key=True),
+    Column("app_id", String(64), ForeignKey("apps.app_id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("state", String(16), nullable=False, index=True),
+    Column("request", JSON, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("started_at_ms", BigInteger, nullable=True),
+    Column("finished_at_ms", BigInteger, nullable=True),
+    Column("expires_at_ms", BigInteger, nullable=True),
+    Column("owner", String(64), nullable=False, server_default=""),
+    Column("lease_until_ms", BigInteger, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("rows_total", BigInteger, nullable=True),
+    Column("rows_done", BigInteger, nullable=False, server_default="0"),
+    Column("bytes_written", BigInteger, nullable=False, server_default="0"),
+    Column("is_cut", Boolean, nullable=False, server_default=false()),
+    Column("file_name", String(200), nullable=False, server_default=""),
+    Column("complete_through_ms", BigInteger, nullable=True),
+    Column("error", JSON, nullable=True),
 )
