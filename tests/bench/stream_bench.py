@@ -172,10 +172,13 @@ def _applied(port: int) -> int:
 
 async def _produce_singly(settings: Settings, events: int, persons: int) -> None:
     topic = "naive-events"
+    outputs = ("naive-sessions", "naive-touches", "naive-conversions", "naive-attributions", "naive-marks")
     config = Topic.EVENTS.spec.broker_config()
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     await admin.start()
-    await admin.create_topics([NewTopic(topic, settings.partitions, 1, topic_configs=config)])
+    await admin.create_topics(
+        [NewTopic(name, settings.partitions, 1, topic_configs=config) for name in (topic, *outputs)]
+    )
     await admin.close()
     producer = build_producer(settings)
     await producer.start()
