@@ -1,12 +1,12 @@
 """What applying events brought about, gathered for one flush."""
 
-from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, SessionRow, TouchRow
+from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, PersonLinkRow, SessionRow, TouchRow
 
 
 class Effects:
     """Rows to be written, in the order they came about; of one id the last has the greatest revision."""
 
-    __slots__ = ("attributions", "conversions", "marks", "sessions", "touches")
+    __slots__ = ("attributions", "conversions", "links", "marks", "sessions", "touches")
 
     def __init__(self) -> None:
         self.sessions: list[SessionRow] = []
@@ -14,10 +14,12 @@ class Effects:
         self.conversions: list[ConversionRow] = []
         self.attributions: list[AttributionRow] = []
         self.marks: list[EventMarkRow] = []
+        self.links: list[PersonLinkRow] = []
 
     @property
     def is_empty(self) -> bool:
-        return not (self.sessions or self.touches or self.conversions or self.attributions or self.marks)
+        facts = self.sessions or self.touches or self.conversions or self.attributions
+        return not (facts or self.marks or self.links)
 
     def clear(self) -> None:
         """Start new lists; those handed out before stay as they are."""

@@ -133,6 +133,17 @@ class Refund(msgspec.Struct, array_like=True, gc=False):
     """Empty: that of the order."""
 
 
+class Links(msgspec.Struct, array_like=True, gc=False):
+    """Of an anonymous person: the users its id was seen with, and by which event it became the first one's."""
+
+    at_ms: int
+    event_id: str
+    received_s: int
+    users: list[str]
+    """The first is the owner of the journey."""
+    is_handed_over: bool = False
+
+
 class PersonState(msgspec.Struct, array_like=True, gc=False):
     version: int = 0
     """Events applied so far. Every row's revision comes from it, so a replay writes the same revisions."""
@@ -157,6 +168,12 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     """(time, event id, goal): the person's first of each goal counted once per person."""
     refunds: list[Refund] = []
     """By (time, event id)."""
+    archive: bytes = b""
+    """Final sessions, for when two journeys turn out to be one person's; see `archive`."""
+    links: Links | None = None
+    """Of an anonymous person seen with a user; see `merging`."""
+    merged: bytearray = msgspec.field(default_factory=bytearray)
+    """Of a user: fingerprints of the journeys taken in, the newest last."""
 
 
 encode_state = msgspec.msgpack.Encoder().encode
