@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from schemas.facts import TouchType
+from schemas.webhooks import EndpointState, EventType
 
 ANY_ORIGIN: Final = "*"
 
@@ -93,6 +94,56 @@ class AttributionSettings:
     """`include`: a direct visit is a touch in the models that spread credit. `fallback`: only where nothing else is."""
 
 
+class AlertMetric(StrEnum):
+    """What a rule watches, per app and window. The first three go by event time; a request's time is its receipt."""
+
+    EVENTS = "events"
+    """Events stored, repeats left out."""
+    CONVERSIONS = "conversions"
+    VALUE = "value"
+    """Of conversions in the app's currency, in whole units, less refunds."""
+    REJECTED_RATE = "rejected_rate"
+    """Events refused, in percent of all that were sent."""
+    API_LATENCY = "api_latency"
+    """Milliseconds within which 95 % of the requests were answered."""
+
+
+class Comparison(StrEnum):
+    ABOVE = "above"
+    BELOW = "below"
+    ABOVE_AVERAGE = "above_average"
+    """By more than the threshold, in percent of the average of the trailing windows."""
+    BELOW_AVERAGE = "below_average"
+    OFF_AVERAGE = "off_average"
+    """Above or below."""
+
+    @property
+    def is_relative(self) -> bool:
+        return self not in (Comparison.ABOVE, Comparison.BELOW)
+
+
+@dataclass(frozen=True)
+class AlertRule:
+    """A condition on a metric of one app over tumbling windows. It changes in nothing but its being paused."""
+
+    rule_id: str
+    app_id: str
+    name: str
+    metric: AlertMetric
+    comparison: Comparison
+    threshold: float
+    """In the metric's unit; in percent of the average where the comparison is relative."""
+    window_seconds: int
+    """A day is the app's local day; shorter windows begin at multiples of their length in UTC."""
+    trailing_windows: int = 7
+    """How many windows before it the average is of."""
+    subject: str = ""
+    """Only events of this name, or conversions of this goal."""
+    is_paused: bool = False
+    active_from_ms: int = 0
+    """Windows that begin before it are not judged."""
+
+
 @dataclass(frozen=True)
 class App:
     app_id: str
@@ -116,6 +167,31 @@ class App:
 
 
 @dataclass(frozen=True)
+class WebhookEndpoint:
+    """Where an app's facts are sent to. Secrets are encrypted (`pipeline.runtime.secret_box`)."""
+
+    endpoint_id: str
+    app_id: str
+    url: str
+    event_types: frozenset[EventType]
+    secret: str = field(repr=False)
+    created_at_ms: int
+    """It gets what was written from then on."""
+    description: str = ""
+    state: EndpointState = EndpointState.ACTIVE
+    state_reason: str = ""
+    """Why it is disabled."""
+    previous_secret: str = field(default="", repr=False)
+    previous_valid_until_ms: int = 0
+    max_concurrency: int = 16
+    """Attempts under way at once."""
+    max_per_second: float = 0.0
+    """Attempts begun per second; 0: no limit."""
+    failing_since_ms: int | None = None
+    """Since when no attempt has succeeded though some were made; None: the last one did, or there was none."""
+
+
+@dataclass(frozen=True)
 class ApiKey:
     key_id: str
     app_id: str
@@ -134,6 +210,11 @@ class Snapshot:
     taken_at_ms: int
     signing_key: bytes = field(default=b"", repr=False)
     """What every replica signs cursors and links with; empty: nothing can be signed."""
+    webhooks: dict[str, tuple[WebhookEndpoint, ...]] = field(default_factory=dict)
+    """App id → its endpoints."""
+    alert_rules: tuple[AlertRule, ...] = ()
+    attribution_versions: dict[tuple[str, int], AttributionSettings] = field(default_factory=dict)
+    """(app id, config version) → the settings that version stands for, of every version there ever was."""
 
 
 DEFAULT_GOALS: tuple[Goal, ...] = (

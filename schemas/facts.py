@@ -8,6 +8,7 @@ Money is in the smallest unit of its currency (`_minor`), credit in billionths (
 Times are milliseconds since the epoch, UTC.
 """
 
+from datetime import date
 from enum import StrEnum
 from typing import Final
 
@@ -137,6 +138,9 @@ class ConversionRow(msgspec.Struct, gc=False):
     """Never more than `value_minor`."""
     refund_excess_minor: int = 0
     """What refunds of the order asked for beyond the value there was to take back."""
+    reason: str = ""
+    """Why this row was written: a `Reason`, `initial` in the first row of a conversion and in no later one; empty: only
+    its session got another id."""
 
 
 class AttributionRow(msgspec.Struct, gc=False):
@@ -241,6 +245,124 @@ class ProgressRow(msgspec.Struct, gc=False):
     derived_offsets: dict[str, int]
     """Per derived topic: the first offset after the results."""
     reported_at_ms: int
+    people_next_offset: int = 0
+    """The first offset of `people` not yet processed."""
+    moving_persons: int = 0
+    """Anonymous persons whose journey is about to be handed over to a user."""
+    people_sent: dict[str, int] = {}
+    """Per partition of `people`: the first offset after what this partition wrote there."""
+
+
+class PersonLinkRow(msgspec.Struct, gc=False):
+    """An anonymous id and a user it was seen with. Its owner is the first; the journey moves to no other."""
+
+    app_id: str
+    anonymous_id: str
+    user_id: str
+    linked_at_ms: int
+    """Time of the first event with both ids, in the order of acceptance."""
+    event_id: str
+    """Of that event."""
+    is_owner: bool
+    revision: int = 1
+    is_deleted: bool = False
+
+
+class CostRow(msgspec.Struct, gc=False):
+    """What was spent on a channel and campaign on a day of the app's time zone. Imported again, it is replaced."""
+
+    app_id: str
+    date: date
+    channel: str
+    campaign: str
+    cost_minor: int
+    currency: str
+    imported_at_ms: int
+    revision: int
+    """The time of the import, so the last one stands."""
+    is_deleted: bool = False
+
+
+class GatewayCountRow(msgspec.Struct, gc=False):
+    """What one gateway process answered one app in one minute, by the time of receipt; written about once a second
+    while it changes. The counts only grow, so the row of the greatest `sequence` stands. What a gateway that is killed
+    had not written yet is missing: these counts are what was *at least* acknowledged.
+    """
+
+    app_id: str
+    gateway_id: str
+    """Another one with every start of a gateway."""
+    minute_ms: int
+    """Where the minute begins."""
+    sequence: int
+    accepted: int = 0
+    """Events acknowledged to their sender: answered 2xx as accepted."""
+    duplicates: int = 0
+    """Events recognised as repeats within their own request, and so never published."""
+    rejected: int = 0
+    """Events refused, whether or not their refusal could be written down."""
+    requests: int = 0
+    """Of any kind, reads among them."""
+    failed: int = 0
+    """Requests answered with 5xx."""
+    latency_counts: list[int] = []
+    """Requests by the time their answer took: at most `LATENCY_BOUNDS_MS[i]`, and above the last of them."""
+
+
+LATENCY_BOUNDS_MS: Final = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
+
+
+class AlertWindowRow(msgspec.Struct, gc=False):
+    """What a rule's metric came to in one window, once and for all: of two rows of a window the first one stands."""
+
+    app_id: str
+    rule_id: str
+    window_start_ms: int
+    window_end_ms: int
+    value: float | None
+    """None: nothing happened that the metric could be told of (a rate of no events)."""
+    evaluated_at_us: int
+
+
+class AlertState(StrEnum):
+    BEGAN = "began"
+    ENDED = "ended"
+
+
+class AlertRow(msgspec.Struct, gc=False):
+    """A rule began to hold in a window, or stopped: one row each, sent to receivers as `threshold.alert`.
+
+    Everything in it follows from the rule and its `AlertWindowRow`s, its id too: written twice it is the same twice.
+    """
+
+    app_id: str
+    alert_id: str
+    rule_id: str
+    rule_name: str
+    metric: str
+    """A `schemas.control.AlertMetric`."""
+    subject: str
+    """The event name or goal the rule is about; empty: all."""
+    comparison: str
+    """A `schemas.control.Comparison`."""
+    threshold: float
+    """What the value was compared with, in `unit`; from the rule, or from the average and the rule's percentage."""
+    value: float
+    average: float | None
+    """Of the trailing windows, where the rule compares with it."""
+    unit: str
+    """`events`, `conversions`, a currency code, `%` or `ms`."""
+    state: str
+    """An `AlertState`."""
+    window_start_ms: int
+    window_end_ms: int
+    """Event time at which it began or stopped holding."""
+    began_at_ms: int
+    """`window_end_ms` of the row that began it; the same where it is this one."""
+    fired_at_ms: int
+    """When that was found out, by the wall clock."""
+    revision: int = 1
+    is_deleted: bool = False
 
 
 encode_row = msgspec.json.Encoder().encode

@@ -34,6 +34,11 @@ def reject_id(*place: str) -> str:
     return "rej_" + digest(*place)
 
 
+def alert_id(app_id: str, rule_id: str, state: str, window_end_ms: int) -> str:
+    """A rule begins or stops holding at most once at one time."""
+    return "alr_" + digest(app_id, rule_id, state, str(window_end_ms))
+
+
 def mint_event_id(time_ms: int, random_80_bits: int) -> str:
     """`evt_` and a ULID: 48 bits of time, 80 of randomness, in lower-case Crockford base 32 (26 digits).
 

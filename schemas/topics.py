@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from schemas.webhooks import RETRY_DELAYS_MS
+
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 _DAY_MS: Final = 24 * 3600 * 1000
 
@@ -19,10 +21,24 @@ class Topic(StrEnum):
     EVENT_MARKS = "event-marks"
     REJECTED = "rejected"
     PROGRESS = "progress"
+    WEBHOOK_DELIVERIES = "webhook-deliveries"
+    WEBHOOK_RETRIES = "webhook-retries"
+    WEBHOOK_ATTEMPTS = "webhook-attempts"
+    PEOPLE = "people"
+    PERSON_LINKS = "person-links"
+    COSTS = "costs"
+    GATEWAY_COUNTS = "gateway-counts"
+    ALERT_WINDOWS = "alert-windows"
+    ALERTS = "alerts"
 
     @property
     def spec(self) -> "TopicSpec":
         return _SPECS[self]
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the loader inserts it into the table of its name."""
+        return "services.loader" in self.spec.consumers
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,8 @@ class TopicSpec:
     consumers: tuple[str, ...]
     retention_days: int = 7
     config: dict[str, str] = field(default_factory=dict)
+    partitions: int | None = None
+    """None: as many as `events` has."""
 
     def broker_config(self) -> dict[str, str]:
         base = {
@@ -64,8 +82,62 @@ _SPECS: Final[dict[Topic, TopicSpec]] = {
     Topic.ATTRIBUTIONS: TopicSpec("none", _DERIVED, "pipeline.stream", ("services.loader", "services.webhooks")),
     Topic.EVENT_MARKS: TopicSpec("none", _DERIVED, "pipeline.stream", ("services.loader",)),
     Topic.REJECTED: TopicSpec("none", _DERIVED, "services.gateway, pipeline.stream", ("services.loader",)),
+    Topic.COSTS: TopicSpec(
+        "none; the partition is that of the app",
+        "packed NDJSON of schemas.facts.CostRow",
+        "attrikit costs import",
+        ("services.loader",),
+        retention_days=30,
+    ),
+    Topic.PEOPLE: TopicSpec(
+        key="none; the partition is that of (app, anonymous id) for a link, else that of (app, user)",
+        message="packed NDJSON of schemas.people",
+        producer="services.gateway, pipeline.stream",
+        consumers=("pipeline.stream",),
+        retention_days=30,
+    ),
+    Topic.PERSON_LINKS: TopicSpec("none", _DERIVED, "pipeline.stream", ("services.loader",)),
     Topic.PROGRESS: TopicSpec("none", _DERIVED, "pipeline.stream", ("services.loader",), retention_days=1),
+    Topic.WEBHOOK_DELIVERIES: TopicSpec(
+        key="none; the partition is that of the endpoint",
+        message="packed NDJSON of schemas.webhooks.Delivery, due now",
+        producer="services.webhooks, services.gateway",
+        consumers=("services.webhooks",),
+    ),
+    Topic.WEBHOOK_RETRIES: TopicSpec(
+        key="none; the partition is that of the delay (schemas.webhooks.RETRY_DELAYS_MS)",
+        message="packed NDJSON of schemas.webhooks.Delivery, waiting",
+        producer="services.webhooks",
+        consumers=("services.webhooks",),
+        partitions=len(RETRY_DELAYS_MS),
+    ),
+    Topic.WEBHOOK_ATTEMPTS: TopicSpec(
+        key="none; the partition is that of the endpoint",
+        message="packed NDJSON of schemas.webhooks.WebhookAttemptRow",
+        producer="services.webhooks",
+        consumers=("services.loader",),
+    ),
+    Topic.GATEWAY_COUNTS: TopicSpec("none", _DERIVED, "services.gateway", ("services.loader",)),
+    Topic.ALERT_WINDOWS: TopicSpec(
+        "none; the partition is that of (app, rule)",
+        _DERIVED,
+        "services.alerts",
+        ("services.loader", "services.alerts"),
+        retention_days=30,
+    ),
+    Topic.ALERTS: TopicSpec(
+        "none; the partition is that of (app, rule)",
+        _DERIVED,
+        "services.alerts",
+        ("services.loader", "services.webhooks"),
+        retention_days=30,
+    ),
 }
 
 STREAM_GROUP: Final = "attrikit-stream"
+PEOPLE_GROUP: Final = "attrikit-stream-people"
+"""Commits how far the stream has come in `people`, for all to see; the stream itself goes by its own changelog."""
 LOADER_GROUP: Final = "attrikit-loader"
+WEBHOOK_FACTS_GROUP: Final = "attrikit-webhooks-facts"
+WEBHOOK_DELIVERIES_GROUP: Final = "attrikit-webhooks-deliveries"
+WEBHOOK_RETRIES_GROUP: Final = "attrikit-webhooks-retries"

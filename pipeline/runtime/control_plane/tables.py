@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Integer,
     MetaData,
@@ -122,3 +123,22 @@ EXPORT_JOBS: Final = Table(
     Column("complete_through_ms", BigInteger, nullable=True),
     Column("error", JSON, nullable=True),
 )
+
+ALERT_RULES: Final = Table(
+    "alert_rules",
+    METADATA,
+    Column("rule_id", String(40), primary_key=True),
+    Column("app_id", String(64), ForeignKey("apps.app_id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String(200), nullable=False),
+    Column("metric", String(32), nullable=False),
+    Column("comparison", String(32), nullable=False),
+    Column("threshold", Float, nullable=False),
+    Column("window_seconds", Integer, nullable=False),
+    Column("trailing_windows", Integer, nullable=False),
+    Column("subject", String(64), nullable=False, server_default=""),
+    Column("is_paused", Boolean, nullable=False, server_default=false()),
+    Column("active_from_ms", BigInteger, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("removed_at_ms", BigInteger, nullable=True),
+)
+"""A rule that is removed stays, so that its alerts can be told of."""

@@ -17,9 +17,13 @@ from schemas.clickhouse import (
 )
 from schemas.events import AcceptedEvent
 from schemas.facts import (
+    AlertRow,
+    AlertWindowRow,
     AttributionRow,
     ConversionRow,
     EventMarkRow,
+    GatewayCountRow,
+    PersonLinkRow,
     ProgressRow,
     RejectedRow,
     SessionRow,
@@ -36,10 +40,16 @@ ROW_OF_TABLE: dict[str, type[msgspec.Struct]] = {
     "event_marks": EventMarkRow,
     "rejected": RejectedRow,
     "progress": ProgressRow,
+    "person_links": PersonLinkRow,
+    "gateway_counts": GatewayCountRow,
+    "alert_windows": AlertWindowRow,
+    "alerts": AlertRow,
 }
 PUBLISHED_CHECKSUMS = {
     1: "17f2180442b6768c56fc33a06cd0265b916f08b6613149d4a180d206b000b687",
     2: "5e2c2cb37791d05df8b2b5c1f557512ebd20f45381d72ee14d42507651f5308d",
+    4: "4e7e0f8f2ab8d5afb7e163af12e37647d1bb88e7b29e74b61cc46cb5a193728e",
+    5: "d27da6038be6974e27fcdbad30da50ad5305c15b2e145d78b4175fabd5e3ad11",
 }
 """An applied migration never changes. Do not edit a line here: add a migration."""
 
@@ -74,6 +84,10 @@ def _fitting_types(annotation: Any) -> set[str]:
         return {"Bool"}
     if annotation is int:
         return {"Int64", "UInt64"}
+    if annotation is float:
+        return {"Float64"}
+    if annotation == float | None:
+        return {"Nullable(Float64)"}
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is list:
         return {f"Array({inner})" for inner in _fitting_types(arguments[0])}
@@ -103,7 +117,7 @@ def test_a_stored_column_is_a_field_or_computed_by_default(table: str) -> None:
 
 
 def test_every_topic_has_its_table() -> None:
-    assert {topic.value.replace("-", "_") for topic in Topic} <= set(_tables())
+    assert {topic.value.replace("-", "_") for topic in Topic if topic.is_loaded} <= set(_tables())
 
 
 @pytest.mark.parametrize("table", ROW_OF_TABLE)
@@ -114,7 +128,8 @@ def test_a_table_replaces_rows_and_never_splits_them(table: str) -> None:
     if "revision" in stored:
         assert engine.startswith("ReplacingMergeTree(revision, is_deleted)")
         sort_key = engine.split("ORDER BY")[1].split("SETTINGS")[0]
-        assert not {"revision", "is_deleted", "user_id", "end_ms"} & set(re.findall(r"\w+", sort_key))
+        changing = {"revision", "is_deleted", "end_ms"} | ({"user_id"} if table != "person_links" else set())
+        assert not changing & set(re.findall(r"\w+", sort_key))
 
 
 @pytest.mark.parametrize("table", ["events", "sessions", "touches", "conversions", "attributions", "event_marks"])
