@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from pipeline.runtime.settings import Settings
-from schemas.topics import LOADER_GROUP, STREAM_GROUP, Topic
+from schemas.topics import LOADER_GROUP, PEOPLE_GROUP, STREAM_GROUP, Topic
 
 START_BYTES: Final = 512 * 1024 * 1024
 """Below this much memory the broker is left alone, so that a topic can be read again from its start."""
@@ -49,6 +49,8 @@ def plan_trim(committed: Mapping[str, Offsets], partitions: int, kept: int = KEP
 
 
 def _required_groups(topic: Topic) -> set[str]:
+    if topic is Topic.PEOPLE:
+        return {PEOPLE_GROUP}
     return {LOADER_GROUP, STREAM_GROUP} if topic is Topic.EVENTS else {LOADER_GROUP}
 
 

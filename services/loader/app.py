@@ -1,4 +1,4 @@
-"""Kafka → ClickHouse. One consumer group over all topics, one table for each.
+"""Kafka → ClickHouse. One consumer group over all topics that are loaded, one table for each.
 
 The way of a message, and the order that loses nothing:
 
@@ -56,7 +56,7 @@ class Loader:
         self._group = group
         self._instance_id = instance_id
         self._store = BlockStore(clickhouse)
-        self._buffers = {topic.value: Buffer(topic.value, limits) for topic in Topic}
+        self._buffers = {topic.value: Buffer(topic.value, limits) for topic in Topic if topic.is_loaded}
         self._positions = Positions()
         self._unreported = asyncio.Event()
         self._is_draining = False

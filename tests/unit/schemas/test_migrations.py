@@ -30,6 +30,7 @@ from schemas.facts import (
     TouchRow,
 )
 from schemas.topics import Topic
+from schemas.webhooks import WebhookAttemptRow
 
 ROW_OF_TABLE: dict[str, type[msgspec.Struct]] = {
     "events": AcceptedEvent,
@@ -40,6 +41,7 @@ ROW_OF_TABLE: dict[str, type[msgspec.Struct]] = {
     "event_marks": EventMarkRow,
     "rejected": RejectedRow,
     "progress": ProgressRow,
+    "webhook_attempts": WebhookAttemptRow,
     "person_links": PersonLinkRow,
     "gateway_counts": GatewayCountRow,
     "alert_windows": AlertWindowRow,
@@ -50,6 +52,7 @@ PUBLISHED_CHECKSUMS = {
     2: "5e2c2cb37791d05df8b2b5c1f557512ebd20f45381d72ee14d42507651f5308d",
     4: "4e7e0f8f2ab8d5afb7e163af12e37647d1bb88e7b29e74b61cc46cb5a193728e",
     5: "d27da6038be6974e27fcdbad30da50ad5305c15b2e145d78b4175fabd5e3ad11",
+    6: "bd0dcb2bff748ddd59665aaf76db60c2c57d11765b159cfc581110c177dc3d6e",
 }
 """An applied migration never changes. Do not edit a line here: add a migration."""
 
