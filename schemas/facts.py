@@ -247,8 +247,6 @@ class ProgressRow(msgspec.Struct, gc=False):
     reported_at_ms: int
     people_next_offset: int = 0
     """The first offset of `people` not yet processed."""
-    moving_persons: int = 0
-    """Anonymous persons whose journey is about to be handed over to a user."""
     people_sent: dict[str, int] = {}
     """Per partition of `people`: the first offset after what this partition wrote there."""
 

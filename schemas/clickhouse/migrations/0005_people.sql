@@ -20,5 +20,4 @@ SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 1000;
 
 -- How far the stream has come in `people`, and how far what it wrote there must be read.
 ALTER TABLE progress ADD COLUMN IF NOT EXISTS people_next_offset Int64 DEFAULT 0;
-ALTER TABLE progress ADD COLUMN IF NOT EXISTS moving_persons Int64 DEFAULT 0;
 ALTER TABLE progress ADD COLUMN IF NOT EXISTS people_sent Map(String, Int64);
