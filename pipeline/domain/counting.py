@@ -49,6 +49,19 @@ def displace(state: PersonState, firsts: list[First]) -> list[First]:
     return displaced
 
 
+def unite_firsts(state: PersonState, other: PersonState) -> None:
+    """Of a goal both have met once per person, the earlier one stands; the other leaves its segment."""
+    found = {goal: (at_ms, event_id) for at_ms, event_id, goal in state.firsts}
+    for at_ms, event_id, goal in other.firsts:
+        known = found.setdefault(goal, (at_ms, event_id))
+        if known > (at_ms, event_id):
+            _remove(state, goal)
+            found[goal] = (at_ms, event_id)
+        elif known != (at_ms, event_id):
+            _remove(other, goal)
+    state.firsts = [(at_ms, event_id, goal) for goal, (at_ms, event_id) in found.items()]
+
+
 def _remove(state: PersonState, goal: str) -> list[First]:
     for segment in state.segments:
         for first in segment.firsts:

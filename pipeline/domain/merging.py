@@ -26,9 +26,14 @@ from typing import Final
 
 import msgspec
 
+from pipeline.domain.archive import thaw
 from pipeline.domain.effects import Effects
+from pipeline.domain.journey import accept, fold
+from pipeline.domain.rows import mark_row, user_of
 from pipeline.domain.rules import AppRules
+from pipeline.domain.settling import Desk
 from pipeline.domain.state import Links, PersonState
+from pipeline.domain.uniting import unite_journeys
 from schemas.events import StreamEvent
 from schemas.facts import PersonLinkRow
 
@@ -168,7 +173,8 @@ def absorb(
     if _is_merged(state, mark):
         return
     state.merged = (state.merged + mark)[-MAX_MERGED * _MARK_BYTES :]
-    raise NotImplementedError
+    desk = Desk(state, app_id, "u:" + user_id, rules, effects)
+    unite_journeys(desk, moved.state, anonymous_id, watermark_ms)
 
 
 def _fingerprint(anonymous_id: str, journey: Journey) -> bytes:
@@ -193,4 +199,11 @@ def apply_forwarded(
 ) -> None:
     """Fold in an event of an anonymous id that is the user's. `person`: the user's key. `is_late`: judged where it came
     from, and not again here. `place`: (partition, offset, index) in `events`, for marks."""
-    raise NotImplementedError
+    if not accept(state, event, place, effects):
+        return
+    if is_late:
+        effects.marks.append(mark_row(event, "late", event.timestamp_ms, place))
+        return
+    if event.timestamp_ms < state.sealed_before_ms:
+        thaw(state)
+    fold(state, msgspec.structs.replace(event, user_id=user_of(person)), person, rules, effects)

@@ -19,6 +19,8 @@ def path_at(state: PersonState, at_ms: int, rules: AppRules) -> list[Touch]:
         start_ms = session[0].start_ms
         if start_ms <= at_ms:
             known += [(start_ms, touch) for touch in session_touches(session) if touch.at_ms <= at_ms]
+    if state.touches and state.segments and state.touches[-1].at_ms > state.segments[0].start_ms:
+        known.sort(key=lambda pair: place(pair[1]))  # thawed sessions may be older than touches of sessions long gone
     window_ms = rules.window_ms
     counted = [pair for pair in known[-MAX_TOUCHES:] if at_ms - pair[1].at_ms <= window_ms.get(pair[1].touch_type, -1)]
     return _strongest(counted) if len(counted) > 1 else [touch for _, touch in counted]

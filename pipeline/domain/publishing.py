@@ -1,9 +1,10 @@
 """Sessions written out, made final, and forgotten.
 
 A session is *closed* once the watermark has passed its end by the gap, and *final* once no event within the allowed
-lateness can reach it any more; its touches then stay, its aggregate goes.
+lateness can reach it any more; its touches then stay, its aggregate goes to the `archive`.
 """
 
+from pipeline.domain.archive import MERGE_KEEP_MS, oldest_start_ms, put_away, trim
 from pipeline.domain.effects import Effects
 from pipeline.domain.refunds import forget_old
 from pipeline.domain.rows import session_row, session_tombstone
@@ -11,6 +12,7 @@ from pipeline.domain.rules import SESSION_CAP_MS, TIMER_STEP_MS, AppRules
 from pipeline.domain.seen import KEEP_S
 from pipeline.domain.segments import (
     Session,
+    chain_start_ms,
     chains_of,
     is_cut,
     session_touches,
@@ -25,6 +27,7 @@ from pipeline.domain.state import (
     PersonState,
     Segment,
 )
+from pipeline.domain.touches import place
 
 
 def publish_sessions(
@@ -70,7 +73,9 @@ def next_timer_ms(state: PersonState, rules: AppRules) -> int | None:
 
 def is_expired(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
     """Whether nothing of it can matter any more: ids seen, touches, conversions and refunds have all aged out, and the
-    person's firsts are past their keep."""
+    person's firsts, or whose journey it became, are past their keep."""
+    if state.links is not None and not state.links.is_handed_over:
+        return False
     is_due = watermark_ms >= _expires_at_ms(state, rules)
     return is_due and not state.is_unpublished and not _open_until(state, rules)
 
@@ -86,6 +91,8 @@ def _open_until(state: PersonState, rules: AppRules) -> list[int]:
 
 def _expires_at_ms(state: PersonState, rules: AppRules) -> int:
     """Ids age by time of receipt; the watermark is never ahead of it, so waiting for the watermark is safe."""
+    if state.links is not None:
+        return (state.received_s + 1) * 1000 + FIRSTS_KEEP_MS
     seen_until_ms = (state.received_s + 1 + KEEP_S) * 1000
     if not state.last_ms:
         return seen_until_ms
@@ -113,30 +120,33 @@ def _closes_at_ms(session: Session, rules: AppRules) -> int:
 def _seal(state: PersonState, rules: AppRules, reachable_ms: int) -> None:
     """Segments no event at or after `reachable_ms` can join leave; their touches stay."""
     final = _count_final(state.segments, rules.gap_ms, reachable_ms)
-    if not final:
-        return
-    place = 0
-    for session in sessions_of(state.segments, rules.gap_ms):
-        place += len(session)
-        if place > final:
-            break
-        _keep_touches(state, session)
-    del state.segments[:final]
-    _drop_settled(state)
-    _trim_touches(state)
-    state.sealed_before_ms = max(state.sealed_before_ms, reachable_ms)
+    if final:
+        sessions, count = [], 0
+        for session in sessions_of(state.segments, rules.gap_ms):
+            count += len(session)
+            if count > final:
+                break
+            sessions.append(session)
+        put_away(state, sessions)
+        _keep_touches(state, sessions)
+        del state.segments[:final]
+        _drop_settled(state)
+        trim_touches(state)
+        state.sealed_before_ms = max(state.sealed_before_ms, reachable_ms)
+    trim(state, reachable_ms - MERGE_KEEP_MS)
 
 
 def _count_final(segments: list[Segment], gap_ms: int, reachable_ms: int) -> int:
     """How many leading segments are final. A chain goes as a whole, unless it is cut into sessions of one segment each:
-    then what is left of it remembers where it began."""
+    then what is left of it, here or in the archive, remembers where it began."""
     final = 0
     for chain in chains_of(segments, gap_ms):
         is_over = chain[-1].end_ms + gap_ms <= reachable_ms
         count = len(chain) if is_over else _leading_final(chain, gap_ms, reachable_ms)
         final += count
-        if 0 < count < len(chain):
-            chain[count].chain_start_ms = chain[0].chain_start_ms or chain[0].start_ms
+        if count and is_cut(chain):
+            for segment in chain[1:]:
+                segment.chain_start_ms = chain_start_ms(chain)
         if count < len(chain):
             break
     return final
@@ -146,20 +156,30 @@ def _leading_final(chain: list[Segment], gap_ms: int, reachable_ms: int) -> int:
     return sum(segment.end_ms + gap_ms <= reachable_ms for segment in chain) if is_cut(chain) else 0
 
 
-def _keep_touches(state: PersonState, session: Session) -> None:
-    for touch in session_touches(session):
-        touch.session_start_ms = session[0].start_ms
-        state.touches.append(touch)
+def _keep_touches(state: PersonState, sessions: list[Session]) -> None:
+    """Sessions that were thawed may be older than touches that are here."""
+    touches = state.touches
+    newest = place(touches[-1]) if touches else None
+    added = []
+    for session in sessions:
+        for touch in session_touches(session):
+            touch.session_start_ms = session[0].start_ms
+            added.append(touch)
+    touches += added
+    if newest is not None and added and place(added[0]) < newest:
+        touches.sort(key=place)
 
 
 def _drop_settled(state: PersonState) -> None:
-    """Conversions that waited to count in a session that is final now."""
+    """Conversions that waited to count in a session that is gone now."""
     if not all(conversion.is_counted for conversion in state.conversions):
-        open_ms = state.segments[0].start_ms if state.segments else state.last_ms + 1
+        open_ms = oldest_start_ms(state)
+        if open_ms is None:
+            open_ms = state.segments[0].start_ms if state.segments else state.last_ms + 1
         state.conversions = [found for found in state.conversions if found.is_counted or found.at_ms >= open_ms]
 
 
-def _trim_touches(state: PersonState) -> None:
+def trim_touches(state: PersonState) -> None:
     """The newest stay, and those in the path of a conversion that can still be restated, by a refund say."""
     touches = state.touches
     excess = len(touches) - MAX_TOUCHES

@@ -52,8 +52,12 @@ def _amount(properties: dict[str, Any]) -> str:
 
 def take_in(state: PersonState, refund: Refund) -> None:
     """Beyond the bound the order of the oldest refund is forgotten as a whole; its rows stay as they are."""
-    state.refunds = sorted([*state.refunds, refund], key=_refund_place)
-    if len(state.refunds) > MAX_REFUNDS:
+    unite_refunds(state, [refund])
+
+
+def unite_refunds(state: PersonState, others: list[Refund]) -> None:
+    state.refunds = sorted([*state.refunds, *others], key=_refund_place)
+    while len(state.refunds) > MAX_REFUNDS:
         gone = state.refunds[0].order_id
         state.refunds = [kept for kept in state.refunds if kept.order_id != gone]
         state.conversions = [kept for kept in state.conversions if kept.order_id != gone]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from pipeline.domain.counting import candidates_of, displace, every_of
 from pipeline.domain.effects import Effects
@@ -23,6 +24,8 @@ from pipeline.domain.touches import entry_of
 from schemas.events import StreamEvent
 
 SessionKey = tuple[int, str]
+Touches: TypeAlias = dict[str, tuple[SessionKey, Touch]]
+"""By id, with the session."""
 
 
 @dataclass(slots=True)
@@ -39,14 +42,14 @@ class Change:
     """What counted, and no longer does."""
 
 
-class _View:
+class View:
     """The sessions of a neighbourhood as they stand: which there are, their touches, and what they count once."""
 
     __slots__ = ("firsts", "sizes", "touches")
 
     def __init__(self, sessions: list[Session]) -> None:
         self.sizes: dict[SessionKey, int] = {}
-        self.touches: dict[str, tuple[SessionKey, Touch]] = {}
+        self.touches: Touches = {}
         self.firsts: dict[tuple[str, str], First] = {}
         for session in sessions:
             key = session_key(session)
@@ -72,17 +75,17 @@ def restructure(
     lost = displace(state, firsts) if firsts else []
     gap_ms, segments = rules.gap_ms, state.segments
     low, high = neighbourhood(segments, event.timestamp_ms, gap_ms)
-    before = _View(sessions_of(segments[low:high], gap_ms))
+    before = View(sessions_of(segments[low:high], gap_ms))
     new = segment_of(event, entry_of(event, marketing), marketing, state.version)
     if conversions:
         new.firsts = firsts
         add_conversions(new, every_of(conversions))
     high = insert(segments, low, high, new, gap_ms)
     sessions = sessions_of(segments[low:high], gap_ms)
-    after = _View(sessions)
-    _stamp(state, sessions, before)
-    _retire(state, before, after)
-    has_changed = _write_touches(event.app_id, person, before, after, 2 * state.version, effects)
+    after = View(sessions)
+    stamp(state, sessions, before)
+    retire(state, before, after)
+    has_changed = write_touches(event.app_id, person, before.touches, after.touches, 2 * state.version, effects)
     change = Change(sessions, sessions[0][0].start_ms if has_changed else None)
     if lost or before.firsts or after.firsts:
         change.won = [first for key, first in after.firsts.items() if key not in before.firsts]
@@ -90,7 +93,7 @@ def restructure(
     return change
 
 
-def _stamp(state: PersonState, sessions: list[Session], before: _View) -> None:
+def stamp(state: PersonState, sessions: list[Session], before: View) -> None:
     """A session that is new, or is made of other segments than before, changed now, whatever its segments did."""
     for session in sessions:
         head, key = session[0], session_key(session)
@@ -100,7 +103,7 @@ def _stamp(state: PersonState, sessions: list[Session], before: _View) -> None:
             head.version = state.version
 
 
-def _retire(state: PersonState, before: _View, after: _View) -> None:
+def retire(state: PersonState, before: View, after: View) -> None:
     """Sessions that are no more are to be taken back.
 
     Whether they were published is not asked: after a crash between the writing of rows and of state, the state would
@@ -111,13 +114,27 @@ def _retire(state: PersonState, before: _View, after: _View) -> None:
     state.retired += [key for key in before.sizes if key not in after.sizes]
 
 
-def _write_touches(app_id: str, person: str, before: _View, after: _View, revision: int, effects: Effects) -> bool:
-    """Rows for touches that came, changed session or went; returns whether there were any."""
+_NONE: Final[Touches] = {}
+
+
+def write_touches(
+    app_id: str,
+    person: str,
+    before: Touches,
+    after: Touches,
+    revision: int,
+    effects: Effects,
+    moved: Touches = _NONE,
+) -> bool:
+    """Rows for touches that came, changed session or went; returns whether there were any.
+
+    `moved`: were another person's before, so their rows change in any case.
+    """
     count = len(effects.touches)
-    for touch_id, (key, touch) in after.touches.items():
-        if before.touches.get(touch_id) != (key, touch):
+    for touch_id, (key, touch) in after.items():
+        if touch_id in moved or before.get(touch_id) != (key, touch):
             effects.touches.append(touch_row(app_id, person, touch, key, revision))
-    for touch_id, (key, touch) in before.touches.items():
-        if touch_id not in after.touches:
+    for touch_id, (key, touch) in (before | moved if moved else before).items():
+        if touch_id not in after:
             effects.touches.append(touch_row(app_id, person, touch, key, revision, is_deleted=True))
     return len(effects.touches) > count

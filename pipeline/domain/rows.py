@@ -105,7 +105,13 @@ def touch_row(
 
 
 def conversion_row(
-    app_id: str, person: str, conversion: Conversion, path: list[Touch], revision: int, is_deleted: bool = False
+    app_id: str,
+    person: str,
+    conversion: Conversion,
+    path: list[Touch],
+    revision: int,
+    reason: str,
+    is_deleted: bool = False,
 ) -> ConversionRow:
     return ConversionRow(
         app_id=app_id,
@@ -133,6 +139,7 @@ def conversion_row(
         goal_version=conversion.goal_version,
         refunded_minor=conversion.refunded_minor,
         refund_excess_minor=conversion.refund_excess_minor,
+        reason=reason,
     )
 
 

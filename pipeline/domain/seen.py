@@ -4,6 +4,7 @@ An id is kept as a 64-bit BLAKE2b hash: among `MAX_SEEN` ids of one person two a
 Looking one up is a byte search (0.1 µs among 20 ids, 5 µs among 2,048), and nothing has to be built after decoding.
 """
 
+from collections.abc import Iterator
 from hashlib import blake2b
 from struct import Struct
 from typing import Final
@@ -58,6 +59,26 @@ def drop_old(state: PersonState, received_s: int) -> None:
         count += 1
     if count:
         _drop_first(state, count)
+
+
+def unite_seen(state: PersonState, other: PersonState) -> None:
+    """By time of receipt; the newest stay."""
+    if state.seen_ids and other.seen_ids:
+        entries = sorted([*_entries(state), *_entries(other)], key=lambda entry: entry[0])
+        state.seen_ids = bytearray().join(mark for _, mark, _ in entries)
+        state.seen_times = bytearray().join(times for _, _, times in entries)
+    else:
+        state.seen_ids += other.seen_ids
+        state.seen_times += other.seen_times
+    _drop_first(state, max(0, len(state.seen_ids) // _ID_BYTES - MAX_SEEN))
+
+
+def _entries(state: PersonState) -> Iterator[tuple[int, bytes, bytes]]:
+    """(receipt s, id, times)"""
+    ids, all_times = bytes(state.seen_ids), bytes(state.seen_times)
+    for place in range(len(ids) // _ID_BYTES):
+        times = all_times[place * _TIMES_BYTES : (place + 1) * _TIMES_BYTES]
+        yield _TIMES.unpack(times)[1], ids[place * _ID_BYTES : (place + 1) * _ID_BYTES], times
 
 
 def _drop_first(state: PersonState, count: int) -> None:

@@ -69,12 +69,17 @@ def absorb(kept: Segment, other: Segment) -> None:
     kept.entry_page = _first(kept.entry_page, other.entry_page)
     kept.exit_page = _last(kept.exit_page, other.exit_page)
     kept.anonymous = _first(kept.anonymous, other.anonymous)
-    kept.chain_start_ms = kept.chain_start_ms or other.chain_start_ms
+    kept.chain_start_ms = _earlier(kept.chain_start_ms, other.chain_start_ms)
     if other.touches:
         # The *first* campaigns are kept: what was left out once was later than all kept, and stays so.
         kept.touches = first_of_each(kept.touches + other.touches)[:MAX_TOUCHES]
     if other.firsts:
         kept.firsts = _earliest(kept.firsts + other.firsts)
+
+
+def _earlier(one_ms: int, other_ms: int) -> int:
+    """0 says nothing."""
+    return min(one_ms, other_ms) if one_ms and other_ms else one_ms or other_ms
 
 
 def _earliest(firsts: list[First]) -> list[First]:
@@ -111,6 +116,21 @@ def insert(segments: list[Segment], low: int, high: int, new: Segment, gap_ms: i
             apart.append(segment)
     segments[low:high] = sorted([*apart, joined], key=lambda segment: segment.start_ms)
     return low + len(apart) + 1
+
+
+def unite(ours: list[Segment], theirs: list[Segment], gap_ms: int) -> list[Segment]:
+    """The segments of one person who did what two lists of segments say."""
+    united: list[Segment] = []
+    for segment in sorted(ours + theirs, key=lambda segment: segment.start_ms):
+        last = united[-1] if united else None
+        if last and segment.start_ms // DAY_MS == last.start_ms // DAY_MS and is_chained(last, segment, gap_ms):
+            absorb(last, segment)
+        else:
+            united.append(segment)
+    for chain in chains_of(united, gap_ms):
+        for segment in chain[1:]:
+            chain[0].chain_start_ms = _earlier(chain[0].chain_start_ms, segment.chain_start_ms)
+    return united
 
 
 def _is_near(segment: Segment, at_ms: int, gap_ms: int) -> bool:
@@ -152,8 +172,13 @@ def chains_of(segments: list[Segment], gap_ms: int) -> list[list[Segment]]:
 
 
 def is_cut(chain: list[Segment]) -> bool:
-    start_ms = chain[0].chain_start_ms or chain[0].start_ms
-    return chain[-1].end_ms - start_ms > SESSION_CAP_MS
+    return chain[-1].end_ms - chain_start_ms(chain) > SESSION_CAP_MS
+
+
+def chain_start_ms(chain: list[Segment]) -> int:
+    """Where it began, what is gone of it included."""
+    head = chain[0]
+    return min(head.chain_start_ms, head.start_ms) if head.chain_start_ms else head.start_ms
 
 
 def sessions_of(segments: list[Segment], gap_ms: int) -> list[Session]:

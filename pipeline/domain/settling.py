@@ -23,6 +23,7 @@ _INITIAL: Final = Reason.INITIAL.value
 _LATE_TOUCH: Final = Reason.LATE_TOUCH.value
 _REFUND: Final = Reason.REFUND.value
 _CONFIG: Final = Reason.CONFIG.value
+_MERGE: Final = Reason.MERGE.value
 
 _Key = tuple[str, str]
 """(event id, goal)"""
@@ -39,6 +40,8 @@ class Desk:
     person: str
     rules: AppRules
     effects: Effects
+    reason: str = ""
+    """Of all restatements; empty: each has its own."""
 
 
 def settle(desk: Desk, change: Change, new: list[Conversion], refund: Refund | None) -> None:
@@ -47,30 +50,57 @@ def settle(desk: Desk, change: Change, new: list[Conversion], refund: Refund | N
     occasions: _Occasions = {}
     orders: list[str] = []
     if new or change.won or change.lost:
-        _recount(desk, change, new, occasions, orders)
+        state.conversions = _newest(_recount(desk, change, new, occasions, orders))
     if refund is not None:
         take_in(state, refund)
         orders.append(refund.order_id)
-    if state.refunds and orders:
-        for conversion in apply_refunds(state, orders):
-            occasions.setdefault(_key(conversion), (conversion, _REFUND))
+    _settle_refunds(desk, orders, occasions)
     if change.from_ms is not None:
         _restate(desk, change.from_ms, change.sessions, occasions)
+    _write_all(desk, change.sessions, occasions)
+
+
+def settle_merge(desk: Desk, change: Change, moved: list[Conversion]) -> None:
+    """Write what a merge changed about conversions. `moved`: those that belonged to the other journey; they and their
+    refunds are in the state."""
+    state = desk.state
+    desk.reason = _MERGE
+    occasions: _Occasions = {}
+    orders = [refund.order_id for refund in state.refunds]
+    state.conversions = _in_order(_recount(desk, change, [], occasions, orders))
+    for conversion in moved:
+        if conversion.is_counted:
+            occasions.setdefault(_key(conversion), (conversion, _MERGE))
+    _settle_refunds(desk, orders, occasions)
+    _restate(desk, 0, change.sessions, occasions)
+    _write_all(desk, change.sessions, occasions)
+    state.conversions = _newest(state.conversions)
+
+
+def _settle_refunds(desk: Desk, orders: list[str], occasions: _Occasions) -> None:
+    if desk.state.refunds and orders:
+        for conversion in apply_refunds(desk.state, orders):
+            occasions.setdefault(_key(conversion), (conversion, desk.reason or _REFUND))
+
+
+def _write_all(desk: Desk, sessions: list[Session], occasions: _Occasions) -> None:
     paths: dict[int, list[Touch]] = {}
     for conversion, reason in occasions.values():
         at_ms = conversion.at_ms
         if at_ms not in paths:
-            paths[at_ms] = path_at(state, at_ms, desk.rules)
-        _write(desk, change.sessions, conversion, paths[at_ms], reason)
+            paths[at_ms] = path_at(desk.state, at_ms, desk.rules)
+        _write(desk, sessions, conversion, paths[at_ms], reason)
 
 
 def _key(found: Conversion | First) -> _Key:
     return found.event_id, found.goal
 
 
-def _recount(desk: Desk, change: Change, new: list[Conversion], occasions: _Occasions, orders: list[str]) -> None:
-    """Bring `state.conversions` to what counts now. What has begun to count becomes an occasion; `orders` gets the
-    orders of everything that did or no longer does."""
+def _recount(
+    desk: Desk, change: Change, new: list[Conversion], occasions: _Occasions, orders: list[str]
+) -> list[Conversion]:
+    """The conversions to be known from now on, each counting or not as it does now. What has begun to count becomes an
+    occasion; `orders` gets the orders of everything that did or no longer does."""
     known = {_key(found): found for found in desk.state.conversions}
     candidates = {_key(first) for session in change.sessions for segment in session for first in segment.firsts}
     for first in change.lost:
@@ -91,9 +121,9 @@ def _recount(desk: Desk, change: Change, new: list[Conversion], occasions: _Occa
         if key in known:
             conversion = known[key]
             conversion.is_counted = True
-            occasions[key] = (conversion, _LATE_TOUCH if conversion.attribution_revision else _INITIAL)
+            occasions[key] = (conversion, (desk.reason or _LATE_TOUCH) if conversion.attribution_revision else _INITIAL)
             orders.append(conversion.order_id)
-    desk.state.conversions = _newest(list(known.values()))
+    return list(known.values())
 
 
 def _forgotten(first: First, version: int) -> Conversion:
@@ -106,11 +136,15 @@ def _forgotten(first: First, version: int) -> Conversion:
 def _newest(conversions: list[Conversion]) -> list[Conversion]:
     """By (time, event id, goal), as many as are kept. Those that wait to count are kept beyond the bound: there are no
     more of them than open segments and goals."""
-    ordered = sorted(conversions, key=lambda found: (found.at_ms, found.event_id, found.goal))
+    ordered = _in_order(conversions)
     excess = len(ordered) - MAX_CONVERSIONS
     if excess <= 0:
         return ordered
     return [found for place, found in enumerate(ordered) if place >= excess or not found.is_counted]
+
+
+def _in_order(conversions: list[Conversion]) -> list[Conversion]:
+    return sorted(conversions, key=lambda found: (found.at_ms, found.event_id, found.goal))
 
 
 def _restate(desk: Desk, from_ms: int, sessions: list[Session], occasions: _Occasions) -> None:
@@ -125,7 +159,8 @@ def _restate(desk: Desk, from_ms: int, sessions: list[Session], occasions: _Occa
         path = path_at(desk.state, conversion.at_ms, desk.rules)
         if _digest(path) != conversion.path_digest:
             has_new_config = conversion.config_version != desk.rules.config_version
-            _write(desk, sessions, conversion, path, _CONFIG if has_new_config else _LATE_TOUCH)
+            reason = desk.reason or (_CONFIG if has_new_config else _LATE_TOUCH)
+            _write(desk, sessions, conversion, path, reason)
         elif _session_of(desk, sessions, conversion) != conversion.session_id:
             _write(desk, sessions, conversion, path, None)
 
@@ -134,7 +169,7 @@ def _write(desk: Desk, sessions: list[Session], conversion: Conversion, path: li
     """`reason` None: the credits stay as they are."""
     conversion.session_id = _session_of(desk, sessions, conversion)
     revision = 2 * desk.state.version
-    desk.effects.conversions.append(conversion_row(desk.app_id, desk.person, conversion, path, revision))
+    desk.effects.conversions.append(conversion_row(desk.app_id, desk.person, conversion, path, revision, reason or ""))
     if reason is not None:
         conversion.path_digest = _digest(path)
         conversion.config_version = desk.rules.config_version
@@ -148,8 +183,9 @@ def _take_back(desk: Desk, conversion: Conversion) -> None:
     conversion.attribution_revision += 1
     conversion.path_digest = ""
     app_id, person, revision = desk.app_id, desk.person, 2 * desk.state.version
-    desk.effects.conversions.append(conversion_row(app_id, person, conversion, [], revision, is_deleted=True))
-    row = attribution_row(app_id, person, conversion, [], desk.rules, _LATE_TOUCH, is_deleted=True)
+    gone = conversion_row(app_id, person, conversion, [], revision, _LATE_TOUCH, is_deleted=True)
+    desk.effects.conversions.append(gone)
+    row = attribution_row(app_id, person, conversion, [], desk.rules, desk.reason or _LATE_TOUCH, is_deleted=True)
     desk.effects.attributions.append(row)
 
 

@@ -130,13 +130,17 @@ def test_an_earlier_one_takes_over_even_beyond_the_bound_of_conversions_kept(mak
     assert sum(session.conversions for session in person.sessions()) == len(person.conversions())
 
 
-def test_those_waiting_to_count_do_not_outlive_their_session(make_person: MakePerson) -> None:
+def test_those_waiting_to_count_do_not_outlive_their_archived_session(make_person: MakePerson) -> None:
     person = make_person(goals=(SESSION,), session_gap_seconds=12 * 3600)
     buy(person, 4 * HOUR, "monday")
     buy(person, 15 * HOUR, "tuesday")
     assert [found.is_counted for found in person.state.conversions] == [True, False]
     person.publish(5 * DAY)
-    assert [found.event_id for found in person.state.conversions] == ["monday"]
+    assert [found.event_id for found in person.state.conversions] == ["monday", "tuesday"]
+    person.state.archive = b""
+    buy(person, 6 * DAY, "saturday")
+    person.publish(10 * DAY)
+    assert [found.event_id for found in person.state.conversions] == ["monday", "saturday"]
 
 
 def test_a_change_of_goals_counts_from_then_on(make_person: MakePerson) -> None:

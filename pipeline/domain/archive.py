@@ -1,0 +1,89 @@
+"""Final sessions, kept as bytes: no event of the person's own can reach them, but another journey can.
+
+When an anonymous journey becomes a user's, the sessions of both must be joined, cut and counted as one person's, final
+or not. So what is sealed is kept for 30 days. An ordinary event only carries the bytes along; they are decoded when two
+journeys are united, and when an event of the anonymous id comes from a partition whose event time is further behind.
+
+One entry per session: (start ms, end ms, length) and its segments in msgpack. By time, so the oldest are cut off the
+front. The touches of archived sessions stand in `PersonState.touches` as well, because paths need them; thawing takes
+them out there, and sealing puts them back.
+"""
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import Final
+
+import msgspec
+
+from pipeline.domain.rules import DAY_MS
+from pipeline.domain.state import PersonState, Segment
+
+MERGE_KEEP_MS: Final = 30 * DAY_MS
+"""For how long after its end a final session can be joined with those of another journey."""
+MAX_ARCHIVE_BYTES: Final = 32 * 1024
+
+_HEADER: Final = Struct("<qqI")
+_HEADER_BYTES: Final = _HEADER.size
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(list[Segment]).decode
+
+
+def put_away(state: PersonState, sessions: list[list[Segment]]) -> None:
+    """Append final sessions, which are by time and after all that is there. At the bound, the oldest go."""
+    parts = [state.archive]
+    for session in sessions:
+        body = _encode(session)
+        parts += (_HEADER.pack(session[0].start_ms, session[-1].end_ms, len(body)), body)
+    state.archive = b"".join(parts)
+    _drop_front(state, len(state.archive) - MAX_ARCHIVE_BYTES)
+
+
+def trim(state: PersonState, oldest_ms: int) -> None:
+    """Sessions that ended before `oldest_ms` go."""
+    if not state.archive or _HEADER.unpack_from(state.archive)[1] >= oldest_ms:
+        return
+    excess = 0
+    for at, _, end_ms, size in _entries(state.archive):
+        if end_ms >= oldest_ms:
+            break
+        excess = at + size
+    _drop_front(state, excess)
+
+
+def thaw(state: PersonState) -> None:
+    """All archived sessions are segments again, as they were when they were put away."""
+    if not state.archive:
+        return
+    segments: list[Segment] = []
+    starts_ms = set()
+    for at, start_ms, _, size in _entries(state.archive):
+        starts_ms.add(start_ms)
+        segments += _decode(memoryview(state.archive)[at + _HEADER_BYTES : at + size])
+    state.archive = b""
+    state.segments = segments + state.segments
+    state.touches = [touch for touch in state.touches if touch.session_start_ms not in starts_ms]
+
+
+def oldest_start_ms(state: PersonState) -> int | None:
+    """None: nothing is archived."""
+    return int(_HEADER.unpack_from(state.archive)[0]) if state.archive else None
+
+
+def _entries(archive: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """(where it begins, start ms, end ms, bytes in all)"""
+    at = 0
+    while at < len(archive):
+        start_ms, end_ms, length = _HEADER.unpack_from(archive, at)
+        yield at, start_ms, end_ms, _HEADER_BYTES + length
+        at += _HEADER_BYTES + length
+
+
+def _drop_front(state: PersonState, excess: int) -> None:
+    """Whole entries, at least `excess` bytes of them."""
+    cut = 0
+    for at, _, _, size in _entries(state.archive):
+        if cut >= excess:
+            break
+        cut = at + size
+    if cut:
+        state.archive = state.archive[cut:]

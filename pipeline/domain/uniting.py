@@ -1,0 +1,93 @@
+"""Two journeys become one person's: sessions joined, touches and conversions theirs, once-countings decided anew."""
+
+from pipeline.domain.archive import thaw
+from pipeline.domain.counting import unite_firsts
+from pipeline.domain.publishing import publish_sessions, trim_touches
+from pipeline.domain.refunds import unite_refunds
+from pipeline.domain.restating import Change, View, retire, stamp, write_touches
+from pipeline.domain.rows import session_tombstone
+from pipeline.domain.seen import unite_seen
+from pipeline.domain.segments import Session, sessions_of, unite
+from pipeline.domain.settling import Desk, settle_merge
+from pipeline.domain.state import Conversion, PersonState
+from pipeline.domain.touches import place
+
+
+def unite_journeys(desk: Desk, other: PersonState, anonymous_id: str, watermark_ms: int) -> None:
+    """`desk.state` becomes the state of a user whose own events the anonymous `other`'s have been from the start.
+
+    The new version exceeds both, so every row written exceeds all that was written of either.
+    """
+    state = desk.state
+    state.version = other.version = max(state.version, other.version) + 1
+    thaw(state)
+    thaw(other)
+    _name(other, anonymous_id)
+    ours, theirs = _view(desk, state), _view(desk, other)
+    moved = other.conversions
+    _take_back_sessions(desk, anonymous_id, other, theirs)
+    _unite_facts(state, other)
+    state.segments = unite(state.segments, other.segments, desk.rules.gap_ms)
+    change = _compare(desk, ours, theirs)
+    settle_merge(desk, change, moved)
+    trim_touches(state)
+    publish_sessions(state, desk.app_id, desk.person, desk.rules, watermark_ms, desk.effects)
+
+
+def _view(desk: Desk, state: PersonState) -> View:
+    return View(sessions_of(state.segments, desk.rules.gap_ms))
+
+
+def _name(other: PersonState, anonymous_id: str) -> None:
+    """An anonymous person's id stands in its key alone; what it did under it must say so from now on."""
+    for segment in other.segments:
+        segment.anonymous = (segment.start_ms, segment.first_id, anonymous_id)
+        segment.version, segment.published = other.version, 0
+    for conversion in other.conversions:
+        conversion.anonymous_id = anonymous_id
+
+
+def _take_back_sessions(desk: Desk, anonymous_id: str, other: PersonState, theirs: View) -> None:
+    person, revision = "a:" + anonymous_id, 2 * desk.state.version
+    for key in (*theirs.sizes, *(key for key in other.retired if key not in theirs.sizes)):
+        desk.effects.sessions.append(session_tombstone(desk.app_id, person, key, revision))
+
+
+def _unite_facts(state: PersonState, other: PersonState) -> None:
+    state.last_ms = max(state.last_ms, other.last_ms)
+    state.received_s = max(state.received_s, other.received_s)
+    state.is_unpublished = True
+    unite_seen(state, other)
+    unite_firsts(state, other)
+    state.touches = sorted(state.touches + other.touches, key=place)
+    _unite_conversions(state, other.conversions)
+    unite_refunds(state, other.refunds)
+
+
+def _unite_conversions(state: PersonState, moved: list[Conversion]) -> None:
+    """An event both have counted, sent again when the user was known, is one conversion."""
+    known = {(found.event_id, found.goal): found for found in state.conversions}
+    for conversion in moved:
+        twin = known.get((conversion.event_id, conversion.goal))
+        if twin is not None:
+            revision = max(twin.attribution_revision, conversion.attribution_revision)
+            conversion.attribution_revision = revision
+        known[conversion.event_id, conversion.goal] = conversion
+    state.conversions = list(known.values())
+
+
+def _compare(desk: Desk, ours: View, theirs: View) -> Change:
+    """Sessions as they are now; what that changes about touches is written, about conversions it is said."""
+    state = desk.state
+    sessions: list[Session] = sessions_of(state.segments, desk.rules.gap_ms)
+    after = View(sessions)
+    stamp(state, sessions, ours)
+    retire(state, ours, after)
+    revision = 2 * state.version
+    write_touches(desk.app_id, desk.person, ours.touches, after.touches, revision, desk.effects, theirs.touches)
+    before = theirs.firsts | ours.firsts
+    return Change(
+        sessions,
+        won=[first for key, first in after.firsts.items() if key not in before],
+        lost=[first for key, first in before.items() if key not in after.firsts],
+    )
