@@ -14,7 +14,14 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from pipeline.runtime.settings import Settings
-from schemas.topics import LOADER_GROUP, PEOPLE_GROUP, STREAM_GROUP, Topic
+from schemas.topics import (
+    LOADER_GROUP,
+    PEOPLE_GROUP,
+    STREAM_GROUP,
+    WEBHOOK_DELIVERIES_GROUP,
+    WEBHOOK_RETRIES_GROUP,
+    Topic,
+)
 
 START_BYTES: Final = 512 * 1024 * 1024
 """Below this much memory the broker is left alone, so that a topic can be read again from its start."""
@@ -40,7 +47,7 @@ def plan_trim(committed: Mapping[str, Offsets], partitions: int, kept: int = KEP
     """Partition → the first offset to keep. `committed`: group → what it has committed."""
     plan = {}
     for topic in Topic:
-        for partition in range(partitions):
+        for partition in range(topic.spec.partitions or partitions):
             place = TopicPartition(topic.value, partition)
             read = {group: offsets[place] for group, offsets in committed.items() if place in offsets}
             if _required_groups(topic) <= read.keys() and min(read.values()) > kept:
@@ -51,6 +58,10 @@ def plan_trim(committed: Mapping[str, Offsets], partitions: int, kept: int = KEP
 def _required_groups(topic: Topic) -> set[str]:
     if topic is Topic.PEOPLE:
         return {PEOPLE_GROUP}
+    if topic is Topic.WEBHOOK_DELIVERIES:
+        return {WEBHOOK_DELIVERIES_GROUP}
+    if topic is Topic.WEBHOOK_RETRIES:
+        return {WEBHOOK_RETRIES_GROUP}
     return {LOADER_GROUP, STREAM_GROUP} if topic is Topic.EVENTS else {LOADER_GROUP}
 
 

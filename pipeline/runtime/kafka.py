@@ -67,18 +67,20 @@ async def ensure_topics(settings: Settings) -> None:
         present = [topic for topic in Topic if topic in existing]
         # An empty list would describe every topic of the broker, its internal ones too.
         for description in await admin.describe_topics(present) if present else ():
-            found = len(description["partitions"])
-            if found != settings.partitions:
-                raise TopicMismatch(
-                    f"topic {description['topic']} has {found} partitions, settings say {settings.partitions}"
-                )
+            found, wanted = len(description["partitions"]), partitions_of(Topic(description["topic"]), settings)
+            if found != wanted:
+                raise TopicMismatch(f"topic {description['topic']} has {found} partitions, settings say {wanted}")
     finally:
         await admin.close()
 
 
 def _new_topic(topic: Topic, settings: Settings) -> NewTopic:
     config = topic.spec.broker_config() | {"min.insync.replicas": str(settings.min_insync_replicas)}
-    return NewTopic(topic.value, settings.partitions, settings.replication_factor, topic_configs=config)
+    return NewTopic(topic.value, partitions_of(topic, settings), settings.replication_factor, topic_configs=config)
+
+
+def partitions_of(topic: Topic, settings: Settings) -> int:
+    return topic.spec.partitions or settings.partitions
 
 
 def _raise_for_errors(response: object) -> None:

@@ -71,5 +71,27 @@ class Settings(BaseSettings):
     loader_max_age_seconds: float = Field(default=0.2, ge=0)
     """A block is inserted when it holds this many rows or bytes, or is this old."""
 
+    # Webhooks
+    webhook_key: str = Field(default="", repr=False)
+    """What endpoints' secrets are encrypted with (a Fernet key; several, separated by commas: the first encrypts);
+    empty: a key file under `data_dir`."""
+    webhook_allowed_networks: str = ""
+    """Networks webhooks may be sent to though they are not public, separated by commas: `10.1.0.0/16,127.0.0.1`."""
+    webhook_retry_seconds: str = "5,300,1800,7200,18000,36000,36000"
+    """How long after each failed attempt the next one comes (±20 %); after the last, the delivery is dead-lettered."""
+    webhook_connect_seconds: float = Field(default=3.0, gt=0)
+    webhook_timeout_seconds: float = Field(default=10.0, gt=0)
+    """Of a whole attempt."""
+    webhook_queue_deliveries: int = Field(default=5_000, gt=0)
+    """Of one endpoint, waiting in memory; more wait in Kafka."""
+    webhook_queue_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+    """Of all endpoints together."""
+    webhook_disable_days: float = Field(default=5.0, gt=0)
+    """An endpoint without a success for so long is disabled."""
+    webhooks_port: int = Field(default=0, ge=0, le=65535)
+    """Of the dispatcher's `/healthz`, `/readyz` and `/metrics`; 0: none."""
+    webhooks_instance: str = ""
+    """A name that only this dispatcher bears: started again under it, it has its partitions back at once."""
+
     def control_plane_dsn(self) -> str:
         return self.control_plane_url or f"sqlite:///{self.data_dir.resolve()}/control.db"

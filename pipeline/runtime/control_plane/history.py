@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import Connection, func, insert, select
 
 from pipeline.runtime.control_plane.rules import attribution_values, goal_definition, goal_from_row
 from pipeline.runtime.control_plane.tables import CONFIG_VERSIONS, GOAL_VERSIONS
-from schemas.control import App, Goal
+from schemas.control import App, AttributionSettings, Goal
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,11 @@ def record_config(connection: Connection, app: App, now_ms: int) -> None:
         "attribution": attribution_values(app.attribution),
     }
     connection.execute(insert(CONFIG_VERSIONS).values(values))
+
+
+def read_config_versions(connection: Connection) -> dict[tuple[str, int], AttributionSettings]:
+    """(app id, version) → settings."""
+    return {
+        (row["app_id"], row["version"]): msgspec.convert(row["attribution"], AttributionSettings)
+        for row in connection.execute(select(CONFIG_VERSIONS)).mappings()
+    }

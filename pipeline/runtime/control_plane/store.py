@@ -14,6 +14,7 @@ from pipeline.runtime.control_plane.errors import AlreadyExists, InvalidRecord, 
 from pipeline.runtime.control_plane.history import (
     GoalChange,
     last_goal_version,
+    read_config_versions,
     read_goal_changes,
     record_config,
     record_goal,
@@ -34,6 +35,7 @@ from pipeline.runtime.control_plane.rules import (
     shown_prefix,
 )
 from pipeline.runtime.control_plane.tables import API_KEYS, APPS, GOALS, SIGNING_KEYS
+from pipeline.runtime.control_plane.webhooks import load_webhooks
 from schemas.control import DEFAULT_GOALS, ApiKey, App, Goal, Scope, Snapshot
 
 _SIGNING_KEY: Final = select(SIGNING_KEYS.c.secret_hex).where(SIGNING_KEYS.c.name == "query")
@@ -193,9 +195,17 @@ class ControlPlane:
         with self._reader.begin() as connection:
             keys = [key_from_row(row) for row in connection.execute(select(API_KEYS)).mappings()]
             apps = _load_apps(connection)
+            webhooks = load_webhooks(connection)
             secret = connection.execute(_SIGNING_KEY).scalar_one_or_none()
-        signing_key = bytes.fromhex(secret or "")
-        return Snapshot(apps=apps, keys_by_sha256=_by_hash(keys), taken_at_ms=now_ms, signing_key=signing_key)
+            versions = read_config_versions(connection)
+        return Snapshot(
+            apps=apps,
+            keys_by_sha256=_by_hash(keys),
+            taken_at_ms=now_ms,
+            signing_key=bytes.fromhex(secret or ""),
+            webhooks=webhooks,
+            attribution_versions=versions,
+        )
 
 
 def _by_hash(keys: list[ApiKey]) -> dict[str, ApiKey]:

@@ -1,0 +1,72 @@
+"""When to try again, and when to give up. Pure: the time and the random number come in.
+
+After the first attempt, at once, come as many more as the ladder has rungs: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h
+after the failure before, each ±20 % so that what failed together does not come back together. A `Retry-After` that asks
+for longer is obeyed, up to a day. A delivery that is put off without being tried (its endpoint is down or behind) does
+not climb the ladder, but its life is bounded too.
+"""
+
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+DEFAULT_RUNGS_SECONDS: Final = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
+JITTER: Final = 0.2
+LONGEST_RETRY_AFTER_SECONDS: Final = 24 * 3600.0
+_FIRST_DEFERRAL_SECONDS: Final = 5.0
+_LONGEST_DEFERRAL_SECONDS: Final = 3600.0
+
+
+@dataclass(frozen=True)
+class Ladder:
+    rungs_seconds: tuple[float, ...] = DEFAULT_RUNGS_SECONDS
+
+    @property
+    def attempts(self) -> int:
+        return len(self.rungs_seconds) + 1
+
+    @property
+    def life_ms(self) -> int:
+        """The longest a delivery lives from when it was queued, attempts and deferrals together."""
+        return int(sum(self.rungs_seconds) * (1 + JITTER) * 1000) + 3600_000
+
+    def delay_ms(self, failed_attempt: int, random_unit: float, retry_after_seconds: float | None = None) -> int | None:
+        """How long after failed attempt `failed_attempt` (from 1) the next one is due; None: that was the last.
+
+        `random_unit`: from [0, 1).
+        """
+        if failed_attempt >= self.attempts:
+            return None
+        rung = self.rungs_seconds[failed_attempt - 1] * _jittered(random_unit)
+        asked = min(retry_after_seconds or 0.0, LONGEST_RETRY_AFTER_SECONDS)
+        return int(max(rung, asked) * 1000)
+
+
+def deferral_ms(deferrals: int, random_unit: float) -> int:
+    """How long a delivery is put off that was put off `deferrals` times before: doubling from 5 s to an hour."""
+    seconds = min(_FIRST_DEFERRAL_SECONDS * 2 ** min(deferrals, 20), _LONGEST_DEFERRAL_SECONDS)
+    return int(seconds * _jittered(random_unit) * 1000)
+
+
+def parse_ladder(text: str) -> Ladder:
+    """`5,300,1800`: seconds, one rung each; raises `ValueError`."""
+    rungs = tuple(float(part) for part in text.split(",") if part.strip())
+    if any(not 0 < rung <= 7 * 86_400 for rung in rungs):
+        raise ValueError("every retry must be more than 0 seconds and at most 7 days after the one before")
+    return Ladder(rungs)
+
+
+def parse_retry_after(header: str, now_ms: int) -> float | None:
+    """Seconds from now, of a `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3); None: it has none."""
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, at.timestamp() - now_ms / 1000)
+
+
+def _jittered(random_unit: float) -> float:
+    return 1 - JITTER + 2 * JITTER * random_unit

@@ -1,0 +1,267 @@
+"""What a receiver reads. Pure: rows in, facts out; a fact and a number in, bytes out.
+
+A body is a function of the delivery alone, so every attempt sends, and every signature covers, the same bytes.
+
+`conversion.created` goes out once per conversion: with the row whose reason is `initial`. Later rows of it (another
+path, a refund) are restatements; what follows from them is in the `attribution.completed` of the next revision.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from schemas.facts import NANOS_PER_CONVERSION, AlertRow, AttributionRow, ConversionRow, Reason
+from schemas.money import from_minor
+from schemas.topics import Topic
+from schemas.webhooks import Delivery, EventType
+
+MAX_BODY_BYTES: Final = 20 * 1024
+_ENVELOPE_BYTES: Final = 512
+"""More than everything around `data` takes."""
+_MAX_TEXT: Final = 200
+_json = msgspec.json.Encoder(decimal_format="number").encode
+
+Entry = dict[str, Any]
+
+
+class Fact(NamedTuple):
+    """Something worth telling, before it is known whom."""
+
+    event_type: EventType
+    app_id: str
+    fact_id: str
+    revision: int
+    order_key: str
+    data: bytes
+
+
+class BadRecord(ValueError):
+    """A record that no release of ours has written."""
+
+
+def facts_of(topic: Topic, value: bytes) -> Iterator[Fact]:
+    """The facts of one packed record. Raises `BadRecord`."""
+    row_type, make = _READERS[topic]
+    try:
+        rows = msgspec.json.Decoder(row_type).decode_lines(value)
+    except msgspec.DecodeError as error:
+        raise BadRecord(str(error)) from error
+    for row in rows:
+        fact = make(row)
+        if fact is not None:
+            yield fact
+
+
+def body_of(delivery: Delivery) -> bytes:
+    """The body of every attempt of it. It has its number."""
+    return _json(
+        {
+            "id": delivery.delivery_id,
+            "type": delivery.event_type,
+            "created_at": time_text(delivery.created_at_ms),
+            "app_id": delivery.app_id,
+            "sequence": delivery.sequence,
+            "data": delivery.data,
+        }
+    )
+
+
+def time_text(time_ms: int) -> str:
+    """RFC 3339, UTC, to the millisecond."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# Conversions
+
+
+def _conversion(row: ConversionRow) -> Fact | None:
+    if row.is_deleted or row.reason != Reason.INITIAL:
+        return None
+    head = _conversion_head(row)
+    touches = list(
+        zip(
+            row.path_touch_ids,
+            row.path_touched_at_ms,
+            row.path_touch_types,
+            row.path_channels,
+            row.path_sources,
+            row.path_mediums,
+            row.path_campaigns,
+            strict=True,
+        )
+    )
+    data = _first_that_fits(head | entries for entries in _paths(touches))
+    return Fact(EventType.CONVERSION_CREATED, row.app_id, row.conversion_id, 0, row.person_key, data)
+
+
+def _conversion_head(row: ConversionRow) -> Entry:
+    return {
+        "conversion_id": row.conversion_id,
+        "goal": row.goal,
+        "goal_type": row.goal_type,
+        "goal_version": row.goal_version,
+        "event_id": row.event_id,
+        "converted_at": time_text(row.converted_at_ms),
+        "user_id": _text(row.user_id),
+        "anonymous_id": _text(row.anonymous_id),
+        "session_id": _text(row.session_id),
+        "order_id": _text(row.order_id),
+        "value": _money(row.value_minor - row.refunded_minor, row.currency),
+        "refunded": _money(row.refunded_minor, row.currency),
+        "currency": _text(row.currency),
+        "path_length": len(row.path_touch_ids),
+    }
+
+
+_TouchTuple = tuple[str, int, str, str, str, str, str]
+
+
+def _paths(touches: Sequence[_TouchTuple]) -> Iterator[Entry]:
+    """The path in as much detail as there may be room for."""
+    yield {"path": [_touch(*touch) for touch in touches]}
+    yield {"path": [_touch(*touch) for touch in touches[-20:]], "is_path_cut": True}
+    yield {"path": [], "is_path_cut": True}
+
+
+def _touch(id_: str, at_ms: int, type_: str, channel: str, source: str, medium: str, campaign: str) -> Entry:
+    return {
+        "touch_id": _text(id_),
+        "touched_at": time_text(at_ms),
+        "touch_type": type_,
+        "channel": channel,
+        "source": _text(source),
+        "medium": _text(medium),
+        "campaign": _text(campaign),
+    }
+
+
+# Attributions
+
+
+def _attribution(row: AttributionRow) -> Fact:
+    head = {
+        "conversion_id": row.conversion_id,
+        "goal": row.goal,
+        "converted_at": time_text(row.converted_at_ms),
+        "revision": row.revision,
+        "supersedes": row.supersedes or None,
+        "reason": row.reason,
+        "is_taken_back": row.is_deleted,
+        "value": _money(row.value_minor, row.currency),
+        "refunded": _money(row.refunded_minor, row.currency),
+        "currency": _text(row.currency),
+        "config_version": row.config_version,
+    }
+    data = _first_that_fits(head | entries for entries in _credits(row))
+    return Fact(EventType.ATTRIBUTION_COMPLETED, row.app_id, row.conversion_id, row.revision, row.person_key, data)
+
+
+def _credits(row: AttributionRow) -> Iterator[Entry]:
+    """Who gets the credit: touch by touch; if that is too long, by campaign; at last by channel. At each of them a
+    model's credits sum to 1 and its values to the conversion's."""
+    touches = list(
+        zip(
+            row.touch_ids, row.touched_at_ms, row.touch_types, row.channels, row.sources, row.mediums, row.campaigns,
+            strict=True,
+        )
+    )  # fmt: skip
+    yield {"credited_by": "touch", "credits": [_touch(*t) | _shares(row, [i]) for i, t in enumerate(touches)]}
+    by_campaign = _grouped(
+        (channel, source, medium, campaign) for _, _, _, channel, source, medium, campaign in touches
+    )
+    yield {
+        "credited_by": "campaign",
+        "credits": [
+            {"channel": c, "source": _text(s), "medium": _text(m), "campaign": _text(n), "touches": len(places)}
+            | _shares(row, places)
+            for (c, s, m, n), places in by_campaign.items()
+        ],
+    }
+    by_channel = _grouped((channel,) for channel in row.channels)
+    yield {
+        "credited_by": "channel",
+        "credits": [
+            {"channel": channel, "touches": len(places)} | _shares(row, places)
+            for (channel,), places in by_channel.items()
+        ],
+    }
+
+
+def _grouped(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], list[int]]:
+    found: dict[tuple[str, ...], list[int]] = {}
+    for place, key in enumerate(keys):
+        found.setdefault(key, []).append(place)
+    return found
+
+
+def _shares(row: AttributionRow, places: list[int]) -> Entry:
+    return {
+        "models": {
+            model: {
+                "credit": _fraction(sum(credits[place] for place in places)),
+                "value": _money(sum(row.values_minor[model][place] for place in places), row.currency),
+            }
+            for model, credits in row.credits_nanos.items()
+        }
+    }
+
+
+# Alerts
+
+
+def _alert(row: AlertRow) -> Fact:
+    data = {
+        "alert_id": row.alert_id,
+        "rule_id": row.rule_id,
+        "rule_name": row.rule_name,
+        "metric": row.metric,
+        "subject": _text(row.subject),
+        "comparison": row.comparison,
+        "threshold": row.threshold,
+        "value": row.value,
+        "average": row.average,
+        "unit": row.unit,
+        "state": row.state,
+        "window_start": time_text(row.window_start_ms),
+        "window_end": time_text(row.window_end_ms),
+        "began_at": time_text(row.began_at_ms),
+        "fired_at": time_text(row.fired_at_ms),
+    }
+    return Fact(EventType.THRESHOLD_ALERT, row.app_id, row.alert_id, row.revision, row.rule_id, _json(data))
+
+
+_READERS: Final[dict[Topic, tuple[type[msgspec.Struct], Callable[[Any], Fact | None]]]] = {
+    Topic.CONVERSIONS: (ConversionRow, _conversion),
+    Topic.ATTRIBUTIONS: (AttributionRow, _attribution),
+    Topic.ALERTS: (AlertRow, _alert),
+}
+SOURCES: Final = tuple(_READERS)
+
+
+# Words and numbers
+
+
+def _first_that_fits(versions: Iterable[Entry]) -> bytes:
+    """The first short enough, or the last, which always is: it holds a bounded number of bounded texts."""
+    data = b""
+    for version in versions:
+        data = _json(version)
+        if len(data) <= MAX_BODY_BYTES - _ENVELOPE_BYTES:
+            break
+    return data
+
+
+def _text(value: str) -> str | None:
+    """At most 200 characters of it; null where there is none."""
+    return value[:_MAX_TEXT] or None
+
+
+def _money(amount_minor: int, currency: str) -> Decimal:
+    return from_minor(amount_minor, currency)
+
+
+def _fraction(nanos: int) -> Decimal:
+    return Decimal(nanos).scaleb(-9).normalize() if nanos % NANOS_PER_CONVERSION else Decimal(nanos // 10**9)
