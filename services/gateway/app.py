@@ -1,6 +1,7 @@
 """The gateway put together: `create_app` chooses the real parts, `build_app` wires whatever parts it is given."""
 
 import gc
+import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,9 +18,11 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
-from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
+from pipeline.runtime.http.auth import identify
 from pipeline.runtime.http.documents import Document
+from pipeline.runtime.http.errors import ApiError
 from pipeline.runtime.http.operations import add_operations
 from pipeline.runtime.http.quota import Quota, limited_app, open_quota
 from pipeline.runtime.http.server import SERVER_OPTIONS
@@ -35,6 +38,7 @@ from services.gateway.publish import Publisher
 from services.gateway.report import Reporting
 from services.gateway.sink import KafkaSink
 from services.gateway.snapshots import Snapshots
+from services.gateway.tally import Tallies, TallyWriter
 
 _OPENAPI_SECONDS: Final = 30.0
 _DRAIN_SECONDS: Final = 30.0
@@ -94,6 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
 def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) -> FastAPI:
     """Wire the parts. They are started and stopped with the application's lifespan."""
     quota = open_quota(settings)
+    tallies = Tallies("gw_" + secrets.token_hex(8))
     forwarder = Forwarder(settings.query_url, publisher.budget) if settings.query_url else None
     app = Gateway(
         title="AttriKit API",
@@ -102,11 +107,13 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_lifespan(snapshots, publisher, forwarder, quota),
+        lifespan=_lifespan(
+            snapshots, publisher, forwarder, quota, TallyWriter(tallies, publisher.sink, publisher.partitions)
+        ),
         exception_handlers={HTTPException: answer_http_exception},
     )
     app.state.readiness = Readiness(snapshots, publisher)
-    reporting = Reporting(snapshots, publisher, quota)
+    reporting = Reporting(snapshots, publisher, quota, tallies)
     endpoints = _reporting_endpoints(reporting)
     app.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())
     app.router.routes.extend(Route(path, Endpoint(reporting.preflight), methods=["OPTIONS"]) for path in endpoints)
@@ -115,7 +122,8 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
     if forwarder is not None:
         app.router.default = forwarder
     routes = frozenset(getattr(route, "path", "") for route in app.router.routes)
-    app.surround = lambda inner: Edge(inner, endpoints, routes, _counting(quota, snapshots))
+    tally = _tallying(tallies, snapshots)
+    app.surround = lambda inner: Edge(inner, endpoints, routes, _counting(quota, snapshots), tally)
     return app
 
 
@@ -149,14 +157,36 @@ def _counting(quota: Quota | None, snapshots: Snapshots) -> Callable[[Scope, Cal
     return count
 
 
+def _tallying(tallies: Tallies, snapshots: Snapshots) -> Callable[[Call, int, float], None]:
+    """Counts every answer for the app it went to, and how long it took; a stranger's belongs to no app."""
+
+    def tally(call: Call, status: int, seconds: float) -> None:
+        app_id = call.app_id or _app_of(call, snapshots)
+        if app_id:
+            tallies.request(app_id, now_ms(), seconds, has_failed=status >= 500)
+
+    return tally
+
+
+def _app_of(call: Call, snapshots: Snapshots) -> str:
+    if not call.authorization:
+        return ""
+    try:
+        return identify(call.authorization, snapshots.current()).app.app_id
+    except (ApiError, SnapshotNotLoaded):
+        return ""
+
+
 def _lifespan(
-    snapshots: Snapshots, publisher: Publisher, forwarder: Forwarder | None, quota: Quota | None
+    snapshots: Snapshots, publisher: Publisher, forwarder: Forwarder | None, quota: Quota | None, counts: TallyWriter
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await snapshots.start()
         await publisher.start()
+        await counts.start()
         yield
+        await counts.stop()
         await publisher.stop()
         await snapshots.stop()
         if forwarder is not None:

@@ -20,6 +20,7 @@ class Call:
 
     __slots__ = (
         "answer_headers",
+        "app_id",
         "authorization",
         "content_encoding",
         "content_length",
@@ -58,6 +59,8 @@ class Call:
         self.ip: str = client[0] if client else ""
         self.answer_headers: tuple[tuple[bytes, bytes], ...] = ()
         """For the answer, whatever it will be."""
+        self.app_id = ""
+        """Whose request it is, once that is known."""
 
 
 _READ: Final = frozenset(

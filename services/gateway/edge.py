@@ -86,9 +86,11 @@ class Edge:
         direct: Mapping[str, ASGIApp],
         routes: frozenset[str],
         count: Callable[[Scope, Call], Awaitable[None]],
+        tally: Callable[[Call, int, float], None],
     ) -> None:
         """`routes`: the paths that may stand as a label in the metrics. `count`: against the plan, what `direct`
-        endpoints do themselves; may refuse."""
+        endpoints do themselves; may refuse. `tally`: told of every answer, with its status and the seconds it took."""
+        self._tally = tally
         self._count_request = count
         self._app = app
         self._direct = direct
@@ -111,7 +113,9 @@ class Edge:
             await app(scope, receive, answer.send)
         except Exception as error:
             await _answer_crash(error, call, answer)
-        _count(path if path in self._routes else "other", answer.status, monotonic_seconds() - started_seconds)
+        seconds = monotonic_seconds() - started_seconds
+        _count(path if path in self._routes else "other", answer.status, seconds)
+        self._tally(call, answer.status, seconds)
 
 
 class _Answer:

@@ -175,7 +175,7 @@ class Publisher:
     """All lanes, and the budget they share with the bodies being read."""
 
     def __init__(self, sink: Sink, partitions: int, budget: Budget, timeout_seconds: float) -> None:
-        self._sink = sink
+        self.sink = sink
         self.partitions = partitions
         self.budget = budget
         self._timeout_seconds = timeout_seconds
@@ -187,13 +187,13 @@ class Publisher:
         }
 
     async def start(self) -> None:
-        await self._sink.start()
+        await self.sink.start()
 
     @property
     def is_ready(self) -> bool:
         """Connected, and no lane of events is stuck."""
         lanes = self._lanes[Topic.EVENTS]
-        return self._sink.is_connected and not any(lane.is_overdue(self._timeout_seconds) for lane in lanes)
+        return self.sink.is_connected and not any(lane.is_overdue(self._timeout_seconds) for lane in lanes)
 
     def submit(self, topic: Topic, pieces: Sequence[Piece]) -> asyncio.Future[None]:
         """Queue pieces and return what resolves when all of them are acknowledged, or fails with a `PublishError`.
@@ -201,7 +201,7 @@ class Publisher:
         Raises `BrokerAway` or `Overloaded` at once where there is no use in waiting.
         """
         lanes = self._lanes[topic]
-        if not self._sink.is_connected:
+        if not self.sink.is_connected:
             raise BrokerAway("there is no connection to the broker")
         size_bytes = 0
         for piece in pieces:
@@ -251,4 +251,4 @@ class Publisher:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await self._sink.stop()
+        await self.sink.stop()

@@ -41,6 +41,7 @@ from services.gateway.pack import pack_event, pack_events, pack_rejects
 from services.gateway.parse import BODY, Events, parse_any, parse_batch
 from services.gateway.publish import Publisher, PublishError
 from services.gateway.snapshots import Snapshots
+from services.gateway.tally import Tallies
 from services.gateway.validate import Receipt, check_event
 
 _ACCEPTED: Final = EVENTS.labels("accepted")
@@ -52,11 +53,12 @@ _RESULTS: Final = Text("只能是 all 或 errors", "it must be all or errors")
 class Reporting:
     """The three endpoints under `/v1/events` that take events."""
 
-    def __init__(self, snapshots: Snapshots, publisher: Publisher, quota: Quota | None) -> None:
+    def __init__(self, snapshots: Snapshots, publisher: Publisher, quota: Quota | None, tallies: Tallies) -> None:
         """`quota`: None where requests are not counted."""
         self._snapshots = snapshots
         self._publisher = publisher
         self._quota = quota
+        self._tallies = tallies
         self._origins = KnownOrigins()
 
     async def track(self, call: Call, receive: Receive) -> Reply:
@@ -73,6 +75,7 @@ class Reporting:
                 raise refusal from None
             await self._publisher.publish((pack_event(event, self._publisher.partitions),))
         _ACCEPTED.inc()
+        self._tallies.events(receipt.app_id, receipt.received_us, accepted=1)
         return success(201, Tracked(event.event_id, utc_seconds(receipt.received_us // 1_000_000)))
 
     async def batch(self, call: Call, receive: Receive) -> Reply:
@@ -124,6 +127,7 @@ class Reporting:
         in_url = key_in_url(call.query) if takes_key_in_url and call.query and not call.authorization else b""
         caller = identify(b"Bearer " + in_url if in_url else call.authorization, snapshot)
         self._snapshots.note_use(caller.key.key_id)
+        call.app_id = caller.app.app_id
         if call.origin:
             self._check_page(call, caller)
         if in_url:
@@ -153,8 +157,10 @@ class Reporting:
         if accepted:
             await self._publisher.publish(pack_events(accepted, self._publisher.partitions))
         await _settled(recorded)
+        duplicates = sum(isinstance(outcome, Duplicate) for outcome in outcomes)
         _ACCEPTED.inc(len(accepted))
-        _DUPLICATE.inc(sum(isinstance(outcome, Duplicate) for outcome in outcomes))
+        _DUPLICATE.inc(duplicates)
+        self._tallies.events(receipt.app_id, receipt.received_us, accepted=len(accepted), duplicates=duplicates)
 
     async def _record_refusal(self, error: ApiError, payload: bytes, receipt: Receipt, call: Call) -> None:
         await _settled(self._record([rejected_row(error, payload, receipt, call.request_id, 0)]))
@@ -164,6 +170,7 @@ class Reporting:
         if not rows:
             return None
         _REJECTED.inc(len(rows))
+        self._tallies.events(rows[0].app_id, rows[0].rejected_at_ms * 1000, rejected=len(rows))
         for row in rows:
             REJECTED.labels(row.code).inc()
         future = self._publisher.submit_rejects(pack_rejects(rows, self._publisher.partitions))
