@@ -23,7 +23,7 @@ from schemas.facts import ProgressRow
 from schemas.topics import LOADER_GROUP, STREAM_GROUP, Topic
 
 _DERIVED: Final = (Topic.SESSIONS, Topic.TOUCHES, Topic.CONVERSIONS, Topic.ATTRIBUTIONS, Topic.EVENT_MARKS)
-_LOADED: Final = (Topic.EVENTS, *_DERIVED, Topic.REJECTED)
+_LOADED: Final = (Topic.EVENTS, *_DERIVED, Topic.REJECTED, Topic.COSTS)
 _LAST_RECORDS: Final = 16
 """How many of a partition's last offsets are read to find its last row: some may be transaction markers."""
 _READ_SECONDS: Final = 10.0

@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     worker_port: int = Field(default=0, ge=0, le=65535)
     """Of `/healthz` and `/metrics`; 0: none."""
 
+    # Query service: what one read may cost; past it the answer is an error that says so (0: no limit)
+    query_max_seconds: float = Field(default=20.0, gt=0)
+    query_max_rows_to_read: int = Field(default=2_000_000_000, ge=0)
+    query_max_memory_bytes: int = Field(default=4 * 1024 * 1024 * 1024, ge=0)
+
     # Loader
     loader_max_rows: int = Field(default=50_000, gt=0)
     loader_max_bytes: int = Field(default=32 * 1024 * 1024, gt=0)

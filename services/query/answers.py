@@ -34,7 +34,7 @@ class Meta(TypedDict):
 class ReportMeta(Meta):
     currency: Annotated[str, Field(description="Values count conversions in this currency only.")]
     other_currencies: Annotated[
-        list[str], Field(description="Currencies of conversions whose values are left out here.")
+        list[str], Field(description="Currencies of conversions and costs whose values are left out here.")
     ]
 
 
@@ -123,13 +123,23 @@ class Session(TypedDict):
 class Step(TypedDict):
     step: Annotated[str, Field(description="accepted, stored, sessionised, converted, attributed")]
     is_reached: bool
-    at: Annotated[Text, Field(description="When, where that is known.")]
+    at: Annotated[
+        Text,
+        Field(
+            description="accepted: when it was received. Else when the row that says so could be read; a session is "
+            "written again with every change. Null: not reached, or not known."
+        ),
+    ]
 
 
 class EventConversion(TypedDict):
     conversion_id: str
     goal: str
     is_attributed: bool
+    converted_at: Annotated[Text, Field(description="When the conversion, as it stands, could be read.")]
+    attributed_at: Annotated[Text, Field(description="When its first attribution could be read.")]
+    restated_at: Annotated[Text, Field(description="When its newest one could, if that is not the first.")]
+    revision: Annotated[int | None, Field(description="Of the newest attribution.")]
 
 
 class EventStatus(TypedDict):
@@ -203,6 +213,7 @@ class TouchCredit(TypedDict):
 
 class PathTouch(TypedDict):
     touch_id: Text
+    session_id: Text
     touched_at: str
     touch_type: Text
     channel: Text
@@ -210,15 +221,39 @@ class PathTouch(TypedDict):
     medium: Text
     campaign: Text
     age_seconds: Annotated[Number, Field(description="At the conversion.")]
+    window_seconds: Annotated[
+        int | None, Field(description="How old a touch of its type may be to count. Null: its type has no window.")
+    ]
     is_kept: bool
     left_out_because: Annotated[
         Text,
         Field(
-            description="outside_window: older than the window of its type. same_contact: another touch of its channel "
-            "and campaign in the same session stands for it. not_counted: not in the path for another reason."
+            description="too_many: a path looks at the newest 100 touches. outside_window: older than the window of "
+            "its type. same_contact: another touch of its channel and campaign in the same session stands for it. "
+            "not_counted: not in the path for another reason."
         ),
     ]
     models: dict[str, TouchCredit]
+
+
+class SettingsUsed(TypedDict):
+    window_days: Annotated[dict[str, int], Field(description="By touch type.")]
+    half_life_days: Annotated[float, Field(description="Of time_decay.")]
+    position_weights: Annotated[list[float], Field(description="Of position_based: first, middle, last.")]
+    direct_touch: str
+    session_gap_seconds: int
+
+
+class AttributionRevision(TypedDict):
+    revision: int
+    supersedes: int | None
+    reason: str
+    config_version: int
+    value: Annotated[Number, Field(description="What was left after refunds, and was credited.")]
+    refunded: Refunded
+    touch_ids: Annotated[list[str], Field(description="The touches kept, oldest first.")]
+    is_taken_back: Annotated[bool, Field(description="The event does not count after all, and nobody gets credit.")]
+    at: Annotated[Text, Field(description="When it could first be read. Null: not known.")]
 
 
 class AttributionPath(TypedDict):
@@ -227,7 +262,13 @@ class AttributionPath(TypedDict):
     reason: Annotated[Text, Field(description="initial, or why it was restated: late_touch, merge, refund or config.")]
     supersedes: Annotated[int | None, Field(description="The revision it replaces; null: it is the first.")]
     config_version: Annotated[int | None, Field(description="The version of the app's attribution settings used.")]
-    touches: Annotated[list[PathTouch], Field(description="Oldest first.")]
+    settings: Annotated[SettingsUsed, Field(description="What that version of the settings says.")]
+    touches: Annotated[
+        list[PathTouch],
+        Field(description="Every touch of the person up to the conversion, the newest 1,000, oldest first."),
+    ]
+    totals: Annotated[dict[str, TouchCredit], Field(description="Sums by model: 1 and the conversion's value.")]
+    revisions: Annotated[list[AttributionRevision], Field(description="All there were, oldest first.")]
     meta: Meta
 
 
@@ -257,6 +298,11 @@ class UserDetail(TypedDict):
     meta: Meta
 
 
+class CostedCredit(Credit):
+    cpa: Annotated[Number | None, Field(description="Spend per credited conversion. Null: no spend, or no credit.")]
+    roas: Annotated[Number | None, Field(description="Credited value per unit of spend. Null: no spend.")]
+
+
 class PerformanceNumbers(TypedDict):
     touches: int
     clicks: int
@@ -267,7 +313,14 @@ class PerformanceNumbers(TypedDict):
     value: Number | None
     refunded: Annotated[Number | None, Field(description="Taken back by refunds; `value` is without it.")]
     conversion_rate: Annotated[Number | None, Field(description="Share of sessions with a conversion.")]
-    models: dict[str, Credit]
+    spend: Annotated[
+        Number | None,
+        Field(
+            description="Imported costs; a day's count at its beginning. Null: none were imported, or, in a row, the "
+            "dimension is none that costs are given by (channel, campaign)."
+        ),
+    ]
+    models: dict[str, CostedCredit]
 
 
 class PerformanceItem(PerformanceNumbers):
@@ -275,11 +328,47 @@ class PerformanceItem(PerformanceNumbers):
     key: Annotated[Text, Field(description="The dimension's value; null: none.")]
 
 
+ComparedPeriod = TypedDict(
+    "ComparedPeriod",
+    {
+        "from": Annotated[str, Field(description="Inclusive.")],
+        "to": Annotated[str, Field(description="Exclusive: where the period asked for begins.")],
+        "items": list[PerformanceItem],
+        "totals": PerformanceNumbers,
+    },
+)
+Ratio: TypeAlias = Number | None
+
+
+class CreditChange(TypedDict):
+    credited_conversions: Ratio
+    credited_value: Ratio
+
+
+class Change(TypedDict):
+    touches: Ratio
+    clicks: Ratio
+    impressions: Ratio
+    sessions: Ratio
+    users: Ratio
+    conversions: Ratio
+    value: Ratio
+    spend: Ratio
+    models: dict[str, CreditChange]
+
+
 class PerformanceReport(TypedDict):
     dimension: str
     granularity: Text
     items: list[PerformanceItem]
     totals: PerformanceNumbers
+    previous: Annotated[
+        ComparedPeriod | None, Field(description="With `compare=previous_period`: the time of equal length before.")
+    ]
+    change: Annotated[
+        Change | None,
+        Field(description="Of the totals: the difference from the period before, divided by that; null: it was 0."),
+    ]
     meta: ReportMeta
 
 
@@ -323,8 +412,21 @@ class GoalItem(ConversionNumbers):
     goal_type: str
 
 
+class FunnelStep(TypedDict):
+    event_name: str
+    users: Annotated[int, Field(description="Who did this and all steps before it, in order.")]
+    rate: Annotated[Number | None, Field(description="Share of those of the first step.")]
+    rate_of_step_before: Annotated[Number | None, Field(description="Null: it is the first.")]
+
+
+class Funnel(TypedDict):
+    within_hours: int
+    steps: list[FunnelStep]
+
+
 class ConversionReport(TypedDict):
     items: list[GoalItem]
     totals: ConversionNumbers
     active_users: Annotated[int, Field(description="People with a session in the range.")]
+    funnel: Annotated[Funnel | None, Field(description="With `steps`.")]
     meta: ReportMeta

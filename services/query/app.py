@@ -19,6 +19,7 @@ from services.query.freshness import Freshness
 from services.query.paths import KeepSlashes
 from services.query.reader import Reader, Snapshots
 from services.query.routes import router
+from services.query.sql import QueryLimits
 
 SERVICE: Final = "query"
 
@@ -50,7 +51,8 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
         redoc_url=None,
     )
     app.state.snapshots = snapshots or own
-    app.state.reader = Reader(clickhouse, Freshness(settings.partitions))
+    limits = QueryLimits(settings.query_max_seconds, settings.query_max_rows_to_read, settings.query_max_memory_bytes)
+    app.state.reader = Reader(clickhouse, Freshness(settings.partitions), limits)
     app.include_router(router)
     install_handlers(app)
     add_operations(app, lambda: _what_is_missing(app))

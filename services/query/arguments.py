@@ -10,8 +10,9 @@ from services.query.attribution import AttributionQuery
 from services.query.conversion_report import ConversionQuery
 from services.query.conversions import ConversionFilter
 from services.query.credits import Dimension
-from services.query.cursors import BadCursor, decode_cursor
+from services.query.cursors import BadCursor, Cursors
 from services.query.events import EventFilter, SessionPlace
+from services.query.funnels import MIN_STEPS, FunnelQuery
 from services.query.pages import Page
 from services.query.parameters import (
     ALL_MODELS,
@@ -62,11 +63,11 @@ def _time(name: str, parse: Callable[[], T]) -> T:
         raise invalid(name, error.reason) from None
 
 
-def page_of(given: InPages, list_name: str) -> Page:
+def page_of(given: InPages, list_name: str, cursors: Cursors) -> Page:
     if given.cursor is None:
-        return Page(given.limit)
+        return Page(given.limit, cursors=cursors)
     try:
-        return Page(given.limit, decode_cursor(list_name, given.cursor))
+        return Page(given.limit, cursors.decode(list_name, given.cursor), cursors)
     except BadCursor:
         reason = Text(
             "无效的游标，请原样传入上一页的 next_cursor", "not a cursor of this list; pass next_cursor unchanged"
@@ -168,16 +169,31 @@ def check_path_alone(given: AttributionParameters) -> None:
 
 
 def performance_query(given: PerformanceParameters, app: App) -> PerformanceQuery:
+    time_range = range_of(given, app)
+    if given.compare is not None and (time_range.from_ms is None or time_range.to_ms is None):
+        raise invalid("compare", Text("需要同时给出 from 和 to", "takes both `from` and `to`"))
     return PerformanceQuery(
         dimension=given.dimension,
         models=models_of(given.model),
         currency=given.currency or app.currency,
         zone=zone_of(given, app),
+        app_zone=app.timezone,
         granularity=given.granularity,
         goals=given.goal,
-        time_range=range_of(given, app),
+        time_range=time_range,
+        has_previous=given.compare is not None,
     )
 
 
 def conversion_query(given: ConversionReportParameters, app: App) -> ConversionQuery:
     return ConversionQuery(given.currency or app.currency, given.goal, range_of(given, app))
+
+
+def funnel_query(given: ConversionReportParameters, app: App) -> FunnelQuery | None:
+    if not given.steps:
+        if "within_hours" in given.model_fields_set:
+            raise invalid("within_hours", Text("只能与 steps 同时使用", "only goes with `steps`"))
+        return None
+    if len(given.steps) < MIN_STEPS:
+        raise invalid("steps", Text(f"至少 {MIN_STEPS} 个步骤", f"must have at least {MIN_STEPS} steps"))
+    return FunnelQuery(given.steps, given.within_hours * 3600, range_of(given, app))

@@ -2,22 +2,31 @@
 
 from collections.abc import Set
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Final
 
 import msgspec
 
+from pipeline.domain.state import MAX_TOUCHES
 from schemas.control import AttributionSettings
 from schemas.facts import Model, TouchType
-from services.query.answers import AttributionPath, Meta, PathTouch, TouchCredit
+from services.query.answers import (
+    AttributionPath,
+    AttributionRevision,
+    Meta,
+    PathTouch,
+    SettingsUsed,
+    TouchCredit,
+)
 from services.query.conversions import ConversionFact, conversion_of
 from services.query.numbers import credit, money, seconds
 from services.query.sql import Condition, Statement, Table, columns, equals, source, statement
 from services.query.times import utc_text
 
-MAX_TOUCHES: Final = 1_000
-"""Of a person before a conversion, the newest; a path itself is never cut."""
+MAX_TOUCHES_SHOWN: Final = 1_000
+"""Of a person before a conversion, the newest."""
+MAX_REVISIONS_SHOWN: Final = 1_000
 _DAY_MS: Final = 24 * 3600 * 1000
+_DAY_SECONDS: Final = 24 * 3600
 
 
 class AttributionFact(msgspec.Struct):
@@ -47,12 +56,28 @@ class TouchFact(msgspec.Struct):
     campaign: str
 
 
+class RevisionFact(msgspec.Struct):
+    revision: int
+    supersedes: int
+    reason: str
+    config_version: int
+    value_minor: int
+    refunded_minor: int
+    touch_ids: list[str]
+    is_taken_back: bool
+    stored_at_ms: int
+
+
 @dataclass(frozen=True)
 class PathFacts:
     conversion: ConversionFact
     attribution: AttributionFact | None
     """None: the conversion is there, its attribution not yet."""
     touches: list[TouchFact]
+    """Of the person, up to the conversion."""
+    revisions: list[RevisionFact]
+    settings: AttributionSettings
+    """Of the configuration the attribution was computed under."""
 
 
 def find_attribution(app_id: str, conversion_id: str) -> Statement[AttributionFact]:
@@ -69,26 +94,73 @@ def touches_before(app_id: str, conversion: ConversionFact) -> Statement[TouchFa
     ]
     sql = (
         f"SELECT {columns(TouchFact)} FROM {source(Table.TOUCHES, conditions)}"
-        f" ORDER BY touched_at_ms DESC, touch_id DESC LIMIT {MAX_TOUCHES}"
+        f" ORDER BY touched_at_ms DESC, touch_id DESC LIMIT {MAX_TOUCHES_SHOWN}"
     )
     return statement(TouchFact, app_id, sql, conditions)
 
 
-def attribution_path(
-    facts: PathFacts, models: tuple[Model, ...], settings: AttributionSettings, meta: Meta
-) -> AttributionPath:
-    kept = _kept_touches(facts, models)
+def revisions_of(app_id: str, conversion_id: str) -> Statement[RevisionFact]:
+    """Oldest first."""
+    conditions = equals("conversion_id", conversion_id)
+    sql = (
+        f"SELECT {columns(RevisionFact)} FROM {source(Table.ATTRIBUTION_REVISIONS, conditions)}"
+        f" ORDER BY revision LIMIT {MAX_REVISIONS_SHOWN}"
+    )
+    return statement(RevisionFact, app_id, sql, conditions)
+
+
+def attribution_path(facts: PathFacts, models: tuple[Model, ...], meta: Meta) -> AttributionPath:
+    found = facts.attribution
     touches = sorted(
-        [*kept, *_left_out(facts, settings)], key=lambda touch: (touch["touched_at"], touch["touch_id"] or "")
+        [*_kept_touches(facts, models), *_left_out(facts)],
+        key=lambda touch: (touch["touched_at"], touch["touch_id"] or ""),
     )
     return {
         "conversion": conversion_of(facts.conversion),
-        "revision": facts.attribution.revision if facts.attribution else None,
-        "reason": facts.attribution.reason if facts.attribution else None,
-        "supersedes": facts.attribution.supersedes or None if facts.attribution else None,
-        "config_version": facts.attribution.config_version if facts.attribution else None,
+        "revision": found.revision if found else None,
+        "reason": found.reason if found else None,
+        "supersedes": found.supersedes or None if found else None,
+        "config_version": found.config_version if found else None,
+        "settings": _settings_of(facts.settings),
         "touches": touches,
+        "totals": _totals(found, models, facts.conversion.currency) if found else {},
+        "revisions": [_revision(row, facts.conversion.currency) for row in facts.revisions],
         "meta": meta,
+    }
+
+
+def _settings_of(settings: AttributionSettings) -> SettingsUsed:
+    return {
+        "window_days": {kind.value: days for kind, days in settings.window_days.items()},
+        "half_life_days": settings.half_life_days,
+        "position_weights": list(settings.position_weights),
+        "direct_touch": settings.direct_touch,
+        "session_gap_seconds": settings.session_gap_seconds,
+    }
+
+
+def _totals(found: AttributionFact, models: tuple[Model, ...], currency: str) -> dict[str, TouchCredit]:
+    return {
+        model.value: {
+            "credit": credit(sum(found.credits_nanos[model.value])),
+            "value": money(sum(found.values_minor[model.value]), currency),
+        }
+        for model in models
+        if model.value in found.credits_nanos
+    }
+
+
+def _revision(row: RevisionFact, currency: str) -> AttributionRevision:
+    return {
+        "revision": row.revision,
+        "supersedes": row.supersedes or None,
+        "reason": row.reason,
+        "config_version": row.config_version,
+        "value": money(row.value_minor, currency),
+        "refunded": money(row.refunded_minor, currency),
+        "touch_ids": [touch_id for touch_id in row.touch_ids if touch_id],
+        "is_taken_back": row.is_taken_back,
+        "at": utc_text(row.stored_at_ms) if row.stored_at_ms else None,
     }
 
 
@@ -96,10 +168,11 @@ def _kept_touches(facts: PathFacts, models: tuple[Model, ...]) -> list[PathTouch
     found = facts.attribution
     if found is None:
         return []
+    sessions = {touch.touch_id: touch.session_id for touch in facts.touches}
     touches = map(
         TouchFact,
         found.touch_ids,
-        repeat(""),
+        (sessions.get(touch_id, "") for touch_id in found.touch_ids),
         found.touched_at_ms,
         found.touch_types,
         found.channels,
@@ -108,7 +181,7 @@ def _kept_touches(facts: PathFacts, models: tuple[Model, ...]) -> list[PathTouch
         found.campaigns,
     )
     return [
-        _path_touch(facts.conversion, touch, None, _credits(found, index, models, facts.conversion.currency))
+        _path_touch(facts, touch, None, _credits(found, index, models, facts.conversion.currency))
         for index, touch in enumerate(touches)
     ]
 
@@ -124,15 +197,16 @@ def _credits(found: AttributionFact, index: int, models: tuple[Model, ...], curr
     }
 
 
-def _left_out(facts: PathFacts, settings: AttributionSettings) -> list[PathTouch]:
+def _left_out(facts: PathFacts) -> list[PathTouch]:
     if facts.attribution is None:
         return []  # nothing has been decided yet
     kept_ids = set(facts.attribution.touch_ids)
     kept_contacts = {_contact(touch) for touch in facts.touches if touch.touch_id in kept_ids}
-    others = [touch for touch in facts.touches if touch.touch_id not in kept_ids]
+    newest_ids = {touch.touch_id for touch in facts.touches[:MAX_TOUCHES]}
     return [
-        _path_touch(facts.conversion, touch, why_left_out(facts.conversion, touch, settings, kept_contacts), {})
-        for touch in others
+        _path_touch(facts, touch, why_left_out(facts, touch, newest_ids, kept_contacts), {})
+        for touch in facts.touches
+        if touch.touch_id not in kept_ids
     ]
 
 
@@ -142,31 +216,37 @@ def _contact(touch: TouchFact) -> tuple[str, str, str]:
 
 
 def why_left_out(
-    conversion: ConversionFact,
-    touch: TouchFact,
-    settings: AttributionSettings,
-    kept_contacts: Set[tuple[str, str, str]],
+    facts: PathFacts, touch: TouchFact, newest_ids: Set[str], kept_contacts: Set[tuple[str, str, str]]
 ) -> str:
-    """By the app's windows as they are now."""
-    known = touch.touch_type in set(TouchType)
-    window_days = settings.window_days.get(TouchType(touch.touch_type)) if known else None
-    if window_days is not None and conversion.converted_at_ms - touch.touched_at_ms > window_days * _DAY_MS:
+    """In the order in which a path is made (see `pipeline.domain.paths`)."""
+    if touch.touch_id not in newest_ids:
+        return "too_many"
+    window_days = _window_days(facts.settings, touch)
+    age_ms = facts.conversion.converted_at_ms - touch.touched_at_ms
+    if window_days is not None and age_ms > window_days * _DAY_MS:
         return "outside_window"
     return "same_contact" if _contact(touch) in kept_contacts else "not_counted"
 
 
+def _window_days(settings: AttributionSettings, touch: TouchFact) -> int | None:
+    return settings.window_days.get(TouchType(touch.touch_type)) if touch.touch_type in set(TouchType) else None
+
+
 def _path_touch(
-    conversion: ConversionFact, touch: TouchFact, left_out_because: str | None, credits: dict[str, TouchCredit]
+    facts: PathFacts, touch: TouchFact, left_out_because: str | None, credits: dict[str, TouchCredit]
 ) -> PathTouch:
+    window_days = _window_days(facts.settings, touch)
     return {
         "touch_id": touch.touch_id or None,
+        "session_id": touch.session_id or None,
         "touched_at": utc_text(touch.touched_at_ms),
         "touch_type": touch.touch_type or None,
         "channel": touch.channel or None,
         "source": touch.source or None,
         "medium": touch.medium or None,
         "campaign": touch.campaign or None,
-        "age_seconds": seconds(conversion.converted_at_ms - touch.touched_at_ms),
+        "age_seconds": seconds(facts.conversion.converted_at_ms - touch.touched_at_ms),
+        "window_seconds": None if window_days is None else window_days * _DAY_SECONDS,
         "is_kept": left_out_because is None,
         "left_out_because": left_out_because,
         "models": credits,

@@ -1,6 +1,6 @@
 """The conversion report: per goal how many, how much, how fast, and along which paths. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
@@ -8,7 +8,15 @@ from typing import Final
 import msgspec
 
 from schemas.control import Goal
-from services.query.answers import ChannelCount, ConversionNumbers, ConversionReport, GoalItem, ReportMeta, TopPath
+from services.query.answers import (
+    ChannelCount,
+    ConversionNumbers,
+    ConversionReport,
+    Funnel,
+    GoalItem,
+    ReportMeta,
+    TopPath,
+)
 from services.query.conversions import EMPTY_PATH_CHANNEL, NET_VALUE
 from services.query.credits import MAX_REPORT_ROWS
 from services.query.numbers import money, rate
@@ -16,6 +24,8 @@ from services.query.sql import Condition, Statement, Table, one_of, source, stat
 from services.query.times import TimeRange
 
 TOP_PATHS: Final = 10
+LONGEST_SESSION_MS: Final = 48 * 3600 * 1000
+"""Sessions last 24 h at most."""
 _MILLISECOND: Final = Decimal("0.001")
 
 
@@ -26,7 +36,10 @@ class ConversionQuery:
     time_range: TimeRange = field(default_factory=TimeRange)
 
 
-class GoalNumbers(msgspec.Struct):
+class ConversionRow(msgspec.Struct):
+    """A row of one of the parts of the report; a part leaves alone what is not its own."""
+
+    part: str
     is_total: bool
     goal: str
     newest_goal_type: str
@@ -40,27 +53,74 @@ class GoalNumbers(msgspec.Struct):
     firsts: dict[str, int]
     lasts: dict[str, int]
     currencies: list[str]
-
-
-class PathCount(msgspec.Struct):
-    is_total: bool
-    goal: str
     path: list[str]
-    conversion_count: int
-    total_minor: int
 
 
-class ActiveUsers(msgspec.Struct):
-    user_count: int
-
-
+_GOALS: Final = "goals"
+_PATHS: Final = "paths"
+_PEOPLE: Final = "people"
+_NOTHING: Final = {
+    "is_total": "true",
+    "goal": "''",
+    "newest_goal_type": "''",
+    "conversion_count": "0",
+    "user_count": "0",
+    "total_minor": "0",
+    "total_refunded_minor": "0",
+    "quantiles_ms": "[]",
+    "lengths": "map()",
+    "firsts": "map()",
+    "lasts": "map()",
+    "currencies": "[]",
+    "path": "[]",
+}
+_TYPES: Final = {
+    "is_total": "Bool",
+    "goal": "String",
+    "newest_goal_type": "String",
+    "conversion_count": "Int64",
+    "user_count": "Int64",
+    "total_minor": "Int64",
+    "total_refunded_minor": "Int64",
+    "quantiles_ms": "Array(Nullable(Float64))",
+    "lengths": "Map(UInt32, UInt64)",
+    "firsts": "Map(String, UInt64)",
+    "lasts": "Map(String, UInt64)",
+    "currencies": "Array(String)",
+    "path": "Array(String)",
+}
 _PATH: Final = f"if(empty(path_channels), ['{EMPTY_PATH_CHANNEL}'], arrayMap(c -> toString(c), path_channels))"
 
 
-def goal_numbers(app_id: str, wanted: ConversionQuery) -> Statement[GoalNumbers]:
+def conversion_rows(app_id: str, wanted: ConversionQuery) -> Statement[ConversionRow]:
+    """All parts in one statement, so that they are of one state."""
+    conditions, active = _conditions(wanted), _active(wanted)
+    rows = source(Table.CONVERSIONS, conditions)
+    parts = (
+        _part(_GOALS, _goal_numbers(rows), all_of=_NOTHING.keys() - {"path"}),
+        _part(_PATHS, _top_paths(rows), all_of={"is_total", "goal", "path", "conversion_count", "total_minor"}),
+        _part(
+            _PEOPLE,
+            f"SELECT uniqExact(person_key) AS user_count FROM {source(Table.SESSIONS, active)}",
+            all_of={"user_count"},
+        ),
+    )
+    bound = {"currency": wanted.currency, "row_limit": MAX_REPORT_ROWS + 2}
+    return statement(ConversionRow, app_id, "\nUNION ALL\n".join(parts), [*conditions, *active], **bound)
+
+
+def _part(name: str, sql: str, all_of: Set[str]) -> str:
+    """A select with the columns of `ConversionRow`, of which `all_of` come from `sql`."""
+    columns = [
+        f"CAST({column if column in all_of else nothing}, '{_TYPES[column]}') AS {column}"
+        for column, nothing in _NOTHING.items()
+    ]
+    return f"SELECT '{name}' AS part, {', '.join(columns)} FROM ({sql})"
+
+
+def _goal_numbers(rows: str) -> str:
     """Quantiles interpolate between neighbours (R-7, as spreadsheets do)."""
-    conditions = _conditions(wanted)
-    sql = f"""SELECT toBool(grouping(goal)) AS is_total, goal,
+    return f"""SELECT grouping(goal) AS is_total, goal,
     argMax(goal_type, converted_at_ms) AS newest_goal_type,
     count() AS conversion_count,
     uniqExact(person_key) AS user_count,
@@ -72,59 +132,58 @@ def goal_numbers(app_id: str, wanted: ConversionQuery) -> Statement[GoalNumbers]
     sumMap(map({_PATH}[1], toUInt64(1))) AS firsts,
     sumMap(map({_PATH}[-1], toUInt64(1))) AS lasts,
     arraySort(groupUniqArrayIf(currency, currency NOT IN ('', {{currency:String}}))) AS currencies
-FROM {source(Table.CONVERSIONS, conditions)}
+FROM {rows}
 GROUP BY GROUPING SETS ((goal), ())
 ORDER BY is_total DESC, goal
 LIMIT {{row_limit:UInt32}}"""
-    return statement(GoalNumbers, app_id, sql, conditions, currency=wanted.currency, row_limit=MAX_REPORT_ROWS + 2)
 
 
-def top_paths(app_id: str, wanted: ConversionQuery) -> Statement[PathCount]:
-    conditions = _conditions(wanted)
-    sql = f"""SELECT toBool(grouping(goal)) AS is_total, goal, path,
+def _top_paths(rows: str) -> str:
+    return f"""SELECT grouping(goal) AS is_total, goal, path,
     count() AS conversion_count,
     sumIf(net_minor, currency = {{currency:String}}) AS total_minor
 FROM
 (
     SELECT goal, {_PATH} AS path, {NET_VALUE} AS net_minor, currency
-    FROM {source(Table.CONVERSIONS, conditions)}
+    FROM {rows}
 )
 GROUP BY GROUPING SETS ((goal, path), (path))
 ORDER BY is_total DESC, goal, conversion_count DESC, path
 LIMIT {TOP_PATHS} BY is_total, goal"""
-    return statement(PathCount, app_id, sql, conditions, currency=wanted.currency)
 
 
-def active_users(app_id: str, wanted: ConversionQuery) -> Statement[ActiveUsers]:
+def _active(wanted: ConversionQuery) -> list[Condition]:
     """Everybody with a session that reaches into the range, so whoever converts in it is among them."""
     conditions = []
     if wanted.time_range.from_ms is not None:
-        conditions.append(Condition("end_ms >= {from_ms:Int64}", {"from_ms": wanted.time_range.from_ms}))
+        conditions.append(Condition("end_ms >= {active_from_ms:Int64}", {"active_from_ms": wanted.time_range.from_ms}))
+        earliest_ms = wanted.time_range.from_ms - LONGEST_SESSION_MS
+        conditions.append(Condition("start_ms >= {earliest_start_ms:Int64}", {"earliest_start_ms": earliest_ms}))
     if wanted.time_range.to_ms is not None:
-        conditions.append(Condition("start_ms < {to_ms:Int64}", {"to_ms": wanted.time_range.to_ms}))
-    sql = f"SELECT uniqExact(person_key) AS user_count FROM {source(Table.SESSIONS, conditions)}"
-    return statement(ActiveUsers, app_id, sql, conditions)
+        conditions.append(Condition("start_ms < {active_to_ms:Int64}", {"active_to_ms": wanted.time_range.to_ms}))
+    return conditions
 
 
 def _conditions(wanted: ConversionQuery) -> list[Condition]:
     return [*one_of("goal", wanted.goals), *within("converted_at_ms", wanted.time_range)]
 
 
-def other_currencies(numbers: list[GoalNumbers]) -> list[str]:
-    return next((row.currencies for row in numbers if row.is_total), [])
+def other_currencies(rows: list[ConversionRow]) -> list[str]:
+    return next((row.currencies for row in rows if row.part == _GOALS and row.is_total), [])
 
 
 def conversion_report(
     wanted: ConversionQuery,
     goals: Iterable[Goal],
-    numbers: list[GoalNumbers],
-    paths: list[PathCount],
-    active: int,
+    rows: list[ConversionRow],
+    funnel: Funnel | None,
     meta: ReportMeta,
 ) -> ConversionReport:
     """`goals`: those of the app; each has an item, with or without conversions, and so has a goal it used to have."""
     known = {goal.name: goal for goal in goals if not wanted.goals or goal.name in wanted.goals}
-    found = {row.goal: row for row in numbers if not row.is_total}
+    found = {row.goal: row for row in rows if row.part == _GOALS and not row.is_total}
+    paths = [row for row in rows if row.part == _PATHS]
+    active = next((row.user_count for row in rows if row.part == _PEOPLE), 0)
     items: list[GoalItem] = []
     for name in sorted(known.keys() | found.keys()):
         row, goal = found.get(name), known.get(name)
@@ -136,17 +195,18 @@ def conversion_report(
                 **_numbers(wanted, row, [p for p in paths if not p.is_total and p.goal == name], active),
             }
         )
-    total = next((row for row in numbers if row.is_total), None)
+    total = next((row for row in rows if row.part == _GOALS and row.is_total), None)
     return {
         "items": items,
         "totals": _numbers(wanted, total, [p for p in paths if p.is_total], active),
         "active_users": active,
+        "funnel": funnel,
         "meta": meta,
     }
 
 
 def _numbers(
-    wanted: ConversionQuery, row: GoalNumbers | None, paths: list[PathCount], active: int
+    wanted: ConversionQuery, row: ConversionRow | None, paths: list[ConversionRow], active: int
 ) -> ConversionNumbers:
     p50, p90 = (_seconds(quantile) for quantile in (row.quantiles_ms if row else [None, None]))
     return {
@@ -178,7 +238,7 @@ def _channels(counts: dict[str, int]) -> list[ChannelCount]:
     return [{"channel": channel, "conversions": count} for channel, count in ordered]
 
 
-def _top_path(path: PathCount, currency: str) -> TopPath:
+def _top_path(path: ConversionRow, currency: str) -> TopPath:
     return {
         "channels": path.path,
         "conversions": path.conversion_count,

@@ -13,11 +13,11 @@ from services.query.numbers import money
 from services.query.pages import Page, cut
 from services.query.sql import (
     Condition,
+    Newest,
     Statement,
     Table,
     columns,
     equals,
-    newest_first,
     older_than,
     one_of,
     source,
@@ -63,19 +63,18 @@ class ConversionFilter:
     """In whole units of `currency`, which must be given with it."""
 
 
-def list_conversions(app_id: str, wanted: ConversionFilter, page: Page) -> Statement[ConversionFact]:
-    conditions = [
+def list_conversions(app_id: str, wanted: ConversionFilter, page: Page) -> Newest[ConversionFact]:
+    conditions = (
         *one_of("goal", wanted.goals),
         *equals("user_id", wanted.user_id),
         *equals("currency", wanted.currency),
         *_at_least(wanted),
         *within("converted_at_ms", wanted.time_range),
         *older_than("converted_at_ms", "conversion_id", page.after),
-    ]
-    sql = f"SELECT {columns(ConversionFact)} FROM {source(Table.CONVERSIONS, conditions)}" + newest_first(
-        "converted_at_ms", "conversion_id"
     )
-    return statement(ConversionFact, app_id, sql, conditions, row_limit=page.row_limit)
+    return Newest(
+        ConversionFact, app_id, Table.CONVERSIONS, "converted_at_ms", "conversion_id", conditions, page.row_limit
+    )
 
 
 def _at_least(wanted: ConversionFilter) -> list[Condition]:

@@ -1,21 +1,17 @@
 """Sums of attribution credit per value of a dimension and model, shared by `/attribution` and the reports. Pure.
 
 An `attributions` row holds a conversion's touches and each model's credits as parallel arrays. Unfolded and summed as
-integers, a model's credits add up to the number of conversions and its values to theirs, to the last unit.
+integers, a model's credits add up to the number of conversions and its values to theirs, to the last unit. The models
+stand side by side as columns: unfolded too, they would make six rows of each touch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
-
-import msgspec
 
 from schemas.facts import Model
 from services.query.answers import Credit
 from services.query.numbers import credit, money
-from services.query.periods import Granularity, period_sql, zone_parameters
-from services.query.sql import Statement, Table, one_of, source, statement, within
-from services.query.times import TimeRange
 
 MAX_REPORT_ROWS: Final = 10_000
 """Of an answer. A report that would be longer is refused: cut short, its rows would not add up to its totals."""
@@ -38,65 +34,40 @@ _ARRAYS: Final = {
 }
 
 
-class CreditRow(msgspec.Struct):
-    """A sum over one period, key and model; `is_total`: over all periods and keys."""
-
-    is_total: bool
-    period: int
-    """Its beginning, seconds since the epoch; 0 without granularity."""
-    key: str
-    model: str
-    credit_nanos: int
-    credit_minor: int
-    """In the report's currency."""
+def credit_columns(dimension: Dimension, models: Sequence[Model]) -> str:
+    """For the rows of `attributions`: `keys`, and per model the arrays `nanos_<i>` and `minors_<i>` beside them."""
+    parts = [f"{_ARRAYS[dimension]} AS keys"]
+    for index, model in enumerate(models):
+        parts.append(f"arrayResize(credits_nanos['{model.value}'], length(keys)) AS nanos_{index}")
+        parts.append(f"arrayResize(values_minor['{model.value}'], length(keys)) AS minors_{index}")
+    return ", ".join(parts)
 
 
-def sum_credits(
-    app_id: str,
-    *,
-    dimension: Dimension,
-    models: tuple[Model, ...],
-    currency: str,
-    time_range: TimeRange,
-    goals: tuple[str, ...] = (),
-    granularity: Granularity | None = None,
-    zone: str = "UTC",
-) -> Statement[CreditRow]:
-    """By the conversion's time. Rows of a model's totals come first."""
-    conditions = [*one_of("goal", goals), *within("converted_at_ms", time_range)]
-    sql = f"""SELECT toBool(grouping(key)) AS is_total, period, key, model,
-    sum(share) AS credit_nanos,
-    sumIf(amount, currency = {{currency:String}}) AS credit_minor
-FROM
-(
-    SELECT {period_sql("converted_at_ms", granularity)} AS period, currency, {_ARRAYS[dimension]} AS keys,
-        arrayJoin({{models:Array(String)}}) AS model,
-        arrayResize(credits_nanos[model], length(keys)) AS shares,
-        arrayResize(values_minor[model], length(keys)) AS amounts
-    FROM {source(Table.ATTRIBUTIONS, conditions)}
-)
-ARRAY JOIN keys AS key, shares AS share, amounts AS amount
-GROUP BY GROUPING SETS ((period, key, model), (model))
-ORDER BY is_total DESC, period, credit_nanos DESC, key, model
-LIMIT {{row_limit:UInt32}}"""
-    return statement(
-        CreditRow,
-        app_id,
-        sql,
-        conditions,
-        models=[model.value for model in models],
-        currency=currency,
-        row_limit=(MAX_REPORT_ROWS + 1) * len(models) + len(models),
-        **zone_parameters(granularity, zone),
-    )
+def unfolded(rows: str, models: Sequence[Model]) -> str:
+    """`rows`, a table expression with `credit_columns`, `is_previous`, `period` and `currency`: one row per touch, with
+    its `key`, `nano_<i>` and `minor_<i>`."""
+    names, joined = ["is_previous", "period", "currency", "key"], ["keys AS key"]
+    for index, _ in enumerate(models):
+        names += [f"nano_{index}", f"minor_{index}"]
+        joined += [f"nanos_{index} AS nano_{index}", f"minors_{index} AS minor_{index}"]
+    return f"SELECT {', '.join(names)} FROM {rows} ARRAY JOIN {', '.join(joined)}"
 
 
-def credits_by_model(rows: Iterable[CreditRow], models: tuple[Model, ...], currency: str) -> dict[str, Credit]:
-    """`rows`: at most one for each model. A model without a row has no credit."""
-    found = {row.model: row for row in rows}
-    return {model.value: _credit(found.get(model.value), currency) for model in models}
+def credit_sums(models: Sequence[Model]) -> tuple[str, ...]:
+    """Billionths and smallest units of the currency asked for, model after model."""
+    numbers: list[str] = []
+    for index, _ in enumerate(models):
+        numbers += [f"sum(nano_{index})", f"sumIf(minor_{index}, currency = {{currency:String}})"]
+    return tuple(numbers)
 
 
-def _credit(row: CreditRow | None, currency: str) -> Credit:
-    nanos, minor = (row.credit_nanos, row.credit_minor) if row else (0, 0)
-    return {"credited_conversions": credit(nanos), "credited_value": money(minor, currency)}
+def credits_by_model(numbers: Sequence[int] | None, models: Sequence[Model], currency: str) -> dict[str, Credit]:
+    """`numbers`: what `credit_sums` gave; None: no credit."""
+    found = numbers or [0] * (2 * len(models))
+    return {
+        model.value: {
+            "credited_conversions": credit(found[2 * index]),
+            "credited_value": money(found[2 * index + 1], currency),
+        }
+        for index, model in enumerate(models)
+    }

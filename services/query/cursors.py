@@ -1,18 +1,25 @@
 """Cursors: where a list goes on. Pure.
 
 A cursor holds the sort key of the last row of a page, so the next page is found by comparison, not by counting: it
-costs the same at any depth, and rows that arrive meanwhile neither repeat nor hide others. It names its list, so that
-one list's cursor is not taken for another's. It holds nothing its reader has not seen already; a signature would
-stand at the end of the encoded bytes.
+costs the same at any depth, and rows that arrive meanwhile neither repeat nor hide others.
+
+It is signed with the key all replicas share, for one app and one list: a position made up by a caller, or taken from
+another app's list, is refused. What it holds its reader has seen already, so it is not encrypted.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from hmac import digest as hmac_digest
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
-_VERSION: Final = 1
-_MAX_CHARACTERS: Final = 512
+_VERSION: Final = 2
+MAX_CHARACTERS: Final = 2_048
+"""Enough for the longest id, every character of it escaped."""
+_SIGNATURE_BYTES: Final = 16
+"""Of the 32 of HMAC-SHA-256: RFC 2104, section 5, allows half."""
 
 
 class Position(NamedTuple):
@@ -23,31 +30,49 @@ class Position(NamedTuple):
 
 
 class BadCursor(ValueError):
-    """Not a cursor, or that of another list."""
+    """Not a cursor of ours, or that of another list or app."""
 
 
-class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+class _Payload(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     version: int
-    list_name: str
     position: Position
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(_Cursor).decode
+_decode = msgspec.json.Decoder(_Payload).decode
 
 
-def encode_cursor(list_name: str, position: Position) -> str:
-    return urlsafe_b64encode(_encode(_Cursor(_VERSION, list_name, position))).rstrip(b"=").decode()
+@dataclass(frozen=True)
+class Cursors:
+    """Makes and reads the cursors of one app."""
+
+    signing_key: bytes = field(repr=False)
+    app_id: str
+
+    def encode(self, list_name: str, position: Position) -> str:
+        payload = _encode(_Payload(_VERSION, position))
+        return _text_of(self._sign(list_name, payload) + payload)
+
+    def decode(self, list_name: str, text: str) -> Position:
+        """Raises `BadCursor`."""
+        try:
+            raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+            if len(text) > MAX_CHARACTERS or _text_of(raw) != text:
+                raise BadCursor  # the decoder skips what is not base64
+            signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
+            if not compare_digest(signature, self._sign(list_name, payload)):
+                raise BadCursor
+            cursor = _decode(payload)
+        except ValueError:
+            raise BadCursor("not a cursor of this list; pass next_cursor of the page before, unchanged") from None
+        if cursor.version != _VERSION:
+            raise BadCursor("a cursor of another version")
+        return cursor.position
+
+    def _sign(self, list_name: str, payload: bytes) -> bytes:
+        signed = b"\x1f".join((b"cursor", self.app_id.encode(), list_name.encode(), payload))
+        return hmac_digest(self.signing_key, signed, "sha256")[:_SIGNATURE_BYTES]
 
 
-def decode_cursor(list_name: str, text: str) -> Position:
-    """Raises `BadCursor`."""
-    try:
-        if len(text) > _MAX_CHARACTERS:
-            raise BadCursor
-        cursor = _decode(urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)))
-    except ValueError:
-        raise BadCursor("not a cursor; pass next_cursor of the page before, unchanged") from None
-    if cursor.version != _VERSION or cursor.list_name != list_name:
-        raise BadCursor("a cursor of another list")
-    return cursor.position
+def _text_of(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from services.query.answers import EventDetail, EventStatus, Meta, Session, Step
+from services.query.answers import EventConversion, EventDetail, EventStatus, Meta, Session, Step
 from services.query.events import EventRow, event_of
 from services.query.numbers import money_by_currency, seconds
 from services.query.sql import Condition, Statement, Table, columns, equals, one_of, source, statement
@@ -13,6 +13,7 @@ from services.query.times import utc_text
 
 class EventPlaceRow(EventRow):
     person_key: str
+    stored_at_ms: int
 
 
 class SessionOfEvent(msgspec.Struct):
@@ -31,15 +32,23 @@ class SessionOfEvent(msgspec.Struct):
     values_minor: dict[str, int]
     is_bounce: bool
     is_closed: bool
+    stored_at_ms: int
 
 
 class ConversionOfEvent(msgspec.Struct):
     conversion_id: str
     goal: str
+    stored_at_ms: int
 
 
-class AttributedId(msgspec.Struct):
+class AttributionOfEvent(msgspec.Struct):
+    """Of a conversion that is attributed."""
+
     conversion_id: str
+    newest_revision: int
+    first_stored_at_ms: int
+    newest_stored_at_ms: int
+    revision_count: int
 
 
 class MarkCount(msgspec.Struct):
@@ -54,7 +63,8 @@ class EventFacts:
     event: EventPlaceRow
     session: SessionOfEvent | None
     conversions: list[ConversionOfEvent]
-    attributed_ids: frozenset[str]
+    attributions: dict[str, AttributionOfEvent]
+    """By conversion id."""
     marks: dict[str, int]
     """Mark → how often."""
 
@@ -87,11 +97,14 @@ def find_conversions(app_id: str, event_id: str) -> Statement[ConversionOfEvent]
     return statement(ConversionOfEvent, app_id, sql, conditions)
 
 
-def find_attributed(app_id: str, conversion_ids: tuple[str, ...]) -> Statement[AttributedId]:
+def find_attributed(app_id: str, conversion_ids: tuple[str, ...]) -> Statement[AttributionOfEvent]:
     """`conversion_ids`: at least one."""
     conditions = one_of("conversion_id", conversion_ids)
-    sql = f"SELECT conversion_id FROM {source(Table.ATTRIBUTIONS, conditions)}"
-    return statement(AttributedId, app_id, sql, conditions)
+    sql = f"""SELECT conversion_id, max(revision) AS newest_revision, min(stored_at_ms) AS first_stored_at_ms,
+    max(stored_at_ms) AS newest_stored_at_ms, count() AS revision_count
+FROM {source(Table.ATTRIBUTION_REVISIONS, conditions)}
+GROUP BY conversion_id HAVING NOT argMax(is_taken_back, revision)"""
+    return statement(AttributionOfEvent, app_id, sql, conditions)
 
 
 def count_marks(app_id: str, event_id: str) -> Statement[MarkCount]:
@@ -116,24 +129,46 @@ def _is_late(facts: EventFacts) -> bool:
 
 def _status(facts: EventFacts) -> EventStatus:
     is_late = _is_late(facts)
+    session = None if is_late else facts.session
     is_converted = bool(facts.conversions)
-    is_attributed = is_converted and all(c.conversion_id in facts.attributed_ids for c in facts.conversions)
+    is_attributed = is_converted and all(c.conversion_id in facts.attributions for c in facts.conversions)
+    converted_at_ms = max((c.stored_at_ms for c in facts.conversions), default=0)
+    attributed_at_ms = max((row.first_stored_at_ms for row in facts.attributions.values()), default=0)
     steps: list[Step] = [
         {"step": "accepted", "is_reached": True, "at": utc_text(facts.event.received_us // 1000)},
-        {"step": "stored", "is_reached": True, "at": None},
-        {"step": "sessionised", "is_reached": facts.session is not None and not is_late, "at": None},
-        {"step": "converted", "is_reached": is_converted, "at": None},
-        {"step": "attributed", "is_reached": is_attributed, "at": None},
+        _step("stored", True, facts.event.stored_at_ms),
+        _step("sessionised", session is not None, session.stored_at_ms if session else 0),
+        _step("converted", is_converted, converted_at_ms),
+        _step("attributed", is_attributed, attributed_at_ms),
     ]
     return {
         "current": [step["step"] for step in steps if step["is_reached"]][-1],
         "steps": steps,
-        "conversions": [
-            {"conversion_id": c.conversion_id, "goal": c.goal, "is_attributed": c.conversion_id in facts.attributed_ids}
-            for c in facts.conversions
-        ],
+        "conversions": [_conversion(c, facts.attributions.get(c.conversion_id)) for c in facts.conversions],
         "is_late": is_late,
         "repeats": facts.marks.get("duplicate", 0),
+    }
+
+
+def _step(name: str, is_reached: bool, at_ms: int) -> Step:
+    """`at_ms`: 0 where it is not known."""
+    return {"step": name, "is_reached": is_reached, "at": _time(at_ms) if is_reached else None}
+
+
+def _time(at_ms: int) -> str | None:
+    return utc_text(at_ms) if at_ms else None
+
+
+def _conversion(row: ConversionOfEvent, found: AttributionOfEvent | None) -> EventConversion:
+    is_restated = found is not None and found.revision_count > 1
+    return {
+        "conversion_id": row.conversion_id,
+        "goal": row.goal,
+        "is_attributed": found is not None,
+        "converted_at": _time(row.stored_at_ms),
+        "attributed_at": _time(found.first_stored_at_ms) if found else None,
+        "restated_at": _time(found.newest_stored_at_ms) if found and is_restated else None,
+        "revision": found.newest_revision if found else None,
     }
 
 

@@ -12,11 +12,11 @@ from services.query.cursors import Position
 from services.query.pages import Page, cut
 from services.query.sql import (
     Condition,
+    Newest,
     Statement,
     Table,
     columns,
     equals,
-    newest_first,
     older_than,
     one_of,
     source,
@@ -80,8 +80,8 @@ def session_place(app_id: str, session_id: str) -> Statement[SessionPlace]:
     return statement(SessionPlace, app_id, sql, conditions)
 
 
-def list_events(app_id: str, wanted: EventFilter, page: Page) -> Statement[EventRow]:
-    conditions = [
+def list_events(app_id: str, wanted: EventFilter, page: Page) -> Newest[EventRow]:
+    conditions = (
         *one_of("event_name", wanted.event_names),
         *equals("user_id", wanted.user_id),
         *equals("anonymous_id", wanted.anonymous_id),
@@ -90,11 +90,8 @@ def list_events(app_id: str, wanted: EventFilter, page: Page) -> Statement[Event
         *within("timestamp_ms", wanted.time_range),
         *(property_condition(index, *pair) for index, pair in enumerate(wanted.properties)),
         *older_than("timestamp_ms", "event_id", page.after),
-    ]
-    sql = f"SELECT {columns(EventRow)} FROM {source(Table.EVENTS, conditions)}" + newest_first(
-        "timestamp_ms", "event_id"
     )
-    return statement(EventRow, app_id, sql, conditions, row_limit=page.row_limit)
+    return Newest(EventRow, app_id, Table.EVENTS, "timestamp_ms", "event_id", conditions, page.row_limit)
 
 
 def _in_session(session: SessionPlace | None) -> list[Condition]:

@@ -61,10 +61,10 @@ _SESSION: Final = {
 }
 _STEPS: Final = [
     {"step": "accepted", "is_reached": True, "at": "2024-01-15T10:30:01.000Z"},
-    {"step": "stored", "is_reached": True, "at": None},
-    {"step": "sessionised", "is_reached": True, "at": None},
-    {"step": "converted", "is_reached": True, "at": None},
-    {"step": "attributed", "is_reached": True, "at": None},
+    {"step": "stored", "is_reached": True, "at": "2024-01-15T10:30:01.210Z"},
+    {"step": "sessionised", "is_reached": True, "at": "2024-01-15T10:30:02.050Z"},
+    {"step": "converted", "is_reached": True, "at": "2024-01-15T10:30:01.480Z"},
+    {"step": "attributed", "is_reached": True, "at": "2024-01-15T10:30:01.490Z"},
 ]
 EVENT_DETAIL: Final = {
     "event": _EVENT,
@@ -72,13 +72,23 @@ EVENT_DETAIL: Final = {
     "status": {
         "current": "attributed",
         "steps": _STEPS,
-        "conversions": [{"conversion_id": "cnv_4f6a1c0d9b8e7f2a3c5d6e7f", "goal": "purchase", "is_attributed": True}],
+        "conversions": [
+            {
+                "conversion_id": "cnv_4f6a1c0d9b8e7f2a3c5d6e7f",
+                "goal": "purchase",
+                "is_attributed": True,
+                "converted_at": "2024-01-15T10:30:01.480Z",
+                "attributed_at": "2024-01-15T10:30:01.490Z",
+                "restated_at": None,
+                "revision": 1,
+            }
+        ],
         "is_late": False,
         "repeats": 0,
     },
     "meta": _META,
 }
-CONVERSION_LIST: Final = {
+CONVERSION_LIST: Final[dict[str, Any]] = {
     "items": [
         {
             "conversion_id": "cnv_4f6a1c0d9b8e7f2a3c5d6e7f",
@@ -108,6 +118,60 @@ def _credit(conversions: float, value: float) -> dict[str, float]:
     return {"credited_conversions": conversions, "credited_value": value}
 
 
+_REVISION: Final = {
+    "revision": 1,
+    "supersedes": None,
+    "reason": "initial",
+    "config_version": 1,
+    "value": 199.0,
+    "refunded": 0.0,
+    "touch_ids": ["evt_01hm5rxqe0x5jw3kq8n4v2t6yz"],
+    "is_taken_back": False,
+    "at": "2024-01-15T10:30:01.490Z",
+}
+_TOUCH: Final = {
+    "touch_id": "evt_01hm5rxqe0x5jw3kq8n4v2t6yz",
+    "session_id": "ses_0b9c2f6f5d3e4a1b8c7d6e5f",
+    "touched_at": "2024-01-15T10:20:00.000Z",
+    "touch_type": "click",
+    "channel": "paid_search",
+    "source": "baidu",
+    "medium": "cpc",
+    "campaign": "spring",
+    "age_seconds": 600,
+    "window_seconds": 2592000,
+    "is_kept": True,
+    "left_out_because": None,
+    "models": {"linear": {"credit": 1, "value": 199.0}},
+}
+_LEFT_OUT: Final = {
+    **_TOUCH,
+    "touch_id": "evt_01hm2pdkz6v4s8q7x3j9n5b1tc",
+    "session_id": "ses_7d1e4b8c2f6a9d3e5c7b1a2f",
+    "touched_at": "2023-12-01T08:00:00.000Z",
+    "age_seconds": 3897000,
+    "is_kept": False,
+    "left_out_because": "outside_window",
+    "models": {},
+}
+ATTRIBUTION_PATH: Final = {
+    "conversion": CONVERSION_LIST["items"][0],
+    "revision": 1,
+    "reason": "initial",
+    "supersedes": None,
+    "config_version": 1,
+    "settings": {
+        "window_days": {"click": 30, "impression": 1, "view": 3, "visit": 30},
+        "half_life_days": 7.0,
+        "position_weights": [0.4, 0.2, 0.4],
+        "direct_touch": "include",
+        "session_gap_seconds": 1800,
+    },
+    "touches": [_LEFT_OUT, _TOUCH],
+    "totals": {"linear": {"credit": 1, "value": 199.0}},
+    "revisions": [_REVISION],
+    "meta": _META,
+}
 ATTRIBUTION: Final = {
     "dimension": "channel",
     "items": [
@@ -149,13 +213,32 @@ _PERFORMANCE: Final = {
     "value": 597.0,
     "refunded": 0.0,
     "conversion_rate": 0.04,
-    "models": {"last_click": _credit(3, 597)},
+    "spend": 150.0,
+    "models": {"last_click": {**_credit(3, 597), "cpa": 50.0, "roas": 3.98}},
+}
+_CHANGE: Final = {
+    "touches": 0.2,
+    "clicks": 0.142857,
+    "impressions": 0.333333,
+    "sessions": 0.25,
+    "users": 0.2,
+    "conversions": 0.5,
+    "value": 0.5,
+    "spend": None,
+    "models": {"last_click": {"credited_conversions": 0.5, "credited_value": 0.5}},
 }
 PERFORMANCE: Final = {
     "dimension": "channel",
     "granularity": "day",
     "items": [{"period": "2024-01-15T00:00:00+08:00", "key": "paid_search", **_PERFORMANCE}],
     "totals": _PERFORMANCE,
+    "previous": {
+        "from": "2024-01-13T16:00:00.000Z",
+        "to": "2024-01-14T16:00:00.000Z",
+        "items": [{"period": "2024-01-14T00:00:00+08:00", "key": "paid_search", **_PERFORMANCE}],
+        "totals": _PERFORMANCE,
+    },
+    "change": _CHANGE,
     "meta": _REPORT_META,
 }
 _GOAL: Final = {
@@ -174,5 +257,12 @@ CONVERSION_REPORT: Final = {
     "items": [{"goal": "purchase", "display_name": "购买", "goal_type": "macro", **_GOAL}],
     "totals": _GOAL,
     "active_users": 60,
+    "funnel": {
+        "within_hours": 168,
+        "steps": [
+            {"event_name": "page_view", "users": 60, "rate": 1.0, "rate_of_step_before": None},
+            {"event_name": "purchase", "users": 3, "rate": 0.05, "rate_of_step_before": 0.05},
+        ],
+    },
     "meta": _REPORT_META,
 }

@@ -24,9 +24,21 @@ def credit(nanos: int) -> Decimal:
     return Decimal(whole) if not rest else Decimal(nanos).scaleb(-9).normalize()
 
 
-def rate(part: int, whole: int) -> Decimal | None:
+def rate(part: int | Decimal, whole: int | Decimal) -> Decimal | None:
     """`part / whole` to six digits; None of nothing."""
     return (Decimal(part) / whole).quantize(_RATE_STEP, ROUND_HALF_EVEN).normalize() if whole else None
+
+
+def cost_per(spend: Decimal | None, conversions: Decimal, currency: str) -> Decimal | None:
+    """Spend divided by conversions (CPA), to the currency's smallest unit; None of nothing."""
+    if spend is None or not conversions:
+        return None
+    return (spend / conversions).quantize(from_minor(1, currency), ROUND_HALF_EVEN)
+
+
+def return_on(value: Decimal, spend: Decimal | None) -> Decimal | None:
+    """Value divided by spend (ROAS), to six digits; None of nothing."""
+    return rate(value, spend) if spend else None
 
 
 def seconds(milliseconds: int) -> Decimal:

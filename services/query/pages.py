@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from services.query.cursors import Position, encode_cursor
+from services.query.cursors import Cursors, Position
 
 T = TypeVar("T")
 
@@ -15,6 +15,8 @@ class Page:
 
     limit: int
     after: Position | None = None
+    cursors: Cursors | None = None
+    """Makes the cursor of the next page."""
 
     @property
     def row_limit(self) -> int:
@@ -25,5 +27,6 @@ def cut(list_name: str, rows: list[T], page: Page, position: Callable[[T], Posit
     """The page's rows, and the cursor of the next page if there is one."""
     if len(rows) <= page.limit:
         return rows, None
+    assert page.cursors is not None, "a page that may have a next one needs what makes its cursor"
     kept = rows[: page.limit]
-    return kept, encode_cursor(list_name, position(kept[-1]))
+    return kept, page.cursors.encode(list_name, position(kept[-1]))

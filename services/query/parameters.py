@@ -5,12 +5,14 @@ ignored a filter would be wrong. `arguments` turns these texts into the typed qu
 """
 
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from schemas.facts import Model
 from services.query.credits import Dimension
+from services.query.cursors import MAX_CHARACTERS
 from services.query.periods import Granularity
 
 ALL_MODELS: Final = "all"
@@ -73,7 +75,7 @@ class InRange(InZone):
 class InPages(Parameters):
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Items on a page.")
     cursor: str | None = Field(
-        None, max_length=512, description="`next_cursor` of the page before, with the same filters."
+        None, max_length=MAX_CHARACTERS, description="`next_cursor` of the page before, with the same filters."
     )
 
 
@@ -145,6 +147,26 @@ Models = Annotated[
 ]
 
 
+Steps = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(_split),
+    Field(
+        max_length=10,
+        description="Event names (repeated or separated by commas), 2 to 10: adds a funnel of the people who did them "
+        "in this order.",
+    ),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "string", "pattern": _NAME_PATTERN},
+            "minItems": 2,
+            "maxItems": 10,
+            "examples": [["page_view", "add_to_cart", "purchase"]],
+        }
+    ),
+]
+
+
 class ReportParameters(InRange):
     goal: Names = Field((), description="May be repeated: any of them; absent: all goals.", examples=[["purchase"]])
     currency: Currency | None = Field(
@@ -162,13 +184,26 @@ class AttributionParameters(ReportParameters):
     )
 
 
+class Comparison(StrEnum):
+    PREVIOUS_PERIOD = "previous_period"
+
+
 class PerformanceParameters(ReportParameters):
     model: Models = ()
     dimension: Dimension = Dimension.CHANNEL
     granularity: Granularity | None = Field(
         None, description="One row per period as well; absent: the whole range at once."
     )
+    compare: Comparison | None = Field(
+        None, description="The same for the time of equal length before; takes `from` and `to`."
+    )
 
 
 class ConversionReportParameters(ReportParameters):
-    pass
+    steps: Steps = ()
+    within_hours: int = Field(
+        24 * 7,
+        ge=1,
+        le=24 * 90,
+        description="Of a funnel: so long after its first step a step may come. Only with `steps`.",
+    )

@@ -1,24 +1,31 @@
 """The edge to ClickHouse: runs statements, decodes their rows, turns its failures into the contract's errors."""
 
 import asyncio
+import re
 from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseRejected, ClickHouseTimeout, ClickHouseUnavailable
 from pipeline.runtime.clock import monotonic_seconds
-from pipeline.runtime.http.errors import ApiError, Text, server_error
+from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
 from pipeline.runtime.log import get_logger
 from schemas.control import Snapshot
 from schemas.facts import ProgressRow
 from services.query.freshness import LOADED_SQL, PROGRESS_SQL, Freshness, LoadedRow
-from services.query.sql import MAX_EXECUTION_SECONDS, Statement
+from services.query.sql import Listing, QueryLimits, Statement
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
 
 RETRY_AFTER_SECONDS: Final = 5
 FRESH_FOR_SECONDS: Final = 0.5
 """`complete_through` is asked for by every answer and changes slowly: one reading serves all in this time."""
+_REACH_GROWTH: Final = 8
+# Source of the numbers: ClickHouse, src/Common/ErrorCodes.cpp.
+_TOO_MANY_ROWS: Final = frozenset({158, 307, 396})
+_MEMORY: Final = 241
+_OF_THE_QUERY: Final = re.compile(r"query memory limit|\(for query\)", re.IGNORECASE)
+"""In the words of newer and older releases; else it is the server that is short of memory."""
 _log = get_logger("query")
 
 
@@ -31,23 +38,40 @@ class Snapshots(Protocol):
 
 
 class Reader:
-    def __init__(self, clickhouse: ClickHouse, freshness: Freshness) -> None:
+    def __init__(self, clickhouse: ClickHouse, freshness: Freshness, limits: QueryLimits) -> None:
         self._clickhouse = clickhouse
+        self._limits = limits
         self._freshness = freshness
         self._freshness_lock = asyncio.Lock()
         self._fresh_until = 0.0
 
     async def rows(self, statement: Statement[RowT]) -> list[RowT]:
-        """All rows of one query. Raises `ApiError` (SERVER_ERROR, with when to try again) if it cannot be answered."""
+        """All rows of one query.
+
+        Raises `ApiError`: INVALID_PARAMETER where it would cost more than one query may, SERVER_ERROR, with when to try
+        again, where it cannot be answered now.
+        """
         try:
-            body = await self._clickhouse.query_bytes(statement.sql, statement.parameters)
+            body = await self._clickhouse.query_bytes(statement.sql + self._limits.clause(), statement.parameters)
         except (ClickHouseUnavailable, ClickHouseRejected) as error:
-            raise _as_api_error(error) from error
+            raise as_api_error(error, self._limits) from error
         return decode_rows(statement.row_type, body)
 
     async def first(self, statement: Statement[RowT]) -> RowT | None:
         found = await self.rows(statement)
         return found[0] if found else None
+
+    async def page(self, listing: Listing[RowT]) -> list[RowT]:
+        """The newest rows of a list, as many as its page needs."""
+        reach = listing.first_reach
+        while True:
+            edge = (await self.rows(listing.edge(reach)))[0]
+            if edge.from_ms is None:
+                return []
+            found = await self.rows(listing.rows(edge.from_ms))
+            if len(found) >= listing.row_limit or edge.found < reach:
+                return found
+            reach *= _REACH_GROWTH
 
     async def complete_through_ms(self) -> int | None:
         """None while it is unknown, the tables that tell it being out of reach included."""
@@ -63,7 +87,7 @@ class Reader:
             reports = await self._clickhouse.query_bytes(PROGRESS_SQL)
             loaded = await self._clickhouse.query_bytes(LOADED_SQL)
         except (ClickHouseUnavailable, ClickHouseRejected) as error:
-            raise _as_api_error(error) from error
+            raise as_api_error(error, self._limits) from error
         self._freshness.observe(decode_rows(ProgressRow, reports), decode_rows(LoadedRow, loaded))
 
     async def ping(self) -> bool:
@@ -79,14 +103,28 @@ def decode_rows(row_type: type[RowT], body: bytes) -> list[RowT]:
     return msgspec.json.Decoder(row_type).decode_lines(body)
 
 
-def _as_api_error(error: ClickHouseUnavailable | ClickHouseRejected) -> ApiError:
+def as_api_error(error: ClickHouseUnavailable | ClickHouseRejected, limits: QueryLimits) -> ApiError:
+    """What a caller is told about a query that failed (pure but for the log)."""
     _log.warning("clickhouse_failed", error=type(error).__name__, code=error.code, message=str(error)[:500])
     if isinstance(error, ClickHouseTimeout):
         return server_error(
             RETRY_AFTER_SECONDS,
             reason=Text(
-                f"查询超过 {MAX_EXECUTION_SECONDS} 秒，请缩小时间范围",
-                f"the query took longer than {MAX_EXECUTION_SECONDS} s; ask for a shorter range",
+                f"查询超过 {limits.seconds:g} 秒，请缩小时间范围",
+                f"the query took longer than {limits.seconds:g} s; ask for a shorter range",
             ),
         )
+    if error.code in _TOO_MANY_ROWS:
+        reason = Text(
+            f"查询需要读取超过 {limits.rows_to_read} 行数据，请缩小时间范围或增加条件",
+            f"the query would read more than {limits.rows_to_read} rows; ask for a shorter range or add conditions",
+        )
+        return invalid("query", reason, limit=limits.rows_to_read)
+    if error.code == _MEMORY and _OF_THE_QUERY.search(str(error)):
+        reason = Text(
+            f"查询需要超过 {limits.memory_bytes} 字节内存，请缩小时间范围或选择更粗的划分",
+            f"the query needs more than {limits.memory_bytes} bytes of memory; ask for a shorter range or a coarser "
+            "division",
+        )
+        return invalid("query", reason, limit=limits.memory_bytes)
     return server_error(RETRY_AFTER_SECONDS)

@@ -13,7 +13,7 @@ from pipeline.runtime.http.auth import Caller, authenticate
 from pipeline.runtime.http.documents import Envelope, error_responses
 from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
 from pipeline.runtime.http.handlers import success_response
-from schemas.control import Scope
+from schemas.control import AttributionSettings, Scope
 from schemas.errors import ErrorCode
 from services.query import (
     answers,
@@ -25,18 +25,20 @@ from services.query import (
     event_detail,
     events,
     examples,
+    funnels,
     parameters,
     performance,
     rejected,
     users,
 )
 from services.query.credits import MAX_REPORT_ROWS
-from services.query.pages import Page
+from services.query.cursors import Cursors
 from services.query.paths import WithSlashes
 from services.query.reader import RETRY_AFTER_SECONDS, Reader
 from services.query.times import utc_text
 
-REPEATABLE: Final = frozenset({"code", "event_name", "goal", "model"})
+SettingsVersions = dict[tuple[str, int], AttributionSettings]
+REPEATABLE: Final = frozenset({"code", "event_name", "goal", "model", "steps"})
 USER_EVENTS_LIST: Final = "user_events"
 _PROPERTIES: Final[dict[str, Any]] = {
     "name": "properties",
@@ -81,7 +83,21 @@ def refuse_repeats(request: Request, _caller: Annotated[Caller, Depends(caller_o
             raise invalid(name[:100], Text("重复给出", "is given more than once"))
 
 
+def cursors_of(request: Request, caller: Annotated[Caller, Depends(caller_of)]) -> Cursors:
+    signing_key: bytes = request.app.state.snapshots.current().signing_key
+    if not signing_key:
+        raise server_error(RETRY_AFTER_SECONDS)
+    return Cursors(signing_key, caller.app.app_id)
+
+
+def versions_of(request: Request) -> SettingsVersions:
+    versions: SettingsVersions = request.app.state.snapshots.current().attribution_versions
+    return versions
+
+
 Key = Annotated[Caller, Depends(caller_of)]
+Versions = Annotated[SettingsVersions, Depends(versions_of)]
+Sealed = Annotated[Cursors, Depends(cursors_of)]
 Rows = Annotated[Reader, Depends(reader_of)]
 EventId = Annotated[str, Path(max_length=128, examples=["evt_01hm5rxqe0x5jw3kq8n4v2t6yz"])]
 UserId = Annotated[WithSlashes, Path(max_length=200, description="A user id or an anonymous id.", examples=["u_42"])]
@@ -116,9 +132,11 @@ def documented(model: Any, example: Any, more: dict[int | str, dict[str, Any]] |
     openapi_extra={"parameters": [_PROPERTIES]},
     **documented(answers.EventList, examples.EVENT_LIST),
 )
-async def list_events(caller: Key, reader: Rows, given: Annotated[parameters.EventsParameters, Query()]) -> Response:
+async def list_events(
+    caller: Key, reader: Rows, cursors: Sealed, given: Annotated[parameters.EventsParameters, Query()]
+) -> Response:
     """Events, newest first. An event is in a session if its person and time are; an unknown session has none."""
-    page = arguments.page_of(given, events.LIST_NAME)
+    page = arguments.page_of(given, events.LIST_NAME, cursors)
     wanted = arguments.event_filter(given, caller.app, None)
     meta = await _meta(reader, given, caller)
     if given.session_id is not None:
@@ -126,17 +144,17 @@ async def list_events(caller: Key, reader: Rows, given: Annotated[parameters.Eve
         if place is None:
             return success_response(events.event_page([], page, meta))
         wanted = arguments.event_filter(given, caller.app, place)
-    rows = await reader.rows(events.list_events(caller.app.app_id, wanted, page))
+    rows = await reader.page(events.list_events(caller.app.app_id, wanted, page))
     return success_response(events.event_page(rows, page, meta))
 
 
 # Before the route of single events, which would take its name for an id.
 @router.get("/events/rejected", tags=["events"], **documented(answers.RejectedList, examples.REJECTED_LIST))
 async def list_rejected(
-    caller: Key, reader: Rows, given: Annotated[parameters.RejectedParameters, Query()]
+    caller: Key, reader: Rows, cursors: Sealed, given: Annotated[parameters.RejectedParameters, Query()]
 ) -> Response:
     """What was refused, newest first: why, and what came. `attrikit rejected replay` sends it again after a fix."""
-    page = arguments.page_of(given, rejected.LIST_NAME)
+    page = arguments.page_of(given, rejected.LIST_NAME, cursors)
     wanted = arguments.rejected_filter(given, caller.app)
     meta = await _meta(reader, given, caller)
     rows = await reader.rows(rejected.list_rejected(caller.app.app_id, wanted, page))
@@ -164,7 +182,7 @@ async def get_event(
         event,
         session,
         found,
-        frozenset(row.conversion_id for row in attributed),
+        {row.conversion_id: row for row in attributed},
         {row.mark: row.marks for row in marks},
     )
     return success_response(event_detail.event_detail(facts, meta))
@@ -172,13 +190,13 @@ async def get_event(
 
 @router.get("/conversions", tags=["conversions"], **documented(answers.ConversionList, examples.CONVERSION_LIST))
 async def list_conversions(
-    caller: Key, reader: Rows, given: Annotated[parameters.ConversionsParameters, Query()]
+    caller: Key, reader: Rows, cursors: Sealed, given: Annotated[parameters.ConversionsParameters, Query()]
 ) -> Response:
     """Conversions, newest first."""
-    page = arguments.page_of(given, conversions.LIST_NAME)
+    page = arguments.page_of(given, conversions.LIST_NAME, cursors)
     wanted = arguments.conversion_filter(given, caller.app)
     meta = await _meta(reader, given, caller)
-    rows = await reader.rows(conversions.list_conversions(caller.app.app_id, wanted, page))
+    rows = await reader.page(conversions.list_conversions(caller.app.app_id, wanted, page))
     return success_response(conversions.conversion_page(rows, page, meta))
 
 
@@ -188,25 +206,26 @@ async def list_conversions(
     **documented(answers.AttributionReport | answers.AttributionPath, examples.ATTRIBUTION, _NOT_FOUND),
 )
 async def get_attribution(
-    caller: Key, reader: Rows, given: Annotated[parameters.AttributionParameters, Query()]
+    caller: Key, reader: Rows, versions: Versions, given: Annotated[parameters.AttributionParameters, Query()]
 ) -> Response:
     """Credit per value of a dimension, models side by side; with `conversion_id`, one conversion touch by touch."""
     if given.conversion_id is not None:
-        return success_response(await _explain(caller, reader, given, given.conversion_id))
+        return success_response(await _explain(caller, reader, versions, given, given.conversion_id))
     wanted = arguments.attribution_query(given, caller.app)
     meta = await _meta(reader, given, caller)
     app_id = caller.app.app_id
-    rows, totals = await asyncio.gather(
-        reader.rows(attribution.credit_rows(app_id, wanted)),
-        reader.rows(attribution.attributed_totals(app_id, wanted)),
-    )
-    report_meta = _report_meta(meta, wanted.currency, totals[0].currencies)
-    report = attribution.attribution_report(wanted, rows, totals[0], report_meta)
+    rows = await reader.rows(attribution.attribution_rows(app_id, wanted))
+    report_meta = _report_meta(meta, wanted.currency, attribution.other_currencies(rows))
+    report = attribution.attribution_report(wanted, rows, report_meta)
     return success_response(_refuse_long(report, "dimension"))
 
 
 async def _explain(
-    caller: Caller, reader: Reader, given: parameters.AttributionParameters, conversion_id: str
+    caller: Caller,
+    reader: Reader,
+    versions: SettingsVersions,
+    given: parameters.AttributionParameters,
+    conversion_id: str,
 ) -> answers.AttributionPath:
     arguments.check_path_alone(given)
     models = arguments.models_of(given.model)
@@ -215,21 +234,26 @@ async def _explain(
     conversion = await reader.first(conversions.find_conversion(app_id, conversion_id))
     if conversion is None:
         raise ApiError(ErrorCode.NOT_FOUND)
-    found, touches = await asyncio.gather(
+    found, touches, revisions = await asyncio.gather(
         reader.first(attribution_path.find_attribution(app_id, conversion_id)),
         reader.rows(attribution_path.touches_before(app_id, conversion)),
+        reader.rows(attribution_path.revisions_of(app_id, conversion_id)),
     )
-    facts = attribution_path.PathFacts(conversion, found, touches)
-    return attribution_path.attribution_path(facts, models, caller.app.attribution, meta)
+    version = found.config_version if found else caller.app.config_version
+    settings = versions.get((app_id, version), caller.app.attribution)
+    facts = attribution_path.PathFacts(conversion, found, touches, revisions, settings)
+    return attribution_path.attribution_path(facts, models, meta)
 
 
 @router.get("/users", tags=["users"], **documented(answers.UserList, examples.USER_LIST))
-async def list_users(caller: Key, reader: Rows, given: Annotated[parameters.UsersParameters, Query()]) -> Response:
+async def list_users(
+    caller: Key, reader: Rows, cursors: Sealed, given: Annotated[parameters.UsersParameters, Query()]
+) -> Response:
     """People with sessions, the most recently first seen first; `from` and `to` are about that first time."""
-    page = arguments.page_of(given, users.LIST_NAME)
+    page = arguments.page_of(given, users.LIST_NAME, cursors)
     wanted = arguments.user_filter(given, caller.app)
     meta = await _meta(reader, given, caller)
-    rows = await reader.rows(users.list_users(caller.app.app_id, wanted, page))
+    rows = await reader.page(users.list_users(caller.app.app_id, wanted, page))
     return success_response(users.user_page(rows, page, meta))
 
 
@@ -240,8 +264,7 @@ async def get_user(
     """One person. Known from its first session on, which follows its first event after about a second."""
     meta = await _meta(reader, given, caller)
     person = await _person(caller, reader, user_id)
-    wanted = users.UserFilter(person_keys=(person,)) if person else None
-    row = await reader.first(users.list_users(caller.app.app_id, wanted, Page(1))) if wanted else None
+    row = await reader.first(users.find_user(caller.app.app_id, person)) if person else None
     if row is None:
         raise ApiError(ErrorCode.NOT_FOUND)
     return success_response(users.user_detail(row, meta))
@@ -249,16 +272,20 @@ async def get_user(
 
 @router.get("/users/{user_id}/events", tags=["users"], **documented(answers.EventList, examples.EVENT_LIST, _NOT_FOUND))
 async def list_user_events(
-    user_id: UserId, caller: Key, reader: Rows, given: Annotated[parameters.UserEventsParameters, Query()]
+    user_id: UserId,
+    caller: Key,
+    reader: Rows,
+    cursors: Sealed,
+    given: Annotated[parameters.UserEventsParameters, Query()],
 ) -> Response:
     """A person's events, newest first."""
-    page = arguments.page_of(given, USER_EVENTS_LIST)
+    page = arguments.page_of(given, USER_EVENTS_LIST, cursors)
     person = await _person(caller, reader, user_id)
     # Before the first session there may be events: they are found by the id itself.
     keys = (person,) if person else (users.USER_PREFIX + user_id, users.ANONYMOUS_PREFIX + user_id)
     wanted = arguments.user_event_filter(given, caller.app, keys)
     meta = await _meta(reader, given, caller)
-    rows = await reader.rows(events.list_events(caller.app.app_id, wanted, page))
+    rows = await reader.page(events.list_events(caller.app.app_id, wanted, page))
     if not rows and person is None:
         raise ApiError(ErrorCode.NOT_FOUND)
     return success_response(events.event_page(rows, page, meta, USER_EVENTS_LIST))
@@ -276,16 +303,9 @@ async def get_performance(
     wanted = arguments.performance_query(given, caller.app)
     meta = await _meta(reader, given, caller)
     app_id = caller.app.app_id
-    facts = performance.PerformanceFacts(
-        *await asyncio.gather(
-            reader.rows(performance.touch_numbers(app_id, wanted)),
-            reader.rows(performance.session_numbers(app_id, wanted)),
-            reader.rows(performance.conversion_counts(app_id, wanted)),
-            reader.rows(performance.credit_rows(app_id, wanted)),
-        )
-    )
-    report_meta = _report_meta(meta, wanted.currency, performance.other_currencies(facts))
-    report = performance.performance_report(wanted, facts, report_meta)
+    rows = await reader.rows(performance.performance_rows(app_id, wanted))
+    report_meta = _report_meta(meta, wanted.currency, performance.other_currencies(rows))
+    report = performance.performance_report(wanted, rows, report_meta)
     return success_response(_refuse_long(report, "granularity" if wanted.granularity else "dimension"))
 
 
@@ -293,20 +313,23 @@ async def get_performance(
 async def get_conversion_report(
     caller: Key, reader: Rows, given: Annotated[parameters.ConversionReportParameters, Query()]
 ) -> Response:
-    """Per goal: how many, how much, how fast, and along which paths."""
+    """Per goal: how many, how much, how fast, and along which paths; with `steps`, where people stop on the way."""
     wanted = arguments.conversion_query(given, caller.app)
+    steps = arguments.funnel_query(given, caller.app)
     meta = await _meta(reader, given, caller)
     app_id = caller.app.app_id
-    numbers, paths, active = await asyncio.gather(
-        reader.rows(conversion_report.goal_numbers(app_id, wanted)),
-        reader.rows(conversion_report.top_paths(app_id, wanted)),
-        reader.rows(conversion_report.active_users(app_id, wanted)),
+    rows, funnel = await asyncio.gather(
+        reader.rows(conversion_report.conversion_rows(app_id, wanted)), _funnel(reader, app_id, steps)
     )
-    report_meta = _report_meta(meta, wanted.currency, conversion_report.other_currencies(numbers))
-    report = conversion_report.conversion_report(
-        wanted, caller.app.goals, numbers, paths, active[0].user_count, report_meta
-    )
-    return success_response(report)
+    report_meta = _report_meta(meta, wanted.currency, conversion_report.other_currencies(rows))
+    return success_response(conversion_report.conversion_report(wanted, caller.app.goals, rows, funnel, report_meta))
+
+
+async def _funnel(reader: Reader, app_id: str, wanted: funnels.FunnelQuery | None) -> answers.Funnel | None:
+    if wanted is None:
+        return None
+    found = await reader.rows(funnels.funnel_row(app_id, wanted))
+    return funnels.funnel_of(wanted, found[0])
 
 
 async def _meta(reader: Reader, given: parameters.InZone, caller: Caller) -> answers.Meta:

@@ -1,15 +1,16 @@
 """SQL over one app's rows. Pure: text and bound parameters out, nothing run.
 
 Whatever a caller sent goes into `parameters` and is bound by the server; the text is put together from constants
-alone. `source` is the only way to read a table: it brings FINAL (each fact once, in its newest revision) and the
-app's condition, and a `Statement` without them cannot be made.
+alone. `source` is the only way to read facts: it brings FINAL (each fact once, in its newest revision) and the app's
+condition, and a `Statement` without them cannot be made. `raw_source` reads rows as they were written, older revisions
+and deleted ones among them: it can tell where to look, never what to answer.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -17,10 +18,24 @@ from services.query.cursors import Position
 from services.query.times import TimeRange
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
+RowT_co = TypeVar("RowT_co", bound=msgspec.Struct, covariant=True)
 
-MAX_EXECUTION_SECONDS: Final = 20
 MAX_RESULT_ROWS: Final = 50_000
-_LIMITS: Final = f" SETTINGS max_execution_time = {MAX_EXECUTION_SECONDS}, max_result_rows = {MAX_RESULT_ROWS}"
+
+
+@dataclass(frozen=True)
+class QueryLimits:
+    """What one query may cost. Past it the query ends with an error that says so; 0: no limit."""
+
+    seconds: float = 20.0
+    rows_to_read: int = 0
+    memory_bytes: int = 0
+
+    def clause(self) -> str:
+        return (
+            f" SETTINGS max_execution_time = {self.seconds:g}, max_rows_to_read = {self.rows_to_read},"
+            f" max_memory_usage = {self.memory_bytes}, max_result_rows = {MAX_RESULT_ROWS}"
+        )
 
 
 class Table(StrEnum):
@@ -28,14 +43,18 @@ class Table(StrEnum):
 
     EVENTS = "events"
     SESSIONS = "sessions"
+    SESSIONS_BY_PERSON = "sessions_by_person"
     TOUCHES = "touches"
     CONVERSIONS = "conversions"
     ATTRIBUTIONS = "attributions"
+    ATTRIBUTION_REVISIONS = "attribution_revisions"
     EVENT_MARKS = "event_marks"
     REJECTED = "rejected"
+    COSTS = "costs"
 
 
-_OF_THE_APP: Final = " FINAL WHERE app_id = {app_id:String}"
+_RAW_OF_THE_APP: Final = " WHERE app_id = {app_id:String}"
+_OF_THE_APP: Final = " FINAL" + _RAW_OF_THE_APP
 _TABLE_READ: Final = re.compile(rf"\b(?:FROM|JOIN)\s+(?:{'|'.join(Table)})\b", re.IGNORECASE)
 
 
@@ -57,13 +76,50 @@ class Statement(Generic[RowT]):
 
     def __post_init__(self) -> None:
         reads = [match.end() for match in _TABLE_READ.finditer(self.sql)]
-        if not reads or not all(self.sql.startswith(_OF_THE_APP, end) for end in reads):
+        wanted = _RAW_OF_THE_APP if self.row_type is Edge else _OF_THE_APP
+        if not reads or not all(self.sql.startswith(wanted, end) for end in reads):
             raise AssertionError(f"a table is read without its app: {self.sql}")
+
+
+class Edge(msgspec.Struct):
+    """How far back the newest rows of a raw reading reach."""
+
+    found: int
+    """Rows, at most as many as were asked for."""
+    from_ms: int | None
+    """The time of the last of them; None: there is none."""
+
+
+class Listing(Protocol[RowT_co]):
+    """A list, newest first, that is read in two steps: where its page ends at the latest, then the page itself.
+
+    FINAL cannot read backwards and stop: it would merge all of the table for the newest hundred rows. So the raw rows
+    are read backwards first; as many facts as a page needs lie no further back than a few more raw rows do, unless
+    many of those are stale (then the page is short, and the next try reaches further).
+    """
+
+    @property
+    def row_limit(self) -> int: ...
+
+    @property
+    def first_reach(self) -> int:
+        """How many raw rows are looked at first."""
+
+    def edge(self, reach: int) -> "Statement[Edge]":
+        """Where the newest `reach` raw rows end that may be on the page."""
+
+    def rows(self, from_ms: int) -> "Statement[RowT_co]":
+        """The page, if it does not reach further back than `from_ms`."""
 
 
 def source(table: Table, conditions: Iterable[Condition] = ()) -> str:
     """What follows FROM: the app's own rows of `table`, narrowed by `conditions`."""
     return " AND ".join([table.value + _OF_THE_APP, *(condition.sql for condition in conditions)])
+
+
+def raw_source(table: Table, conditions: Iterable[Condition] = ()) -> str:
+    """The same, as the rows were written."""
+    return " AND ".join([table.value + _RAW_OF_THE_APP, *(condition.sql for condition in conditions)])
 
 
 def statement(
@@ -75,7 +131,7 @@ def statement(
         if bound.keys() & more.keys():
             raise AssertionError(f"a parameter is bound twice: {sorted(bound.keys() & more.keys())}")
         bound |= more
-    return Statement(row_type, sql + _LIMITS, bound)
+    return Statement(row_type, sql, bound)
 
 
 def columns(row_type: type[msgspec.Struct]) -> str:
@@ -118,3 +174,44 @@ def older_than(time_column: str, id_column: str, position: Position | None) -> l
 
 def newest_first(time_column: str, id_column: str) -> str:
     return f" ORDER BY {time_column} DESC, {id_column} DESC LIMIT {{row_limit:UInt32}}"
+
+
+@dataclass(frozen=True)
+class Newest(Generic[RowT]):
+    """The `Listing` of one table's rows whose sort key is the app, a time and an id."""
+
+    row_type: type[RowT]
+    app_id: str
+    table: Table
+    time_column: str
+    id_column: str
+    conditions: tuple[Condition, ...]
+    row_limit: int
+
+    @property
+    def first_reach(self) -> int:
+        return 2 * self.row_limit
+
+    def edge(self, reach: int) -> Statement[Edge]:
+        return edge_of(self.app_id, self.table, self.time_column, self.id_column, self.conditions, reach)
+
+    def rows(self, from_ms: int) -> Statement[RowT]:
+        conditions = [*self.conditions, *reaching_to(self.time_column, from_ms)]
+        sql = f"SELECT {columns(self.row_type)} FROM {source(self.table, conditions)}" + newest_first(
+            self.time_column, self.id_column
+        )
+        return statement(self.row_type, self.app_id, sql, conditions, row_limit=self.row_limit)
+
+
+def edge_of(
+    app_id: str, table: Table, time_column: str, id_column: str, conditions: Iterable[Condition], reach: int
+) -> Statement[Edge]:
+    conditions = tuple(conditions)
+    newest = newest_first(time_column, id_column)
+    sql = f"""SELECT count() AS found, minOrNull(time_ms) AS from_ms
+FROM (SELECT {time_column} AS time_ms FROM {raw_source(table, conditions)}{newest})"""
+    return statement(Edge, app_id, sql, conditions, row_limit=reach)
+
+
+def reaching_to(time_column: str, from_ms: int) -> list[Condition]:
+    return [Condition(f"{time_column} >= {{edge_ms:Int64}}", {"edge_ms": from_ms})]

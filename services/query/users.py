@@ -13,13 +13,28 @@ from services.query.answers import Meta, User, UserDetail, UserList
 from services.query.cursors import Position
 from services.query.numbers import money_by_currency
 from services.query.pages import Page, cut
-from services.query.sql import Condition, Statement, Table, newest_first, older_than, one_of, source, statement, within
+from services.query.sql import (
+    Condition,
+    Edge,
+    Statement,
+    Table,
+    edge_of,
+    equals,
+    newest_first,
+    older_than,
+    reaching_to,
+    source,
+    statement,
+    within,
+)
 from services.query.times import TimeRange, utc_text
 
 LIST_NAME: Final = "users"
 MAX_LINKED_IDS: Final = 100
 USER_PREFIX: Final = "u:"
 ANONYMOUS_PREFIX: Final = "a:"
+_SESSIONS_PER_NEW_PERSON: Final = 5
+"""How many sessions are looked at for each newcomer at first: the more people come back, the more it takes."""
 
 
 class UserRow(msgspec.Struct):
@@ -43,7 +58,6 @@ class PersonRow(msgspec.Struct):
 
 @dataclass(frozen=True)
 class UserFilter:
-    person_keys: tuple[str, ...] = ()
     first_seen: TimeRange = field(default_factory=TimeRange)
 
 
@@ -60,30 +74,74 @@ _SELECT: Final = f"""SELECT person_key,
     argMax(channel, (start_ms, session_id)) AS last_channel"""
 
 
-def list_users(app_id: str, wanted: UserFilter, page: Page) -> Statement[UserRow]:
-    where = one_of("person_key", wanted.person_keys)
-    having = [*within("first_seen_ms", wanted.first_seen), *older_than("first_seen_ms", "person_key", page.after)]
-    sql = (
-        f"{_SELECT} FROM {source(Table.SESSIONS, where)} GROUP BY person_key"
-        + (f" HAVING {' AND '.join(condition.sql for condition in having)}" if having else "")
-        + newest_first("first_seen_ms", "person_key")
-    )
-    return statement(UserRow, app_id, sql, [*where, *having], row_limit=page.row_limit)
+@dataclass(frozen=True)
+class NewestUsers:
+    """The `Listing` of people, the most recently first seen first.
+
+    Whoever was first seen in a time has a session that began in it. So the sessions of the newest time give the
+    candidates, and all sessions of each candidate, wherever they lie, say who was new in it: exact, whatever was
+    restated, without looking at everybody.
+    """
+
+    app_id: str
+    wanted: UserFilter
+    page: Page
+
+    @property
+    def row_limit(self) -> int:
+        return self.page.row_limit
+
+    @property
+    def first_reach(self) -> int:
+        return _SESSIONS_PER_NEW_PERSON * self.row_limit
+
+    def edge(self, reach: int) -> Statement[Edge]:
+        return edge_of(self.app_id, Table.SESSIONS, "start_ms", "session_id", self._window(), reach)
+
+    def rows(self, from_ms: int) -> Statement[UserRow]:
+        window = [*self._window(), *reaching_to("start_ms", from_ms)]
+        having = [
+            Condition("first_seen_ms >= {edge_ms:Int64}"),
+            *(Condition(condition.sql) for condition in within("first_seen_ms", self.wanted.first_seen)),
+            *older_than("first_seen_ms", "person_key", self.page.after),
+        ]
+        sql = f"""{_SELECT} FROM {source(Table.SESSIONS_BY_PERSON)}
+    AND person_key IN (SELECT person_key FROM {source(Table.SESSIONS, window)})
+GROUP BY person_key HAVING {" AND ".join(condition.sql for condition in having)}""" + newest_first(
+            "first_seen_ms", "person_key"
+        )
+        return statement(UserRow, self.app_id, sql, [*window, *having], row_limit=self.row_limit)
+
+    def _window(self) -> list[Condition]:
+        found = within("start_ms", self.wanted.first_seen)
+        if self.page.after is not None:
+            found.append(Condition("start_ms <= {newest_ms:Int64}", {"newest_ms": self.page.after.time_ms}))
+        return found
+
+
+def list_users(app_id: str, wanted: UserFilter, page: Page) -> NewestUsers:
+    return NewestUsers(app_id, wanted, page)
+
+
+def find_user(app_id: str, person_key: str) -> Statement[UserRow]:
+    where = equals("person_key", person_key)
+    sql = f"{_SELECT} FROM {source(Table.SESSIONS_BY_PERSON, where)} GROUP BY person_key"
+    return statement(UserRow, app_id, sql, where)
 
 
 def find_persons(app_id: str, given_id: str) -> Statement[PersonRow]:
     """Everybody an id may mean: the user of that id, the anonymous visitor of that id, a user linked with it."""
-    where = [
-        Condition(
-            "(person_key IN {persons:Array(String)} OR anonymous_id = {given_id:String})",
-            {"persons": [USER_PREFIX + given_id, ANONYMOUS_PREFIX + given_id], "given_id": given_id},
-        )
-    ]
-    sql = (
-        f"SELECT person_key, max(end_ms) AS last_seen_ms FROM {source(Table.SESSIONS, where)} GROUP BY person_key"
-        " ORDER BY last_seen_ms DESC LIMIT 100"
-    )
-    return statement(PersonRow, app_id, sql, where)
+    keys = [USER_PREFIX + given_id, ANONYMOUS_PREFIX + given_id]
+    where = [Condition("person_key IN {persons:Array(String)}", {"persons": keys})]
+    seen_with = [Condition("anonymous_id = {given_id:String}", {"given_id": given_id})]
+    sql = f"""SELECT person_key, max(seen_ms) AS last_seen_ms FROM
+(
+    SELECT person_key, end_ms AS seen_ms FROM {source(Table.SESSIONS_BY_PERSON, where)}
+    UNION ALL
+    SELECT person_key, end_ms AS seen_ms FROM {source(Table.SESSIONS, seen_with)}
+)
+GROUP BY person_key ORDER BY last_seen_ms DESC LIMIT 100"""
+    return statement(PersonRow, app_id, sql, [*where, *seen_with])
 
 
 def choose_person(given_id: str, found: list[PersonRow]) -> str | None:

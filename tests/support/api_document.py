@@ -18,16 +18,18 @@ import requests
 import schemathesis
 from fuzzing import SEED
 from hypothesis import strategies as st
+from query_world import SIGNING_KEY
 from requests.adapters import HTTPAdapter
 from schemathesis import Case
 from schemathesis.schemas import BaseSchema
+from served_api import APP_ID
 
 from pipeline.runtime.settings import Settings
 from schemas.events import MAX_PROPERTY_DEPTH
 from services.gateway.inflate import zstd
 from services.gateway.openapi import merge, own_document
 from services.query.app import create_app
-from services.query.cursors import Position, encode_cursor
+from services.query.cursors import Cursors, Position
 
 _LISTS = {
     "/v1/events": "events",
@@ -36,6 +38,7 @@ _LISTS = {
     "/v1/users": "users",
     "/v1/users/{user_id}/events": "user_events",
 }
+_CURSORS = Cursors(SIGNING_KEY, APP_ID)
 _ZONES = sorted(available_timezones() - {"localtime", "Factory"})
 _OFFSETS = ["Z", "z", "+00:00", "-00:00", "+08:00", "-03:30", "+14:00", "-23:59"]
 _COMPRESS = {
@@ -95,7 +98,7 @@ def _settle_query(query: dict[str, Any], list_name: str) -> None:
     if "from" in query and "to" in query:
         query["from"], query["to"] = "2024-01-0" + str(_pick(query["from"], 9) + 1), "2024-02-01T00:00:00+08:00"
     if "cursor" in query:
-        query["cursor"] = encode_cursor(list_name, Position(_pick(query["cursor"], 2**62), query["cursor"][:100]))
+        query["cursor"] = _CURSORS.encode(list_name, Position(_pick(query["cursor"], 2**62), query["cursor"][:100]))
 
 
 def _settle_event(event: dict[str, Any]) -> None:

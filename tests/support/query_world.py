@@ -24,6 +24,7 @@ from schemas.facts import (
     encode_rows,
 )
 
+SIGNING_KEY = b"a key for tests, shared by all replicas"
 HOUR_MS = 3600 * 1000
 DAY_MS = 24 * HOUR_MS
 FIRST_MS = 1_704_067_200_000

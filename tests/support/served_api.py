@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any
 
 import uvicorn
+from query_world import SIGNING_KEY
 from starlette.types import ASGIApp
 
 from pipeline.runtime.clickhouse import ClickHouse
@@ -52,7 +53,7 @@ def control_plane() -> Snapshot:
     for number, (secret, (app_id, scopes)) in enumerate(_SCOPES.items()):
         digest = sha256(secret.encode()).hexdigest()
         keys[digest] = ApiKey(f"k{number}", app_id, digest, frozenset(scopes), is_revoked=secret == REVOKED_KEY)
-    return Snapshot(apps, keys, 0)
+    return Snapshot(apps, keys, 0, signing_key=SIGNING_KEY)
 
 
 class SwitchedSnapshots(FixedSnapshots):

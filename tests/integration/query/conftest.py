@@ -19,11 +19,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import TypeAdapter
-from query_world import World, insert_world, make_world
+from query_world import SIGNING_KEY, World, insert_world, make_world
 
 from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.settings import Settings
-from schemas.control import DEFAULT_GOALS, ApiKey, App, Scope, Snapshot
+from schemas.control import DEFAULT_GOALS, ApiKey, App, AttributionSettings, Scope, Snapshot
+from schemas.facts import TouchType
 from services.query import answers
 from services.query.app import create_app
 
@@ -64,7 +65,10 @@ class FixedSnapshots:
             ApiKey("k4", "alpha", _hash("revoked"), frozenset({Scope.READ}), is_revoked=True),
             ApiKey("k5", "empty", _hash("empty"), frozenset({Scope.READ})),
         ]
-        return Snapshot(apps, {key.secret_sha256: key for key in keys}, 0)
+        days = dict.fromkeys(TouchType, 7)
+        versions = {("alpha", 5): AttributionSettings(window_days=days), ("beta", 5): AttributionSettings()}
+        by_hash = {key.secret_sha256: key for key in keys}
+        return Snapshot(apps, by_hash, 0, signing_key=SIGNING_KEY, attribution_versions=versions)
 
 
 def _hash(name: str) -> str:

@@ -8,19 +8,22 @@ from urllib.parse import quote
 import httpx
 import pytest
 from fastapi import FastAPI
-from query_world import World
+from query_world import SIGNING_KEY, World
 from structlog.testing import capture_logs
 
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.settings import Settings
 from schemas.errors import ErrorCode
 from services.query.app import create_app
-from services.query.cursors import Position, encode_cursor
+from services.query.cursors import Cursors, Position
 
 LISTS = ["/v1/events", "/v1/events/rejected", "/v1/conversions", "/v1/users", "/v1/users/user4/events"]
+LIST_NAMES = dict(zip(LISTS, ["events", "rejected", "conversions", "users", "user_events"], strict=True))
 RANGES = [*LISTS, "/v1/attribution", "/v1/reports/performance", "/v1/reports/conversion"]
 ALL = [*RANGES, "/v1/events/evt_00001", "/v1/users/user4"]
 READ = {"Authorization": "Bearer ak_test_alpha"}
+CURSORS = Cursors(SIGNING_KEY, "alpha")
+THEIRS = Cursors(SIGNING_KEY, "beta")
 
 
 def error_of(answer: httpx.Response, code: ErrorCode, language: str = "zh") -> dict[str, Any]:
@@ -62,7 +65,8 @@ BAD_ZONES = ("Mars/Olympus", "../etc/passwd", "UTC'", "", "localtime")
 BAD_PARAMETERS = [
     *((path, {"limit": value}, "limit") for path in LISTS for value in ("0", "1001", "-1", "x", "", "1e3", "9" * 30)),
     *((path, {"cursor": value}, "cursor") for path in LISTS for value in ("", "x", "%", "é", "WzEsMl0", "A" * 600)),
-    *((path, {"cursor": encode_cursor("other", Position(1, "x"))}, "cursor") for path in LISTS),
+    *((path, {"cursor": CURSORS.encode("other", Position(1, "x"))}, "cursor") for path in LISTS),
+    *((path, {"cursor": THEIRS.encode(name, Position(1, "x"))}, "cursor") for path, name in LIST_NAMES.items()),
     *((path, {"from": value}, "from") for path in RANGES for value in BAD_STARTS),
     *((path, {"to": value}, "to") for path in RANGES for value in BAD_ENDS),
     *((path, {"from": "2024-02-02", "to": "2024-02-01"}, "from") for path in RANGES),
@@ -188,7 +192,7 @@ async def test_what_a_caller_sends_is_data(client: httpx.AsyncClient, ask: Any, 
             assert answer.json()["error"]["code"] in ("INVALID_PARAMETER", "NOT_FOUND"), answer.text
     named = await client.get("/v1/events", params={f"property.{text}": "x"}, headers=READ)
     assert named.json()["data"]["items"] == []
-    cursor = encode_cursor("events", Position(2**62, text))
+    cursor = CURSORS.encode("events", Position(2**62, text))
     assert (await client.get("/v1/events", params={"cursor": cursor}, headers=READ)).status_code == 200
     for path in ("/v1/events/{}", "/v1/users/{}", "/v1/users/{}/events"):
         quoted = quote(text, safe="")
@@ -213,15 +217,37 @@ async def test_clickhouse_away(free_port: Any, tmp_path: Path, query_app: FastAP
     away.close()
 
 
-async def test_a_query_over_its_limit(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.query.sql._LIMITS", " SETTINGS max_execution_time = 0.000001, max_rows_to_read = 0")
-    monkeypatch.setattr(
-        "services.query.events.newest_first", lambda *_: " AND sleepEachRow(0.01) = 0 LIMIT {row_limit:UInt32}"
-    )
-    answer = await client.get("/v1/events", headers=READ | {"Accept-Language": "en"})
-    details = error_of(answer, ErrorCode.SERVER_ERROR, "en")
-    assert "shorter range" in details["reason"]
-    assert answer.headers["retry-after"]
+LIMITS = [
+    ("query_max_seconds", 0.000001, "SERVER_ERROR", "shorter range"),
+    ("query_max_rows_to_read", 50, "INVALID_PARAMETER", "more than 50 rows"),
+    ("query_max_memory_bytes", 10_000, "INVALID_PARAMETER", "bytes of memory"),
+]
+
+
+@pytest.mark.parametrize(("name", "limit", "code", "words"), LIMITS)
+async def test_a_query_over_its_limit(
+    query_settings: Settings,
+    facts: ClickHouse,
+    query_app: FastAPI,
+    connect: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    limit: float,
+    code: ErrorCode,
+    words: str,
+) -> None:
+    if name == "query_max_seconds":
+        slow = " AND sleepEachRow(0.01) = 0 LIMIT {row_limit:UInt32}"
+        monkeypatch.setattr("services.query.sql.newest_first", lambda *_: slow)
+    limited = create_app(query_settings.model_copy(update={name: limit}), facts, query_app.state.snapshots)
+    async with connect(limited) as client:
+        answer = await client.get("/v1/events", headers=READ | {"Accept-Language": "en"})
+    details = error_of(answer, ErrorCode(code), "en")
+    assert words in details["reason"]
+    if code == "INVALID_PARAMETER":
+        assert (details["field"], details["limit"]) == ("query", limit)
+    else:
+        assert answer.headers["retry-after"]
 
 
 async def test_a_report_that_would_be_cut_short_is_refused(

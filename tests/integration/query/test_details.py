@@ -8,6 +8,7 @@ import msgspec
 from query_world import DAY_MS, FIRST_MS, World
 
 from pipeline.runtime.clickhouse import ClickHouse
+from pipeline.runtime.clock import now_ms
 from schemas.events import AcceptedEvent
 from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, Model, TouchRow, encode_rows
 from services.query.times import utc_text
@@ -23,10 +24,14 @@ async def test_an_event_and_where_it_stands(ask: Any, alpha: World) -> None:
     assert data["session"]["channel"] == session.channel
     assert data["status"]["current"] == "attributed"
     assert [step["is_reached"] for step in data["status"]["steps"]] == [True] * 5
-    assert data["status"]["steps"][0]["at"] == utc_text(event.received_us // 1000)
-    assert data["status"]["conversions"] == [
-        {"conversion_id": conversion.conversion_id, "goal": "purchase", "is_attributed": True}
-    ]
+    times = [step["at"] for step in data["status"]["steps"]]
+    assert times[0] == utc_text(event.received_us // 1000)
+    assert all(utc_text(FIRST_MS) < at <= utc_text(now_ms()) for at in times)
+    [found] = data["status"]["conversions"]
+    assert (found["conversion_id"], found["goal"]) == (conversion.conversion_id, "purchase")
+    assert (found["is_attributed"], found["revision"]) == (True, 2)
+    assert found["attributed_at"] == times[4]
+    assert found["restated_at"] >= found["attributed_at"], "revision 1 came after, in this world"
 
 
 async def test_a_session_holds_its_first_and_its_last_event(ask: Any, alpha: World) -> None:
@@ -103,6 +108,12 @@ def check_path(data: Any, conversion: ConversionRow, row: AttributionRow, touche
     assert data["revision"] == row.revision
     assert (data["reason"], data["supersedes"], data["config_version"]) == ("initial", 1, 5)
     assert data["conversion"]["goal_version"] == conversion.goal_version
+    assert data["settings"]["window_days"]["click"] == 7, "version 5's, not today's"
+    assert [(r["revision"], r["supersedes"], r["touch_ids"]) for r in data["revisions"]] == [
+        (1, 1, conversion.path_touch_ids), (2, 1, conversion.path_touch_ids)
+    ]  # fmt: skip
+    assert all(r["at"] for r in data["revisions"])
+    assert {model: total["credit"] for model, total in data["totals"].items()} == dict.fromkeys(Model, 1)
     for model in Model:
         credits = [touch["models"][model]["credit"] for touch in kept]
         assert sum(credits) == 1
@@ -126,7 +137,9 @@ def touch(touch_id: str, at_ms: int, touch_type: str, channel: str, session_id: 
 
 async def test_why_a_touch_was_left_out(query_app: Any, facts: ClickHouse, ask: Any) -> None:
     at_ms = FIRST_MS + 60 * DAY_MS
+    many = [touch(f"many{n:03}", at_ms - 40 * DAY_MS + n, "click", "email") for n in range(98)]
     touches = [
+        *many,
         touch("old", at_ms - 31 * DAY_MS, "click", "email"),
         touch("seen", at_ms - 2000, "impression", "paid_social", "s2"),
         touch("clicked", at_ms - 1000, "click", "paid_social", "s2"),
@@ -149,14 +162,17 @@ async def test_why_a_touch_was_left_out(query_app: Any, facts: ClickHouse, ask: 
     }  # fmt: skip
     await facts.insert_ndjson("attributions", encode_rows([attribution]))
     data = await ask("attribution", conversion_id="why", key="empty", model="linear")
-    assert [(found["touch_id"], found["left_out_because"]) for found in data["touches"]] == [
+    reasons = [(found["touch_id"], found["left_out_because"]) for found in data["touches"]]
+    assert reasons[:3] == [("many000", "too_many"), ("many001", "too_many"), ("many002", "outside_window")]
+    assert reasons[98:] == [
         ("old", "outside_window"),
         ("seen", "same_contact"),
         ("clicked", None),
         ("other", "not_counted"),
     ]
-    assert data["touches"][2]["models"] == {"linear": {"credit": 1, "value": Decimal("1.00")}}
-    assert data["touches"][1]["age_seconds"] == 2
+    assert data["touches"][100]["models"] == {"linear": {"credit": 1, "value": Decimal("1.00")}}
+    assert data["touches"][99]["age_seconds"] == 2
+    assert [found["window_seconds"] // 86_400 for found in data["touches"][98:]] == [30, 1, 30, 30]
 
 
 async def test_a_person_whose_id_has_slashes(facts: ClickHouse, ask: Any, client: httpx.AsyncClient) -> None:

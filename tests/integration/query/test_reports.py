@@ -217,9 +217,15 @@ async def test_a_conversion_whose_session_is_missing_still_counts(ask: Any, fact
     ids = {"app_id": "empty", "conversion_id": "lone", "session_id": "gone"}
     row = {**ids, "goal": "purchase", "converted_at_ms": 5, "revision": 1}
     await facts.insert_ndjson("conversions", encode_rows([row]))
-    data = await ask("reports/performance", key="empty", to="1970-01-01", tz="UTC")
+    before = await ask("reports/performance", key="empty", to="1970-01-01", tz="UTC")
+    assert before["totals"]["conversions"] == 0, "it is not attributed yet"
+    credited = {
+        "touch_ids": [""], "channels": ["direct"], "credits_nanos": {"linear": [10**9]}, "values_minor": {"linear": [0]}
+    }  # fmt: skip
+    await facts.insert_ndjson("attributions", encode_rows([row | credited]))
+    data = await ask("reports/performance", key="empty", to="1970-01-01", tz="UTC", model="linear")
     assert data["totals"]["conversions"] == 1
-    assert [(item["key"], item["conversions"]) for item in data["items"]] == [(None, 1)]
+    assert [(item["key"], item["conversions"]) for item in data["items"]] == [("direct", 0), (None, 1)]
 
 
 async def test_conversion_report(ask: Any, alpha: World) -> None:

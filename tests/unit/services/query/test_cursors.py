@@ -4,53 +4,96 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.query.cursors import BadCursor, Position, decode_cursor, encode_cursor
+from services.query.cursors import MAX_CHARACTERS, BadCursor, Cursors, Position
 from services.query.pages import Page, cut
+
+CURSORS = Cursors(b"k" * 32, "alpha")
+LONGEST = Position(-(2**63), "u:" + "\x01" * 200)
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.text(max_size=100).filter(lambda text: text.isprintable()))
 def test_a_cursor_comes_back(time_ms: int, row_id: str) -> None:
-    assert decode_cursor("events", encode_cursor("events", Position(time_ms, row_id))) == (time_ms, row_id)
+    assert CURSORS.decode("events", CURSORS.encode("events", Position(time_ms, row_id))) == (time_ms, row_id)
 
 
 def test_a_cursor_needs_no_escaping_in_a_url() -> None:
-    text = encode_cursor("events", Position(1, "ÿ>?~" * 9))
+    text = CURSORS.encode("events", Position(1, "ÿ>?~" * 9))
     assert text.replace("-", "").replace("_", "").isalnum()
 
 
 @given(st.text(max_size=60) | st.binary(max_size=40).map(lambda data: urlsafe_b64encode(data).decode()))
 def test_nothing_else_is_a_cursor(text: str) -> None:
     with pytest.raises(BadCursor):
-        decode_cursor("events", text)
+        CURSORS.decode("events", text)
+
+
+def signed(payload: bytes, cursors: Cursors = CURSORS) -> str:
+    return urlsafe_b64encode(cursors._sign("events", payload) + payload).rstrip(b"=").decode()
 
 
 @pytest.mark.parametrize(
-    "content",
+    "payload",
     [
-        b'[1,"users",[1,"x"]]',
-        b'[2,"events",[1,"x"]]',
-        b'[1,"events",["1","x"]]',
-        b'[1,"events",[1.5,"x"]]',
-        b'[1,"events",[9223372036854775808,"x"]]',
-        b'[1,"events",[1,"x"],3]',
-        b'[1,"events",[1]]',
+        b'[1,[1,"x"]]',
+        b'[2,["1","x"]]',
+        b'[2,[1.5,"x"]]',
+        b'[2,[9223372036854775808,"x"]]',
+        b'[2,[1,"x"],3]',
+        b"[2,[1]]",
         b"{}",
         b"null",
+        b"",
     ],
 )
-def test_a_forged_cursor(content: bytes) -> None:
+def test_signed_nonsense(payload: bytes) -> None:
     with pytest.raises(BadCursor):
-        decode_cursor("events", urlsafe_b64encode(content).rstrip(b"=").decode())
+        CURSORS.decode("events", signed(payload))
+
+
+def test_a_position_of_ones_own() -> None:
+    payload = b'[2,[1,"x"]]'
+    assert CURSORS.decode("events", signed(payload)) == (1, "x")
+    for forged in (
+        signed(payload, Cursors(b"other", "alpha")),
+        signed(payload, Cursors(b"k" * 32, "beta")),
+        CURSORS.encode("users", Position(1, "x")),
+        urlsafe_b64encode(bytes(16) + payload).rstrip(b"=").decode(),
+        urlsafe_b64encode(payload).rstrip(b"=").decode(),
+    ):
+        with pytest.raises(BadCursor):
+            CURSORS.decode("events", forged)
+
+
+def test_any_other_character_breaks_it() -> None:
+    text = CURSORS.encode("events", Position(1, "xy"))
+    for place in range(len(text)):
+        for other in ("A", "b", "-", "!", ""):
+            altered = text[:place] + other + text[place + 1 :]
+            if altered != text:
+                with pytest.raises(BadCursor):
+                    CURSORS.decode("events", altered)
+    with pytest.raises(BadCursor):
+        CURSORS.decode("events", text + "=")
+
+
+def test_the_longest_id_fits() -> None:
+    text = CURSORS.encode("users", LONGEST)
+    assert len(text) <= MAX_CHARACTERS
+    assert CURSORS.decode("users", text) == LONGEST
+
+
+def test_the_key_is_not_shown() -> None:
+    assert "kkk" not in repr(CURSORS)
 
 
 @pytest.mark.parametrize(
     ("rows", "kept", "more"), [([], [], False), ([3, 2], [3, 2], False), ([3, 2, 1], [3, 2], True)]
 )
 def test_a_page_knows_whether_there_is_another(rows: list[int], kept: list[int], more: bool) -> None:
-    page = Page(limit=2)
+    page = Page(limit=2, cursors=CURSORS)
     assert page.row_limit == 3
     found, cursor = cut("numbers", rows, page, lambda row: Position(row, str(row)))
     assert found == kept
     assert (cursor is not None) == more
     if cursor:
-        assert decode_cursor("numbers", cursor) == (2, "2")
+        assert CURSORS.decode("numbers", cursor) == (2, "2")

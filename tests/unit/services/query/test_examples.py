@@ -13,6 +13,7 @@ PAIRS: list[tuple[Any, Any]] = [
     (answers.EventDetail, examples.EVENT_DETAIL),
     (answers.ConversionList, examples.CONVERSION_LIST),
     (answers.AttributionReport, examples.ATTRIBUTION),
+    (answers.AttributionPath, examples.ATTRIBUTION_PATH),
     (answers.UserList, examples.USER_LIST),
     (answers.UserDetail, examples.USER_DETAIL),
     (answers.PerformanceReport, examples.PERFORMANCE),

@@ -1,0 +1,135 @@
+"""What advertising cost, from the lines of a CSV file to rows. Pure."""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from schemas.control import App
+from schemas.facts import CostRow
+from schemas.money import to_minor
+
+REQUIRED: Final = ("date", "channel", "cost")
+OPTIONAL: Final = ("campaign", "currency")
+MAX_CAMPAIGN_CHARACTERS: Final = 1_000
+_CHANNEL: Final = re.compile(r"^[a-z][a-z0-9_]{0,63}\Z")
+_DATE: Final = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+_AMOUNT: Final = re.compile(r"^[0-9]{1,15}(\.[0-9]{1,12})?\Z")
+_CURRENCY: Final = re.compile(r"^[A-Z]{3}\Z")
+_FIRST_DAY: Final = date(1970, 1, 1)
+_LAST_DAY: Final = date(2149, 6, 6)
+"""The last one ClickHouse's Date holds."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a line cannot be taken. The header is line 1."""
+
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.reason}"
+
+
+class _Refused(ValueError):
+    """The message is the reason."""
+
+
+def read_costs(lines: Iterable[str], app: App, imported_at_ms: int) -> tuple[list[CostRow], list[Problem]]:
+    """Rows and problems. Nothing should be imported where there is a problem: half a file is worse than none."""
+    reader = csv.DictReader(lines, strict=True)
+    try:
+        header = [name.strip().lower() for name in reader.fieldnames or ()]
+        problem = _problem_of_header(header)
+        if problem:
+            return [], [Problem(1, problem)]
+        reader.fieldnames = header
+        return _read(reader, app, imported_at_ms)
+    except csv.Error as error:
+        return [], [Problem(reader.line_num, str(error))]
+
+
+def _problem_of_header(header: list[str]) -> str:
+    missing = [name for name in REQUIRED if name not in header]
+    if missing:
+        return f"no column {', '.join(missing)}; the columns are {', '.join((*REQUIRED, *OPTIONAL))}"
+    unknown = [name for name in header if name not in (*REQUIRED, *OPTIONAL)]
+    if unknown:
+        return f"unknown column {', '.join(map(repr, unknown))}"
+    return "a column stands twice" if len(set(header)) < len(header) else ""
+
+
+def _read(reader: "csv.DictReader[str]", app: App, imported_at_ms: int) -> tuple[list[CostRow], list[Problem]]:
+    rows: list[CostRow] = []
+    problems: list[Problem] = []
+    known: dict[tuple[date, str, str], int] = {}
+    for given in reader:
+        try:
+            row = _row(given, app, imported_at_ms)
+        except _Refused as error:
+            problems.append(Problem(reader.line_num, str(error)))
+            continue
+        first = known.setdefault((row.date, row.channel, row.campaign), reader.line_num)
+        if first != reader.line_num:
+            problems.append(
+                Problem(reader.line_num, f"the day, channel and campaign of line {first} again: add them up")
+            )
+        rows.append(row)
+    return rows, problems
+
+
+def _row(given: dict[str, str], app: App, imported_at_ms: int) -> CostRow:
+    if None in given or None in given.values():
+        raise _Refused("it has more or fewer values than the header has columns")
+    text = {name: value.strip() for name, value in given.items()}
+    currency = text.get("currency") or app.currency
+    if not _CURRENCY.match(currency):
+        raise _Refused(f"currency {currency!r} is no ISO 4217 code such as CNY")
+    return CostRow(
+        app_id=app.app_id,
+        date=_day(text["date"]),
+        channel=_channel(text["channel"]),
+        campaign=_campaign(text.get("campaign", "")),
+        cost_minor=_amount(text["cost"], currency),
+        currency=currency,
+        imported_at_ms=imported_at_ms,
+        revision=imported_at_ms,
+    )
+
+
+def _day(text: str) -> date:
+    try:
+        day = date.fromisoformat(text) if _DATE.match(text) else None
+    except ValueError:
+        day = None
+    if day is None or not _FIRST_DAY <= day <= _LAST_DAY:
+        raise _Refused(f"date {text!r} is no day such as 2024-01-15")
+    return day
+
+
+def _channel(text: str) -> str:
+    if not _CHANNEL.match(text):
+        raise _Refused(f"channel {text!r} is no name such as paid_search")
+    return text
+
+
+def _campaign(text: str) -> str:
+    if len(text) > MAX_CAMPAIGN_CHARACTERS or not text.isprintable():
+        raise _Refused(f"campaign {text[:40]!r} is longer than {MAX_CAMPAIGN_CHARACTERS} characters or not printable")
+    return text
+
+
+def _amount(text: str, currency: str) -> int:
+    """Half to even where there are more digits than the currency has: networks report millionths."""
+    minor = to_minor(text, currency) if _AMOUNT.match(text) else None
+    if minor is None:
+        raise _Refused(f"cost {text!r} is no amount such as 1234.50")
+    return minor
+
+
+def in_messages(rows: list[CostRow], per_message: int) -> Iterator[list[CostRow]]:
+    for start in range(0, len(rows), per_message):
+        yield rows[start : start + per_message]

@@ -1,0 +1,65 @@
+"""Funnels: how many people did one thing after the other, and where they stopped. Pure.
+
+Steps are event names. A person's chain begins with the first step and goes on with the next event of the next step,
+whatever comes between, as long as it lies within the window after the beginning; of all chains of a person the longest
+counts (ClickHouse's `windowFunnel`). Events of nobody (no user, no visitor) are left out: they follow nothing.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from services.query.answers import Funnel, FunnelStep
+from services.query.numbers import rate
+from services.query.sql import Condition, Statement, Table, one_of, source, statement, within
+from services.query.times import TimeRange
+
+MIN_STEPS: Final = 2
+
+
+@dataclass(frozen=True)
+class FunnelQuery:
+    steps: tuple[str, ...]
+    window_seconds: int
+    time_range: TimeRange = field(default_factory=TimeRange)
+
+
+class FunnelRow(msgspec.Struct):
+    reached: list[int]
+    """People who came to the first step, the second, …"""
+
+
+_SOMEBODY: Final = Condition("NOT startsWith(person_key, 'e:')")
+
+
+def funnel_row(app_id: str, wanted: FunnelQuery) -> Statement[FunnelRow]:
+    names = {f"step_{index}": name for index, name in enumerate(wanted.steps)}
+    conditions = [
+        *one_of("event_name", tuple(dict.fromkeys(wanted.steps))),
+        *within("timestamp_ms", wanted.time_range),
+        _SOMEBODY,
+    ]
+    met = ", ".join(f"event_name = {{{name}:String}}" for name in names)
+    reached = ", ".join(f"countIf(steps_done >= {index})" for index in range(1, len(names) + 1))
+    sql = f"""SELECT [{reached}] AS reached FROM
+(
+    SELECT windowFunnel({wanted.window_seconds * 1000:d})(toUInt64(timestamp_ms), {met}) AS steps_done
+    FROM {source(Table.EVENTS, conditions)}
+    GROUP BY person_key
+)"""
+    return statement(FunnelRow, app_id, sql, conditions, **names)
+
+
+def funnel_of(wanted: FunnelQuery, row: FunnelRow) -> Funnel:
+    first = row.reached[0]
+    steps: list[FunnelStep] = [
+        {
+            "event_name": name,
+            "users": users,
+            "rate": rate(users, first),
+            "rate_of_step_before": None if index == 0 else rate(users, row.reached[index - 1]),
+        }
+        for index, (name, users) in enumerate(zip(wanted.steps, row.reached, strict=True))
+    ]
+    return {"within_hours": wanted.window_seconds // 3600, "steps": steps}

@@ -1,0 +1,173 @@
+"""The statement of the performance report. Pure.
+
+Touches count at their own time; sessions at their start; conversions at their own time, under the channel (source, …)
+of the session they happened in; credit at the conversion's time, under the channel of the credited touch. Conversions
+and credit come from the same pairs of a conversion and its attribution, so both add up to the same number, whatever
+has been loaded of either. A day's cost counts at the midnight it begins with, in the app's time zone.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from schemas.facts import Model, TouchType
+from services.query.credits import Dimension, credit_columns, credit_sums, unfolded
+from services.query.periods import Granularity, period_sql, zone_parameters
+from services.query.report_rows import ROW_LIMIT, PartSql, ReportRow, union
+from services.query.sql import Condition, Statement, Table, one_of, source, statement, within
+from services.query.times import TimeRange
+
+TOUCHES: Final = "touches"
+SESSIONS: Final = "sessions"
+CONVERSIONS: Final = "conversions"
+CREDITS: Final = "credits"
+COSTS: Final = "costs"
+_LONGEST_SESSION_MS: Final = 48 * 3600 * 1000
+"""Sessions last 24 h at most; a conversion's session began no earlier than this before it."""
+_COST_AT_MS: Final = "toInt64(toUnixTimestamp(toDateTime(date, {app_zone:String}))) * 1000"
+COSTED_DIMENSIONS: Final = frozenset({Dimension.CHANNEL, Dimension.CAMPAIGN})
+
+
+@dataclass(frozen=True)
+class PerformanceQuery:
+    dimension: Dimension
+    models: tuple[Model, ...]
+    currency: str
+    zone: str
+    app_zone: str
+    granularity: Granularity | None = None
+    goals: tuple[str, ...] = ()
+    time_range: TimeRange = field(default_factory=TimeRange)
+    has_previous: bool = False
+    """Beside the period, which then has both ends, the one of equal length before it."""
+
+    @property
+    def length_ms(self) -> int:
+        start_ms, end_ms = self.time_range.from_ms, self.time_range.to_ms
+        assert start_ms is not None
+        assert end_ms is not None
+        return end_ms - start_ms
+
+    @property
+    def read_range(self) -> TimeRange:
+        """What has to be read."""
+        start_ms = self.time_range.from_ms
+        if not self.has_previous or start_ms is None:
+            return self.time_range
+        return TimeRange(start_ms - self.length_ms, self.time_range.to_ms)
+
+
+def performance_rows(app_id: str, wanted: PerformanceQuery) -> Statement[ReportRow]:
+    conditions = [*one_of("goal", wanted.goals), *within("at_ms", wanted.read_range), *_possible_sessions(wanted)]
+    parts = (_touches(wanted), _sessions(wanted), _conversions(wanted), _credits(wanted), _costs(wanted))
+    bound: dict[str, Any] = {"currency": wanted.currency, "app_zone": wanted.app_zone, "row_limit": ROW_LIMIT}
+    if wanted.has_previous:
+        bound["split_ms"] = wanted.time_range.from_ms
+    return statement(
+        ReportRow, app_id, union(parts), conditions, **bound, **zone_parameters(wanted.granularity, wanted.zone)
+    )
+
+
+def _within(column: str, wanted: PerformanceQuery) -> list[Condition]:
+    """Every part has the same range, so they share its parameters."""
+    return within(column, wanted.read_range)
+
+
+def _place(column: str, wanted: PerformanceQuery) -> str:
+    is_previous = f"{column} < {{split_ms:Int64}}" if wanted.has_previous else "false"
+    return f"toBool({is_previous}) AS is_previous, {period_sql(column, wanted.granularity)} AS period"
+
+
+def _touches(wanted: PerformanceQuery) -> PartSql:
+    rows = source(Table.TOUCHES, _within("touched_at_ms", wanted))
+    return PartSql(
+        TOUCHES,
+        f"SELECT {_place('touched_at_ms', wanted)}, {wanted.dimension} AS key, touch_type FROM {rows}",
+        ("count()", f"countIf(touch_type = '{TouchType.CLICK}')", f"countIf(touch_type = '{TouchType.IMPRESSION}')"),
+    )
+
+
+def _sessions(wanted: PerformanceQuery) -> PartSql:
+    rows = source(Table.SESSIONS, _within("start_ms", wanted))
+    return PartSql(
+        SESSIONS,
+        f"SELECT {_place('start_ms', wanted)}, {_session_key(wanted.dimension)} AS key, person_key,"
+        f" {_has_converted(wanted)} AS has_converted FROM {rows}",
+        ("count()", "uniqExact(person_key)", "countIf(has_converted)"),
+    )
+
+
+def _has_converted(wanted: PerformanceQuery) -> str:
+    """Whether a session holds a conversion: of any goal, or of the goals asked for."""
+    if not wanted.goals:
+        return "conversions > 0"
+    return f"session_id IN (SELECT session_id FROM {source(Table.CONVERSIONS, one_of('goal', wanted.goals))})"
+
+
+def _converted(wanted: PerformanceQuery, columns: str) -> str:
+    """Attributions whose conversion can be read as well."""
+    of_goals = one_of("goal", wanted.goals)
+    return f"""(
+    SELECT conversion_id, {columns} FROM {source(Table.ATTRIBUTIONS, [*of_goals, *_within("converted_at_ms", wanted)])}
+) AS attributed
+INNER JOIN
+(
+    SELECT conversion_id, session_id FROM {source(Table.CONVERSIONS, [*of_goals, *_within("converted_at_ms", wanted)])}
+) AS converted USING (conversion_id)"""
+
+
+def _conversions(wanted: PerformanceQuery) -> PartSql:
+    place = _place("converted_at_ms", wanted)
+    return PartSql(
+        CONVERSIONS,
+        f"""SELECT is_previous, period, key, value_minor, refunded_minor, currency
+FROM (SELECT * FROM {_converted(wanted, f"{place}, value_minor, refunded_minor, currency")}) AS facts
+LEFT JOIN
+(
+    SELECT session_id, {_session_key(wanted.dimension)} AS key
+    FROM {source(Table.SESSIONS, _possible_sessions(wanted))}
+) AS visited USING (session_id)""",
+        (
+            "count()",
+            "sumIf(value_minor, currency = {currency:String})",
+            "sumIf(refunded_minor, currency = {currency:String})",
+        ),
+        currency="currency",
+    )
+
+
+def _possible_sessions(wanted: PerformanceQuery) -> list[Condition]:
+    """The sessions a conversion in the range can have happened in."""
+    found = []
+    read = wanted.read_range
+    if read.from_ms is not None:
+        earliest = read.from_ms - _LONGEST_SESSION_MS
+        found.append(Condition("start_ms >= {earliest_start_ms:Int64}", {"earliest_start_ms": earliest}))
+    if read.to_ms is not None:
+        found.append(Condition("start_ms < {latest_start_ms:Int64}", {"latest_start_ms": read.to_ms}))
+    return found
+
+
+def _session_key(dimension: Dimension) -> str:
+    """A session has no touch type: it counts in the totals alone."""
+    return "materialize('')" if dimension is Dimension.TOUCH_TYPE else dimension.value
+
+
+def _credits(wanted: PerformanceQuery) -> PartSql:
+    columns = f"{_place('converted_at_ms', wanted)}, currency, {credit_columns(wanted.dimension, wanted.models)}"
+    return PartSql(
+        CREDITS,
+        unfolded(f"(SELECT * FROM {_converted(wanted, columns)})", wanted.models),
+        credit_sums(wanted.models),
+    )
+
+
+def _costs(wanted: PerformanceQuery) -> PartSql:
+    key = wanted.dimension.value if wanted.dimension in COSTED_DIMENSIONS else "materialize('')"
+    return PartSql(
+        COSTS,
+        f"""SELECT {_place("at_ms", wanted)}, key, cost_minor, currency
+FROM (SELECT {_COST_AT_MS} AS at_ms, {key} AS key, cost_minor, currency FROM {source(Table.COSTS)})
+WHERE {" AND ".join(["1", *(condition.sql for condition in _within("at_ms", wanted))])}""",
+        ("sumIf(cost_minor, currency = {currency:String})", "countIf(currency = {currency:String})"),
+        currency="currency",
+    )
