@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy import admin
+from deploy import admin, operations
 from deploy.costs import costs
 from deploy.goals import goals
 from deploy.rejected import rejected
@@ -30,13 +30,15 @@ app.add_typer(goals, name="goals")
 app.add_typer(costs, name="costs")
 app.add_typer(rejected, name="rejected")
 app.add_typer(topics, name="topics")
+app.command()(operations.ledger)
 
 
 def main() -> None:
     app()
 
 
-def _settings(process: str) -> "Settings":
+def load_settings(process: str) -> "Settings":
+    """From the environment, with the log of `process` set up. Exits 2, naming what is wrong."""
     from pydantic import ValidationError
 
     from pipeline.runtime.log import configure_logging
@@ -55,7 +57,7 @@ def _settings(process: str) -> "Settings":
 @app.command()
 def gateway() -> None:
     """Receive events over HTTP and write them to Kafka; forward reads to ATTRIKIT_QUERY_URL."""
-    settings = _settings("gateway")
+    settings = load_settings("gateway")
     from deploy.processes import run_gateway
 
     run_gateway(settings)
@@ -64,7 +66,7 @@ def gateway() -> None:
 @app.command()
 def worker() -> None:
     """Turn events into sessions, conversions and credits (Faust)."""
-    settings = _settings("worker")
+    settings = load_settings("worker")
     from deploy.processes import run_worker
 
     run_worker(settings)
@@ -73,7 +75,7 @@ def worker() -> None:
 @app.command()
 def loader() -> None:
     """Copy the topics into ClickHouse."""
-    settings = _settings("loader")
+    settings = load_settings("loader")
     from deploy.processes import run_loader
 
     run_loader(settings)
@@ -82,7 +84,7 @@ def loader() -> None:
 @app.command()
 def query() -> None:
     """Answer reads over HTTP from ClickHouse."""
-    settings = _settings("query")
+    settings = load_settings("query")
     from deploy.processes import run_query
 
     run_query(settings)
@@ -91,7 +93,7 @@ def query() -> None:
 @app.command()
 def store() -> None:
     """Loader and query in one process, for the embedded ClickHouse (chDB)."""
-    settings = _settings("store")
+    settings = load_settings("store")
     from deploy.processes import run_store
 
     run_store(settings)
@@ -100,7 +102,7 @@ def store() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the tables of the control plane and of ClickHouse up to date."""
-    settings = _settings("migrate")
+    settings = load_settings("migrate")
     from deploy.processes import migrate_all
 
     applied = migrate_all(settings)
@@ -110,7 +112,7 @@ def migrate() -> None:
 @topics.command("create")
 def create_topics() -> None:
     """Create the topics that are missing."""
-    settings = _settings("topics")
+    settings = load_settings("topics")
     import asyncio
 
     from aiokafka.errors import KafkaError
@@ -131,10 +133,11 @@ def progress(
     timeout_seconds: Annotated[float, typer.Option(min=0.0, help="How long --wait waits.")] = 300.0,
 ) -> None:
     """Show how far the pipeline has come. Exits 1 if --wait runs out of time or the broker does not answer."""
-    settings = _settings("progress")
+    settings = load_settings("progress")
+    from deploy.local.running import with_running
     from deploy.progress import show
 
-    raise typer.Exit(show(settings, wait, timeout_seconds))
+    raise typer.Exit(show(with_running(settings), wait, timeout_seconds))
 
 
 @app.command()
@@ -158,7 +161,7 @@ def up(
     broker: Annotated[str, typer.Option(help="noida (development) or kafka (Apache Kafka).")] = "noida",
 ) -> None:
     """Run everything on this machine until Ctrl-C; the next run goes on with the same data."""
-    settings = _settings("launcher")
+    settings = load_settings("launcher")
     from deploy.local.launcher import run
 
     given: dict[str, object] = {}

@@ -20,7 +20,7 @@ from typing import Any, Final
 import httpx
 from aiokafka.errors import KafkaError
 
-from deploy.local import trim
+from deploy.local import running, trim
 from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
 from deploy.local.demo_app import ensure_demo_key, quick_start
@@ -91,7 +91,12 @@ class Launcher:
         _check_port(self._given)
         folder.claim_for(self._kind)
         broker = self._start_broker(folder)
-        settings = self._given.model_copy(update={"data_dir": folder.path, "kafka_bootstrap": broker.bootstrap})
+        given = {
+            "data_dir": folder.path,
+            "kafka_bootstrap": broker.bootstrap,
+            "operator_token": self._given.operator_token or running.new_token(),
+        }
+        settings = self._given.model_copy(update=given)
         asyncio.run(_ensure_topics(settings))
         migrate_control_plane(settings.control_plane_dsn())
         # Before the services, which read the control plane when they start: the key works from the first moment on.
@@ -117,6 +122,7 @@ class Launcher:
             self._stop_service(name)
         self._stop_broker()
         if self._folder is not None:
+            running.note_stopped(self._folder.path)
             self._folder.release()
             if self._broker is not None:
                 self._say(f"stopped; the data stays in {self._folder.path}")
@@ -171,6 +177,7 @@ class Launcher:
         }
         for name, update in plans.items():
             self._start_service(name, settings.model_copy(update=update), folder)
+        running.note_running(settings.model_copy(update={"query_url": query_url, "worker_port": worker_port}))
         self._wait_ready(
             {"store": query_url, "worker": f"http://127.0.0.1:{worker_port}", "gateway": _base_url(settings)}
         )

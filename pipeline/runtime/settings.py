@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     """Event bytes waiting for the broker's acknowledgement; past it the gateway answers 500 with `Retry-After`."""
     publish_timeout_seconds: float = Field(default=2.0, gt=0)
 
+    # Operators
+    operator_token: str = Field(default="", repr=False)
+    """What `attrikit ledger` and `attrikit doctor` show to the process that has the tables open; it lets them see the
+    counts of every app. Empty: nobody may."""
+
     # Request limits of the plans
     count_requests: bool = True
     """Whether this process counts. Every request has to be counted once: not again by a query service behind a gateway
@@ -64,6 +69,8 @@ class Settings(BaseSettings):
     """Under continuous load, changed sessions are written this often; when a partition falls silent, at once."""
     worker_port: int = Field(default=0, ge=0, le=65535)
     """Of `/healthz` and `/metrics`; 0: none."""
+    stall_seconds: float = Field(default=120.0, gt=0)
+    """A worker that has messages to process and commits nothing for so long is not alive (`/healthz`)."""
 
     # Query service: what one read may cost; past it the answer is an error that says so (0: no limit)
     query_max_seconds: float = Field(default=20.0, gt=0)

@@ -7,8 +7,9 @@ from typing import Final
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from pipeline.runtime.http.errors import Text, invalid, server_error
+from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
 from pipeline.runtime.log import get_logger
+from schemas.errors import ErrorCode
 from services.gateway.bodies import read_coded_body
 from services.gateway.budget import Budget, Held
 from services.gateway.call import CALL, Call
@@ -33,6 +34,8 @@ _OURS: Final = _HOP_BY_HOP | {
     b"x-forwarded-proto",
     b"x-forwarded-host",
 }
+NOT_FORWARDED: Final = "/operator"
+"""What the query service tells operators is for those who can reach it."""
 MAX_BODY_BYTES: Final = 1024 * 1024
 NOT_A_PATH: Final = Text("路径包含无效字符", "the path holds characters that no URL has")
 _log = get_logger("gateway")
@@ -65,6 +68,9 @@ class Forwarder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call: Call = scope[CALL]
+        if scope["path"].startswith(NOT_FORWARDED):
+            await send_reply(reply_to(ApiError(ErrorCode.NOT_FOUND), call), send)
+            return
         with Held(self._budget) as held:
             body = await read_coded_body(call, receive, MAX_BODY_BYTES, held)
             request = self._request(scope, body, call)

@@ -16,6 +16,7 @@ from pipeline.runtime.http.operations import add_operations
 from pipeline.runtime.http.quota import CountRequests, open_quota
 from pipeline.runtime.settings import Settings
 from services.query.freshness import Freshness
+from services.query.operator import add_operator_routes
 from services.query.paths import KeepSlashes
 from services.query.reader import Reader, Snapshots
 from services.query.routes import router
@@ -55,6 +56,7 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
     app.state.reader = Reader(clickhouse, Freshness(settings.partitions), limits)
     app.include_router(router)
     install_handlers(app)
+    add_operator_routes(app, clickhouse, settings.operator_token, settings.partitions)
     add_operations(app, lambda: _what_is_missing(app))
     add_docs_page(app)
     app.add_middleware(KeepSlashes)

@@ -1,0 +1,181 @@
+"""The books compared. Pure.
+
+Three accounts, each kept by somebody else:
+
+    acknowledged         the gateways' own counts: events whose sender was answered 2xx
+    accepted             lines of the topic `events`, counted by reading it
+    stored, duplicates   final rows of the tables
+
+accepted = stored + duplicates must hold in every hour of every app, in each partition. Acknowledged may be less than
+accepted, never more: a gateway that is killed takes its last second of counts with it, and an event whose
+acknowledgement came too late is in the topic all the same. Hours are those of receipt.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+HOUR_MS: Final = 3_600_000
+
+
+class Bucket(NamedTuple):
+    app_id: str
+    hour: int
+    """Since the epoch, UTC."""
+
+
+class Place(NamedTuple):
+    app_id: str
+    hour: int
+    partition: int
+
+    @property
+    def bucket(self) -> Bucket:
+        return Bucket(self.app_id, self.hour)
+
+
+@dataclass(frozen=True)
+class TopicAccount:
+    lines: Counter[Place] = field(default_factory=Counter)
+    unreadable: Counter[int] = field(default_factory=Counter)
+    """Lines that are no events, by partition."""
+
+
+@dataclass(frozen=True)
+class TableAccount:
+    stored: Counter[Place] = field(default_factory=Counter)
+    duplicates: Counter[Place] = field(default_factory=Counter)
+    swapped: Counter[Place] = field(default_factory=Counter)
+    """Repeats whose receipt is the one the stored row carries: the other one's came into the topic first."""
+    late: Counter[Bucket] = field(default_factory=Counter)
+    rejected: Counter[Bucket] = field(default_factory=Counter)
+    """Refusals of gateways that were written down."""
+    put_aside: Counter[Bucket] = field(default_factory=Counter)
+    """Lines the stream could not read or ClickHouse not take."""
+
+
+@dataclass(frozen=True)
+class GatewayAccount:
+    acknowledged: Counter[Bucket] = field(default_factory=Counter)
+    rejected: Counter[Bucket] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One app and hour."""
+
+    bucket: Bucket
+    acknowledged: int
+    accepted: int
+    stored: int
+    duplicates: int
+    late: int
+    rejected: int
+    """As the gateways counted, or as rows of theirs are stored, whichever is more."""
+
+    @property
+    def difference(self) -> int:
+        """Greater than 0: events are missing in the tables; less: there are too many."""
+        return self.accepted - self.stored - self.duplicates
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that does not balance. `partition` is None where it cannot be told."""
+
+    app_id: str
+    hour: int | None
+    partition: int | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Balance:
+    lines: tuple[Line, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        return not self.problems
+
+
+def balance(topic: TopicAccount, tables: TableAccount, gateways: GatewayAccount) -> Balance:
+    """Compare the accounts, which must be about the same span of time."""
+    problems = [*_stored_problems(topic, tables), *_acknowledged_problems(topic, gateways)]
+    problems += _unreadable_problems(topic, tables)
+    return Balance(tuple(_lines(topic, tables, gateways)), tuple(problems), tuple(_notes(topic, tables, gateways)))
+
+
+def _lines(topic: TopicAccount, tables: TableAccount, gateways: GatewayAccount) -> Iterator[Line]:
+    accepted, stored = _by_bucket(topic.lines), _by_bucket(tables.stored)
+    duplicates = _by_bucket(tables.duplicates)
+    counted = (accepted, stored, duplicates, tables.late, tables.rejected, gateways.acknowledged, gateways.rejected)
+    for bucket in sorted({bucket for counts in counted for bucket in counts}):
+        yield Line(
+            bucket=bucket,
+            acknowledged=gateways.acknowledged[bucket],
+            accepted=accepted[bucket],
+            stored=stored[bucket],
+            duplicates=duplicates[bucket],
+            late=tables.late[bucket],
+            rejected=max(gateways.rejected[bucket], tables.rejected[bucket]),
+        )
+
+
+def _by_bucket(counts: Counter[Place]) -> Counter[Bucket]:
+    found: Counter[Bucket] = Counter()
+    for place, count in counts.items():
+        found[place.bucket] += count
+    return found
+
+
+def _stored_problems(topic: TopicAccount, tables: TableAccount) -> Iterator[Problem]:
+    by_partition: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
+    for place in sorted({*topic.lines, *tables.stored, *tables.duplicates}):
+        difference = topic.lines[place] - tables.stored[place] - tables.duplicates[place]
+        if difference:
+            by_partition[place.app_id, place.partition][place.hour] = difference
+    for (app_id, partition), differences in by_partition.items():
+        if not _is_swap(app_id, partition, differences, tables.swapped):
+            for hour, difference in differences.items():
+                yield Problem(app_id, hour, partition, _describe(difference))
+
+
+def _is_swap(app_id: str, partition: int, differences: dict[int, int], swapped: Counter[Place]) -> bool:
+    """Whether the hours differ only because of repeats that were received on both sides of a full hour, and stand in
+    the topic the other way round: the table keeps the earlier receipt, the mark names the later line."""
+    known = sum(count for place, count in swapped.items() if (place.app_id, place.partition) == (app_id, partition))
+    return sum(differences.values()) == 0 and sum(map(abs, differences.values())) <= 2 * known
+
+
+def _describe(difference: int) -> str:
+    if difference > 0:
+        return f"{difference} accepted events are neither stored nor marked as duplicates"
+    return f"{-difference} more events are stored or marked as duplicates than were accepted"
+
+
+def _acknowledged_problems(topic: TopicAccount, gateways: GatewayAccount) -> Iterator[Problem]:
+    accepted = _by_bucket(topic.lines)
+    for bucket, count in sorted(gateways.acknowledged.items()):
+        if count > accepted[bucket]:
+            missing = count - accepted[bucket]
+            yield Problem(
+                *bucket, None, f"{missing} events were acknowledged to their senders and are not in the topic"
+            )
+
+
+def _unreadable_problems(topic: TopicAccount, tables: TableAccount) -> Iterator[Problem]:
+    if topic.unreadable and not tables.put_aside:
+        for partition, count in sorted(topic.unreadable.items()):
+            yield Problem("", None, partition, f"{count} lines of the topic are unreadable and nobody put them aside")
+
+
+def _notes(topic: TopicAccount, tables: TableAccount, gateways: GatewayAccount) -> Iterable[str]:
+    unreadable, aside = topic.unreadable.total(), tables.put_aside.total()
+    if unreadable or aside:
+        yield f"{unreadable} unreadable lines in the topic; {aside} rows put aside (attrikit rejected list)"
+    unwritten = sum(max(0, count - tables.rejected[bucket]) for bucket, count in gateways.rejected.items())
+    if unwritten:
+        yield f"{unwritten} refusals were counted and not written down: accepted events had gone first"

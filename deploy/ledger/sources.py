@@ -1,0 +1,217 @@
+"""Where the accounts come from: the topic is read, the tables are asked (over HTTP where another process has them)."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import httpx
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from deploy.ledger.balance import HOUR_MS, Bucket, GatewayAccount, Place, TableAccount, TopicAccount
+from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
+from pipeline.runtime.settings import Settings
+from pipeline.stream import decode
+from schemas.topics import MAX_MESSAGE_BYTES, Topic
+from services.query.operator import PREFIX, CountRow, LedgerCounts, StoreState, ledger_counts, store_state
+
+_HTTP_SECONDS: Final = 600.0
+_READ_MS: Final = 500
+
+
+class StoreAway(Exception):
+    """The tables cannot be asked now. The message says why, for the person at the terminal."""
+
+
+class Store(Protocol):
+    """The tables, wherever they are. Both raise `StoreAway`."""
+
+    async def ledger(self, from_us: int, through_us: int) -> LedgerCounts: ...
+
+    async def state(self) -> StoreState: ...
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """A ClickHouse server; else the process that has the embedded tables open; else the tables themselves."""
+    if not settings.clickhouse_url and settings.query_url and settings.operator_token:
+        headers = {"Authorization": f"Bearer {settings.operator_token}"}
+        async with httpx.AsyncClient(
+            base_url=settings.query_url, headers=headers, timeout=_HTTP_SECONDS, trust_env=False
+        ) as client:
+            yield RemoteStore(client)
+        return
+    try:
+        clickhouse = ClickHouse.open(settings)
+    except ClickHouseError as error:
+        raise StoreAway(
+            f"{error}. Its process answers for it where ATTRIKIT_QUERY_URL and ATTRIKIT_OPERATOR_TOKEN are set"
+        ) from error
+    try:
+        yield DirectStore(clickhouse, settings.partitions)
+    finally:
+        clickhouse.close()
+
+
+class DirectStore:
+    def __init__(self, clickhouse: ClickHouse, partitions: int) -> None:
+        self._clickhouse = clickhouse
+        self._partitions = partitions
+
+    async def ledger(self, from_us: int, through_us: int) -> LedgerCounts:
+        try:
+            return await ledger_counts(self._clickhouse, self._partitions, from_us, through_us)
+        except ClickHouseError as error:
+            raise StoreAway(f"ClickHouse does not answer: {error}") from error
+
+    async def state(self) -> StoreState:
+        try:
+            return await store_state(self._clickhouse)
+        except ClickHouseError as error:
+            raise StoreAway(f"ClickHouse does not answer: {error}") from error
+
+
+class RemoteStore:
+    """The query service, asked as an operator."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def ledger(self, from_us: int, through_us: int) -> LedgerCounts:
+        data = await self._get("/ledger", {"from_us": from_us, "through_us": through_us})
+        return msgspec.convert(data, dict[str, list[CountRow]])
+
+    async def state(self) -> StoreState:
+        return msgspec.convert(await self._get("/store", {}), StoreState)
+
+    async def _get(self, path: str, parameters: Mapping[str, int]) -> Any:
+        try:
+            response = await self._client.get(PREFIX + path, params=dict(parameters))
+            response.raise_for_status()
+            return response.json()["data"]
+        except httpx.HTTPStatusError as error:
+            raise StoreAway(f"{error.request.url} answered {error.response.status_code}") from error
+        except httpx.HTTPError as error:
+            raise StoreAway(f"{self._client.base_url} does not answer: {type(error).__name__}") from error
+
+
+def table_account(counts: LedgerCounts) -> TableAccount:
+    return TableAccount(
+        stored=_by_place(counts["stored"]),
+        duplicates=_by_place(counts["duplicates"]),
+        swapped=_by_place(counts["swapped"]),
+        late=_by_bucket(counts["late"]),
+        rejected=_by_bucket(counts["rejected"]),
+        put_aside=_by_bucket(counts["put_aside"]),
+    )
+
+
+def gateway_account(counts: LedgerCounts) -> GatewayAccount:
+    return GatewayAccount(acknowledged=_by_bucket(counts["acknowledged"]), rejected=_by_bucket(counts["refused"]))
+
+
+def _by_place(rows: list[CountRow]) -> Counter[Place]:
+    return Counter({Place(row.app_id, row.hour, row.place): row.count for row in rows})
+
+
+def _by_bucket(rows: list[CountRow]) -> Counter[Bucket]:
+    found: Counter[Bucket] = Counter()
+    for row in rows:
+        found[Bucket(row.app_id, row.hour)] += row.count
+    return found
+
+
+@dataclass(frozen=True)
+class TopicSpan:
+    """What of `events` is there to be read. `from_ms`: every hour of receipt from here on is there in full."""
+
+    begins: Mapping[int, int]
+    ends: Mapping[int, int]
+    from_ms: int
+
+
+class EventsReader:
+    """Reads `events` from its beginning, in no group."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, partitions: int) -> None:
+        self._consumer = consumer
+        self._places = [TopicPartition(Topic.EVENTS.value, partition) for partition in range(partitions)]
+
+    async def ends(self) -> dict[int, int]:
+        return {place.partition: end for place, end in (await self._consumer.end_offsets(self._places)).items()}
+
+    async def span(self, ends: Mapping[int, int]) -> TopicSpan:
+        """What has expired or been dropped at the head of a partition leaves its first hours incomplete."""
+        begins = await self._consumer.beginning_offsets(self._places)
+        cut = [place for place, begin in begins.items() if 0 < begin < ends[place.partition]]
+        from_ms = 0
+        for place in cut:
+            from_ms = max(from_ms, await self._first_full_hour_ms(place, begins[place]))
+        found = {place.partition: begin for place, begin in begins.items()}
+        return TopicSpan(found, dict(ends), from_ms)
+
+    async def count(self, span: TopicSpan, through_ms: int) -> TopicAccount:
+        """Lines received from `span.from_ms` on and before `through_ms`."""
+        account = TopicAccount()
+        filled = [place for place in self._places if span.ends[place.partition] > span.begins[place.partition]]
+        self._consumer.assign(filled)
+        for place in filled:
+            self._consumer.seek(place, span.begins[place.partition])
+        left = set(filled)
+        while left:
+            batches = await self._consumer.getmany(*left, timeout_ms=_READ_MS)
+            for place, records in batches.items():
+                for record in records:
+                    if record.offset < span.ends[place.partition]:
+                        _count_record(account, record, span.from_ms, through_ms)
+            for place in list(left):
+                if await self._consumer.position(place) >= span.ends[place.partition]:
+                    left.discard(place)
+                    self._consumer.pause(place)
+            await asyncio.sleep(0)
+        return account
+
+    async def _first_full_hour_ms(self, place: TopicPartition, begin: int) -> int:
+        self._consumer.assign([place])
+        self._consumer.seek(place, begin)
+        while True:
+            for records in (await self._consumer.getmany(place, timeout_ms=_READ_MS)).values():
+                latest_us = max((event.received_us for event in _decoded(records[0]).events), default=0)
+                latest_ms = max(latest_us // 1000, int(records[0].timestamp))
+                return (latest_ms // HOUR_MS + 1) * HOUR_MS
+
+
+@asynccontextmanager
+async def open_events(settings: Settings) -> AsyncIterator[EventsReader]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+    )
+    try:
+        await consumer.start()
+        yield EventsReader(consumer, settings.partitions)
+    finally:
+        await consumer.stop()
+
+
+def _decoded(record: ConsumerRecord[Any, Any]) -> decode.Decoded:
+    place = decode.Place(record.topic, record.partition, record.offset, record.timestamp)
+    return decode.decode_message(record.value, place)
+
+
+def _count_record(account: TopicAccount, record: ConsumerRecord[Any, Any], from_ms: int, through_ms: int) -> None:
+    decoded = _decoded(record)
+    lines: Counter[tuple[str, int]] = Counter()
+    for event in decoded.events:
+        received_ms = event.received_us // 1000
+        if from_ms <= received_ms < through_ms:
+            lines[event.app_id, received_ms // HOUR_MS] += 1
+    for (app_id, hour), count in lines.items():
+        account.lines[Place(app_id, hour, record.partition)] += count
+    if decoded.rejected:
+        account.unreadable[record.partition] += len(decoded.rejected)

@@ -1,0 +1,59 @@
+"""Where the processes of a running `attrikit up` are, for the commands that look into them from beside.
+
+The broker and the read API listen on ports that differ from run to run. What is set in the environment goes before.
+"""
+
+import json
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.runtime.settings import Settings
+
+_NAMES: Final = ("kafka_bootstrap", "query_url", "operator_token", "port", "worker_port")
+
+
+def _path(data_dir: Path) -> Path:
+    return data_dir / "running.json"
+
+
+def note_running(settings: Settings) -> None:
+    """`settings`: as the processes have them. The file holds the operators' token, so only its owner may read it."""
+    path = _path(settings.data_dir)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w") as file:
+        json.dump({"pid": os.getpid()} | {name: getattr(settings, name) for name in _NAMES}, file)
+
+
+def note_stopped(data_dir: Path) -> None:
+    _path(data_dir).unlink(missing_ok=True)
+
+
+def new_token() -> str:
+    """For operators of this run."""
+    return "op_" + secrets.token_urlsafe(24)
+
+
+def with_running(settings: Settings) -> Settings:
+    """The settings of the run that has this data folder, where the environment does not give its own."""
+    found: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        found = json.loads(_path(settings.data_dir).read_text())
+    if not found or not _is_alive(found.get("pid")):
+        return settings
+    missing = [name for name in _NAMES if name in found and name not in settings.model_fields_set]
+    return settings.model_copy(update={name: found[name] for name in missing})
+
+
+def _is_alive(pid: object) -> bool:
+    if not isinstance(pid, int):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,42 @@
+"""`attrikit ledger` and `attrikit doctor`: the commands for whoever keeps the platform running."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.runtime.settings import Settings
+
+_JSON = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+
+def ledger(
+    app_id: Annotated[str | None, typer.Option("--app", help="Show this app only; all are compared.")] = None,
+    through: Annotated[
+        str | None, typer.Option(help="Compare what was received before: 2024-01-15T10:00Z.  [default: now]")
+    ] = None,
+    timeout_seconds: Annotated[float, typer.Option(min=0.0, help="How long to wait until all of it is loaded.")] = 60.0,
+    as_json: _JSON = False,
+) -> None:
+    """Prove that accepted = stored + duplicates, per app and hour. Exits 1, naming where, if it does not hold."""
+    through_ms = None if through is None else _moment_ms(through)
+    settings = _settings("ledger")
+    from deploy.ledger.command import run
+
+    raise typer.Exit(run(settings, app_id, through_ms, timeout_seconds, as_json))
+
+
+def _moment_ms(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no time such as 2024-01-15T10:00Z", param_hint="--through") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _settings(process: str) -> "Settings":
+    from deploy.cli import load_settings
+    from deploy.local.running import with_running
+
+    return with_running(load_settings(process))

@@ -1,0 +1,59 @@
+"""`attrikit ledger` beside the running product, knowing nothing but its data folder."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+
+from deploy.demo.product import Product
+
+
+def attrikit(product: Product, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ATTRIKIT_")}
+    environment["ATTRIKIT_DATA_DIR"] = str(product.data_dir)
+    argv = [sys.executable, "-P", "-m", "deploy.cli", *arguments]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=100)
+
+
+def test_the_ledger_counts_what_was_posted_and_balances(product: Product, api: httpx.Client) -> None:
+    def totals() -> dict[str, int]:
+        done = attrikit(product, "ledger", "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        assert found["balances"] is True
+        names = ("acknowledged", "accepted", "stored", "duplicates", "rejected")
+        lines = [line for line in found["lines"] if line["app_id"] == "demo"]
+        return {name: sum(line[name] for line in lines) for name in names}
+
+    before = totals()
+    for _ in range(2):  # the second time all of them are repeats
+        events = [
+            {"event_name": "page_view", "event_id": f"ledger-{n}", "user_id": f"ledger-{n % 7}"} for n in range(40)
+        ]
+        events.append({"event_name": "Not A Name"})
+        assert api.post("/v1/events/batch", json={"events": events}).status_code == 201
+    after = totals()
+    assert {name: after[name] - before[name] for name in before} == {
+        "acknowledged": 80,
+        "accepted": 80,
+        "stored": 40,
+        "duplicates": 40,
+        "rejected": 2,
+    }
+
+
+def test_operators_are_asked_for_their_token_and_gateways_do_not_let_them_through(
+    product: Product, api: httpx.Client
+) -> None:
+    running = json.loads((product.data_dir / "running.json").read_text())
+    assert (product.data_dir / "running.json").stat().st_mode & 0o777 == 0o600
+    for path in ("/operator/ledger?from_us=0&through_us=1", "/operator/store"):
+        stranger = httpx.get(running["query_url"] + path, trust_env=False)
+        with_app_key = httpx.get(running["query_url"] + path, headers=api.headers, trust_env=False)
+        operator = {"Authorization": f"Bearer {running['operator_token']}"}
+        assert (stranger.status_code, with_app_key.status_code) == (401, 401)
+        assert httpx.get(running["query_url"] + path, headers=operator, trust_env=False).status_code == 200
+        assert httpx.get(product.base_url + path, headers=operator, trust_env=False).status_code == 404
