@@ -16,10 +16,13 @@ _SOURCES = ("google", "bing", "newsletter", "tiktok", "")
 _CAMPAIGNS = ("spring", "summer", "brand")
 
 
-def events(count: int, persons: int, seed: int = 1, *, span_ms: int = 12 * 3_600_000) -> Iterator[AcceptedEvent]:
+def events(
+    count: int, persons: int, seed: int = 1, *, span_ms: int = 12 * 3_600_000, start_ms: int = START_MS, stride: int = 1
+) -> Iterator[AcceptedEvent]:
     """`count` events of `persons` persons over `span_ms` of event time; 1 in 50 repeats an earlier one.
 
     A twentieth of the persons are there at a time; each comes back until all events are used, for some 8 a visit.
+    `stride`: persons are numbered 0, stride, 2 * stride …: some of a larger crowd.
     """
     rng = random.Random(seed)
     recent: list[AcceptedEvent] = []
@@ -30,12 +33,19 @@ def events(count: int, persons: int, seed: int = 1, *, span_ms: int = 12 * 3_600
             yield rng.choice(recent)
             continue
         person = (number * rounds * persons // count + rng.randrange(window)) % persons
-        event = _event(rng, number, person, START_MS + span_ms * number // count)
+        event = _event(rng, f"{seed}-{number:012d}", number, person * stride, start_ms + span_ms * number // count)
         recent = [*recent[-20:], event]
         yield event
 
 
-def _event(rng: random.Random, number: int, person: int, now_ms: int) -> AcceptedEvent:
+def crowd(persons: int, *, span_ms: int = 12 * 3_600_000) -> Iterator[AcceptedEvent]:
+    """One event of each of `persons` persons, before anything `events` has."""
+    rng = random.Random(0)
+    for number in range(persons):
+        yield _event(rng, f"crowd-{number:012d}", number, number, START_MS - span_ms + span_ms * number // persons)
+
+
+def _event(rng: random.Random, tag: str, number: int, person: int, now_ms: int) -> AcceptedEvent:
     chance = rng.random()
     late_ms = rng.randrange(30_000) if chance < 0.3 else 0
     properties: dict[str, object] = {"page_title": "首页", "step": number % 7}
@@ -46,7 +56,7 @@ def _event(rng: random.Random, number: int, person: int, now_ms: int) -> Accepte
     source = rng.choice(_SOURCES) if chance < 0.2 else ""
     return AcceptedEvent(
         app_id=APP.app_id,
-        event_id=f"evt_{number:012d}",
+        event_id=f"evt_{tag}",
         event_name=name,
         timestamp_ms=now_ms - late_ms,
         received_us=now_ms * 1000 + 400_000,
