@@ -22,8 +22,16 @@ from pipeline.runtime.settings import Settings
 from schemas.facts import ProgressRow
 from schemas.topics import LOADER_GROUP, STREAM_GROUP, Topic
 
-_DERIVED: Final = (Topic.SESSIONS, Topic.TOUCHES, Topic.CONVERSIONS, Topic.ATTRIBUTIONS, Topic.EVENT_MARKS)
+_DERIVED: Final = (
+    Topic.SESSIONS,
+    Topic.TOUCHES,
+    Topic.CONVERSIONS,
+    Topic.ATTRIBUTIONS,
+    Topic.EVENT_MARKS,
+    Topic.PERSON_LINKS,
+)
 _LOADED: Final = (Topic.EVENTS, *_DERIVED, Topic.REJECTED, Topic.COSTS)
+_WATCHED: Final = (*_LOADED, Topic.PEOPLE)
 _LAST_RECORDS: Final = 16
 """How many of a partition's last offsets are read to find its last row: some may be transaction markers."""
 _READ_SECONDS: Final = 10.0
@@ -47,7 +55,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class PartitionProgress:
-    """One partition of one topic. The stream reads `events` alone, so elsewhere its lag is None."""
+    """One partition of one topic. The stream reads `events` and `people`, so elsewhere its lag is None."""
 
     topic: Topic
     partition: int
@@ -69,7 +77,7 @@ class Progress:
 
     @property
     def stream_lag(self) -> int:
-        """Messages of `events` the stream has still to process."""
+        """Messages of `events` and `people` the stream has still to process."""
         return sum(partition.stream_lag or 0 for partition in self.partitions)
 
     @property
@@ -81,11 +89,13 @@ class Progress:
 def evaluate(facts: Facts) -> Progress:
     """The lag of every topic and partition. Pure."""
     return Progress(
-        tuple(_evaluate_one(facts, topic, partition) for topic in _LOADED for partition in range(facts.partitions))
+        tuple(_evaluate_one(facts, topic, partition) for topic in _WATCHED for partition in range(facts.partitions))
     )
 
 
 def _evaluate_one(facts: Facts, topic: Topic, partition: int) -> PartitionProgress:
+    if topic is Topic.PEOPLE:
+        return _evaluate_people(facts, partition)
     end = facts.end_offsets.get((topic, partition), 0)
     committed = facts.loader_committed.get((topic, partition), 0)
     row = facts.reported.get(partition)
@@ -101,6 +111,24 @@ def _evaluate_one(facts: Facts, topic: Topic, partition: int) -> PartitionProgre
         is_settled=committed >= _needed_offset(facts, topic, partition)
         and not stream_lag
         and not (topic is Topic.SESSIONS and pending),
+    )
+
+
+def _evaluate_people(facts: Facts, partition: int) -> PartitionProgress:
+    """A journey on its way from one person to another counts from the report of the sender on: what one partition has
+    written must be read by the other, even where it was written after the end offsets were read."""
+    sent = [row.people_sent.get(str(partition), 0) for row in facts.reported.values()]
+    end = max([facts.end_offsets.get((Topic.PEOPLE, partition), 0), *sent])
+    row = facts.reported.get(partition)
+    lag = max(0, end - (row.people_next_offset if row else 0))
+    return PartitionProgress(
+        topic=Topic.PEOPLE,
+        partition=partition,
+        end_offset=end,
+        stream_lag=lag,
+        pending_sessions=0,
+        loader_lag=0,
+        is_settled=not lag,
     )
 
 
@@ -138,7 +166,7 @@ class ProgressReader:
         )
 
     async def _end_offsets(self) -> Offsets:
-        wanted = [TopicPartition(t.value, p) for t in _LOADED for p in range(self._settings.partitions)]
+        wanted = [TopicPartition(t.value, p) for t in _WATCHED for p in range(self._settings.partitions)]
         found = await self._consumer.end_offsets(wanted)
         return {(Topic(tp.topic), tp.partition): offset for tp, offset in found.items()}
 

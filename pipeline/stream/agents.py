@@ -5,7 +5,7 @@ holds makes it raise; what does raise is our own failure, after which memory can
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import faust
@@ -35,8 +35,11 @@ class AppDirectory:
 
     async def prepare(self, decoded: Decoded) -> None:
         """Make the rules fit for the apps in this message."""
+        await self.prepare_apps(event.app_id for event in decoded.events)
+
+    async def prepare_apps(self, app_ids: Iterable[str]) -> None:
         self._rules.use(self._source.current())
-        unknown = {event.app_id for event in decoded.events if event.app_id not in self._rules}
+        unknown = {app_id for app_id in app_ids if app_id not in self._rules}
         unknown = {app_id for app_id in unknown if not self._rules.knows(app_id)} - self._known_unknown
         if unknown:
             await self._look_again(unknown)

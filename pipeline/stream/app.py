@@ -12,7 +12,6 @@ import sys
 from typing import Any, Final
 
 import faust
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from faust.types import TP
 from faust.worker import Worker as FaustWorker
@@ -22,7 +21,7 @@ from pipeline.runtime.kafka import TopicMismatch, ensure_topics
 from pipeline.runtime.log import configure_logging, get_logger
 from pipeline.runtime.settings import Settings
 from pipeline.stream.agents import register_agent
-from pipeline.stream.changelog import TOPIC_CONFIG
+from pipeline.stream.beginning import ensure_changelog
 from pipeline.stream.recovery import BulkTableManager
 from pipeline.stream.rules_book import Snapshots
 from pipeline.stream.table import TABLE_NAME, PersonTable, store_factory
@@ -140,24 +139,6 @@ def instance_id(hostname: str, directory: str) -> str:
     return f"{hostname}-{digest(hostname, directory)[:12]}"
 
 
-async def ensure_changelog(settings: Settings) -> None:
-    """Create the changelog topic if it is missing; raise `TopicMismatch` if it has another number of partitions."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
-    await admin.start()
-    try:
-        if CHANGELOG_TOPIC not in await admin.list_topics():
-            config = TOPIC_CONFIG | {"min.insync.replicas": str(settings.min_insync_replicas)}
-            await admin.create_topics(
-                [NewTopic(CHANGELOG_TOPIC, settings.partitions, settings.replication_factor, topic_configs=config)]
-            )
-            return
-        description = (await admin.describe_topics([CHANGELOG_TOPIC]))[0]
-        if len(description["partitions"]) != settings.partitions:
-            raise TopicMismatch(f"topic {CHANGELOG_TOPIC} does not have {settings.partitions} partitions")
-    finally:
-        await admin.close()
-
-
 def main(settings: Settings, source: Snapshots | None = None) -> None:
     """Run a worker until SIGTERM or SIGINT, then exit with 0; with another code if it failed."""
     configure_logging("stream", settings.log_level)
@@ -188,7 +169,7 @@ class _Process(FaustWorker):
 
 async def _prepare(settings: Settings) -> None:
     await ensure_topics(settings)
-    await ensure_changelog(settings)
+    await ensure_changelog(settings, CHANGELOG_TOPIC)
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

@@ -31,13 +31,22 @@ class GroupTooLarge(RuntimeError):
 
 
 class Marker(msgspec.Struct, array_like=True, gc=False):
-    """How far one partition of the source is contained in the states: everything before (`offset`, `index`)."""
+    """How far the sources of one partition are contained in the states: of `events`, everything before (`offset`,
+    `index`); of `people`, everything before (`people_offset`, `people_index`). Fields are only ever appended."""
 
     offset: int
     """Of the source message to apply next."""
     index: int
     """Lines of that message already applied."""
     watermark_ms: int
+    people_offset: int = 0
+    people_index: int = 0
+    people_until: int = 0
+    """Decided: what `people` holds before this offset is applied before anything else is (see `people`)."""
+    derived_from: int = 0
+    """Where in `people` this life of the stream begins (see `people`)."""
+    forwarded: dict[int, tuple[int, int]] = {}
+    """Per partition of `events`: the place of the last event that was forwarded from there and applied."""
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -17,7 +17,7 @@ from schemas.ids import reject_id
 
 MAX_REJECTS_PER_MESSAGE: Final = 1_000
 """Past it the rest of a message's bad lines share one reject: garbage must not grow into a flood of rows."""
-_MAX_TIME_MS: Final = 253_402_300_799_999
+MAX_TIME_MS: Final = 253_402_300_799_999
 """The end of the year 9999; times beyond it are no times, and would not fit the columns they go to."""
 _NEWLINE: Final = b"\n"
 
@@ -57,7 +57,7 @@ _decode_app = msgspec.json.Decoder(_AppOnly).decode
 def decode_message(value: bytes | None, place: Place) -> Decoded:
     """All lines at once, which is fast; if that fails, one by one."""
     if value is None:
-        return Decoded(place, 0, (), (), [_reject(place, 0, b"", "the message has no value")])
+        return Decoded(place, 0, (), (), [reject_line(place, 0, b"", "the message has no value")])
     try:
         events = decode_stream_events(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -68,7 +68,7 @@ def decode_message(value: bytes | None, place: Place) -> Decoded:
 
 
 def _is_in_time(event: StreamEvent) -> bool:
-    return 0 <= event.timestamp_ms <= _MAX_TIME_MS and 0 <= event.received_us <= _MAX_TIME_MS * 1000
+    return 0 <= event.timestamp_ms <= MAX_TIME_MS and 0 <= event.received_us <= MAX_TIME_MS * 1000
 
 
 def _decode_line_by_line(value: bytes, place: Place) -> Decoded:
@@ -82,12 +82,12 @@ def _decode_line_by_line(value: bytes, place: Place) -> Decoded:
             events.append(outcome)
             indexes.append(index)
         elif len(rejected) < MAX_REJECTS_PER_MESSAGE:
-            rejected.append(_reject(place, index, line, outcome))
+            rejected.append(reject_line(place, index, line, outcome))
         else:
             unnamed += 1
     if unnamed:
         reason = f"{unnamed} more lines of this message are unreadable"
-        rejected.append(_reject(place, "rest", b"", reason))
+        rejected.append(reject_line(place, "rest", b"", reason))
     return Decoded(place, len(value), events, indexes, rejected)
 
 
@@ -100,7 +100,8 @@ def _decode_line(line: bytes) -> StreamEvent | str:
     return event if _is_in_time(event) else "a time is before 1970 or after 9999"
 
 
-def _reject(place: Place, index: int | str, line: bytes, reason: str) -> RejectedRow:
+def reject_line(place: Place, index: int | str, line: bytes, reason: str) -> RejectedRow:
+    """`index`: of the line in its message."""
     return RejectedRow(
         app_id=_app_of(line),
         reject_id=reject_id(place.topic, str(place.partition), str(place.offset), str(index)),
@@ -115,7 +116,7 @@ def _reject(place: Place, index: int | str, line: bytes, reason: str) -> Rejecte
 
 def reject_event(place: Place, index: int, event: StreamEvent, reason: str) -> RejectedRow:
     """A well-formed event that the domain could not take."""
-    row = _reject(place, index, msgspec.json.encode(event), reason)
+    row = reject_line(place, index, msgspec.json.encode(event), reason)
     row.code = ErrorCode.SERVER_ERROR.value
     return row
 

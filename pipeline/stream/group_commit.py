@@ -7,6 +7,8 @@ A flush, in this order and no other:
 3. the same goes to the local store, as one write, with the changelog offset;
 4. the source messages are acknowledged; Faust commits their offsets later.
 
+The records of `people` that have come by then get their turn in the next group; the marker says so (see `people`).
+
 A crash before 2: everything is applied again, from the same states, and gives the same rows with the same ids. A crash
 after 2: the marker says what to skip. So readers of the outputs may see a row twice, never another one, and never none.
 
@@ -25,6 +27,7 @@ from pipeline.stream.cadence import Decision, Facts, decide
 from pipeline.stream.changelog import MARKER_KEY, encode_marker
 from pipeline.stream.decode import Decoded
 from pipeline.stream.outputs import DERIVED_TOPICS, packed, rows_by_topic
+from pipeline.stream.people import DecodedPeople
 from pipeline.stream.stores import PartitionStore
 from pipeline.stream.working_set import Group, WorkingSet
 from schemas.facts import ProgressRow
@@ -62,6 +65,8 @@ class Surroundings:
     """Does not return in a real process."""
     publish_interval_seconds: float
     idle_seconds: float
+    partitions: int
+    """How many every topic has."""
 
 
 class PartitionCommitter:
@@ -74,12 +79,15 @@ class PartitionCommitter:
         store: PartitionStore,
         surroundings: Surroundings,
         derived_offsets: dict[str, int],
+        people_sent: dict[str, int],
     ) -> None:
+        """`derived_offsets`: where the topics it alone writes end; `people_sent`: where `people` does, by partition."""
         self.partition = partition
         self.working_set = working_set
         self._store = store
         self._around = surroundings
         self._derived_offsets = derived_offsets
+        self._people_sent = people_sent
         self._unacknowledged: list[Callable[[], Awaitable[Any]]] = []
         self._woken = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -90,6 +98,7 @@ class PartitionCommitter:
         self._is_committing = False
         self.committed_offset = working_set.next_offset
         """The first source offset not yet wholly contained in the log."""
+        self.committed_people_offset = working_set.people.next_offset
         self._committed_watermark_ms = working_set.watermark_ms
         now = surroundings.clock()
         self._opened_at = self._last_message_at = self._last_tick_at = self._last_published_at = (
@@ -112,6 +121,11 @@ class PartitionCommitter:
         while not self.working_set.apply(decoded):
             await self._wait_for_room()
         self._unacknowledged.append(acknowledge)
+        self._woken.set()
+
+    def submit_people(self, message: DecodedPeople) -> None:
+        """Take a message of `people`, to be applied when it is its turn."""
+        self.working_set.people.add(message)
         self._woken.set()
 
     async def _wait_for_room(self) -> None:
@@ -214,11 +228,14 @@ class PartitionCommitter:
         # Step 1: the outputs.
         self._around.check_ownership()
         log, partition = self._around.log, self.partition
-        sent = [(topic, await log.send(topic, partition, value)) for topic, value in packed(group)]
-        for topic, acknowledged in sent:
+        outputs = packed(group, partition, self._around.partitions)
+        sent = [(topic, target, await log.send(topic, target, value)) for topic, target, value in outputs]
+        for topic, target, acknowledged in sent:
             offset = await acknowledged
             if topic in DERIVED_TOPICS:
                 self._derived_offsets[topic.value] = offset + 1
+            elif topic is Topic.PEOPLE:
+                self._people_sent[str(target)] = offset + 1
         # Step 2: the changelog.
         self._around.check_ownership()
         puts = [(MARKER_KEY, encode_marker(group.marker)), *group.puts]
@@ -227,6 +244,7 @@ class PartitionCommitter:
         self._store.write(puts, group.deletes, last_offset)
         self.working_set.stored()
         self.committed_offset = group.marker.offset
+        self.committed_people_offset = group.marker.people_offset
         self._committed_watermark_ms = group.marker.watermark_ms
 
     def _count(self, group: Group, seconds: float) -> None:
@@ -255,5 +273,7 @@ class PartitionCommitter:
             pending_sessions=self.working_set.pending_sessions,
             derived_offsets=dict(self._derived_offsets),
             reported_at_ms=self._around.now_ms(),
+            people_next_offset=self.committed_people_offset,
+            people_sent=dict(self._people_sent),
         )
         self._around.report(row, at_once)

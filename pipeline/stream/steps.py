@@ -11,14 +11,19 @@ from typing import Final, NamedTuple
 
 from pipeline.domain.effects import Effects
 from pipeline.domain.journey import apply_event, is_expired, publish_sessions
+from pipeline.domain.merging import absorb, apply_forwarded, apply_link, hand_over, is_late, is_moving, note_forwarded
 from pipeline.domain.rules import AppRules
 from pipeline.domain.state import PersonState, decode_state, encode_state
 from pipeline.domain.watermark import Watermark
 from pipeline.stream.decode import Decoded, reject_event
 from pipeline.stream.live_states import LiveStates
+from pipeline.stream.people import DecodedPeople, reject_record
 from schemas.events import StreamEvent
 from schemas.facts import RejectedRow, encode_rows
+from schemas.people import Forwarded, Journey, Link, PeopleRecord, encode_people
 
+MAX_JOURNEY_BYTES: Final = 5 * 1024 * 1024
+"""In base64 it must fit into a message."""
 SEPARATOR: Final = "\x1f"
 """Between app id and person key in a state's key."""
 
@@ -33,10 +38,22 @@ class EventStep(NamedTuple):
     persons: list[str]
 
 
+class PeopleStep(NamedTuple):
+    """Apply `records[start:stop]` of a message of `people`; `keys` are theirs."""
+
+    decoded: DecodedPeople
+    start: int
+    stop: int
+    keys: list[str]
+
+
 class VisitStep(NamedTuple):
     """Look at persons without an event: publish their sessions, or find that they have expired."""
 
     keys: list[str]
+
+
+Step = EventStep | PeopleStep | VisitStep
 
 
 @dataclass
@@ -48,11 +65,16 @@ class OpenGroup:
     rules: Mapping[str, AppRules]
     watermark: Watermark
     watermark_before_ms: int
+    forwarded_before: Mapping[int, tuple[int, int]]
     effects: Effects = field(default_factory=Effects)
     dirty: dict[str, None] = field(default_factory=dict)
     """Keys of changed states, in the order they were first changed."""
     expired: set[str] = field(default_factory=set)
-    steps: list[EventStep | VisitStep] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    outbox: list[PeopleRecord] = field(default_factory=list)
+    """What goes to other persons: of one sender and one receiver, in the order it came about."""
+    forwarded: dict[int, tuple[int, int]] = field(init=False)
+    """Per partition of `events`: the place of the last event forwarded from there that was applied."""
     unreadable: list[RejectedRow] = field(default_factory=list)
     """Lines that are no events."""
     refused: list[RejectedRow] = field(default_factory=list)
@@ -64,16 +86,22 @@ class OpenGroup:
     size_bytes: int = 0
     """An upper bound of the encoded states, as far as known."""
     has_moved: bool = False
-    """The position in the source has changed."""
+    """The position in a source has changed."""
+
+    def __post_init__(self) -> None:
+        self.forwarded = dict(self.forwarded_before)
 
 
-def do_step(group: OpenGroup, step: EventStep | VisitStep) -> None:
+def do_step(group: OpenGroup, step: Step) -> None:
     """The states of the step's keys must have been fetched."""
     group.steps.append(step)
     group.dirty.update(dict.fromkeys(step.keys))
     try:
         if isinstance(step, EventStep):
             _apply(group, step)
+        elif isinstance(step, PeopleStep):
+            for record, key in zip(step.decoded.records[step.start : step.stop], step.keys, strict=True):
+                _merge(group, record, key)
         else:
             for key in step.keys:
                 _visit(group, key)
@@ -89,8 +117,57 @@ def _apply(group: OpenGroup, step: EventStep) -> None:
     indexes = step.decoded.indexes[step.start : step.stop]
     for event, index, key, person in zip(events, indexes, step.keys, step.persons, strict=True):
         observe(event.timestamp_ms, event.received_us // 1000)
-        at_ms = watermark.value_ms
-        apply_event(hot[key], event, person, rules[event.app_id], at_ms, partition, offset, index, effects)
+        state, at_ms = hot[key], watermark.value_ms
+        if state.links is not None and state.links.is_handed_over:
+            _forward(group, state, event, offset, index)
+        else:
+            apply_event(state, event, person, rules[event.app_id], at_ms, partition, offset, index, effects)
+
+
+def _forward(group: OpenGroup, state: PersonState, event: StreamEvent, offset: int, index: int) -> None:
+    """To the user whose journey this anonymous person's has become; duplicates too, for the ids seen went there."""
+    assert state.links is not None
+    late = is_late(state, event, group.rules[event.app_id], group.watermark.value_ms)
+    note_forwarded(state, event.received_us // 1_000_000)
+    group.outbox.append(Forwarded(state.links.users[0], event, late, group.partition, offset, index))
+
+
+def _merge(group: OpenGroup, record: PeopleRecord, key: str) -> None:
+    state = group.states.hot[key]
+    if isinstance(record, Link):
+        _link(group, record, state)
+    elif isinstance(record, Journey):
+        rules, at_ms = group.rules[record.app_id], group.watermark.value_ms
+        absorb(state, record.state, record.app_id, record.anonymous_id, record.user_id, rules, at_ms, group.effects)
+    elif _is_new(group, record):
+        event, place = record.event, (record.partition, record.offset, record.index)
+        rules, at_ms = group.rules[event.app_id], group.watermark.value_ms
+        apply_forwarded(state, event, "u:" + record.user_id, rules, at_ms, record.is_late, place, group.effects)
+
+
+def _link(group: OpenGroup, record: Link, state: PersonState) -> None:
+    """The journey is handed over at once. The state follows from the order of the logs alone, so it is the same when it
+    is sent again after a crash."""
+    app_id, anonymous_id = record.app_id, record.anonymous_id
+    received_s = record.received_us // 1_000_000
+    apply_link(
+        state, app_id, anonymous_id, record.user_id, record.timestamp_ms, record.event_id, received_s, group.effects
+    )
+    if is_moving(state):
+        journey = hand_over(state)
+        if len(journey) > MAX_JOURNEY_BYTES:
+            raise ValueError(f"a journey of {len(journey)} bytes is too large to be handed over")
+        if journey:
+            group.outbox.append(Journey(app_id, anonymous_id, record.user_id, journey))
+
+
+def _is_new(group: OpenGroup, record: Forwarded) -> bool:
+    """The events forwarded from one partition come in the order of their places, and again after a crash there."""
+    place = (record.offset, record.index)
+    if place <= group.forwarded.get(record.partition, (-1, 0)):
+        return False
+    group.forwarded[record.partition] = place
+    return True
 
 
 def _visit(group: OpenGroup, key: str) -> None:
@@ -108,13 +185,16 @@ def redo_carefully(group: OpenGroup, error: Exception) -> None:
         raise error
     group.watermark.value_ms = group.watermark_before_ms
     group.effects, group.expired, group.stuck = Effects(), set(), set()
-    group.refused, group.failures = [], []
+    group.refused, group.failures, group.outbox = [], [], []
+    group.forwarded = dict(group.forwarded_before)
     for key in group.dirty:
         group.states.forget(key)
     group.states.fetch(group.dirty)
     for step in group.steps:
         if isinstance(step, EventStep):
             _apply_carefully(group, step)
+        elif isinstance(step, PeopleStep):
+            _merge_carefully(group, step)
         else:
             _visit_carefully(group, step)
 
@@ -133,7 +213,23 @@ def _application(
     group: OpenGroup, event: StreamEvent, person: str, offset: int, index: int
 ) -> Callable[[PersonState], None]:
     rules, at_ms = group.rules[event.app_id], group.watermark.value_ms
-    return lambda state: apply_event(state, event, person, rules, at_ms, group.partition, offset, index, group.effects)
+
+    def apply(state: PersonState) -> None:
+        if state.links is not None and state.links.is_handed_over:
+            _forward(group, state, event, offset, index)
+        else:
+            apply_event(state, event, person, rules, at_ms, group.partition, offset, index, group.effects)
+
+    return apply
+
+
+def _merge_carefully(group: OpenGroup, step: PeopleStep) -> None:
+    place = step.decoded.place
+    for position, key in zip(range(step.start, step.stop), step.keys, strict=True):
+        record, index = step.decoded.records[position], step.decoded.indexes[position]
+        error = _attempt(group, key, lambda _state, record=record, key=key: _merge(group, record, key))  # type: ignore[misc]
+        if error is not None:
+            group.refused.append(reject_record(place, index, record, error))
 
 
 def _visit_carefully(group: OpenGroup, step: VisitStep) -> None:
@@ -152,19 +248,23 @@ def _attempt(group: OpenGroup, key: str, action: Callable[[PersonState], None]) 
         effects.conversions,
         effects.attributions,
         effects.marks,
+        effects.links,
     )
     lengths = [len(each) for each in rows]
+    sent = len(group.outbox)
     try:
         action(group.states.hot[key])
         encode_state(group.states.hot[key])
         for each, length in zip(rows, lengths, strict=True):
             encode_rows(each[length:])
+        encode_people(group.outbox[sent:])
     except MemoryError:
         raise
     except Exception as error:
         group.states.hot[key] = decode_state(before)
         for each, length in zip(rows, lengths, strict=True):
             del each[length:]
+        del group.outbox[sent:]
         text = f"{type(error).__name__}: {error}"[:500]
         group.failures.append(text)
         return text

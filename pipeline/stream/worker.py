@@ -24,6 +24,8 @@ from pipeline.stream.guard import StallGuard
 from pipeline.stream.health import HealthServer
 from pipeline.stream.kafka_log import KafkaLog
 from pipeline.stream.outputs import DERIVED_TOPICS
+from pipeline.stream.people import DecodedPeople
+from pipeline.stream.people_reader import COMMIT_SECONDS, PeopleReader
 from pipeline.stream.progress import ProgressReporter
 from pipeline.stream.rules_book import RulesBook, Snapshots
 from pipeline.stream.stores import PartitionStore
@@ -31,6 +33,7 @@ from pipeline.stream.working_set import WorkingSet
 from schemas.topics import Topic
 
 EXIT_FATAL: Final = 70
+Offsets = dict[tuple[Topic, int], int]
 _SCAN_STEP: Final = 2_000
 _LOADED_POLL_SECONDS: Final = 0.1
 _log = get_logger("stream.worker")
@@ -78,6 +81,7 @@ class Worker:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._parked: dict[int, tuple[WorkingSet, int | None]] = {}
         """What was given up in a rebalance, with the changelog offset of its store: most of it comes straight back."""
+        self._people = PeopleReader(settings, self._deliver_people, self._has_room_for_people)
         self._background: list[asyncio.Task[Any]] = []
         self._is_ready = False
         self._guard = StallGuard(monotonic_seconds, session_timeout_seconds)
@@ -94,7 +98,8 @@ class Worker:
         await self._producer.start()
         self._reporter = ProgressReporter(self._producer)
         await self._source.start()
-        self._background = [self._watch(self._reporter.run()), self._watch(self._guard.run())]
+        work = (self._reporter.run(), self._guard.run(), self._commit_people_forever())
+        self._background = [self._watch(each) for each in work]
 
     async def stop(self) -> None:
         """After `release`: the last rows of `progress` go out, then the connections close."""
@@ -115,12 +120,19 @@ class Worker:
             await asyncio.sleep(_LOADED_POLL_SECONDS)
         self._rules.use(self._source.current())
         begins, ends = await self._read_offsets(partitions)
-        derived = {p: {t.value: ends[(t, p)] for t in DERIVED_TOPICS} for p in partitions}
+        working_sets = {}
         for partition in sorted(partitions):
-            working_set = self._unpark(partition) or await self._restore(partition, len(partitions))
-            self._align(working_set, partition, begins[partition], ends[(Topic.EVENTS, partition)])
-            self.committers[partition] = self._start_committer(partition, working_set, derived[partition])
+            working_set = self._unpark(partition) or await self._restore(partition, len(partitions), ends)
+            self._align(working_set, partition, begins, ends)
+            working_sets[partition] = working_set
+        await self._receive_decided(working_sets)
+        for partition, working_set in working_sets.items():
+            working_set.begin()
+            self.committers[partition] = self._start_committer(partition, working_set, ends)
         await self._source_topic.commit({p: c.working_set.next_offset for p, c in self.committers.items()})
+        await self._people.follow({p: w.people.next_to_receive for p, w in working_sets.items()})
+        if self._people.task is not None:
+            self._people.task.add_done_callback(_exit_on_failure)
         self._parked.clear()
         metrics.ASSIGNED.set(len(partitions))
         self._is_ready = True
@@ -128,6 +140,7 @@ class Worker:
     async def release(self) -> None:
         """Finish what was applied and give all partitions up."""
         self._is_ready = False
+        await self._people.leave()
         for committer in self.committers.values():
             committer.stop()
         await asyncio.gather(*self._running.values())
@@ -144,8 +157,8 @@ class Worker:
         working_set, offset = self._parked.pop(partition, (None, None))
         return working_set if self._store_of(partition).offset == offset else None
 
-    async def _restore(self, partition: int, owned: int) -> WorkingSet:
-        """Timers and debts of every stored person, and the position."""
+    async def _restore(self, partition: int, owned: int, ends: Offsets) -> WorkingSet:
+        """Timers and debts of every stored person, and the positions."""
         settings, store = self._settings, self._store_of(partition)
         watermark = Watermark(int(settings.out_of_orderness_seconds * 1000))
         live_persons = max(1, settings.live_persons // owned)
@@ -153,6 +166,7 @@ class Worker:
         marker = decode_marker(store.get_many([MARKER_KEY])[0])
         if marker is not None:
             working_set.resume(marker)
+        working_set.people.waits_for = ends[(Topic.EVENTS, partition)]
         started = monotonic_seconds()
         persons = 0
         for key, data in store.scan():
@@ -170,18 +184,49 @@ class Worker:
         )
         return working_set
 
-    def _align(self, working_set: WorkingSet, partition: int, begin_offset: int, end_offset: int) -> None:
-        """The position is the marker's, whatever the group has committed, inside what the topic holds."""
+    def _align(self, working_set: WorkingSet, partition: int, begins: Offsets, ends: Offsets) -> None:
+        """The positions are the marker's, whatever a group has committed, inside what the topics hold."""
+        events, people = (Topic.EVENTS, partition), (Topic.PEOPLE, partition)
         offset = working_set.next_offset
-        if offset > end_offset:
-            _log.error("events_shorter_than_processed", partition=partition, processed=offset, end=end_offset)
-        aligned = min(max(offset, begin_offset), end_offset)
+        if offset > ends[events]:
+            _log.error("events_shorter_than_processed", partition=partition, processed=offset, end=ends[events])
+        aligned = min(max(offset, begins[events]), ends[events])
         if aligned != offset:
             working_set.next_offset, working_set.next_index = aligned, 0
+        if working_set.people.next_offset > ends[people]:
+            _log.error(
+                "people_shorter_than_processed",
+                partition=partition,
+                processed=working_set.people.next_offset,
+                end=ends[people],
+            )
+        working_set.people.align(begins[people], ends[people])
 
-    def _start_committer(
-        self, partition: int, working_set: WorkingSet, derived_offsets: dict[str, int]
-    ) -> PartitionCommitter:
+    async def _receive_decided(self, working_sets: dict[int, WorkingSet]) -> None:
+        """What the markers say comes first must be there before any event is."""
+        queues = {partition: working_set.people for partition, working_set in working_sets.items()}
+        found = await self._people.read({p: (queue.next_to_receive, queue.until) for p, queue in queues.items()})
+        for partition, messages in found.items():
+            for message in messages:
+                await self.directory.prepare_apps(message.app_ids)
+                queues[partition].add(message)
+
+    async def _deliver_people(self, partition: int, message: DecodedPeople) -> None:
+        await self.directory.prepare_apps(message.app_ids)
+        committer = self.committers.get(partition)
+        if committer is not None:
+            committer.submit_people(message)
+
+    def _has_room_for_people(self, partition: int) -> bool:
+        committer = self.committers.get(partition)
+        return committer is not None and committer.working_set.people.has_room
+
+    async def _commit_people_forever(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            await self._people.commit({p: c.committed_people_offset for p, c in self.committers.items()})
+
+    def _start_committer(self, partition: int, working_set: WorkingSet, ends: Offsets) -> PartitionCommitter:
         surroundings = Surroundings(
             log=KafkaLog(self._producer, self._changelog_topic, now_ms),
             clock=monotonic_seconds,
@@ -192,25 +237,29 @@ class Worker:
             on_fatal=exit_process,
             publish_interval_seconds=self._settings.publish_interval_seconds,
             idle_seconds=self._settings.idle_seconds,
+            partitions=self._settings.partitions,
         )
+        derived_offsets = {topic.value: ends[(topic, partition)] for topic in DERIVED_TOPICS}
+        people_sent = {str(p): ends[(Topic.PEOPLE, p)] for p in range(self._settings.partitions)}
         store = self._store_of(partition)
-        committer = PartitionCommitter(partition, working_set, store, surroundings, derived_offsets)
+        committer = PartitionCommitter(partition, working_set, store, surroundings, derived_offsets, people_sent)
         self._running[partition] = asyncio.create_task(committer.run(), name=f"committer-{partition}")
         return committer
 
-    async def _read_offsets(self, partitions: set[int]) -> tuple[dict[int, int], dict[tuple[Topic, int], int]]:
-        """Where `events` begins, and where it and the derived topics end."""
+    async def _read_offsets(self, partitions: set[int]) -> tuple[Offsets, Offsets]:
+        """Where the sources begin, and where they and the derived topics end; `people` in all its partitions."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka_bootstrap, enable_auto_commit=False)
         await consumer.start()
         try:
+            people = [TopicPartition(Topic.PEOPLE.value, p) for p in range(self._settings.partitions)]
             sources = [TopicPartition(Topic.EVENTS.value, p) for p in partitions]
-            wanted = [TopicPartition(t.value, p) for t in (Topic.EVENTS, *DERIVED_TOPICS) for p in partitions]
-            begins = await consumer.beginning_offsets(sources)
-            ends = await consumer.end_offsets(wanted)
+            derived = [TopicPartition(topic.value, p) for topic in DERIVED_TOPICS for p in partitions]
+            begins = await consumer.beginning_offsets([*sources, *people])
+            ends = await consumer.end_offsets([*sources, *people, *derived])
         finally:
             await consumer.stop()
         return (
-            {tp.partition: offset for tp, offset in begins.items()},
+            {(Topic(tp.topic), tp.partition): offset for tp, offset in begins.items()},
             {(Topic(tp.topic), tp.partition): offset for tp, offset in ends.items()},
         )
 

@@ -1,8 +1,8 @@
 """What one partition is working on: the states, and the group of changes that grows until the next flush. No I/O.
 
-Events are applied at once, in memory; `close_group` takes everything changed since the last call, as bytes. One group
-is open, and at most one is closed but not stored yet (`stored` says when), so a state is always found in memory, in
-the closed group or in the store, in this order.
+Events are applied at once, in memory, records of `people` when it is their turn (see `people`); `close_group` takes
+everything changed since the last call, as bytes. One group is open, and at most one is closed but not stored yet
+(`stored` says when), so a state is always found in memory, in the closed group or in the store, in this order.
 """
 
 from collections import deque
@@ -18,10 +18,12 @@ from pipeline.domain.watermark import Watermark
 from pipeline.stream.changelog import MAX_BATCH_BYTES, RECORD_OVERHEAD_BYTES, Marker
 from pipeline.stream.decode import Decoded
 from pipeline.stream.live_states import LiveStates, ReadMany
-from pipeline.stream.steps import SEPARATOR, EventStep, OpenGroup, VisitStep, do_step, redo_carefully
+from pipeline.stream.people import DecodedPeople, PeopleQueue, app_of, person_of
+from pipeline.stream.steps import SEPARATOR, EventStep, OpenGroup, PeopleStep, VisitStep, do_step, redo_carefully
 from pipeline.stream.timers import Timers
 from schemas.events import person_key
 from schemas.facts import RejectedRow
+from schemas.people import Journey, PeopleRecord
 
 GROUP_BYTES: Final = MAX_BATCH_BYTES * 5 // 8
 """A group is full at this estimate of its states' size; the rest of a record batch is for the estimate to be wrong."""
@@ -44,6 +46,8 @@ class Group:
     events: int
     failures: list[str]
     """What the domain raised; each has cost one event or one visit."""
+    outbox: list[PeopleRecord]
+    """For `people`."""
 
 
 class WorkingSet:
@@ -68,6 +72,8 @@ class WorkingSet:
         """The source message to apply next; everything before it is applied."""
         self.next_index = 0
         """Lines of that message already applied."""
+        self.people = PeopleQueue()
+        self._forwarded: Mapping[int, tuple[int, int]] = {}
         self._rejects_taken_of = -1
         self._open = self._new_group()
 
@@ -77,11 +83,18 @@ class WorkingSet:
         """Go on where the changelog's marker says."""
         self.next_offset, self.next_index = marker.offset, marker.index
         self._watermark.value_ms = marker.watermark_ms
+        self.people.next_offset, self.people.next_index = marker.people_offset, marker.people_index
+        self.people.until, self.people.derived_from = marker.people_until, marker.derived_from
+        self._forwarded = marker.forwarded
         self._open = self._new_group()
 
     def restore(self, raw_key: bytes, data: bytes) -> None:
         """Learn of a stored person what is kept in memory of all of them: whether rows are owed, else the timer."""
         self._note(raw_key.decode(), decode_state(data), is_stuck=False)
+
+    def begin(self) -> None:
+        """Everything is restored, and what was decided on is in `people`: that comes first."""
+        self._apply_people()
 
     # What is going on
 
@@ -101,7 +114,7 @@ class WorkingSet:
 
     @property
     def has_open_changes(self) -> bool:
-        return self._open.has_moved or bool(self._open.dirty)
+        return self._open.has_moved or bool(self._open.dirty) or self.people.can_decide(self.next_offset)
 
     @property
     def open_events(self) -> int:
@@ -128,6 +141,8 @@ class WorkingSet:
 
     def apply(self, decoded: Decoded) -> bool:
         """Apply what fits into the open group. False if some is left: flush, then call again with the same message."""
+        if self.people.is_due:
+            return False
         offset = decoded.place.offset
         start = decoded.position_of(self.next_index) if offset == self.next_offset else 0
         if not start and self._rejects_taken_of != offset:
@@ -153,6 +168,35 @@ class WorkingSet:
         if count:
             do_step(self._open, EventStep(decoded, start, start + count, keys[:count], persons[:count]))
             self._open.events += count
+        return count
+
+    def _apply_people(self) -> None:
+        """Apply the records whose turn it is, as many as fit."""
+        queue = self.people
+        while (message := queue.due()) is not None:
+            self._open.has_moved = True
+            start = queue.start_of(message)
+            while start < len(message.records):
+                count = self._apply_people_slice(message, start)
+                if not count:
+                    queue.stop_at(message, start)
+                    return
+                start += count
+            self._open.unreadable.extend(message.rejected)
+            queue.finish(message)
+
+    def _apply_people_slice(self, message: DecodedPeople, start: int) -> int:
+        """One slice, or as much of it as fits; returns how many records. A journey is a slice of its own."""
+        records = message.records[start : start + _SLICE]
+        journeys = [position for position, record in enumerate(records) if isinstance(record, Journey)]
+        records = records[: max(1, journeys[0]) if journeys else len(records)]
+        first = records[0]
+        bytes_each = len(first.state) if isinstance(first, Journey) else message.size_bytes // len(message.records)
+        keys = [app_of(record) + SEPARATOR + person_of(record) for record in records]
+        self._states.fetch(keys)
+        count = self._make_room(keys, bytes_each)
+        if count:
+            do_step(self._open, PeopleStep(message, start, start + count, keys[:count]))
         return count
 
     def _make_room(self, keys: Sequence[str], bytes_each: int) -> int:
@@ -192,8 +236,10 @@ class WorkingSet:
         except Exception as error:
             redo_carefully(self._open, error)
             puts, deletes = self._encode_dirty()
+        self.people.decide(self.next_offset)
         group = self._take(puts, deletes)
         self._states.hold(puts, deletes)
+        self._apply_people()
         return group
 
     def stored(self) -> None:
@@ -257,16 +303,31 @@ class WorkingSet:
                 self._forget(key)
             else:
                 self._note(key, self._states.hot[key], is_stuck=key in group.stuck)
+        self._forwarded = group.forwarded
         self._open = self._new_group()
         return Group(
             puts=puts,
             deletes=deletes,
             effects=group.effects,
             rejected=group.unreadable + group.refused,
-            marker=Marker(self.next_offset, self.next_index, self._watermark.value_ms),
+            marker=self._marker(),
             pending_sessions=len(self._pending),
             events=group.events,
             failures=group.failures,
+            outbox=group.outbox,
+        )
+
+    def _marker(self) -> Marker:
+        people = self.people
+        return Marker(
+            self.next_offset,
+            self.next_index,
+            self._watermark.value_ms,
+            people.next_offset,
+            people.next_index,
+            people.until,
+            people.derived_from,
+            dict(self._forwarded),
         )
 
     def _forget(self, key: str) -> None:
@@ -290,4 +351,6 @@ class WorkingSet:
 
     def _new_group(self) -> OpenGroup:
         watermark_ms = self._watermark.value_ms
-        return OpenGroup(self._partition, self._states, self._rules, self._watermark, watermark_ms)
+        return OpenGroup(
+            self._partition, self._states, self._rules, self._watermark, watermark_ms, dict(self._forwarded)
+        )

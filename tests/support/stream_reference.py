@@ -20,6 +20,7 @@ IDS = {
     Topic.CONVERSIONS: ("app_id", "conversion_id"),
     Topic.ATTRIBUTIONS: ("app_id", "conversion_id"),
     Topic.EVENT_MARKS: ("app_id", "event_id", "mark", "partition", "offset", "index"),
+    Topic.PERSON_LINKS: ("app_id", "anonymous_id", "user_id"),
 }
 Folded = dict[Topic, dict[tuple[Any, ...], dict[str, Any]]]
 
@@ -61,5 +62,6 @@ def reference(app: App, messages: Iterable[tuple[int, bytes]], out_of_orderness_
             Topic.CONVERSIONS: msgspec.to_builtins(effects.conversions),
             Topic.ATTRIBUTIONS: msgspec.to_builtins(effects.attributions),
             Topic.EVENT_MARKS: msgspec.to_builtins(effects.marks),
+            Topic.PERSON_LINKS: msgspec.to_builtins(effects.links),
         }
     )

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from deploy.local.process import ChildProcess
 from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
 from pipeline.runtime.kafka import build_producer, ensure_topics
-from pipeline.runtime.progress import open_reader
+from pipeline.runtime.progress import evaluate, open_reader
 from pipeline.runtime.settings import Settings
 from schemas.control import App
 from schemas.topics import Topic
@@ -41,8 +41,8 @@ def create_control_plane(settings: Settings, *apps: App) -> None:
     plane.close()
 
 
-async def produce(settings: Settings, messages: Iterable[tuple[int, bytes]]) -> int:
-    """Write (partition, value) to `events`, in order; returns how many, all acknowledged."""
+async def produce(settings: Settings, messages: Iterable[tuple[int, bytes]], topic: Topic = Topic.EVENTS) -> int:
+    """Write (partition, value) to the topic, in order; returns how many, all acknowledged."""
     await ensure_topics(settings)
     producer = build_producer(settings)
     await producer.start()
@@ -50,7 +50,7 @@ async def produce(settings: Settings, messages: Iterable[tuple[int, bytes]]) -> 
     try:
         sent: list[Any] = []
         for partition, value in messages:
-            sent.append(await producer.send(Topic.EVENTS.value, value, partition=partition))
+            sent.append(await producer.send(topic.value, value, partition=partition))
             count += 1
             if len(sent) >= 200:
                 await asyncio.gather(*sent)
@@ -69,11 +69,8 @@ async def wait_until_processed(settings: Settings, worker: ChildProcess, timeout
                 raise AssertionError(f"the worker ended with {worker.exit_code}: {worker.log_path.read_text()[-4000:]}")
             facts = await reader.read()
             rows = [facts.reported.get(p) for p in range(settings.partitions)]
-            ends = [facts.end_offsets[(Topic.EVENTS, p)] for p in range(settings.partitions)]
-            if all(
-                row is not None and row.next_offset >= end and not row.pending_sessions
-                for row, end in zip(rows, ends, strict=True)
-            ):
+            is_through = evaluate(facts).stream_lag == 0
+            if is_through and all(row is not None and not row.pending_sessions for row in rows):
                 return
             await asyncio.sleep(0.1)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from pipeline.runtime.progress import Facts, evaluate
@@ -55,6 +56,25 @@ def test_nothing_ever_written_is_settled() -> None:
 )
 def test_anything_missing_is_not_settled(facts: Facts) -> None:
     assert not evaluate(facts).is_settled
+
+
+def _with_people(end: int, next_offset: int, sent: int) -> Facts:
+    row = msgspec.structs.replace(report(), people_next_offset=next_offset, people_sent={"0": sent})
+    return replace(SETTLED, end_offsets=dict(SETTLED.end_offsets) | {(Topic.PEOPLE, 0): end}, reported={0: row})
+
+
+def test_people_count_to_the_end_of_their_topic() -> None:
+    assert evaluate(_with_people(end=3, next_offset=3, sent=3)).is_settled
+    progress = evaluate(_with_people(end=3, next_offset=2, sent=2))
+    assert (progress.is_settled, progress.stream_lag) == (False, 1)
+
+
+def test_a_journey_in_flight_counts_before_the_end_offset_tells_of_it() -> None:
+    assert not evaluate(_with_people(end=3, next_offset=3, sent=4)).is_settled
+
+
+def test_a_partition_that_never_reported_has_its_people_before_it() -> None:
+    assert not evaluate(Facts(1, {(Topic.PEOPLE, 0): 1}, {}, {}, {})).is_settled
 
 
 def test_what_the_stream_restates_later_does_not_hold_it_up() -> None:

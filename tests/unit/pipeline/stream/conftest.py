@@ -36,6 +36,7 @@ class Partition:
             self.working_set.resume(self.groups[-1].marker)
         for key, data in self.store.scan():
             self.working_set.restore(key, data)
+        self.working_set.begin()
 
     def decoded(self, offset: int, value: bytes) -> Decoded:
         return decode_message(value, Place("events", 0, offset, 1_790_000_000_000))

@@ -73,9 +73,10 @@ class Bench:
             on_fatal=self.fatal.append,
             publish_interval_seconds=1.0,
             idle_seconds=10.0,
+            partitions=4,
         )
         derived = {Topic.SESSIONS.value: 40, Topic.TOUCHES.value: 0}
-        self.committer = PartitionCommitter(0, partition.working_set, self.store, surroundings, derived)
+        self.committer = PartitionCommitter(0, partition.working_set, self.store, surroundings, derived, {})
         self.task = asyncio.create_task(self.committer.run())
 
     async def submit(self, offset: int, value: bytes) -> None:

@@ -1,0 +1,194 @@
+"""Messages of `people` taken apart, and the order in which they get their turn. Pure.
+
+Events of a partition come in the order of their log, records of `people` by another log; which of the two came first
+must not be decided anew after a crash, for rows that went out before it would then be wrong. So the order is committed
+before it is acted upon:
+
+- The marker of a group names the end of the messages that the NEXT group applies at its very start, before any event.
+  They were here when the group was closed, so nobody waits for them, and under load the marker is written anyway.
+- After a restart these come first of all. What else the worker that ended had begun can only have been events, so no
+  more of `people` is decided on until all events are applied that were in the topic at the restart.
+
+Journeys and forwarded events are written by the stream itself. A stream that begins without any state, over topics that
+were processed before, writes them all again: those of its former life (`derived_from`) are left aside.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import msgspec
+
+from pipeline.stream.decode import MAX_REJECTS_PER_MESSAGE, MAX_TIME_MS, Place, reject_line
+from schemas.errors import ErrorCode
+from schemas.facts import RejectedRow
+from schemas.people import Forwarded, Journey, Link, PeopleRecord, decode_people, decode_people_line, encode_people
+
+HELD_BYTES: Final = 16 * 1024 * 1024
+"""A partition that holds this much asks for no more, until some of it had its turn."""
+_NEWLINE: Final = b"\n"
+
+
+@dataclass(frozen=True)
+class DecodedPeople:
+    """`indexes[i]` is the number of the line `records[i]` came from, ascending."""
+
+    place: Place
+    size_bytes: int
+    records: Sequence[PeopleRecord]
+    indexes: Sequence[int]
+    rejected: Sequence[RejectedRow]
+
+    @property
+    def app_ids(self) -> set[str]:
+        return {app_of(record) for record in self.records}
+
+    def position_of(self, index: int) -> int:
+        """Of the first record at or after line `index`."""
+        return bisect_left(self.indexes, index)
+
+    def links_only(self) -> "DecodedPeople":
+        kept = [position for position, record in enumerate(self.records) if isinstance(record, Link)]
+        return replace(
+            self, records=[self.records[at] for at in kept], indexes=[self.indexes[at] for at in kept], rejected=()
+        )
+
+
+def app_of(record: PeopleRecord) -> str:
+    return record.event.app_id if isinstance(record, Forwarded) else record.app_id
+
+
+def person_of(record: PeopleRecord) -> str:
+    """The key of the person whose state the record is for."""
+    return "a:" + record.anonymous_id if isinstance(record, Link) else "u:" + record.user_id
+
+
+def decode_message(value: bytes | None, place: Place) -> DecodedPeople:
+    """All lines at once; if that fails, one by one. Nothing that arrives makes this raise."""
+    if value is None:
+        return DecodedPeople(place, 0, (), (), [reject_line(place, 0, b"", "the message has no value")])
+    try:
+        records = decode_people(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _decode_line_by_line(value, place)
+    if not any(map(_fault_of, records)):
+        return DecodedPeople(place, len(value), records, range(len(records)), ())
+    return _decode_line_by_line(value, place)
+
+
+def reject_record(place: Place, index: int, record: PeopleRecord, reason: str) -> RejectedRow:
+    """A well-formed record that the domain could not take."""
+    row = reject_line(place, index, encode_people([record]), reason)
+    row.app_id, row.code = app_of(record), ErrorCode.SERVER_ERROR.value
+    return row
+
+
+def _decode_line_by_line(value: bytes, place: Place) -> DecodedPeople:
+    records: list[PeopleRecord] = []
+    indexes: list[int] = []
+    rejected: list[RejectedRow] = []
+    for index, line in enumerate(line for line in value.split(_NEWLINE) if line.strip()):
+        outcome = _decode_line(line)
+        if not isinstance(outcome, str):
+            records.append(outcome)
+            indexes.append(index)
+        elif len(rejected) < MAX_REJECTS_PER_MESSAGE:
+            rejected.append(reject_line(place, index, line, outcome))
+    return DecodedPeople(place, len(value), records, indexes, rejected)
+
+
+def _decode_line(line: bytes) -> PeopleRecord | str:
+    """The record, or why there is none."""
+    try:
+        record: PeopleRecord = decode_people_line(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return str(error)
+    return _fault_of(record) or record
+
+
+def _fault_of(record: PeopleRecord) -> str:
+    """Why a record that can be read is of no use; empty if it is."""
+    has_ids = app_of(record) and record.user_id and (isinstance(record, Forwarded) or record.anonymous_id)
+    if not has_ids:
+        return "an id is empty"
+    if isinstance(record, Journey):
+        return ""
+    timed = record.event if isinstance(record, Forwarded) else record
+    is_in_time = 0 <= timed.timestamp_ms <= MAX_TIME_MS and 0 <= timed.received_us <= MAX_TIME_MS * 1000
+    return "" if is_in_time else "a time is before 1970 or after 9999"
+
+
+class PeopleQueue:
+    """The messages of one partition between their arrival and their turn."""
+
+    def __init__(self) -> None:
+        self.next_offset = 0
+        """The message to apply next; everything before it is applied."""
+        self.next_index = 0
+        """Lines of that message already applied."""
+        self.until = 0
+        """Decided: messages before this offset have their turn before any further event."""
+        self.derived_from = 0
+        """Journeys and forwarded events before this offset are of a former life of the stream."""
+        self.waits_for = 0
+        """Nothing more is decided on before the events up to this offset are applied."""
+        self._held: deque[DecodedPeople] = deque()
+        self._held_bytes = 0
+
+    def align(self, begin: int, end: int) -> None:
+        """Go on inside what the topic holds."""
+        if self._held:
+            return
+        aligned = min(max(self.next_offset, begin), end)
+        if aligned != self.next_offset:
+            self.next_offset, self.next_index = aligned, 0
+        self.until, self.derived_from = min(self.until, end), min(self.derived_from, end)
+
+    @property
+    def next_to_receive(self) -> int:
+        return self._held[-1].place.offset + 1 if self._held else self.next_offset
+
+    @property
+    def has_room(self) -> bool:
+        return self._held_bytes < HELD_BYTES
+
+    def add(self, message: DecodedPeople) -> None:
+        """Messages come in order; one that was added before is left aside."""
+        offset = message.place.offset
+        if offset < self.next_to_receive:
+            return
+        self._held.append(message if offset >= self.derived_from else message.links_only())
+        self._held_bytes += message.size_bytes
+
+    def can_decide(self, events_offset: int) -> bool:
+        """`events_offset`: of the event message to apply next."""
+        return bool(self._held) and self._held[-1].place.offset >= self.until and events_offset >= self.waits_for
+
+    def decide(self, events_offset: int) -> None:
+        """All that is here has its turn when the next group begins."""
+        if self.can_decide(events_offset):
+            self.until = self._held[-1].place.offset + 1
+
+    @property
+    def is_due(self) -> bool:
+        return bool(self._held) and self._held[0].place.offset < self.until
+
+    def due(self) -> DecodedPeople | None:
+        """The message whose turn it is."""
+        return self._held[0] if self.is_due else None
+
+    def start_of(self, message: DecodedPeople) -> int:
+        """Of `due()`: the position of the first record not applied yet."""
+        return message.position_of(self.next_index) if message.place.offset == self.next_offset else 0
+
+    def stop_at(self, message: DecodedPeople, position: int) -> None:
+        """Of `due()`: the records before `position` are applied, the rest is for the next group."""
+        self.next_offset, self.next_index = message.place.offset, message.indexes[position]
+
+    def finish(self, message: DecodedPeople) -> None:
+        """Of `due()`: it is applied."""
+        self._held.popleft()
+        self._held_bytes -= message.size_bytes
+        self.next_offset, self.next_index = message.place.offset + 1, 0

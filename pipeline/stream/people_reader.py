@@ -1,0 +1,136 @@
+"""Reads `people` for the partitions a worker owns, from where their changelog says.
+
+Not through Faust: the position is part of the state and is sought after recovery, some messages must be there before
+any event is, and the rest may wait for its turn without holding up anything. Who reads which partition follows from who
+owns its state, so there is no group to join; committed offsets are for people and tools to look at.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+
+from pipeline.runtime.log import get_logger
+from pipeline.runtime.settings import Settings
+from pipeline.stream.decode import Place
+from pipeline.stream.people import DecodedPeople, decode_message
+from schemas.topics import MAX_MESSAGE_BYTES, PEOPLE_GROUP, Topic
+
+POLL_MS: Final = 200
+READ_SECONDS: Final = 60.0
+COMMIT_SECONDS: Final = 5.0
+_PAUSE_SECONDS: Final = 0.05
+_ERROR_PAUSE_SECONDS: Final = 1.0
+_log = get_logger("stream.people")
+
+Deliver = Callable[[int, DecodedPeople], Awaitable[None]]
+
+
+class PeopleReader:
+    def __init__(self, settings: Settings, deliver: Deliver, has_room: Callable[[int], bool]) -> None:
+        self._settings = settings
+        self._deliver = deliver
+        self._has_room = has_room
+        self._consumer: AIOKafkaConsumer | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def read(self, ranges: Mapping[int, tuple[int, int]]) -> dict[int, list[DecodedPeople]]:
+        """What the topic still holds of partition → [begin, end). Raises `TimeoutError` if it does not come."""
+        found: dict[int, list[DecodedPeople]] = {partition: [] for partition in ranges}
+        wanted = {_place(partition): span for partition, span in ranges.items() if span[0] < span[1]}
+        if not wanted:
+            return found
+        consumer = self._open(None)
+        await consumer.start()
+        try:
+            consumer.assign(list(wanted))
+            for place, (begin, _end) in wanted.items():
+                consumer.seek(place, begin)
+            async with asyncio.timeout(READ_SECONDS):
+                while any([await consumer.position(place) < end for place, (_begin, end) in wanted.items()]):
+                    for place, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+                        end = wanted[place][1]
+                        found[place.partition] += [_decoded(record) for record in records if record.offset < end]
+        finally:
+            await consumer.stop()
+        return found
+
+    async def follow(self, positions: Mapping[int, int]) -> None:
+        """Deliver what comes from these positions on, until `leave`."""
+        await self.leave()
+        if not positions:
+            return
+        self._consumer = consumer = self._open(PEOPLE_GROUP)
+        await consumer.start()
+        consumer.assign([_place(partition) for partition in positions])
+        for partition, offset in positions.items():
+            consumer.seek(_place(partition), offset)
+        self._task = asyncio.create_task(self._run(consumer), name="people-reader")
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """It ends only when cancelled, or by a failure."""
+        return self._task
+
+    async def leave(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    def end_offset(self, partition: int) -> int:
+        """As of the last fetch; 0 before the first."""
+        if self._consumer is None:
+            return 0
+        try:
+            return self._consumer.highwater(_place(partition)) or 0
+        except (AssertionError, IllegalStateError):
+            return 0
+
+    async def commit(self, positions: Mapping[int, int]) -> None:
+        """Say how far these are applied; a failure is of no consequence."""
+        if self._consumer is not None and positions:
+            with suppress(KafkaError, AssertionError):
+                await self._consumer.commit({_place(partition): offset for partition, offset in positions.items()})
+
+    async def _run(self, consumer: AIOKafkaConsumer) -> None:
+        places = list(consumer.assignment())
+        while True:
+            wanted = [place for place in places if self._has_room(place.partition)]
+            if not wanted:
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            try:
+                found = await consumer.getmany(*wanted, timeout_ms=POLL_MS)
+            except KafkaError as error:
+                _log.warning("people_not_read", error=repr(error))
+                await asyncio.sleep(_ERROR_PAUSE_SECONDS)
+                continue
+            for place, records in found.items():
+                for record in records:
+                    await self._deliver(place.partition, _decoded(record))
+
+    def _open(self, group: str | None) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_bootstrap,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+            fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
+        )
+
+
+def _place(partition: int) -> TopicPartition:
+    return TopicPartition(Topic.PEOPLE.value, partition)
+
+
+def _decoded(record: "ConsumerRecord[bytes, bytes]") -> DecodedPeople:
+    return decode_message(record.value, Place(record.topic, record.partition, record.offset, record.timestamp))
