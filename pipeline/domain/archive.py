@@ -15,11 +15,8 @@ from typing import Final
 
 import msgspec
 
-from pipeline.domain.rules import DAY_MS
-from pipeline.domain.state import PersonState, Segment
+from pipeline.domain.state import MERGE_KEEP_MS, PersonState, Segment
 
-MERGE_KEEP_MS: Final = 30 * DAY_MS
-"""For how long after its end a final session can be joined with those of another journey."""
 MAX_ARCHIVE_BYTES: Final = 32 * 1024
 
 _HEADER: Final = Struct("<qqI")
@@ -38,8 +35,9 @@ def put_away(state: PersonState, sessions: list[list[Segment]]) -> None:
     _drop_front(state, len(state.archive) - MAX_ARCHIVE_BYTES)
 
 
-def trim(state: PersonState, oldest_ms: int) -> None:
-    """Sessions that ended before `oldest_ms` go."""
+def trim(state: PersonState, reachable_ms: int) -> None:
+    """Sessions that ended 30 days before what an event can reach go."""
+    oldest_ms = reachable_ms - MERGE_KEEP_MS
     if not state.archive or _HEADER.unpack_from(state.archive)[1] >= oldest_ms:
         return
     excess = 0

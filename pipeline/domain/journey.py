@@ -22,7 +22,7 @@ from pipeline.domain.refunds import refund_of
 from pipeline.domain.restating import Change, restructure
 from pipeline.domain.rows import mark_row
 from pipeline.domain.rules import DAY_MS, SESSION_CAP_MS, AppRules
-from pipeline.domain.seen import drop_old, fingerprint, first_timestamp_ms, pack_times, remember
+from pipeline.domain.seen import drop_old, fingerprint, first_timestamp_ms, pack_times, remember, take
 from pipeline.domain.segments import (
     MAX_PAGE_CHARACTERS,
     PAGE_VIEW,
@@ -68,15 +68,17 @@ def apply_event(
     fold(state, event, person, rules, effects)
 
 
-def accept(state: PersonState, event: StreamEvent, place: tuple[int, int, int], effects: Effects) -> bool:
-    """Whether the event is none that was seen before; it is remembered."""
+def accept(
+    state: PersonState, event: StreamEvent, place: tuple[int, int, int], effects: Effects, *, is_own: bool = True
+) -> bool:
+    """Whether the event is none that was seen before; it is remembered. `is_own`: it carries the person's own id."""
     received_s = event.received_us // 1_000_000
     mark = fingerprint(event.event_id)
     first_ms = first_timestamp_ms(state, mark, received_s)
     if first_ms is not None:
         effects.marks.append(mark_row(event, "duplicate", first_ms, place))
         return False
-    remember(state, mark, pack_times(event.timestamp_ms, received_s))
+    (remember if is_own else take)(state, mark, pack_times(event.timestamp_ms, received_s))
     if received_s > state.received_s:
         state.received_s = received_s
     return True

@@ -199,7 +199,7 @@ def apply_forwarded(
 ) -> None:
     """Fold in an event of an anonymous id that is the user's. `person`: the user's key. `is_late`: judged where it came
     from, and not again here. `place`: (partition, offset, index) in `events`, for marks."""
-    if not accept(state, event, place, effects):
+    if not accept(state, event, place, effects, is_own=False):
         return
     if is_late:
         effects.marks.append(mark_row(event, "late", event.timestamp_ms, place))

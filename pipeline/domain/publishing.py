@@ -4,7 +4,7 @@ A session is *closed* once the watermark has passed its end by the gap, and *fin
 lateness can reach it any more; its touches then stay, its aggregate goes to the `archive`.
 """
 
-from pipeline.domain.archive import MERGE_KEEP_MS, oldest_start_ms, put_away, trim
+from pipeline.domain.archive import oldest_start_ms, put_away, trim
 from pipeline.domain.effects import Effects
 from pipeline.domain.refunds import forget_old
 from pipeline.domain.rows import session_row, session_tombstone
@@ -133,7 +133,7 @@ def _seal(state: PersonState, rules: AppRules, reachable_ms: int) -> None:
         _drop_settled(state)
         trim_touches(state)
         state.sealed_before_ms = max(state.sealed_before_ms, reachable_ms)
-    trim(state, reachable_ms - MERGE_KEEP_MS)
+    trim(state, reachable_ms)
 
 
 def _count_final(segments: list[Segment], gap_ms: int, reachable_ms: int) -> int:

@@ -30,6 +30,8 @@ MAX_CONVERSIONS: Final = 100
 MAX_REFUNDS: Final = 100
 CONVERSION_KEEP_MS: Final = 30 * DAY_MS
 """How long a conversion can be restated; a refund reaches back as far."""
+MERGE_KEEP_MS: Final = 30 * DAY_MS
+"""For how long after its end a final session can be joined with those of another journey."""
 REFUND_LEAD_MS: Final = DAY_MS
 """A refund's clock may be this far behind its order's."""
 FIRSTS_KEEP_MS: Final = 400 * DAY_MS
@@ -174,6 +176,9 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     """Of an anonymous person seen with a user; see `merging`."""
     merged: bytearray = msgspec.field(default_factory=bytearray)
     """Of a user: fingerprints of the journeys taken in, the newest last."""
+    taken_ids: bytearray = msgspec.field(default_factory=bytearray)
+    """As `seen_ids`, of events that anonymous persons have sent."""
+    taken_times: bytearray = msgspec.field(default_factory=bytearray)
 
 
 encode_state = msgspec.msgpack.Encoder().encode

@@ -6,7 +6,7 @@ from pipeline.domain.publishing import publish_sessions, trim_touches
 from pipeline.domain.refunds import unite_refunds
 from pipeline.domain.restating import Change, View, retire, stamp, write_touches
 from pipeline.domain.rows import session_tombstone
-from pipeline.domain.seen import unite_seen
+from pipeline.domain.seen import take
 from pipeline.domain.segments import Session, sessions_of, unite
 from pipeline.domain.settling import Desk, settle_merge
 from pipeline.domain.state import Conversion, PersonState
@@ -57,7 +57,7 @@ def _unite_facts(state: PersonState, other: PersonState) -> None:
     state.last_ms = max(state.last_ms, other.last_ms)
     state.received_s = max(state.received_s, other.received_s)
     state.is_unpublished = True
-    unite_seen(state, other)
+    take(state, other.seen_ids, other.seen_times)
     unite_firsts(state, other)
     state.touches = sorted(state.touches + other.touches, key=place)
     _unite_conversions(state, other.conversions)

@@ -14,7 +14,7 @@ from pipeline.domain.state import PersonState, decode_state, encode_state, new_s
 from pipeline.domain.watermark import Watermark
 from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Counting, Goal, GoalCondition, Operator
 from schemas.events import StreamEvent, person_key
-from schemas.facts import EventMarkRow
+from schemas.facts import EventMarkRow, PersonLinkRow
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -148,7 +148,7 @@ def _events(draw: st.DrawFn, max_events: int, gap_ms: int) -> list[StreamEvent]:
     events = []
     for number in numbers:
         at_ms += draw(steps)
-        events.append(_event(draw, f"e{number}", user_id, at_ms, BUYING if buys else BROWSING))
+        events.append(a_single_event(draw, f"e{number}", user_id, at_ms, BUYING if buys else BROWSING))
     return events
 
 
@@ -156,7 +156,7 @@ BROWSING = ["page_view"] * 4 + ["click_button", "purchase", "ad_click", "ad_impr
 BUYING = ["page_view", "click_button", "ad_click"] + ["purchase"] * 4 + ["refund"] * 3
 
 
-def _event(draw: st.DrawFn, event_id: str, user_id: str, at_ms: int, names: list[str]) -> StreamEvent:
+def a_single_event(draw: st.DrawFn, event_id: str, user_id: str, at_ms: int, names: list[str]) -> StreamEvent:
     name = draw(st.sampled_from(names))
     choices: list[dict[str, Any]] = {"purchase": PURCHASES, "refund": REFUNDS}.get(
         name, AD_PROPERTIES if name.startswith("ad_") else [{}]
@@ -191,6 +191,9 @@ class Ledger:
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     marks: list[EventMarkRow] = field(default_factory=list)
+    links: list[PersonLinkRow] = field(default_factory=list)
+    written: dict[tuple[str, str, int], Any] = field(default_factory=dict)
+    """Every row, by table, id and revision."""
 
     def add(self, effects: Effects) -> None:
         for table, name, rows in (
@@ -201,11 +204,13 @@ class Ledger:
         ):
             kept = self.rows.setdefault(table, {})
             for row in rows:
-                known = kept.get(getattr(row, name))
-                assert known is None or row.revision != known.revision or row == known, "one revision, two contents"
+                row_id = getattr(row, name)
+                assert self.written.setdefault((table, row_id, row.revision), row) == row, "one revision, two contents"
+                known = kept.get(row_id)
                 if known is None or row.revision > known.revision:
-                    kept[getattr(row, name)] = row
+                    kept[row_id] = row
         self.marks += effects.marks
+        self.links += effects.links
         effects.clear()
 
     def table(self, name: str) -> dict[str, Any]:

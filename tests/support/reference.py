@@ -11,7 +11,7 @@ numbers, and `what_is_wrong` compares a row with it.
 import json
 import operator
 from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
@@ -45,34 +45,50 @@ class Truth:
 
 
 def compute(
-    events: Iterable[StreamEvent], app: App, watermark_ms: int | None = None, late_ids: Container[str] = ()
+    events: Iterable[StreamEvent],
+    app: App,
+    watermark_ms: int | None = None,
+    late_ids: Container[str] = (),
+    owners: Mapping[str, str] | None = None,
 ) -> Truth:
     """`events`: of one app, in order of arrival, repeats included. `late_ids`: stored, but too late to count.
 
-    `watermark_ms`: decides which sessions are closed; None: all are.
+    `watermark_ms`: decides which sessions are closed; None: all are. `owners`: anonymous id → the user it belongs to.
     """
     truth = Truth()
     by_person: dict[str, list[StreamEvent]] = defaultdict(list)
-    for event in _once(events, truth):
+    for person, event in _once(events, owners or {}, truth):
         if event.event_id not in late_ids:
-            by_person[person_key(event.user_id, event.anonymous_id, event.event_id)].append(event)
+            by_person[person].append(event)
     for person, theirs in by_person.items():
         if not person.startswith("e:"):
             _one_person(person, sorted(theirs, key=lambda e: (e.timestamp_ms, e.event_id)), app, watermark_ms, truth)
     return truth
 
 
-def _once(events: Iterable[StreamEvent], truth: Truth) -> list[StreamEvent]:
-    kept: list[StreamEvent] = []
+def owners_of(events: Iterable[StreamEvent]) -> dict[str, str]:
+    """`events`: of one app, in order of arrival. An anonymous id belongs to the first user it came with."""
+    owners: dict[str, str] = {}
+    for event in events:
+        if event.user_id and event.anonymous_id:
+            owners.setdefault(event.anonymous_id, event.user_id)
+    return owners
+
+
+def _once(events: Iterable[StreamEvent], owners: Mapping[str, str], truth: Truth) -> list[tuple[str, StreamEvent]]:
+    """With the person each is of."""
+    kept: list[tuple[str, StreamEvent]] = []
     received_s: dict[tuple[str, str], int] = {}
     for event in events:
-        key = (person_key(event.user_id, event.anonymous_id, event.event_id), event.event_id)
+        user_id = event.user_id or owners.get(event.anonymous_id, "")
+        person = person_key(user_id, event.anonymous_id, event.event_id)
+        key = (person, event.event_id)
         now_s = event.received_us // 1_000_000
         if key in received_s and now_s - received_s[key] < WEEK_S:
             truth.duplicates.append(event.event_id)
         else:
             received_s[key] = now_s
-            kept.append(event)
+            kept.append((person, event))
     return kept
 
 

@@ -3,13 +3,12 @@ rows of a plain batch computation (`tests/support/reference.py`)."""
 
 import os
 from random import Random
-from typing import Any
 
-import msgspec
+from comparing import assert_same_tables
 from histories import DAY_MS, History, Ledger, Run, histories
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference import compute, what_is_wrong
+from reference import compute
 
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import decode_state, encode_state
@@ -22,26 +21,9 @@ some = settings(many, max_examples=HISTORIES // 2)
 seeds = st.integers(0, 2**32)
 
 
-def facts(ledger: Ledger, table: str) -> dict[str, dict[str, Any]]:
-    """Rows as plain values, without what depends on the order: their revision and why they were restated."""
-    left_out = {"revision", "supersedes", "is_deleted", "reason", "credits_nanos"}
-    return {
-        key: {name: value for name, value in msgspec.to_builtins(row).items() if name not in left_out}
-        for key, row in ledger.table(table).items()
-    }
-
-
 def assert_equals_reference(history: History, ledger: Ledger) -> None:
     truth = compute(history.arrivals, history.app, history.final_watermark_ms)
-    assert facts(ledger, "sessions") == truth.sessions
-    assert facts(ledger, "touches") == truth.touches
-    assert facts(ledger, "conversions") == truth.conversions
-    attributions = facts(ledger, "attributions")
-    for key, row in attributions.items():
-        del row["values_minor"]
-        assert row == {name: value for name, value in truth.attributions[key].items() if name != "shares"}
-        assert what_is_wrong(ledger.table("attributions")[key], truth.attributions[key]) == []
-    assert attributions.keys() == truth.attributions.keys()
+    assert_same_tables(ledger, truth)
     assert sorted(mark.event_id for mark in ledger.marks) == sorted(truth.duplicates)
 
 

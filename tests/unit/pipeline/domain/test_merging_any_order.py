@@ -1,0 +1,57 @@
+"""Anonymous ids and users in any order: whatever way partitions go on, crash and send again, what a reader sees is the
+result of a batch computation that knew from the start whose each anonymous id is."""
+
+import os
+from collections import defaultdict
+from random import Random
+
+from comparing import assert_same_tables
+from histories import Ledger
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from people_world import Crowd, World, crowds, late_ids
+from reference import compute, owners_of
+
+from schemas.facts import AttributionRow, Reason
+
+HISTORIES = int(os.environ.get("HISTORIES", "150"))
+many = settings(max_examples=HISTORIES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+seeds = st.integers(0, 2**32)
+
+
+@many
+@given(crowds(), seeds)
+def test_the_rows_are_those_of_a_batch_that_knew_the_owners(crowd: Crowd, seed: int) -> None:
+    world = World(crowd, Random(seed))
+    ledger = world.run()
+    late = late_ids(world)
+    truth = compute(crowd.arrivals, crowd.app, world.final_watermark_ms, late, owners_of(crowd.arrivals))
+    assert_same_tables(ledger, truth)
+    marks = {(mark.partition, mark.offset, mark.index): mark for mark in ledger.marks}
+    assert sorted(m.event_id for m in marks.values() if m.mark == "duplicate") == sorted(truth.duplicates)
+    assert {m.event_id for m in marks.values() if m.mark == "late"} == late
+    assert_revisions(ledger)
+    _assert_links(crowd, ledger)
+
+
+def assert_revisions(ledger: Ledger) -> None:
+    """Credits are restated one revision at a time, each of which says what it replaces and why."""
+    chains: dict[str, dict[int, AttributionRow]] = defaultdict(dict)
+    for (table, row_id, revision), row in ledger.written.items():
+        if table == "attributions":
+            chains[row_id][revision] = row
+    for rows in chains.values():
+        assert sorted(rows) == list(range(1, len(rows) + 1))
+        for revision, row in rows.items():
+            assert row.supersedes == revision - 1
+            assert (row.reason == Reason.INITIAL) == (revision == 1)
+            if revision > 1 and row.person_key != rows[revision - 1].person_key:
+                assert (row.reason, row.person_key[:2], rows[revision - 1].person_key[:2]) == (Reason.MERGE, "u:", "a:")
+
+
+def _assert_links(crowd: Crowd, ledger: Ledger) -> None:
+    seen = {(event.anonymous_id, event.user_id) for event in crowd.arrivals if event.user_id and event.anonymous_id}
+    owners = owners_of(crowd.arrivals)
+    assert {(row.anonymous_id, row.user_id): row.is_owner for row in ledger.links} == {
+        pair: owners[pair[0]] == pair[1] for pair in seen
+    }
