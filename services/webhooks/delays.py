@@ -20,4 +20,4 @@ def partition_for_wait(remaining_ms: int) -> int:
 
 def wait_until_ms(partition: int, now_ms: int) -> int:
     """When a message written now to that partition is to be looked at again."""
-    return now_ms + RETRY_DELAYS_MS[partition]
+    return now_ms + int(RETRY_DELAYS_MS[partition])

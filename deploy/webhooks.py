@@ -1,0 +1,180 @@
+"""`attrikit webhooks`: endpoints from the command line, and sending again through the API."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from deploy.admin import control_plane
+from schemas.webhooks import TEST_TYPE, EndpointState, EventType
+
+if TYPE_CHECKING:
+    from pipeline.runtime.control_plane.webhooks import WebhookEndpoints
+    from pipeline.runtime.secret_box import SecretBox
+    from schemas.control import WebhookEndpoint
+
+webhooks = typer.Typer(help="Endpoints that are told of conversions, credits and alerts.", no_args_is_help=True)
+
+_ROTATION_HOURS: Final = 24
+_Id = Annotated[str, typer.Argument(help="As `webhooks list` shows it.")]
+
+
+@webhooks.command("serve")
+def serve() -> None:
+    """Deliver: Kafka → HTTP (a process of its own)."""
+    from deploy.cli import load_settings
+    from deploy.processes import run_webhooks
+
+    run_webhooks(load_settings("webhooks"))
+
+
+@webhooks.command("add")
+def add(
+    app_id: Annotated[str, typer.Option("--app", help="The app's id.")],
+    url: Annotated[str, typer.Argument(help="https://your-domain.com/webhooks/attrikit")],
+    event: Annotated[list[EventType] | None, typer.Option(help="Repeatable; all if left out.")] = None,
+    description: Annotated[str, typer.Option(help="For people.")] = "",
+    concurrency: Annotated[int, typer.Option(help="Attempts under way at once.")] = 16,
+    rate: Annotated[float, typer.Option(help="Attempts begun per second; 0: no limit.")] = 0.0,
+) -> None:
+    """Add an endpoint and print its secret, alone, on standard output. The secret is shown this once."""
+    from schemas.control import WebhookEndpoint
+
+    _check_url(url)
+    with endpoints() as (store, box, now_ms):
+        secret = _new_secret()
+        endpoint = WebhookEndpoint(
+            endpoint_id="whe_" + secrets.token_hex(6),
+            app_id=app_id,
+            url=url,
+            event_types=frozenset(event or list(EventType)),
+            secret=box.lock(secret),
+            created_at_ms=now_ms,
+            description=description,
+            max_concurrency=concurrency,
+            max_per_second=rate,
+        )
+        store.add(endpoint, now_ms)
+    typer.echo(f"added {endpoint.endpoint_id}; keep the secret, it is not shown again", err=True)
+    typer.echo(secret)
+
+
+@webhooks.command("list")
+def list_endpoints(app_id: Annotated[str | None, typer.Option("--app", help="Of this app only.")] = None) -> None:
+    """Every endpoint: id, app, state, since when it has been failing, event types, URL, description."""
+    with endpoints() as (store, _, _now):
+        for found in store.endpoints(app_id):
+            failing = "-" if found.failing_since_ms is None else f"failing since {_time(found.failing_since_ms)}"
+            state = f"{found.state} ({found.state_reason})" if found.state_reason else found.state.value
+            events = ",".join(sorted(found.event_types))
+            fields = (found.endpoint_id, found.app_id, state, failing, events, found.url, found.description)
+            typer.echo("\t".join(fields))
+
+
+@webhooks.command("pause")
+def pause(endpoint_id: _Id) -> None:
+    """Send it nothing until it is resumed; what it misses is logged as skipped and can be replayed."""
+    with endpoints() as (store, _, now_ms):
+        store.set_state(endpoint_id, EndpointState.PAUSED, now_ms)
+    typer.echo(f"paused {endpoint_id}")
+
+
+@webhooks.command("resume")
+def resume(endpoint_id: _Id) -> None:
+    """Send to it again, after a pause or after it was disabled. `replay` sends what it missed."""
+    with endpoints() as (store, _, now_ms):
+        store.set_state(endpoint_id, EndpointState.ACTIVE, now_ms)
+    typer.echo(f"resumed {endpoint_id}")
+
+
+@webhooks.command("remove")
+def remove(endpoint_id: _Id) -> None:
+    """Forget an endpoint. What waits for it is dropped."""
+    with endpoints() as (store, _, _now):
+        store.remove(endpoint_id)
+    typer.echo(f"removed {endpoint_id}")
+
+
+@webhooks.command("rotate")
+def rotate(
+    endpoint_id: _Id,
+    hours: Annotated[
+        float, typer.Option(min=0.0, help="How long the old secret stays valid; 0: no longer.")
+    ] = _ROTATION_HOURS,
+) -> None:
+    """Make a new secret and print it, alone, on standard output; until the time is over both are valid."""
+    with endpoints() as (store, box, now_ms):
+        secret = _new_secret()
+        until_ms = now_ms + int(hours * 3_600_000)
+        store.rotate(endpoint_id, box.lock(secret), until_ms, now_ms)
+    typer.echo(f"rotated {endpoint_id}; the secret before is valid until {_time(until_ms)}", err=True)
+    typer.echo(secret)
+
+
+@webhooks.command("test")
+def test(endpoint_id: _Id) -> None:
+    """Send one `webhook.test` message from here, signed like all others, and show the answer. Exit code 1: no 2xx."""
+    with endpoints() as (store, box, now_ms):
+        endpoint = store.find(endpoint_id)
+        answer = asyncio.run(_send_test(endpoint, box, now_ms))
+    typer.echo(f"{answer.error or f'HTTP {answer.status}'} after {answer.duration_ms} ms")
+    if answer.head:
+        typer.echo("".join(character if character.isprintable() else " " for character in answer.head))
+    raise typer.Exit(0 if answer.is_success else 1)
+
+
+async def _send_test(endpoint: "WebhookEndpoint", box: "SecretBox", now_ms: int) -> Any:
+    from deploy.cli import load_settings
+    from services.webhooks.sender import Sender
+    from services.webhooks.trial import trial_call
+
+    sender = Sender(load_settings("webhooks"))
+    await sender.start()
+    try:
+        body, headers = trial_call(endpoint, box.unlock(endpoint.secret), TEST_TYPE, now_ms)
+        return await sender.post(endpoint.url, headers, body)
+    finally:
+        await sender.stop()
+
+
+@contextmanager
+def endpoints() -> Iterator[tuple["WebhookEndpoints", "SecretBox", int]]:
+    """The endpoints, the box their secrets are in, and the time; errors as one line and exit code 1."""
+    from pipeline.runtime.control_plane.webhooks import WebhookEndpoints
+    from pipeline.runtime.secret_box import SecretBox, SecretBoxError
+    from pipeline.runtime.settings import Settings
+
+    settings = Settings()
+    with control_plane() as (_, now_ms):
+        store = WebhookEndpoints(settings.control_plane_dsn())
+        try:
+            yield store, SecretBox.open(settings, creates=True), now_ms
+        except SecretBoxError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from error
+        finally:
+            store.close()
+
+
+def _check_url(url: str) -> None:
+    from pipeline.runtime.settings import Settings
+    from services.webhooks.addresses import parse_networks, refusal_of_url
+
+    refusal = refusal_of_url(url, parse_networks(Settings().webhook_allowed_networks))
+    if refusal:
+        hint = "; ATTRIKIT_WEBHOOK_ALLOWED_NETWORKS allows networks of your own" if "is " in refusal else ""
+        raise typer.BadParameter(f"{url!r} cannot be used: {refusal}{hint}", param_hint="URL")
+
+
+def _new_secret() -> str:
+    from services.webhooks.signature import SECRET_BYTES, format_secret
+
+    return format_secret(secrets.token_bytes(SECRET_BYTES))
+
+
+def _time(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,143 @@
+"""The dispatcher put together: three readers, one way to Kafka, one way to receivers.
+
+`await Webhooks(settings).run(stop)` returns when everything under way has ended and is committed; it raises what it
+cannot go on after (another number of partitions, the wrong key of secrets).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from aiohttp.abc import AbstractResolver
+from aiokafka.errors import KafkaError
+from fastapi import FastAPI
+
+from pipeline.runtime.clock import now_ms
+from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
+from pipeline.runtime.control_plane.webhooks import StateChange, WebhookEndpoints
+from pipeline.runtime.http.operations import add_operations
+from pipeline.runtime.kafka import ensure_topics
+from pipeline.runtime.log import get_logger
+from pipeline.runtime.secret_box import SecretBox
+from pipeline.runtime.settings import Settings
+from schemas.facts import AlertRow, encode_row
+from schemas.ids import partition_for
+from schemas.topics import Topic
+from services.webhooks.dispatch import Dispatcher
+from services.webhooks.facts import FactsReader
+from services.webhooks.outbox import Outbox
+from services.webhooks.sender import Sender
+from services.webhooks.standing import Standing
+from services.webhooks.waiting import WaitingRoom
+
+_PAUSE_SECONDS: Final = 0.5
+_DAY_MS: Final = 86_400_000
+log = get_logger("webhooks")
+
+
+class Webhooks:
+    """`resolver`: of names, for tests."""
+
+    def __init__(self, settings: Settings, resolver: AbstractResolver | None = None) -> None:
+        self._settings = settings
+        self._snapshots = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
+        self._store = WebhookEndpoints(settings.control_plane_dsn())
+        self._outbox = Outbox(settings)
+        self._sender = Sender(settings, resolver)
+        self._standing = Standing(self._record, self._alert, int(settings.webhook_disable_days * _DAY_MS))
+        box = SecretBox.open(settings, creates=True)
+        snapshot = self._snapshots.current
+        self._facts = FactsReader(settings, snapshot, self._outbox)
+        self._waiting = WaitingRoom(settings, self._outbox)
+        self._dispatcher = Dispatcher(settings, snapshot, self._outbox, self._sender, self._standing, box)
+        self._is_stopping = False
+        self._followers = (self._facts.follower, self._waiting.follower, self._dispatcher.follower)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        stopped = asyncio.create_task(stop.wait())
+        starting = asyncio.create_task(self._start())
+        try:
+            await asyncio.wait([stopped, starting], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await self._work(stopped)
+        finally:
+            self._is_stopping = True
+            await _cancel(stopped, starting)
+            await self._stop()
+
+    async def missing(self) -> list[str]:
+        """What it would have to wait for, in words."""
+        found = {
+            "stopping": self._is_stopping,
+            "broker": not (self._outbox.is_connected and all(f.is_assigned for f in self._followers)),
+            "control plane": not self._snapshots.is_loaded,
+        }
+        return [name for name, is_missing in found.items() if is_missing]
+
+    async def _start(self) -> None:
+        await self._snapshots.start()
+        await _until(self._check_snapshot)
+        await _until(lambda: ensure_topics(self._settings))
+        await self._outbox.start()
+        await self._sender.start()
+        for follower in self._followers:
+            await _until(follower.start)
+        log.info("webhooks started", bootstrap=self._settings.kafka_bootstrap)
+
+    async def _work(self, stopped: asyncio.Task[Any]) -> None:
+        parts = [self._facts.run(), self._waiting.run(), self._dispatcher.run(), self._standing.run()]
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            await _cancel(*tasks)
+            await self._dispatcher.drain()
+            await self._standing.flush()
+
+    async def _stop(self) -> None:
+        for follower in self._followers:
+            if hasattr(follower, "consumer"):
+                with suppress(KafkaError):
+                    await follower.stop()
+        await self._sender.stop()
+        await self._outbox.stop()
+        await self._snapshots.stop()
+        self._store.close()
+        log.info("webhooks stopped")
+
+    async def _check_snapshot(self) -> None:
+        self._snapshots.current()
+
+    def _record(self, change: StateChange) -> None:
+        self._store.record(change, now_ms())
+
+    async def _alert(self, row: AlertRow) -> None:
+        partition = partition_for(row.app_id, row.rule_id, self._settings.partitions)
+        await self._outbox.put(Topic.ALERTS, partition, encode_row(row))
+
+
+def create_app(webhooks: Webhooks) -> FastAPI:
+    """`/healthz`, `/readyz` and `/metrics`."""
+    app = FastAPI(title="AttriKit webhooks", openapi_url=None, docs_url=None, redoc_url=None)
+    add_operations(app, webhooks.missing)
+    return app
+
+
+async def _until(start: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            return await start()
+        except (KafkaError, OSError, SnapshotNotLoaded) as error:
+            log.warning("waiting to start", reason=repr(error)[:300])
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

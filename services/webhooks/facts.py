@@ -1,0 +1,102 @@
+"""Facts → deliveries: each row of the source topics becomes one delivery for each endpoint of its app that wants it.
+
+    Step 1  read records
+    Step 2  write their deliveries to `webhook-deliveries`, in the partition of the endpoint
+    Step 3  when all are acknowledged, commit
+
+A crash between 2 and 3 writes the same deliveries again, with the same ids. Nothing here waits for a receiver, so no
+receiver can hold up another's facts.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+from aiokafka import TopicPartition
+
+from pipeline.runtime.clock import now_ms
+from pipeline.runtime.log import get_logger
+from pipeline.runtime.settings import Settings
+from schemas.control import Snapshot, WebhookEndpoint
+from schemas.topics import WEBHOOK_FACTS_GROUP, Topic
+from schemas.webhooks import Delivery, delivery_id, encode_delivery, partition_of_endpoint
+from services.webhooks.follow import Follower
+from services.webhooks.metrics import FACTS, QUEUED, UNREADABLE
+from services.webhooks.outbox import Outbox
+from services.webhooks.payload import SOURCES, BadRecord, Fact, facts_of
+
+_POLL_MS: Final = 500
+_MAX_RECORDS: Final = 50
+_REMEMBERED_IDS: Final = 50_000
+log = get_logger("webhooks")
+
+
+def deliveries_of(
+    fact: Fact, endpoints: tuple[WebhookEndpoint, ...], recorded_at_ms: int, queued_at_ms: int
+) -> Iterator[Delivery]:
+    """Who gets the fact. `recorded_at_ms`: when its record was written; an endpoint gets nothing older than itself.
+
+    Paused and disabled endpoints have their deliveries too: they are logged as skipped and can be sent later. Pure.
+    """
+    for endpoint in endpoints:
+        if fact.event_type in endpoint.event_types and recorded_at_ms >= endpoint.created_at_ms:
+            yield Delivery(
+                delivery_id=delivery_id(endpoint.endpoint_id, fact.event_type, fact.fact_id, fact.revision),
+                endpoint_id=endpoint.endpoint_id,
+                app_id=fact.app_id,
+                event_type=fact.event_type.value,
+                fact_id=fact.fact_id,
+                order_key=fact.order_key,
+                created_at_ms=recorded_at_ms,
+                data=msgspec.Raw(fact.data),
+                queued_at_ms=queued_at_ms,
+            )
+
+
+class FactsReader:
+    def __init__(self, settings: Settings, snapshot: Callable[[], Snapshot], outbox: Outbox) -> None:
+        self._settings = settings
+        self._snapshot = snapshot
+        self._outbox = outbox
+        self._written: OrderedDict[str, None] = OrderedDict()
+        self.follower = Follower(settings, SOURCES, WEBHOOK_FACTS_GROUP, lambda _: None)
+
+    async def run(self) -> None:
+        """Forever."""
+        while True:
+            batches = await self.follower.read(_POLL_MS, _MAX_RECORDS)
+            if not batches:
+                continue
+            lines = [line for tp, records in batches.items() for record in records for line in self._lines(tp, record)]
+            await asyncio.gather(*(self._outbox.put(Topic.WEBHOOK_DELIVERIES, *line) for line in lines))
+            QUEUED.inc(len(lines))
+            await self.follower.commit({tp: (records[-1].offset + 1, "") for tp, records in batches.items()})
+
+    def _lines(self, tp: TopicPartition, record: Any) -> Iterator[tuple[int, bytes]]:
+        """(partition, line) of each delivery."""
+        webhooks = self._snapshot().webhooks
+        try:
+            facts = list(facts_of(Topic(tp.topic), record.value or b""))
+        except BadRecord as error:
+            UNREADABLE.labels(tp.topic).inc()
+            log.error(
+                "unreadable record", topic=tp.topic, partition=tp.partition, offset=record.offset, reason=str(error)
+            )
+            return
+        for fact in facts:
+            FACTS.labels(fact.event_type.value).inc()
+            for delivery in deliveries_of(fact, webhooks.get(fact.app_id, ()), record.timestamp, now_ms()):
+                if self._is_new(delivery.delivery_id):
+                    partition = partition_of_endpoint(delivery.endpoint_id, self._settings.partitions)
+                    yield partition, encode_delivery(delivery)
+
+    def _is_new(self, found_id: str) -> bool:
+        """The stream may write a row again after a crash of its own."""
+        if found_id in self._written:
+            return False
+        self._written[found_id] = None
+        if len(self._written) > _REMEMBERED_IDS:
+            self._written.popitem(last=False)
+        return True

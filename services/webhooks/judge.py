@@ -1,0 +1,87 @@
+"""What the end of an attempt means: what is logged, and whether and when the delivery comes again. Pure."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from schemas.webhooks import Delivery, Outcome, WebhookAttemptRow, attempt_id
+from services.webhooks.ladder import Ladder, deferral_ms, parse_retry_after
+from services.webhooks.sender import Reply
+
+GONE = 410
+
+
+@dataclass(frozen=True)
+class Verdict:
+    outcome: Outcome
+    row: WebhookAttemptRow | None
+    """None: nothing worth a line in the log."""
+    again: Delivery | None
+    """To wait until its `due_ms`; None: this delivery is over."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When something is decided, and the chance of it."""
+
+    now_ms: int
+    random_unit: float
+    """From [0, 1)."""
+
+
+def judge(delivery: Delivery, body: bytes, reply: Reply, at: Moment, ladder: Ladder) -> Verdict:
+    """After an attempt. 2xx is success, 410 the end of it; anything else comes again while the ladder has rungs."""
+    if reply.is_success:
+        return Verdict(Outcome.DELIVERED, _row(delivery, body, Outcome.DELIVERED, reply, at.now_ms), None)
+    asked = parse_retry_after(reply.retry_after, at.now_ms)
+    delay_ms = None if reply.status == GONE else ladder.delay_ms(delivery.attempt, at.random_unit, asked)
+    if delay_ms is None:
+        return Verdict(Outcome.FAILED, _row(delivery, body, Outcome.FAILED, reply, at.now_ms), None)
+    due_ms = at.now_ms + delay_ms
+    again = msgspec.structs.replace(delivery, attempt=delivery.attempt + 1, deferrals=0, due_ms=due_ms)
+    return Verdict(Outcome.RETRYING, _row(delivery, body, Outcome.RETRYING, reply, at.now_ms, due_ms), again)
+
+
+def defer(delivery: Delivery, body: bytes, why: str, at: Moment, ladder: Ladder, longest_ms: int) -> Verdict:
+    """Without an attempt: the endpoint is down or behind. Logged once between two attempts; a delivery that is put off
+    for longer than the ladder would ever take has failed."""
+    reply = Reply(0, why, 0)
+    if at.now_ms - delivery.queued_at_ms > ladder.life_ms:
+        return Verdict(Outcome.FAILED, _row(delivery, body, Outcome.FAILED, reply, at.now_ms), None)
+    due_ms = at.now_ms + min(deferral_ms(delivery.deferrals, at.random_unit), longest_ms)
+    again = msgspec.structs.replace(delivery, deferrals=delivery.deferrals + 1, due_ms=due_ms)
+    is_news = not delivery.deferrals
+    row = _row(delivery, body, Outcome.DEFERRED, reply, at.now_ms, due_ms) if is_news else None
+    return Verdict(Outcome.DEFERRED, row, again)
+
+
+def skip(delivery: Delivery, body: bytes, why: str, now_ms: int) -> Verdict:
+    """Without an attempt: the endpoint is paused or disabled."""
+    return Verdict(Outcome.SKIPPED, _row(delivery, body, Outcome.SKIPPED, Reply(0, why, 0), now_ms), None)
+
+
+def _row(
+    delivery: Delivery, body: bytes, outcome: Outcome, reply: Reply, now_ms: int, next_attempt_ms: int = 0
+) -> WebhookAttemptRow:
+    attempted_at_ms = now_ms - reply.duration_ms
+    return WebhookAttemptRow(
+        app_id=delivery.app_id,
+        delivery_id=delivery.delivery_id,
+        attempt_id=attempt_id(delivery.delivery_id, delivery.attempt, attempted_at_ms),
+        endpoint_id=delivery.endpoint_id,
+        event_type=delivery.event_type,
+        fact_id=delivery.fact_id,
+        sequence=delivery.sequence,
+        attempt=delivery.attempt,
+        outcome=outcome.value,
+        attempted_at_ms=attempted_at_ms,
+        duration_ms=reply.duration_ms,
+        status=reply.status,
+        error=reply.error,
+        response_head=reply.head,
+        next_attempt_ms=next_attempt_ms,
+        created_at_ms=delivery.created_at_ms,
+        queued_at_ms=delivery.queued_at_ms,
+        is_resent=delivery.is_resent,
+        payload=body.decode(),
+    )

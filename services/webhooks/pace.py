@@ -1,0 +1,25 @@
+"""A token bucket: so many attempts a second, of which a second's worth may come at once. Pure; monotonic seconds."""
+
+
+class Pace:
+    """`per_second` 0: no limit."""
+
+    def __init__(self, per_second: float, now: float) -> None:
+        self.per_second = per_second
+        self._tokens = self._capacity
+        self._at = now
+
+    def take(self, now: float) -> float:
+        """Take one; the seconds to wait before using it."""
+        if not self.per_second:
+            return 0.0
+        self._tokens = min(self._capacity, self._tokens + (now - self._at) * self.per_second) - 1
+        self._at = now
+        return max(0.0, -self._tokens / self.per_second)
+
+    def give_back(self) -> None:
+        self._tokens += 1
+
+    @property
+    def _capacity(self) -> float:
+        return max(1.0, self.per_second)

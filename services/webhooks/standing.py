@@ -1,0 +1,123 @@
+"""How long endpoints have been failing, and the end of those that fail for too long.
+
+Known in memory, written to the control plane when it changes (the first failure after a success, the first success
+after a failure, being disabled), so that it outlives this process. Writing happens in the background and is repeated
+until it succeeds; an endpoint belongs to one process (that of its partition), so nobody else writes the same.
+
+An endpoint that is disabled raises an alert: a row in the topic `alerts`, so that it is listed with the others and sent
+as `threshold.alert` to whichever other endpoint of the app wants alerts; and a line in the log, and a metric.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from pipeline.runtime.control_plane.webhooks import StateChange
+from pipeline.runtime.log import get_logger
+from schemas.control import WebhookEndpoint
+from schemas.facts import AlertRow, AlertState
+from schemas.ids import alert_id
+from services.webhooks.metrics import DISABLED
+
+_PAUSE_SECONDS: Final = 1.0
+_HOUR_MS: Final = 3_600_000
+log = get_logger("webhooks")
+
+
+class Standing:
+    """`write` is blocking and runs in a thread; `alert` returns when the row is acknowledged."""
+
+    def __init__(
+        self,
+        write: Callable[[StateChange], None],
+        alert: Callable[[AlertRow], Awaitable[None]],
+        disable_after_ms: int,
+    ) -> None:
+        self._write = write
+        self._alert = alert
+        self._disable_after_ms = disable_after_ms
+        self._failing_since_ms: dict[str, int | None] = {}
+        self._changes: dict[str, StateChange] = {}
+        self._alerts: list[AlertRow] = []
+        self._changed = asyncio.Event()
+
+    def forget(self, endpoint_id: str) -> None:
+        """It was resumed, say: what the control plane says counts again."""
+        self._failing_since_ms.pop(endpoint_id, None)
+
+    def succeeded(self, endpoint: WebhookEndpoint) -> None:
+        if self._since(endpoint) is not None:
+            self._note(endpoint.endpoint_id, None)
+
+    def failed(self, endpoint: WebhookEndpoint, now_ms: int) -> bool:
+        """Whether it has failed for so long that it is disabled by this."""
+        since_ms = self._since(endpoint)
+        if since_ms is None:
+            self._note(endpoint.endpoint_id, now_ms)
+            return False
+        if now_ms - since_ms < self._disable_after_ms:
+            return False
+        hours = (now_ms - since_ms) // _HOUR_MS
+        self.disable(endpoint, f"no success for {hours} hours", now_ms, "failing")
+        return True
+
+    def disable(self, endpoint: WebhookEndpoint, because: str, now_ms: int, label: str) -> None:
+        since_ms = self._since(endpoint) or now_ms
+        DISABLED.labels(label).inc()
+        log.error("endpoint disabled", endpoint=endpoint.endpoint_id, app=endpoint.app_id, reason=because)
+        self._alerts.append(_alert_row(endpoint, since_ms, now_ms, self._disable_after_ms))
+        self._note(endpoint.endpoint_id, since_ms, because)
+
+    async def run(self) -> None:
+        """Write what changes, forever."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what has changed; what cannot be written is tried again."""
+        alerts, self._alerts = self._alerts, []
+        for row in alerts:
+            await self._alert(row)
+        for endpoint_id, change in list(self._changes.items()):
+            try:
+                await asyncio.to_thread(self._write, change)
+            except Exception as error:
+                # The class only: a driver's message may quote the connection's credentials.
+                log.warning("standing not written", endpoint=endpoint_id, error=type(error).__name__)
+                await asyncio.sleep(_PAUSE_SECONDS)
+                self._changed.set()
+                continue
+            if self._changes.get(endpoint_id) is change:
+                del self._changes[endpoint_id]
+
+    def _since(self, endpoint: WebhookEndpoint) -> int | None:
+        return self._failing_since_ms.setdefault(endpoint.endpoint_id, endpoint.failing_since_ms)
+
+    def _note(self, endpoint_id: str, since_ms: int | None, disabled_because: str = "") -> None:
+        self._failing_since_ms[endpoint_id] = since_ms
+        self._changes[endpoint_id] = StateChange(endpoint_id, since_ms, disabled_because)
+        self._changed.set()
+
+
+def _alert_row(endpoint: WebhookEndpoint, since_ms: int, now_ms: int, limit_ms: int) -> AlertRow:
+    rule = f"webhook:{endpoint.endpoint_id}"
+    return AlertRow(
+        app_id=endpoint.app_id,
+        alert_id=alert_id(endpoint.app_id, rule, AlertState.BEGAN.value, now_ms),
+        rule_id=rule,
+        rule_name=f"webhook endpoint disabled: {endpoint.description or endpoint.endpoint_id}",
+        metric="webhook_failing",
+        subject=endpoint.endpoint_id,
+        comparison="above",
+        threshold=limit_ms / _HOUR_MS,
+        value=(now_ms - since_ms) / _HOUR_MS,
+        average=None,
+        unit="h",
+        state=AlertState.BEGAN.value,
+        window_start_ms=since_ms,
+        window_end_ms=now_ms,
+        began_at_ms=now_ms,
+        fired_at_ms=now_ms,
+    )

@@ -1,0 +1,110 @@
+"""Deliveries that wait in `webhook-retries`: the head of each partition tells how long the partition can rest.
+
+`delays` says why that is so. What was read and is not due stays in memory, a bounded number of records per partition,
+while the partition is paused; the consumer goes on polling, so the group keeps it. What is due goes to
+`webhook-deliveries`, or into the next shorter delay, and only then is its offset committed.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+
+from pipeline.runtime.clock import now_ms
+from pipeline.runtime.log import get_logger
+from pipeline.runtime.settings import Settings
+from schemas.topics import WEBHOOK_RETRIES_GROUP, Topic
+from schemas.webhooks import Delivery, decode_deliveries, encode_delivery, partition_of_endpoint
+from services.webhooks.delays import partition_for_wait, wait_until_ms
+from services.webhooks.follow import Follower
+from services.webhooks.metrics import MOVED, UNREADABLE
+from services.webhooks.outbox import Outbox
+
+_LONGEST_POLL_MS: Final = 2_000
+_MAX_RECORDS: Final = 64
+log = get_logger("webhooks")
+
+Record = Any
+"""An aiokafka `ConsumerRecord`."""
+
+
+async def put_waiting(outbox: Outbox, delivery: Delivery, now: int) -> None:
+    """Write a delivery to where it waits. `now`: milliseconds. Returns when it is acknowledged."""
+    partition = partition_for_wait(delivery.due_ms - now)
+    delivery.wait_until_ms = wait_until_ms(partition, now)
+    await outbox.put(Topic.WEBHOOK_RETRIES, partition, encode_delivery(delivery))
+
+
+async def put_due(outbox: Outbox, delivery: Delivery, partitions: int) -> None:
+    place = partition_of_endpoint(delivery.endpoint_id, partitions)
+    await outbox.put(Topic.WEBHOOK_DELIVERIES, place, encode_delivery(delivery))
+
+
+class WaitingRoom:
+    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        self._held: dict[TopicPartition, deque[tuple[int, list[Delivery], Record]]] = {}
+        self.follower = Follower(settings, [Topic.WEBHOOK_RETRIES], WEBHOOK_RETRIES_GROUP, self._begin)
+
+    async def run(self) -> None:
+        """Forever."""
+        while True:
+            batches = await self.follower.read(self._rest_ms(now_ms()), _MAX_RECORDS)
+            for tp, records in batches.items():
+                self._hold(tp, records)
+            await self._move_due(now_ms())
+
+    def _begin(self, _metadata: dict[TopicPartition, str]) -> None:
+        self._held = {}
+
+    def _rest_ms(self, now: int) -> int:
+        """Until the first head is due, but not so long that the group would take us for dead."""
+        heads = [held[0][0] - now for held in self._held.values()]
+        return max(0, min([_LONGEST_POLL_MS, *heads]))
+
+    def _hold(self, tp: TopicPartition, records: list[Record]) -> None:
+        held = self._held.setdefault(tp, deque())
+        held.extend(map(self._read, records))
+        self.follower.consumer.pause(tp)
+
+    def _read(self, record: Record) -> tuple[int, list[Delivery], Record]:
+        """With the time it waits for: that of its last line, the latest."""
+        try:
+            deliveries = decode_deliveries(record.value or b"")
+        except ValueError as error:
+            UNREADABLE.labels(record.topic).inc()
+            log.error("unreadable record", topic=record.topic, offset=record.offset, reason=str(error))
+            deliveries = []
+        return max([delivery.wait_until_ms for delivery in deliveries], default=0), deliveries, record
+
+    async def _move_due(self, now: int) -> None:
+        moved = {tp: list(_take_due(held, now)) for tp, held in self._held.items()}
+        moves = [self._move(delivery, now) for taken in moved.values() for _, some, _ in taken for delivery in some]
+        if not any(moved.values()):
+            return
+        held = self._held
+        await asyncio.gather(*moves)
+        if held is not self._held:
+            return  # another epoch began: whoever has the partition now moves them once more
+        await self.follower.commit({tp: (taken[-1][2].offset + 1, "") for tp, taken in moved.items() if taken})
+        for tp in [tp for tp, left in held.items() if not left]:
+            del held[tp]
+            self.follower.consumer.resume(tp)
+
+    async def _move(self, delivery: Delivery, now: int) -> None:
+        if delivery.due_ms <= now:
+            MOVED.labels("due").inc()
+            await put_due(self._outbox, delivery, self._settings.partitions)
+        else:
+            MOVED.labels("waiting").inc()
+            await put_waiting(self._outbox, delivery, now)
+
+
+def _take_due(
+    held: deque[tuple[int, list[Delivery], Record]], now: int
+) -> Iterator[tuple[int, list[Delivery], Record]]:
+    while held and held[0][0] <= now:
+        yield held.popleft()
