@@ -12,6 +12,7 @@ from deploy import admin, operations
 from deploy.costs import costs
 from deploy.goals import goals
 from deploy.rejected import rejected
+from deploy.webhooks import webhooks
 
 if TYPE_CHECKING:
     from deploy.local.launcher import BrokerKind
@@ -30,6 +31,7 @@ app.add_typer(goals, name="goals")
 app.add_typer(costs, name="costs")
 app.add_typer(rejected, name="rejected")
 app.add_typer(topics, name="topics")
+app.add_typer(webhooks, name="webhooks")
 app.command()(operations.ledger)
 
 
