@@ -10,14 +10,20 @@ of a journey that had been the user's from the start, as far as its sessions are
     where `u:…` lives     absorb            the journey is the user's; whatever that changes is written, reason `merge`
                           apply_forwarded   like an event of the user's own
 
-**The order must be decided before it is acted upon.** Revisions come from the version of a state, so a crash may not
+**The order must be decided before it is acted upon.** Revisions come from the version of a state, so a crash must not
 lead to another order than the one whose rows are already out. Events of a partition come in the order of their log;
-links, journeys and forwarded events come by another log, so their order *relative to the events* must be committed
-first: the changelog's marker of group n names the records of `people` to be applied at the very start of group n + 1,
-before any event, and after a restart these are applied before anything else is. A journey is handed over in the group
-that applies its link, at once: the state then is the committed one, so sent again after a crash it is the same again.
-(Applied wherever they happen to arrive, an event could be written as the anonymous person's, forgotten in a crash, and
-come out as the user's under a revision that is not greater.)
+links, journeys and forwarded events come by another log, so what the stream owes this module is an order *between* them
+that a restart keeps:
+
+1. The changelog's marker of a group names the records of `people` that the next group applies, at its very start and
+   before any event. After a restart these are still applied first.
+2. After a start no further ones are named until the events are applied up to where their log ended at that time: the
+   worker before may have written the rows of any of them, and they must not come after a record it did not know.
+3. A journey is handed over in the group that applies its link, at once. The state then is a committed one, so what is
+   sent again after a crash is the same again.
+
+(Otherwise an event could be written as the anonymous person's, forgotten in a crash, and come out as the user's under a
+revision that is not greater; or a row that is out could be one that no state knows of, and so never be taken back.)
 """
 
 from enum import Enum

@@ -1,8 +1,8 @@
 """Random histories of several people of one app, and partitions that work them off as the stream's workers do.
 
-Every partition has a log of events and a log of `people`, and a worker that applies them in groups: first the records
-of `people` that the group before has planned, then events. What a group brings about is out before the group is
-committed; a crash in between forgets the group and not what is out.
+Every partition has a log of events and a log of `people`, and a worker that applies them in groups as the docstring of
+`pipeline.domain.merging` demands. What a group brings about is out before the group is committed; a crash in between
+forgets the group and not what is out.
 """
 
 from collections.abc import Iterator
@@ -105,6 +105,8 @@ class Partition:
     next_record: int = 0
     planned_records: int = 0
     """The next group applies `people` up to here, before anything else."""
+    old_events: int = 0
+    """The worker before may have applied these; until they are committed, nothing new is planned."""
     places: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Of each partition: the last place in `events` applied from what it forwarded."""
     watermark_ms: int = 0
@@ -244,8 +246,12 @@ class World:
         group, next_event, watermark_ms = partition.apply(count, publish=self.random.random() < 0.4)
         is_lost = self.has_crashes and self.random.random() < 0.25
         self._send(group, self.random.randint(0, len(group.sent)) if is_lost else len(group.sent))
-        if not is_lost:
-            planned = self.random.randint(partition.planned_records, len(partition.people))
+        if is_lost:
+            partition.old_events = len(partition.events)
+        else:
+            planned = partition.planned_records
+            if next_event >= partition.old_events:
+                planned = self.random.randint(planned, len(partition.people))
             partition.commit(group, next_event, watermark_ms, planned)
 
     def _send(self, group: Group, count: int) -> None:
