@@ -33,6 +33,7 @@ app.add_typer(rejected, name="rejected")
 app.add_typer(topics, name="topics")
 app.add_typer(webhooks, name="webhooks")
 app.command()(operations.ledger)
+app.command()(operations.doctor)
 
 
 def main() -> None:

@@ -27,6 +27,14 @@ def ledger(
     raise typer.Exit(run(settings, app_id, through_ms, timeout_seconds, as_json))
 
 
+def doctor(as_json: _JSON = False) -> None:
+    """Look for what is wrong or about to be, and say what helps. Exits 1 if something is."""
+    settings = _settings("doctor")
+    from deploy.doctor.command import run
+
+    raise typer.Exit(run(settings, as_json))
+
+
 def _moment_ms(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)

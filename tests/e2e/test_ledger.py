@@ -1,9 +1,10 @@
-"""`attrikit ledger` beside the running product, knowing nothing but its data folder."""
+"""`attrikit ledger` and `attrikit doctor` beside the running product, knowing nothing but its data folder."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -11,11 +12,13 @@ import httpx
 from deploy.demo.product import Product
 
 
-def attrikit(product: Product, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ATTRIKIT_")}
-    environment["ATTRIKIT_DATA_DIR"] = str(product.data_dir)
+def attrikit(
+    product: Product, *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("ATTRIKIT_")}
+    own |= {"ATTRIKIT_DATA_DIR": str(product.data_dir), "COLUMNS": "200"} | (environment or {})
     argv = [sys.executable, "-P", "-m", "deploy.cli", *arguments]
-    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=100)
+    return subprocess.run(argv, env=own, capture_output=True, text=True, timeout=100)
 
 
 def test_the_ledger_counts_what_was_posted_and_balances(product: Product, api: httpx.Client) -> None:
@@ -57,3 +60,22 @@ def test_operators_are_asked_for_their_token_and_gateways_do_not_let_them_throug
         assert (stranger.status_code, with_app_key.status_code) == (401, 401)
         assert httpx.get(running["query_url"] + path, headers=operator, trust_env=False).status_code == 200
         assert httpx.get(product.base_url + path, headers=operator, trust_env=False).status_code == 404
+
+
+def test_the_doctor_finds_a_sound_installation_sound(product: Product, api: httpx.Client) -> None:
+    done = attrikit(product, "doctor", "--json")
+    found = json.loads(done.stdout)
+    # The disk is that of whoever runs the tests.
+    failed = [finding for finding in found["findings"] if finding["level"] == "fail" and finding["check"] != "disk"]
+    assert failed == [], done.stderr
+    checks = {finding["check"] for finding in found["findings"]}
+    assert checks >= {"lag", "watermark", "refusals", "parts", "merges", "changelog", "disk", "migrations", "clock"}
+    assert {f["about"] for f in found["findings"] if f["check"] == "migrations"} == {"ClickHouse", "control plane"}
+
+
+def test_the_doctor_says_what_does_not_answer(product: Product, free_port: Callable[[], int]) -> None:
+    environment = {"ATTRIKIT_KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}"}
+    done = attrikit(product, "doctor", environment=environment)
+    assert done.returncode == 1
+    assert "Kafka" in done.stdout
+    assert "Traceback" not in done.stderr

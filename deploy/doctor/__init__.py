@@ -1,0 +1,1 @@
+"""`attrikit doctor`: is anything wrong, is anything about to be, and what helps."""

@@ -1,0 +1,319 @@
+"""What is wrong with an installation, and what helps. Pure: observations in, findings out.
+
+The bounds are rules of thumb of those who run such systems, named where they stand; ClickHouse's own are quoted.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+_GIGABYTE: Final = 1024**3
+_HOUR_SECONDS: Final = 3600.0
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check of one thing. `advice` is empty where all is well."""
+
+    check: str
+    about: str
+    level: Level
+    value: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Lag:
+    """A consumer group behind the end of a partition. `oldest_unread_ms`: when the next record it will read was
+    written; None where there is none. `retention_ms`: how long the topic keeps a record; None: for ever."""
+
+    group: str
+    topic: str
+    partition: int
+    messages: int
+    oldest_unread_ms: int | None = None
+    retention_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What the stream last said of a partition of `events`; times are None where it never said anything."""
+
+    partition: int
+    lag: int
+    reported_at_ms: int | None
+    watermark_ms: int | None
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """Events of the last hour."""
+
+    accepted: int
+    rejected: int
+    """By gateways."""
+    put_aside: int
+    """Lines in the log that the stream could not read or the tables not take."""
+
+
+@dataclass(frozen=True)
+class TableParts:
+    table: str
+    parts: int
+    rows: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Changelog:
+    topic: str
+    records: int
+    cleanup_policy: str
+    """As the broker has it; empty where it does not tell."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    name: str
+    free_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Of another machine, less ours."""
+
+    name: str
+    ahead_ms: int
+    uncertain_ms: int
+    """How long the asking took, and how coarsely the clock is told."""
+
+
+@dataclass(frozen=True)
+class Migrations:
+    """Numbers or names of those this release knows and the database lacks, and the other way round."""
+
+    database: str
+    pending: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Observations:
+    """`away`: what could not be asked, and why; then what it would have told is missing below."""
+
+    now_ms: int
+    away: Mapping[str, str] = field(default_factory=dict)
+    lags: tuple[Lag, ...] = ()
+    reported: tuple[Reported, ...] = ()
+    refusals: Refusals | None = None
+    tables: tuple[TableParts, ...] = ()
+    longest_merge_seconds: float | None = None
+    changelogs: tuple[Changelog, ...] = ()
+    disks: tuple[Disk, ...] = ()
+    clocks: tuple[Clock, ...] = ()
+    migrations: tuple[Migrations, ...] = ()
+
+
+def findings(seen: Observations) -> list[Finding]:
+    """All checks, in the order in which they explain each other."""
+    checks: tuple[Callable[[Observations], Iterable[Finding]], ...] = (
+        _away,
+        _lag,
+        _retention,
+        _stream,
+        _refusals,
+        _parts,
+        _merges,
+        _changelogs,
+        _disks,
+        _migrations,
+        _clocks,
+    )
+    return [finding for check in checks for finding in check(seen)]
+
+
+def has_failed(found: Iterable[Finding]) -> bool:
+    return any(finding.level is Level.FAIL for finding in found)
+
+
+def _graded(value: float, warn: float, fail: float) -> Level:
+    if value >= fail:
+        return Level.FAIL
+    return Level.WARN if value >= warn else Level.OK
+
+
+def _away(seen: Observations) -> Iterator[Finding]:
+    for name, reason in seen.away.items():
+        yield Finding("reachable", name, Level.FAIL, reason, f"Start {name}, or say where it is (ATTRIKIT_… settings).")
+
+
+def _lag(seen: Observations) -> Iterator[Finding]:
+    by_group: dict[tuple[str, str], list[Lag]] = defaultdict(list)
+    for lag in seen.lags:
+        by_group[lag.group, lag.topic].append(lag)
+    for (group, topic), lags in sorted(by_group.items()):
+        messages = sum(lag.messages for lag in lags)
+        oldest = min((lag.oldest_unread_ms for lag in lags if lag.oldest_unread_ms is not None), default=None)
+        age_seconds = 0.0 if oldest is None else max(0.0, (seen.now_ms - oldest) / 1000)
+        level = _graded(age_seconds, warn=60, fail=_HOUR_SECONDS)
+        worst = max(lags, key=lambda lag: lag.messages)
+        value = f"{messages:,} messages"
+        if messages:
+            value += f", the oldest {duration(age_seconds)} old; most in partition {worst.partition}"
+        advice = f"Is {group} running? If it is and this grows, add replicas (at most one a partition helps)."
+        yield Finding("lag", f"{group} on {topic}", level, value, "" if level is Level.OK else advice)
+
+
+def _retention(seen: Observations) -> Iterator[Finding]:
+    """How long until a record expires that a group has still to read."""
+    for lag in seen.lags:
+        if lag.oldest_unread_ms is None or lag.retention_ms is None:
+            continue
+        left_seconds = (lag.oldest_unread_ms + lag.retention_ms - seen.now_ms) / 1000
+        share_used = 1 - left_seconds * 1000 / lag.retention_ms
+        level = _graded(share_used, warn=0.5, fail=0.9)
+        if level is not Level.OK:
+            value = f"unread records expire in {duration(max(0.0, left_seconds))}"
+            advice = f"Raise retention.ms of {lag.topic} now, then get {lag.group} going: what expires unread is lost."
+            yield Finding("retention", f"{lag.group} on {lag.topic}[{lag.partition}]", level, value, advice)
+    if seen.lags and not any(lag.oldest_unread_ms is not None for lag in seen.lags):
+        yield Finding("retention", "all groups", Level.OK, "nothing unread can expire")
+
+
+def _stream(seen: Observations) -> Iterator[Finding]:
+    for row in seen.reported:
+        about = f"events[{row.partition}]"
+        if row.lag and (row.reported_at_ms is None or seen.now_ms - row.reported_at_ms > 60_000):
+            silent = "never" if row.reported_at_ms is None else duration((seen.now_ms - row.reported_at_ms) / 1000)
+            value = f"{row.lag:,} messages wait, last report: {silent}" + ("" if silent == "never" else " ago")
+            yield Finding("stream", about, Level.FAIL, value, "No worker is at it: start one, or see its log.")
+            continue
+        if row.watermark_ms is None:
+            yield Finding("watermark", about, Level.OK, "no event yet")
+            continue
+        age_seconds = (seen.now_ms - row.watermark_ms) / 1000
+        # Old events that are being sent in hold event time back; that is only a delay if there is a backlog too.
+        level = _graded(age_seconds, warn=600, fail=6 * _HOUR_SECONDS) if row.lag else Level.OK
+        advice = "Sessions and alerts of this partition come late until the stream has caught up."
+        value = f"{duration(age_seconds)} behind the clock"
+        yield Finding("watermark", about, level, value, "" if level is Level.OK else advice)
+
+
+def _refusals(seen: Observations) -> Iterator[Finding]:
+    found = seen.refusals
+    if found is None:
+        return
+    share = found.rejected / max(1, found.accepted + found.rejected)
+    level = _graded(share, warn=0.05, fail=0.5) if found.rejected >= 20 else Level.OK
+    advice = "`attrikit rejected list` says what and why; after a fix `attrikit rejected replay` sends it again."
+    value = f"{found.rejected:,} of {found.accepted + found.rejected:,} events refused in the last hour ({share:.1%})"
+    yield Finding("refusals", "gateways", level, value, "" if level is Level.OK else advice)
+    if found.put_aside:
+        advice = "The log held lines that are no events, or rows the tables do not take: `attrikit rejected list`."
+        yield Finding("refusals", "stream, loader", Level.WARN, f"{found.put_aside:,} lines put aside", advice)
+
+
+def _parts(seen: Observations) -> Iterator[Finding]:
+    """ClickHouse slows inserts down at 1,000 active parts and refuses them at 3,000 (`parts_to_delay_insert`,
+    `parts_to_throw_insert`)."""
+    for table in seen.tables:
+        level = _graded(table.parts, warn=300, fail=1_000)
+        value = f"{table.parts} parts, {table.rows:,} rows, {size(table.size_bytes)}"
+        advice = "Merging does not keep up: larger blocks (ATTRIKIT_LOADER_MAX_AGE_SECONDS), more CPU or faster disks."
+        yield Finding("parts", table.table, level, value, "" if level is Level.OK else advice)
+
+
+def _merges(seen: Observations) -> Iterator[Finding]:
+    if seen.longest_merge_seconds is None:
+        return
+    level = _graded(seen.longest_merge_seconds, warn=900, fail=4 * _HOUR_SECONDS)
+    advice = "Look at system.merges: a merge this long usually waits for the disk."
+    value = f"longest runs for {duration(seen.longest_merge_seconds)}" if seen.longest_merge_seconds else "none long"
+    yield Finding("merges", "ClickHouse", level, value, "" if level is Level.OK else advice)
+
+
+_RECOVERED_A_SECOND: Final = 30_000
+"""Records of the changelog a worker without its disk reads a second, measured on two cores."""
+
+
+def _changelogs(seen: Observations) -> Iterator[Finding]:
+    for log in seen.changelogs:
+        seconds = log.records / _RECOVERED_A_SECOND
+        level = _graded(seconds, warn=300, fail=1_800)
+        value = f"{log.records:,} records, about {duration(seconds)} to recover from"
+        advice = "Compaction is behind: see the broker's log cleaner; more partitions and workers recover side by side."
+        if log.cleanup_policy not in ("", "compact"):
+            level, value = Level.FAIL, f"cleanup.policy is {log.cleanup_policy}"
+            advice = "Set cleanup.policy=compact: as it is, the state of people not seen lately expires."
+        yield Finding("changelog", log.topic, level, value, "" if level is Level.OK else advice)
+
+
+def _disks(seen: Observations) -> Iterator[Finding]:
+    for disk in seen.disks:
+        share = disk.free_bytes / max(1, disk.total_bytes)
+        level = Level.OK
+        if disk.free_bytes < 5 * _GIGABYTE or share < 0.15:
+            level = Level.WARN
+        if disk.free_bytes < _GIGABYTE or share < 0.03:
+            level = Level.FAIL
+        value = f"{size(disk.free_bytes)} of {size(disk.total_bytes)} free ({share:.0%})"
+        advice = "Make room or grow the disk: a full one stops the broker and the tables."
+        yield Finding("disk", disk.name, level, value, "" if level is Level.OK else advice)
+
+
+def _migrations(seen: Observations) -> Iterator[Finding]:
+    for state in seen.migrations:
+        if state.changed or state.unknown:
+            odd = [*(f"{name} changed" for name in state.changed), *(f"{name} unknown" for name in state.unknown)]
+            advice = "It was made by another release: run that one, or restore the backup from before."
+            yield Finding("migrations", state.database, Level.FAIL, ", ".join(odd), advice)
+        elif state.pending:
+            value = f"pending: {', '.join(state.pending)}"
+            yield Finding("migrations", state.database, Level.FAIL, value, "Run `attrikit migrate`.")
+        else:
+            yield Finding("migrations", state.database, Level.OK, "up to date")
+
+
+def _clocks(seen: Observations) -> Iterator[Finding]:
+    for clock in seen.clocks:
+        off_ms = max(0, abs(clock.ahead_ms) - clock.uncertain_ms)
+        level = _graded(off_ms, warn=1_000, fail=10_000)
+        if off_ms:
+            value = f"{off_ms / 1000:.1f} s {'ahead of' if clock.ahead_ms > 0 else 'behind'} this machine"
+        else:
+            value = "the same, as far as it can be told"
+        advice = "Keep the clocks together (NTP): receipts, watermarks and quotas go by them."
+        yield Finding("clock", clock.name, level, value, "" if level is Level.OK else advice)
+
+
+def duration(seconds: float) -> str:
+    """`3 d 4 h`, `12 min`, `4 s`: two units at most."""
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    left = int(seconds)
+    parts: list[str] = []
+    for name, length in units:
+        count, left = divmod(left, length)
+        if count or parts:
+            parts.append(f"{count} {name}")
+        if len(parts) == 2:
+            break
+    return " ".join(part for part in parts if not part.startswith("0 ")) or "0 s"
+
+
+def size(count_bytes: float) -> str:
+    """`1.5 GB`, in powers of 1024."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count_bytes < 1024:
+            return f"{count_bytes:.0f} {unit}" if unit == "B" else f"{count_bytes:.1f} {unit}"
+        count_bytes /= 1024
+    return f"{count_bytes:.1f} TB"

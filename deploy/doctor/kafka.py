@@ -1,0 +1,126 @@
+"""What Kafka tells the doctor: how far every group is behind, what may expire unread, and the changelog."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
+
+from deploy.doctor.findings import Changelog, Lag, Reported
+from pipeline.runtime.progress import open_reader
+from pipeline.runtime.settings import Settings
+from pipeline.stream.app import CHANGELOG_TOPIC
+from schemas.topics import LOADER_GROUP, MAX_MESSAGE_BYTES, Topic
+
+_OLDEST_MS: Final = 2_000
+"""How long the next unread record of a partition may be in coming."""
+
+Ends = Mapping[TopicPartition, int]
+
+
+@dataclass(frozen=True)
+class KafkaFacts:
+    lags: tuple[Lag, ...]
+    reported: tuple[Reported, ...]
+    changelogs: tuple[Changelog, ...]
+
+
+async def observe_kafka(settings: Settings) -> KafkaFacts:
+    """Raises aiokafka's errors, `TimeoutError` and `TopicsMissing`."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+    )
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    async with open_reader(settings) as reader:  # also the one who says that topics are missing
+        facts = await reader.read()
+    try:
+        await admin.start()
+        await consumer.start()
+        ends = await _ends(consumer, settings.partitions)
+        lags = await _lags(admin, ends)
+        lags = [await _with_oldest(consumer, lag, ends) for lag in lags]
+        retention = {topic: await _config(admin, topic, "retention.ms") for topic in {lag.topic for lag in lags}}
+        return KafkaFacts(
+            tuple(replace(lag, retention_ms=_milliseconds(retention[lag.topic], lag.topic)) for lag in lags),
+            tuple(_reported(facts, partition) for partition in range(settings.partitions)),
+            await _changelogs(admin, consumer, settings.partitions),
+        )
+    finally:
+        await consumer.stop()
+        await admin.close()
+
+
+def _reported(facts: Any, partition: int) -> Reported:
+    row = facts.reported.get(partition)
+    end = facts.end_offsets.get((Topic.EVENTS, partition), 0)
+    return Reported(
+        partition,
+        max(0, end - (row.next_offset if row else 0)),
+        row.reported_at_ms if row else None,
+        row.watermark_ms or None if row else None,
+    )
+
+
+async def _ends(consumer: AIOKafkaConsumer, partitions: int) -> Ends:
+    places = [TopicPartition(topic.value, partition) for topic in Topic for partition in range(partitions)]
+    found: Ends = await consumer.end_offsets(places)
+    return found
+
+
+async def _lags(admin: AIOKafkaAdminClient, ends: Ends) -> list[Lag]:
+    """Of every group there is; of the loader also where it has not committed yet."""
+    lags = []
+    names = {group for group, _protocol in await admin.list_consumer_groups()} | {LOADER_GROUP}
+    for group in sorted(names):
+        committed = await admin.list_consumer_group_offsets(group)
+        known = {place: entry.offset for place, entry in committed.items() if place in ends and entry.offset >= 0}
+        if group == LOADER_GROUP:
+            loaded = {topic.value for topic in Topic if "services.loader" in topic.spec.consumers}
+            known = {place: 0 for place in ends if place.topic in loaded} | known
+        lags += [Lag(group, p.topic, p.partition, max(0, ends[p] - offset)) for p, offset in sorted(known.items())]
+    return lags
+
+
+async def _with_oldest(consumer: AIOKafkaConsumer, lag: Lag, ends: Ends) -> Lag:
+    """With the time of the next record the group will read."""
+    if not lag.messages:
+        return lag
+    place = TopicPartition(lag.topic, lag.partition)
+    begin = (await consumer.beginning_offsets([place]))[place]
+    consumer.assign([place])
+    consumer.seek(place, max(begin, ends[place] - lag.messages))
+    for records in (await consumer.getmany(place, timeout_ms=_OLDEST_MS, max_records=1)).values():
+        return replace(lag, oldest_unread_ms=int(records[0].timestamp))
+    return lag
+
+
+async def _changelogs(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, partitions: int) -> tuple[Changelog, ...]:
+    if CHANGELOG_TOPIC not in await admin.list_topics():
+        return ()
+    places = [TopicPartition(CHANGELOG_TOPIC, partition) for partition in range(partitions)]
+    begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+    records = sum(ends[place] - begins[place] for place in places)
+    return (Changelog(CHANGELOG_TOPIC, records, await _config(admin, CHANGELOG_TOPIC, "cleanup.policy") or ""),)
+
+
+async def _config(admin: AIOKafkaAdminClient, topic: str, name: str) -> str | None:
+    """None where the broker does not tell."""
+    with suppress(KafkaError, AttributeError, ValueError):
+        for response in await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)]):
+            for resource in response.resources:
+                for entry in resource[4]:
+                    if entry[0] == name:
+                        return None if entry[1] is None else str(entry[1])
+    return None
+
+
+def _milliseconds(configured: str | None, topic: str) -> int | None:
+    if configured is None:
+        configured = Topic(topic).spec.broker_config().get("retention.ms", "-1")
+    return None if int(configured) < 0 else int(configured)

@@ -1,0 +1,123 @@
+"""What the doctor says of what it sees."""
+
+from typing import Any
+
+import pytest
+
+from deploy.doctor.findings import (
+    Changelog,
+    Clock,
+    Disk,
+    Lag,
+    Level,
+    Migrations,
+    Observations,
+    Refusals,
+    Reported,
+    TableParts,
+    duration,
+    findings,
+    has_failed,
+    size,
+)
+
+NOW_MS = 1_790_000_000_000
+DAY_MS = 86_400_000
+GIGABYTE = 1024**3
+
+
+def levels(**seen: Any) -> list[tuple[str, Level]]:
+    return [(finding.check, finding.level) for finding in findings(Observations(NOW_MS, **seen))]
+
+
+def test_a_sound_installation_has_nothing_to_be_advised() -> None:
+    found = findings(
+        Observations(
+            NOW_MS,
+            lags=(Lag("attrikit-loader", "events", 0, 0), Lag("attrikit-loader", "events", 1, 0)),
+            reported=(Reported(0, 0, NOW_MS - 400, NOW_MS - 60_000), Reported(1, 0, None, None)),
+            refusals=Refusals(1_000, 10, 0),
+            tables=(TableParts("events", 12, 100, 10_000),),
+            longest_merge_seconds=0.0,
+            changelogs=(Changelog("persons-changelog", 10_000, "compact"),),
+            disks=(Disk("data", 50 * GIGABYTE, 100 * GIGABYTE),),
+            clocks=(Clock("ClickHouse", 3, 5),),
+            migrations=(Migrations("ClickHouse"), Migrations("control plane")),
+        )
+    )
+    assert {finding.level for finding in found} == {Level.OK}
+    assert not any(finding.advice for finding in found)
+    assert not has_failed(found)
+    assert {f.check for f in found} >= {"lag", "retention", "watermark", "refusals", "parts", "disk", "clock"}
+
+
+@pytest.mark.parametrize(("age_ms", "level"), [(1_000, Level.OK), (61_000, Level.WARN), (2 * 3_600_000, Level.FAIL)])
+def test_lag_is_graded_by_the_age_of_what_waits_not_by_how_much_it_is(age_ms: int, level: Level) -> None:
+    lag = Lag("attrikit-stream", "events", 2, 1_000_000, NOW_MS - age_ms, 30 * DAY_MS)
+    assert levels(lags=(lag,)) == [("lag", level)]
+
+
+def test_records_about_to_expire_unread_are_a_failure_before_they_are_lost() -> None:
+    lag = Lag("attrikit-loader", "events", 3, 5, NOW_MS - 6 * DAY_MS - DAY_MS // 2, 7 * DAY_MS)
+    expiring = [finding for finding in findings(Observations(NOW_MS, lags=(lag,))) if finding.check == "retention"]
+    (finding,) = expiring
+    assert finding.level is Level.FAIL
+    assert finding.about == "attrikit-loader on events[3]"
+    assert finding.value == "unread records expire in 12 h"
+    assert "retention.ms" in finding.advice
+    for_ever = Lag("attrikit-loader", "events", 3, 5, 0, None)
+    assert ("retention", Level.FAIL) not in levels(lags=(for_ever,))
+
+
+def test_a_partition_nobody_works_on() -> None:
+    assert levels(reported=(Reported(0, 5, NOW_MS - 90_000, NOW_MS),)) == [("stream", Level.FAIL)]
+    assert levels(reported=(Reported(0, 5, None, None),)) == [("stream", Level.FAIL)]
+    assert levels(reported=(Reported(0, 0, NOW_MS - 90_000, NOW_MS),)) == [("watermark", Level.OK)]
+
+
+def test_an_old_watermark_is_a_delay_only_where_there_is_a_backlog() -> None:
+    month_old = NOW_MS - 30 * DAY_MS
+    assert levels(reported=(Reported(0, 0, NOW_MS, month_old),)) == [("watermark", Level.OK)]
+    assert levels(reported=(Reported(0, 9, NOW_MS, month_old),)) == [("watermark", Level.FAIL)]
+
+
+@pytest.mark.parametrize(
+    ("seen", "level"),
+    [
+        ({"refusals": Refusals(10, 10, 0)}, Level.OK),  # too few to say anything
+        ({"refusals": Refusals(900, 100, 0)}, Level.WARN),
+        ({"refusals": Refusals(100, 900, 0)}, Level.FAIL),
+        ({"tables": (TableParts("events", 300, 1, 1),)}, Level.WARN),
+        ({"tables": (TableParts("events", 1_000, 1, 1),)}, Level.FAIL),
+        ({"longest_merge_seconds": 1_000.0}, Level.WARN),
+        ({"changelogs": (Changelog("c", 10, "delete"),)}, Level.FAIL),
+        ({"changelogs": (Changelog("c", 20_000_000, ""),)}, Level.WARN),
+        ({"disks": (Disk("d", 4 * GIGABYTE, 20 * GIGABYTE),)}, Level.WARN),
+        ({"disks": (Disk("d", GIGABYTE // 2, 20 * GIGABYTE),)}, Level.FAIL),
+        ({"clocks": (Clock("c", -4_000, 1_000),)}, Level.WARN),
+        ({"clocks": (Clock("c", 900, 1_000),)}, Level.OK),
+        ({"clocks": (Clock("c", 20_000, 1_000),)}, Level.FAIL),
+        ({"migrations": (Migrations("ClickHouse", pending=("0007",)),)}, Level.FAIL),
+        ({"migrations": (Migrations("ClickHouse", changed=("0001",)),)}, Level.FAIL),
+        ({"away": {"Kafka": "127.0.0.1:9: refused"}}, Level.FAIL),
+    ],
+)
+def test_each_check_grades_and_advises(seen: dict[str, Any], level: Level) -> None:
+    (finding,) = findings(Observations(NOW_MS, **seen))
+    assert finding.level is level
+    assert bool(finding.advice) is (level is not Level.OK)
+
+
+def test_lines_put_aside_are_told_of() -> None:
+    assert levels(refusals=Refusals(1_000, 0, 3)) == [("refusals", Level.OK), ("refusals", Level.WARN)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (61, "1 min 1 s"), (3_600, "1 h"), (90_000, "1 d 1 h"), (86_460, "1 d")]
+)
+def test_durations_in_words(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_sizes_in_words() -> None:
+    assert [size(n) for n in (5, 2_048, 3 * GIGABYTE)] == ["5 B", "2.0 KB", "3.0 GB"]
