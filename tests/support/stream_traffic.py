@@ -33,7 +33,7 @@ def events(
             yield rng.choice(recent)
             continue
         person = (number * rounds * persons // count + rng.randrange(window)) % persons
-        event = _event(rng, f"{seed}-{number:012d}", number, person * stride, start_ms + span_ms * number // count)
+        event = _event(rng, f"{number:012d}", number, person * stride, start_ms + span_ms * number // count)
         recent = [*recent[-20:], event]
         yield event
 
