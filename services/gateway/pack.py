@@ -1,6 +1,6 @@
 """Accepted events → NDJSON, in pieces that each belong to one partition. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -8,6 +8,7 @@ import msgspec
 from schemas.events import AcceptedEvent, person_key
 from schemas.facts import RejectedRow
 from schemas.ids import partition_for
+from schemas.people import Link, encode_people
 
 PIECE_BYTES: Final = 1024 * 1024
 """A piece holds about this much of what callers sent. Stamps and repeated page fields at most triple it: a record
@@ -49,6 +50,15 @@ def pack_events(events: Iterable[tuple[AcceptedEvent, int]], partitions: int) ->
 
 def pack_event(event: AcceptedEvent, partitions: int) -> Piece:
     return Piece(partition_of(event, partitions), _encode_lines((event,)))
+
+
+def pack_links(links: Sequence[Link], partitions: int) -> list[Piece]:
+    """A link goes where the anonymous id's events go."""
+    by_partition: dict[int, list[Link]] = {}
+    for link in links:
+        key = person_key("", link.anonymous_id, "")
+        by_partition.setdefault(partition_for(link.app_id, key, partitions), []).append(link)
+    return [Piece(partition, encode_people(kept)) for partition, kept in by_partition.items()]
 
 
 def pack_rejects(rows: list[RejectedRow], partitions: int) -> list[Piece]:

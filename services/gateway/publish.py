@@ -183,7 +183,7 @@ class Publisher:
         self._tell_at_seconds = 0.0
         self._lanes = {
             topic: [Lane(sink, topic, partition) for partition in range(partitions)]
-            for topic in (Topic.EVENTS, Topic.REJECTED)
+            for topic in (Topic.EVENTS, Topic.PEOPLE, Topic.REJECTED)
         }
 
     async def start(self) -> None:
@@ -191,34 +191,41 @@ class Publisher:
 
     @property
     def is_ready(self) -> bool:
-        """Connected, and no lane of events is stuck."""
-        lanes = self._lanes[Topic.EVENTS]
+        """Connected, and no lane that events wait for is stuck."""
+        lanes = self._lanes[Topic.EVENTS] + self._lanes[Topic.PEOPLE]
         return self.sink.is_connected and not any(lane.is_overdue(self._timeout_seconds) for lane in lanes)
 
-    def submit(self, topic: Topic, pieces: Sequence[Piece]) -> asyncio.Future[None]:
+    def submit(self, topic: Topic, pieces: Sequence[Piece], links: Sequence[Piece] = ()) -> asyncio.Future[None]:
         """Queue pieces and return what resolves when all of them are acknowledged, or fails with a `PublishError`.
+
+        `links`: pieces for `people` that belong to them.
 
         Raises `BrokerAway` or `Overloaded` at once where there is no use in waiting.
         """
-        lanes = self._lanes[topic]
         if not self.sink.is_connected:
             raise BrokerAway("there is no connection to the broker")
+        lanes = self._lanes[topic]
+        pairs = [(lanes[piece.partition], piece) for piece in pieces]
+        if links:
+            lanes = self._lanes[Topic.PEOPLE]
+            pairs += [(lanes[piece.partition], piece) for piece in links]
         size_bytes = 0
-        for piece in pieces:
+        for lane, piece in pairs:
             size_bytes += len(piece.lines)
-            if lanes[piece.partition].is_overdue(self._timeout_seconds):
+            if lane.is_overdue(self._timeout_seconds):
                 raise BrokerAway("the broker is not answering")
         if not self.budget.take(size_bytes):
             raise Overloaded
-        ticket = Ticket(self.budget, pieces, self._timeout_seconds)
-        for piece, entry in zip(pieces, ticket.entries, strict=True):
-            lanes[piece.partition].add(entry)
+        ticket = Ticket(self.budget, [piece for _, piece in pairs], self._timeout_seconds)
+        for (lane, _), entry in zip(pairs, ticket.entries, strict=True):
+            lane.add(entry)
         return ticket.future
 
-    async def publish(self, pieces: Sequence[Piece]) -> None:
-        """Write events; returns when the broker has them. Raises `PublishError` or `Overloaded`."""
+    async def publish(self, pieces: Sequence[Piece], links: Sequence[Piece] = ()) -> None:
+        """Write events, and their links to `people`; returns when the broker has all. Raises `PublishError` or
+        `Overloaded`."""
         try:
-            await self.submit(Topic.EVENTS, pieces)
+            await self.submit(Topic.EVENTS, pieces, links)
         except (PublishError, Overloaded) as error:
             self._note_failure(error)
             raise

@@ -18,7 +18,7 @@ from pipeline.runtime.http.envelope import Reply, success
 from pipeline.runtime.http.errors import ApiError, Text, invalid
 from pipeline.runtime.http.quota import Quota, is_limited
 from schemas.control import Scope
-from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES
+from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES, AcceptedEvent
 from schemas.facts import RejectedRow
 from schemas.ids import mint_event_id
 from services.gateway.agents import MAX_USER_AGENT_CHARACTERS
@@ -36,8 +36,9 @@ from services.gateway.browser import (
 from services.gateway.budget import Held
 from services.gateway.call import Call
 from services.gateway.judge import Accepted, Duplicate, Outcome, Rejected, judge, rejected_row
+from services.gateway.links import KnownLinks
 from services.gateway.metrics import EVENTS, REJECTED, REJECTS_DROPPED
-from services.gateway.pack import pack_event, pack_events, pack_rejects
+from services.gateway.pack import Piece, pack_event, pack_events, pack_links, pack_rejects
 from services.gateway.parse import BODY, Events, parse_any, parse_batch
 from services.gateway.publish import Publisher, PublishError
 from services.gateway.snapshots import Snapshots
@@ -60,6 +61,7 @@ class Reporting:
         self._quota = quota
         self._tallies = tallies
         self._origins = KnownOrigins()
+        self._links = KnownLinks()
 
     async def track(self, call: Call, receive: Receive) -> Reply:
         """One event → 201 with its id, or the error."""
@@ -73,7 +75,7 @@ class Reporting:
                 refusal = error.at(BODY)
                 await self._record_refusal(refusal, body, receipt, call)
                 raise refusal from None
-            await self._publisher.publish((pack_event(event, self._publisher.partitions),))
+            await self._publish((event,), (pack_event(event, self._publisher.partitions),))
         _ACCEPTED.inc()
         self._tallies.events(receipt.app_id, receipt.received_us, accepted=1)
         return success(201, Tracked(event.event_id, utc_seconds(receipt.received_us // 1_000_000)))
@@ -155,12 +157,22 @@ class Reporting:
         recorded = self._record(rows)
         accepted = [(outcome.event, outcome.size_bytes) for outcome in outcomes if isinstance(outcome, Accepted)]
         if accepted:
-            await self._publisher.publish(pack_events(accepted, self._publisher.partitions))
+            pieces = pack_events(accepted, self._publisher.partitions)
+            await self._publish([event for event, _ in accepted], pieces)
         await _settled(recorded)
         duplicates = sum(isinstance(outcome, Duplicate) for outcome in outcomes)
         _ACCEPTED.inc(len(accepted))
         _DUPLICATE.inc(duplicates)
         self._tallies.events(receipt.app_id, receipt.received_us, accepted=len(accepted), duplicates=duplicates)
+
+    async def _publish(self, events: Sequence[AcceptedEvent], pieces: Sequence[Piece]) -> None:
+        """With the links they bring to light; a pair counts as sent only once it is acknowledged."""
+        links = self._links.unknown(events)
+        if not links:
+            await self._publisher.publish(pieces)
+            return
+        await self._publisher.publish(pieces, pack_links(links, self._publisher.partitions))
+        self._links.acknowledged(links)
 
     async def _record_refusal(self, error: ApiError, payload: bytes, receipt: Receipt, call: Call) -> None:
         await _settled(self._record([rejected_row(error, payload, receipt, call.request_id, 0)]))

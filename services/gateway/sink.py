@@ -186,7 +186,7 @@ class KafkaSink:
             producer = build_producer(self._settings, compression="zstd")
             try:
                 await producer.start()
-                for topic in (Topic.EVENTS, Topic.REJECTED):
+                for topic in (Topic.EVENTS, Topic.PEOPLE, Topic.REJECTED):
                     await producer.partitions_for(topic.value)
             except BaseException:
                 await self._close(producer)
