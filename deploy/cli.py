@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy import admin, operations
+from deploy.alerts import alerts
 from deploy.costs import costs
 from deploy.goals import goals
 from deploy.rejected import rejected
@@ -27,6 +28,7 @@ app = typer.Typer(
 topics = typer.Typer(help="Kafka topics.", no_args_is_help=True)
 app.add_typer(admin.apps, name="apps")
 app.add_typer(admin.keys, name="keys")
+app.add_typer(alerts, name="alerts")
 app.add_typer(goals, name="goals")
 app.add_typer(costs, name="costs")
 app.add_typer(rejected, name="rejected")

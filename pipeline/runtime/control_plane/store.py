@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from pipeline.runtime.control_plane.alerts import load_rules
 from pipeline.runtime.control_plane.engine import build_engine
 from pipeline.runtime.control_plane.errors import AlreadyExists, InvalidRecord, UnknownRecord
 from pipeline.runtime.control_plane.history import (
@@ -196,6 +197,7 @@ class ControlPlane:
             keys = [key_from_row(row) for row in connection.execute(select(API_KEYS)).mappings()]
             apps = _load_apps(connection)
             webhooks = load_webhooks(connection)
+            alert_rules = load_rules(connection)
             secret = connection.execute(_SIGNING_KEY).scalar_one_or_none()
             versions = read_config_versions(connection)
         return Snapshot(
@@ -204,6 +206,7 @@ class ControlPlane:
             taken_at_ms=now_ms,
             signing_key=bytes.fromhex(secret or ""),
             webhooks=webhooks,
+            alert_rules=alert_rules,
             attribution_versions=versions,
         )
 
