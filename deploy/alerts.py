@@ -100,6 +100,15 @@ def remove_rule(rule_id: _RULE) -> None:
     typer.echo(f"removed {rule_id}")
 
 
+@alerts.command("serve")
+def serve() -> None:
+    """Judge the rules, where ClickHouse is a server; `attrikit store` does it for an embedded one."""
+    from deploy.cli import load_settings
+    from deploy.processes import run_alerts
+
+    run_alerts(load_settings("alerts"))
+
+
 @contextmanager
 def _rules() -> Iterator[tuple["AlertRules", int]]:
     with control_plane() as (_store, now_ms):

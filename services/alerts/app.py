@@ -1,0 +1,176 @@
+"""Rules, measured window by window. Stateless: what it knows it reads from the log at every start.
+
+    Step 1  read all of `alert-windows`, and send the alerts its last rows brought about, if that was not done yet
+    Step 2  measure the windows that have become complete, and append what they came to
+    Step 3  read the log on to its end; what its rows bring about goes to `alerts`, acknowledged, before the next Step 2
+
+A crash after Step 2 repeats Step 3 from the log; a crash before it measures again. Two processes may be at it: the log
+has the first measure of each window, and both draw the same conclusions from it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from prometheus_client import Counter
+
+from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
+from pipeline.runtime.clock import now_ms, now_us
+from pipeline.runtime.control_plane import SnapshotNotLoaded
+from pipeline.runtime.kafka import build_producer, ensure_topics
+from pipeline.runtime.log import get_logger
+from pipeline.runtime.settings import Settings
+from schemas.control import Snapshot
+from schemas.facts import AlertRow, AlertWindowRow, encode_rows
+from schemas.ids import partition_for
+from schemas.topics import MAX_MESSAGE_BYTES, Topic
+from services.alerts.book import RuleBook
+from services.alerts.measure import measure
+from services.alerts.requests import RequestsComplete
+
+_ROUND_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 2.0
+_READ_MS: Final = 200
+_WINDOWS_A_ROUND: Final = 200
+_KEPT_ROWS: Final = 61
+"""More than the most windows an average is of."""
+_decode = msgspec.json.Decoder(AlertWindowRow).decode_lines
+_WINDOWS: Final = Counter("attrikit_alerts_windows", "Windows measured")
+_ALERTS: Final = Counter("attrikit_alerts_sent", "Alerts written, by what they say", ["state"])
+_log = get_logger("alerts")
+
+
+class Snapshots(Protocol):
+    """Where rules and apps come from: `pipeline.runtime.control_plane.SnapshotSource`."""
+
+    def current(self) -> Snapshot: ...
+
+
+class Alerter:
+    """`complete_through_ms`: the event time up to which the tables hold everything; None while that is unknown."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clickhouse: ClickHouse,
+        snapshots: Snapshots,
+        complete_through_ms: Callable[[], Awaitable[int | None]],
+    ) -> None:
+        self._settings = settings
+        self._clickhouse = clickhouse
+        self._snapshots = snapshots
+        self._complete_through_ms = complete_through_ms
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`. What goes wrong is tried again from the log."""
+        stopped = asyncio.create_task(stop.wait())
+        while not stop.is_set():
+            working = asyncio.create_task(self._work())
+            await asyncio.wait({stopped, working}, return_when=asyncio.FIRST_COMPLETED)
+            working.cancel()
+            (error,) = await asyncio.gather(working, return_exceptions=True)
+            if not stop.is_set():
+                if not isinstance(error, KafkaError | ClickHouseError | SnapshotNotLoaded | TimeoutError | OSError):
+                    assert isinstance(error, BaseException)
+                    raise error
+                _log.warning("alerts_paused", reason=f"{type(error).__name__}: {error}"[:300])
+                await asyncio.wait({stopped}, timeout=_RETRY_SECONDS)
+        stopped.cancel()
+
+    async def _work(self) -> None:
+        await ensure_topics(self._settings)
+        async with open_log(self._settings) as log:
+            book = RuleBook(_KEPT_ROWS)
+            requests = RequestsComplete(log.consumer, self._clickhouse, self._settings.partitions)
+            # Step 1. Rules come after the rows: what is old is history, not news.
+            book.hear(await log.read_on())
+            self._use_rules(book)
+            await log.send_alerts(book.last_alerts())
+            while True:
+                await self._round(book, log, requests)
+                await asyncio.sleep(_ROUND_SECONDS)
+
+    async def _round(self, book: RuleBook, log: "AlertLog", requests: RequestsComplete) -> None:
+        self._use_rules(book)
+        if not book.has_rules:
+            return
+        through = {False: await self._complete_through_ms(), True: await requests.through_ms(now_ms())}
+        # Step 2.
+        rows = []
+        for rule, app, found in book.due(through, _WINDOWS_A_ROUND):
+            values = await measure(self._clickhouse, rule, app, found)
+            at_us = now_us()
+            rows += [
+                AlertWindowRow(app.app_id, rule.rule_id, window.start_ms, window.end_ms, value, at_us)
+                for window, value in zip(found, values, strict=True)
+            ]
+        await log.append(rows)
+        _WINDOWS.inc(len(rows))
+        # Step 3.
+        await log.send_alerts(book.hear(await log.read_on()))
+
+    def _use_rules(self, book: RuleBook) -> None:
+        snapshot = self._snapshots.current()
+        book.use(snapshot.alert_rules, snapshot.apps)
+
+
+class AlertLog:
+    """`alert-windows`, read by nobody's group from its beginning, and `alerts`, written."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, partitions: int) -> None:
+        self.consumer = consumer
+        self._producer = producer
+        self._partitions = partitions
+        self._places = [TopicPartition(Topic.ALERT_WINDOWS.value, partition) for partition in range(partitions)]
+
+    async def read_on(self) -> list[AlertWindowRow]:
+        """All rows up to the present end. Rules keep to one partition each, so theirs are in order."""
+        ends = await self.consumer.end_offsets(self._places)
+        rows: list[AlertWindowRow] = []
+        while any([await self.consumer.position(place) < end for place, end in ends.items()]):
+            for records in (await self.consumer.getmany(timeout_ms=_READ_MS)).values():
+                for record in records:
+                    rows += _decode(record.value)
+        return rows
+
+    async def append(self, rows: list[AlertWindowRow]) -> None:
+        """Returns when the broker has them."""
+        await self._send(Topic.ALERT_WINDOWS, rows)
+
+    async def send_alerts(self, alerts: list[AlertRow]) -> None:
+        """Returns when the broker has them."""
+        await self._send(Topic.ALERTS, alerts)
+        for alert in alerts:
+            _ALERTS.labels(alert.state).inc()
+            _log.info("alert", app_id=alert.app_id, rule=alert.rule_name, state=alert.state, value=alert.value)
+
+    async def _send(self, topic: Topic, rows: list[Any]) -> None:
+        by_partition: dict[int, list[Any]] = {}
+        for row in rows:
+            by_partition.setdefault(partition_for(row.app_id, row.rule_id, self._partitions), []).append(row)
+        for partition, packed in by_partition.items():
+            await self._producer.send_and_wait(topic.value, encode_rows(packed), partition=partition)
+
+
+@asynccontextmanager
+async def open_log(settings: Settings) -> AsyncIterator[AlertLog]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+    )
+    producer = build_producer(settings, compression="zstd")
+    try:
+        await consumer.start()
+        await producer.start()
+        log = AlertLog(consumer, producer, settings.partitions)
+        consumer.assign([TopicPartition(Topic.ALERT_WINDOWS.value, p) for p in range(settings.partitions)])
+        yield log
+    finally:
+        await consumer.stop()
+        await producer.stop()

@@ -1,0 +1,98 @@
+"""What a metric came to in each of several windows: one query a rule. Pure but for `measure`, which runs it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from pipeline.domain.alerts import Window, percentile_ms
+from pipeline.runtime.clickhouse import ClickHouse
+from schemas.control import AlertMetric, AlertRule, App
+from schemas.facts import LATENCY_BOUNDS_MS
+from schemas.money import from_minor
+
+LATENCY_SHARE: Final = 0.95
+BY_RECEIPT: Final = frozenset({AlertMetric.REJECTED_RATE, AlertMetric.API_LATENCY})
+"""Metrics of requests, whose time is that of their receipt; the others go by event time."""
+
+# Windows given are one after the other without a gap, so the window of a time is the last that begins before it.
+_WINDOW: Final = "roundDown({time}, {{starts:Array(Int64)}}) AS start_ms"
+_SPAN: Final = "app_id = {{app_id:String}} AND {time} >= {{from_ms:Int64}} AND {time} < {{to_ms:Int64}}"
+_SUBJECT: Final = " AND ({{subject:String}} = '' OR {column} = {{subject:String}})"
+
+
+def _sql(columns: str, table: str, time: str, more: str = "") -> str:
+    window, span = _WINDOW.format(time=time), _SPAN.format(time=time)
+    return f"SELECT {window}, {columns} FROM {table} FINAL WHERE {span}{more} GROUP BY start_ms"  # noqa: S608 - constants
+
+
+_BY_EVENT: Final = _SUBJECT.format(column="event_name")
+_BY_GOAL: Final = _SUBJECT.format(column="goal")
+SQL: Final[Mapping[AlertMetric, str]] = {
+    AlertMetric.EVENTS: _sql("count() AS count", "events", "timestamp_ms", _BY_EVENT),
+    AlertMetric.CONVERSIONS: _sql("count() AS count", "conversions", "converted_at_ms", _BY_GOAL),
+    AlertMetric.VALUE: _sql(
+        "sum(value_minor - refunded_minor) AS count",
+        "conversions",
+        "converted_at_ms",
+        _BY_GOAL + " AND currency = {currency:String}",
+    ),
+    AlertMetric.REJECTED_RATE: _sql(
+        "sum(rejected) AS count, sum(accepted + duplicates + rejected) AS total", "gateway_counts", "minute_ms"
+    ),
+    AlertMetric.API_LATENCY: _sql("sumForEach(latency_counts) AS latencies", "gateway_counts", "minute_ms"),
+}
+
+
+class _Row(msgspec.Struct):
+    start_ms: int
+    count: int = 0
+    total: int = 0
+    latencies: list[int] = []
+
+
+_decode: Final = msgspec.json.Decoder(_Row, strict=False).decode_lines
+
+
+@dataclass(frozen=True)
+class Question:
+    sql: str
+    parameters: Mapping[str, Any]
+
+
+def question(rule: AlertRule, app: App, found: Sequence[Window]) -> Question:
+    """About `found`, which are not empty and follow each other without a gap."""
+    parameters: dict[str, Any] = {
+        "app_id": app.app_id,
+        "starts": [window.start_ms for window in found],
+        "from_ms": found[0].start_ms,
+        "to_ms": found[-1].end_ms,
+    }
+    if rule.metric not in BY_RECEIPT:
+        parameters["subject"] = rule.subject
+    if rule.metric is AlertMetric.VALUE:
+        parameters["currency"] = app.currency
+    return Question(SQL[rule.metric], parameters)
+
+
+def answers(rule: AlertRule, app: App, found: Sequence[Window], body: bytes) -> list[float | None]:
+    """The value of each window. Where there is no row there was nothing: 0 of what is counted, no rate at all."""
+    rows = {row.start_ms: row for row in _decode(body)}
+    return [_value(rule.metric, app.currency, rows.get(window.start_ms)) for window in found]
+
+
+def _value(metric: AlertMetric, currency: str, row: _Row | None) -> float | None:
+    if metric is AlertMetric.REJECTED_RATE:
+        return None if row is None or not row.total else 100 * row.count / row.total
+    if metric is AlertMetric.API_LATENCY:
+        return None if row is None else percentile_ms(row.latencies, LATENCY_BOUNDS_MS, LATENCY_SHARE)
+    if row is None:
+        return 0.0
+    return float(from_minor(row.count, currency)) if metric is AlertMetric.VALUE else float(row.count)
+
+
+async def measure(clickhouse: ClickHouse, rule: AlertRule, app: App, found: Sequence[Window]) -> list[float | None]:
+    """Raises the errors of `ClickHouse`."""
+    asked = question(rule, app, found)
+    return answers(rule, app, found, await clickhouse.query_bytes(asked.sql, asked.parameters))
