@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.control_plane import migrate_control_plane
+from pipeline.runtime.http.errors import ApiError
 from pipeline.runtime.http.server import SERVER_OPTIONS
 from pipeline.runtime.settings import Settings
 from schemas.ids import digest
@@ -70,7 +71,8 @@ def run_loader(settings: Settings) -> None:
 
 
 def run_store(settings: Settings) -> None:
-    """Loader and query in one process: chDB allows one process per data folder. Migrates the tables first."""
+    """Loader, query and alerts in one process: chDB allows one per data folder. Migrates the tables first."""
+    from services.alerts.app import Alerter
     from services.loader.app import Loader
     from services.query.app import create_app
 
@@ -80,7 +82,8 @@ def run_store(settings: Settings) -> None:
             await migrate(clickhouse)
             app = create_app(settings, clickhouse)
             loader = Loader(settings, clickhouse, instance_id=_store_id(settings))
-            await _until_first_ends(stop, _serve(app, settings, stop), loader.run(stop))
+            alerter = Alerter(settings, clickhouse, app.state.snapshots, _known(app.state.reader.complete_through_ms))
+            await _until_first_ends(stop, _serve(app, settings, stop), loader.run(stop), alerter.run(stop))
         finally:
             clickhouse.close()
 
@@ -97,6 +100,55 @@ def run_worker(settings: Settings) -> None:
     from pipeline.stream.app import main
 
     main(settings)
+
+
+def run_webhooks(settings: Settings) -> None:
+    """Kafka → the endpoints of webhooks; with `/healthz`, `/readyz` and `/metrics` where a port is set."""
+    from services.webhooks.app import Webhooks, create_app
+
+    async def deliver(stop: asyncio.Event) -> None:
+        webhooks = Webhooks(settings)
+        parts = [webhooks.run(stop)]
+        if settings.webhooks_port:
+            own = settings.model_copy(update={"port": settings.webhooks_port})
+            parts.append(_serve(create_app(webhooks), own, stop))
+        await _until_first_ends(stop, *parts)
+
+    _run(deliver)
+
+
+def run_alerts(settings: Settings) -> None:
+    """ClickHouse → alerts, where the tables are on a server."""
+    from pipeline.runtime.control_plane import SnapshotSource
+    from services.alerts.app import Alerter
+    from services.query.freshness import Freshness
+    from services.query.reader import Reader
+    from services.query.sql import QueryLimits
+
+    async def judge(stop: asyncio.Event) -> None:
+        clickhouse = ClickHouse.open(settings)
+        snapshots = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
+        reader = Reader(clickhouse, Freshness(settings.partitions), QueryLimits())
+        await snapshots.start()
+        try:
+            await Alerter(settings, clickhouse, snapshots, _known(reader.complete_through_ms)).run(stop)
+        finally:
+            await snapshots.stop()
+            clickhouse.close()
+
+    _run(judge)
+
+
+def _known(complete_through_ms: Callable[[], Awaitable[int | None]]) -> Callable[[], Awaitable[int | None]]:
+    """None also where the tables cannot be asked: who has to wait for it waits on."""
+
+    async def or_none() -> int | None:
+        try:
+            return await complete_through_ms()
+        except ApiError:
+            return None
+
+    return or_none
 
 
 def migrate_all(settings: Settings) -> list[int]:

@@ -1,7 +1,7 @@
 """`attrikit up`: broker, store, worker and gateway as children of this process, started, watched and stopped in order.
 
-lock the data folder → check the port → broker → topics → control plane → store, worker, gateway → ready
-→ until a signal comes or a child ends → gateway, worker, store, broker stopped, each drained within a deadline
+lock the data folder → check the port → broker → topics → control plane → store, worker, gateway, webhooks → ready
+→ until a signal comes or a child ends → gateway, worker, webhooks, store, broker stopped, each drained in time
 """
 
 import asyncio
@@ -40,7 +40,9 @@ _PROBE_SECONDS: Final = 2.0
 _TAIL_LINES: Final = 15
 _ORDERLY_EXITS: Final = (0, 128 + signal.SIGTERM)
 """Of a broker; a JVM that SIGTERM has ended in order says 143."""
-_STOP_ORDER: Final = ("gateway", "worker", "store")
+_STOP_ORDER: Final = ("gateway", "worker", "webhooks", "store")
+_COMMANDS: Final = {"webhooks": ("webhooks", "serve")}
+"""Of services whose command is not their name."""
 
 
 class BrokerKind(StrEnum):
@@ -169,24 +171,31 @@ class Launcher:
     def _start_services(self, settings: Settings, folder: DataFolder) -> None:
         query_port = free_port(avoid=[settings.port])
         worker_port = free_port(avoid=[settings.port, query_port])
+        webhooks_port = free_port(avoid=[settings.port, query_port, worker_port])
         query_url = f"http://127.0.0.1:{query_port}"
         plans: dict[str, dict[str, Any]] = {
             "store": {"host": "127.0.0.1", "port": query_port, "count_requests": False},
             "worker": {"worker_port": worker_port},
             "gateway": {"query_url": query_url},
+            "webhooks": {"host": "127.0.0.1", "webhooks_port": webhooks_port, "webhooks_instance": "local"},
         }
         for name, update in plans.items():
             self._start_service(name, settings.model_copy(update=update), folder)
         running.note_running(settings.model_copy(update={"query_url": query_url, "worker_port": worker_port}))
         self._wait_ready(
-            {"store": query_url, "worker": f"http://127.0.0.1:{worker_port}", "gateway": _base_url(settings)}
+            {
+                "store": query_url,
+                "worker": f"http://127.0.0.1:{worker_port}",
+                "gateway": _base_url(settings),
+                "webhooks": f"http://127.0.0.1:{webhooks_port}",
+            }
         )
 
     def _start_service(self, name: str, settings: Settings, folder: DataFolder) -> None:
         child = ChildProcess(
             name,
             # -P: a folder that happens to hold a `schemas` must not shadow ours.
-            [sys.executable, "-P", "-m", "deploy.cli", name],
+            [sys.executable, "-P", "-m", "deploy.cli", *_COMMANDS.get(name, (name,))],
             folder.path / "logs" / f"{name}.log",
             environment=dict(os.environ) | _environment(settings),
             pass_fds=[folder.lock_fd],

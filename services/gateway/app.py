@@ -28,6 +28,7 @@ from pipeline.runtime.http.quota import Quota, limited_app, open_quota
 from pipeline.runtime.http.server import SERVER_OPTIONS
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
+from services.gateway import resend
 from services.gateway.budget import Budget
 from services.gateway.call import Call
 from services.gateway.docs import add_docs
@@ -117,6 +118,7 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
     endpoints = _reporting_endpoints(reporting)
     app.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())
     app.router.routes.extend(Route(path, Endpoint(reporting.preflight), methods=["OPTIONS"]) for path in endpoints)
+    app.router.routes.append(Route(resend.PATH, resend.Resending(snapshots, publisher, forwarder), methods=["POST"]))
     add_operations(app, app.state.readiness.missing)
     add_docs(app, _document(app.version, forwarder))
     if forwarder is not None:

@@ -66,6 +66,11 @@ class Forwarder:
         document: dict[str, object] = response.json()
         return document
 
+    async def read(self, path: bytes, call: Call) -> httpx.Response:
+        """What the query service answers the caller of `call` at `path`; raises `httpx.HTTPError` while it is away."""
+        headers = [(b"authorization", call.authorization), (b"x-request-id", call.request_id.encode())]
+        return await self._client.get(self._base.copy_with(raw_path=path), headers=headers)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call: Call = scope[CALL]
         if scope["path"].startswith(NOT_FORWARDED):

@@ -9,7 +9,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from pipeline.runtime.http.documents import Document, complete, error_response
 from schemas.errors import ErrorCode
-from services.gateway import models
+from services.gateway import models, resend
 
 _REF: Final = "#/components/schemas/"
 _REFS: Final = _REF + "{model}"
@@ -68,6 +68,7 @@ def own_document(version: str) -> Document:
             "/v1/events/track": {"post": _track()},
             "/v1/events/batch": {"post": _batch()},
             "/v1/events/validate": {"post": _validate()},
+            resend.PATH: {"post": resend.operation(_errors(resend.CODES))},
         },
         "components": {
             "schemas": schemas,

@@ -15,6 +15,8 @@ from pipeline.runtime.http.middleware import EnvelopeMiddleware
 from pipeline.runtime.http.operations import add_operations
 from pipeline.runtime.http.quota import CountRequests, open_quota
 from pipeline.runtime.settings import Settings
+from services.query.alert_routes import router as alert_router
+from services.query.delivery_routes import router as delivery_router
 from services.query.freshness import Freshness
 from services.query.operator import add_operator_routes
 from services.query.paths import KeepSlashes
@@ -55,6 +57,8 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
     limits = QueryLimits(settings.query_max_seconds, settings.query_max_rows_to_read, settings.query_max_memory_bytes)
     app.state.reader = Reader(clickhouse, Freshness(settings.partitions), limits)
     app.include_router(router)
+    app.include_router(delivery_router)
+    app.include_router(alert_router)
     install_handlers(app)
     add_operator_routes(app, clickhouse, settings.operator_token, settings.partitions)
     add_operations(app, lambda: _what_is_missing(app))

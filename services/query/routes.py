@@ -38,7 +38,7 @@ from services.query.reader import RETRY_AFTER_SECONDS, Reader
 from services.query.times import utc_text
 
 SettingsVersions = dict[tuple[str, int], AttributionSettings]
-REPEATABLE: Final = frozenset({"code", "event_name", "goal", "model", "steps"})
+REPEATABLE: Final = frozenset({"code", "event_name", "goal", "model", "status", "steps", "type"})
 USER_EVENTS_LIST: Final = "user_events"
 _PROPERTIES: Final[dict[str, Any]] = {
     "name": "properties",
@@ -102,18 +102,23 @@ Rows = Annotated[Reader, Depends(reader_of)]
 EventId = Annotated[str, Path(max_length=128, examples=["evt_01hm5rxqe0x5jw3kq8n4v2t6yz"])]
 UserId = Annotated[WithSlashes, Path(max_length=200, description="A user id or an anonymous id.", examples=["u_42"])]
 
-router = APIRouter(
-    prefix="/v1",
-    dependencies=[Security(_key_scheme), Depends(refuse_repeats)],
-    responses=error_responses(
-        ErrorCode.INVALID_PARAMETER,
-        ErrorCode.INVALID_API_KEY,
-        ErrorCode.FORBIDDEN,
-        ErrorCode.METHOD_NOT_ALLOWED,
-        ErrorCode.RATE_LIMIT_EXCEEDED,
-        ErrorCode.SERVER_ERROR,
-    ),
-)
+def new_router() -> APIRouter:
+    """What all routes have in common: the prefix, the key, the errors."""
+    return APIRouter(
+        prefix="/v1",
+        dependencies=[Security(_key_scheme), Depends(refuse_repeats)],
+        responses=error_responses(
+            ErrorCode.INVALID_PARAMETER,
+            ErrorCode.INVALID_API_KEY,
+            ErrorCode.FORBIDDEN,
+            ErrorCode.METHOD_NOT_ALLOWED,
+            ErrorCode.RATE_LIMIT_EXCEEDED,
+            ErrorCode.SERVER_ERROR,
+        ),
+    )
+
+
+router = new_router()
 _NOT_FOUND: Final = error_responses(ErrorCode.NOT_FOUND)
 
 
@@ -138,7 +143,7 @@ async def list_events(
     """Events, newest first. An event is in a session if its person and time are; an unknown session has none."""
     page = arguments.page_of(given, events.LIST_NAME, cursors)
     wanted = arguments.event_filter(given, caller.app, None)
-    meta = await _meta(reader, given, caller)
+    meta = await meta_of(reader, given, caller)
     if given.session_id is not None:
         place = await reader.first(events.session_place(caller.app.app_id, given.session_id))
         if place is None:
@@ -156,7 +161,7 @@ async def list_rejected(
     """What was refused, newest first: why, and what came. `attrikit rejected replay` sends it again after a fix."""
     page = arguments.page_of(given, rejected.LIST_NAME, cursors)
     wanted = arguments.rejected_filter(given, caller.app)
-    meta = await _meta(reader, given, caller)
+    meta = await meta_of(reader, given, caller)
     rows = await reader.rows(rejected.list_rejected(caller.app.app_id, wanted, page))
     return success_response(rejected.rejected_page(rows, page, meta))
 
@@ -167,7 +172,7 @@ async def get_event(
 ) -> Response:
     """One event, its session, and how far it has come: accepted, stored, sessionised, converted, attributed."""
     app_id = caller.app.app_id
-    meta = await _meta(reader, given, caller)
+    meta = await meta_of(reader, given, caller)
     event = await reader.first(event_detail.find_event(app_id, event_id))
     if event is None:
         raise ApiError(ErrorCode.NOT_FOUND)
@@ -195,7 +200,7 @@ async def list_conversions(
     """Conversions, newest first."""
     page = arguments.page_of(given, conversions.LIST_NAME, cursors)
     wanted = arguments.conversion_filter(given, caller.app)
-    meta = await _meta(reader, given, caller)
+    meta = await meta_of(reader, given, caller)
     rows = await reader.page(conversions.list_conversions(caller.app.app_id, wanted, page))
     return success_response(conversions.conversion_page(rows, page, meta))
 
@@ -212,7 +217,7 @@ async def get_attribution(
     if given.conversion_id is not None:
         return success_response(await _explain(caller, reader, versions, given, given.conversion_id))
     wanted = arguments.attribution_query(given, caller.app)
-    meta = await _meta(reader, given, caller)
+    meta = await meta_of(reader, given, caller)
     app_id = caller.app.app_id
     rows = await reader.rows(attribution.attribution_rows(app_id, wanted))
     report_meta = _report_meta(meta, wanted.currency, attribution.other_currencies(rows))
@@ -229,7 +234,7 @@ async def _explain(
 ) -> answers.AttributionPath:
     arguments.check_path_alone(given)
     models = arguments.models_of(given.model)
-    meta = await _meta(reader, given, caller)
+    meta = await meta_of(reader, given, caller)
     app_id = caller.app.app_id
     conversion = await reader.first(conversions.find_conversion(app_id, conversion_id))
     if conversion is None:
@@ -252,7 +257,7 @@ async def list_users(
     """People with sessions, the most recently first seen first; `from` and `to` are about that first time."""
     page = arguments.page_of(given, users.LIST_NAME, cursors)
     wanted = arguments.user_filter(given, caller.app)
-    meta = await _meta(reader, given, caller)
+    meta = await meta_of(reader, given, caller)
     rows = await reader.page(users.list_users(caller.app.app_id, wanted, page))
     return success_response(users.user_page(rows, page, meta))
 
@@ -262,7 +267,7 @@ async def get_user(
     user_id: UserId, caller: Key, reader: Rows, given: Annotated[parameters.InZone, Query()]
 ) -> Response:
     """One person. Known from its first session on, which follows its first event after about a second."""
-    meta = await _meta(reader, given, caller)
+    meta = await meta_of(reader, given, caller)
     person = await _person(caller, reader, user_id)
     row = await reader.first(users.find_user(caller.app.app_id, person)) if person else None
     if row is None:
@@ -284,7 +289,7 @@ async def list_user_events(
     # Before the first session there may be events: they are found by the id itself.
     keys = (person,) if person else (users.USER_PREFIX + user_id, users.ANONYMOUS_PREFIX + user_id)
     wanted = arguments.user_event_filter(given, caller.app, keys)
-    meta = await _meta(reader, given, caller)
+    meta = await meta_of(reader, given, caller)
     rows = await reader.page(events.list_events(caller.app.app_id, wanted, page))
     if not rows and person is None:
         raise ApiError(ErrorCode.NOT_FOUND)
@@ -301,7 +306,7 @@ async def get_performance(
 ) -> Response:
     """Touches, sessions, conversions and credit per value of a dimension, and per period with `granularity`."""
     wanted = arguments.performance_query(given, caller.app)
-    meta = await _meta(reader, given, caller)
+    meta = await meta_of(reader, given, caller)
     app_id = caller.app.app_id
     rows = await reader.rows(performance.performance_rows(app_id, wanted))
     report_meta = _report_meta(meta, wanted.currency, performance.other_currencies(rows))
@@ -316,7 +321,7 @@ async def get_conversion_report(
     """Per goal: how many, how much, how fast, and along which paths; with `steps`, where people stop on the way."""
     wanted = arguments.conversion_query(given, caller.app)
     steps = arguments.funnel_query(given, caller.app)
-    meta = await _meta(reader, given, caller)
+    meta = await meta_of(reader, given, caller)
     app_id = caller.app.app_id
     rows, funnel = await asyncio.gather(
         reader.rows(conversion_report.conversion_rows(app_id, wanted)), _funnel(reader, app_id, steps)
@@ -332,7 +337,7 @@ async def _funnel(reader: Reader, app_id: str, wanted: funnels.FunnelQuery | Non
     return funnels.funnel_of(wanted, found[0])
 
 
-async def _meta(reader: Reader, given: parameters.InZone, caller: Caller) -> answers.Meta:
+async def meta_of(reader: Reader, given: parameters.InZone, caller: Caller) -> answers.Meta:
     """Read before the rows, so that they are at least as fresh as it says."""
     zone = arguments.zone_of(given, caller.app)
     through_ms = await reader.complete_through_ms()

@@ -51,6 +51,8 @@ class Table(StrEnum):
     EVENT_MARKS = "event_marks"
     REJECTED = "rejected"
     COSTS = "costs"
+    ALERTS = "alerts"
+    WEBHOOK_ATTEMPTS = "webhook_attempts"
 
 
 _RAW_OF_THE_APP: Final = " WHERE app_id = {app_id:String}"

@@ -37,6 +37,8 @@ _LISTS = {
     "/v1/conversions": "conversions",
     "/v1/users": "users",
     "/v1/users/{user_id}/events": "user_events",
+    "/v1/webhooks/deliveries": "deliveries",
+    "/v1/alerts": "alerts",
 }
 _CURSORS = Cursors(SIGNING_KEY, APP_ID)
 _ZONES = sorted(available_timezones() - {"localtime", "Factory"})

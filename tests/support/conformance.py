@@ -34,8 +34,13 @@ READS = {
     "GET /v1/users/{user_id}/events": "/v1/users/user4/events",
     "GET /v1/reports/performance": "/v1/reports/performance",
     "GET /v1/reports/conversion": "/v1/reports/conversion",
+    "GET /v1/alerts": "/v1/alerts",
+    "GET /v1/webhooks/deliveries": "/v1/webhooks/deliveries",
+    "GET /v1/webhooks/deliveries/{delivery_id}": "/v1/webhooks/deliveries/whd_1",
 }
-LISTS = [name for name in READS if name.endswith(("events", "rejected", "conversions", "users"))]
+RESEND = "POST /v1/webhooks/deliveries/{delivery_id}/resend"
+RESEND_PATH = "/v1/webhooks/deliveries/whd_1/resend"
+LISTS = [name for name in READS if name.endswith(("events", "rejected", "conversions", "users", "deliveries", "alerts"))]
 RANGES = [name for name in READS if name not in ("GET /v1/events/{event_id}", "GET /v1/users/{user_id}")]
 
 DETAILS: dict[E, set[str]] = {
@@ -96,12 +101,14 @@ class Row:
 
 
 def path_of(endpoint: str) -> str:
-    return READS.get(endpoint) or endpoint.partition(" ")[2]
+    return READS.get(endpoint) or (RESEND_PATH if endpoint == RESEND else endpoint.partition(" ")[2])
 
 
 def rows() -> Iterator[Row]:
-    for endpoint in (*REPORTING, *READS):
+    for endpoint in (*REPORTING, *READS, RESEND):
         yield from _everywhere(endpoint)
+    yield Row(RESEND, E.FORBIDDEN, key=WRITE_KEY, details={"required_scope": "read"})
+    yield Row(RESEND, E.SERVER_ERROR, without="ClickHouse")
     yield from _bad_events()
     yield from _bad_bodies()
     yield from _pages()
@@ -267,6 +274,13 @@ def _bad_parameters() -> Iterator[Row]:
         ("GET /v1/events", "property.=x", "property."),
         ("GET /v1/events/rejected", "code=low", "code[0]"),
         ("GET /v1/events/{event_id}", "tz=x", "tz"),
+        ("GET /v1/alerts", "metric=luck", "metric[0]"),
+        ("GET /v1/alerts", "state=open", "state"),
+        ("GET /v1/alerts", "rule_id=", "rule_id"),
+        ("GET /v1/webhooks/deliveries", "status=lost", "status[0]"),
+        ("GET /v1/webhooks/deliveries", "type=x", "type[0]"),
+        ("GET /v1/webhooks/deliveries", "endpoint_id=", "endpoint_id"),
+        ("GET /v1/webhooks/deliveries/{delivery_id}", "tz=x", "tz"),
         ("GET /v1/conversions", "min_value=much", "min_value"),
         ("GET /v1/conversions", "currency=cny", "currency"),
         ("GET /v1/attribution", "model=guess", "model"),
@@ -289,6 +303,9 @@ def _absent() -> Iterator[Row]:
         ("GET /v1/users/{user_id}", "/v1/users/nobody"),
         ("GET /v1/users/{user_id}/events", "/v1/users/nobody/events"),
         ("GET /v1/attribution", "/v1/attribution?conversion_id=none"),
+        ("GET /v1/webhooks/deliveries/{delivery_id}", "/v1/webhooks/deliveries/none"),
+        (RESEND, "/v1/webhooks/deliveries/none/resend"),
+        (RESEND, "/v1/webhooks/deliveries/whd_2/resend"),
     ):
         yield Row(endpoint, E.NOT_FOUND, path=path)
 

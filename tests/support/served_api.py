@@ -20,7 +20,8 @@ from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.control_plane import SnapshotNotLoaded
 from pipeline.runtime.http.server import SERVER_OPTIONS
 from pipeline.runtime.settings import Settings
-from schemas.control import DEFAULT_GOALS, ApiKey, App, Plan, Scope, Snapshot
+from schemas.control import DEFAULT_GOALS, ApiKey, App, Plan, Scope, Snapshot, WebhookEndpoint
+from schemas.webhooks import EventType
 from services.gateway.app import build_app
 from services.gateway.budget import Budget
 from services.gateway.publish import Publisher
@@ -29,6 +30,7 @@ from services.gateway.snapshots import FixedSnapshots
 from services.query.app import create_app
 
 APP_ID = "alpha"
+ENDPOINT_ID = "whe_1"
 SECRET_KEY = "ak_test_alpha"
 WRITE_KEY = "ak_test_write"
 READ_KEY = "ak_test_read"
@@ -53,7 +55,8 @@ def control_plane() -> Snapshot:
     for number, (secret, (app_id, scopes)) in enumerate(_SCOPES.items()):
         digest = sha256(secret.encode()).hexdigest()
         keys[digest] = ApiKey(f"k{number}", app_id, digest, frozenset(scopes), is_revoked=secret == REVOKED_KEY)
-    return Snapshot(apps, keys, 0, signing_key=SIGNING_KEY)
+    endpoint = WebhookEndpoint(ENDPOINT_ID, APP_ID, "https://shop.example/hook", frozenset(EventType), "", 0)
+    return Snapshot(apps, keys, 0, signing_key=SIGNING_KEY, webhooks={APP_ID: (endpoint,)})
 
 
 class SwitchedSnapshots(FixedSnapshots):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from fuzzing import IS_FULL, SEED
 from query_world import insert_world, make_world
-from served_api import APP_ID, ServedApi
+from served_api import APP_ID, ENDPOINT_ID, ServedApi
+from webhook_rows import insert_attempts
 
 from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.settings import Settings
@@ -24,6 +25,7 @@ def served(clickhouse_dir: Path) -> Iterator[ServedApi]:
     async def fill() -> None:
         await migrate(clickhouse)
         await insert_world(clickhouse, make_world(APP_ID, seed=1))
+        await insert_attempts(clickhouse, APP_ID, ENDPOINT_ID)
 
     asyncio.run(fill())
     api = ServedApi(settings, clickhouse)

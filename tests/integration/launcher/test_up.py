@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-NAMES = {"broker", "gateway", "worker", "store"}
+NAMES = {"broker", "gateway", "worker", "webhooks", "store"}
 QUICK_START = """\
 curl -X POST https://api.attrikit.com/v1/events/track \\
   -H "Authorization: Bearer YOUR_API_KEY" \\
@@ -79,7 +79,7 @@ def test_a_data_folder_from_its_first_run_to_the_death_of_a_child(start, wait, p
 
     # Ctrl-C: in order, nothing left, exit 0, and the key in no log.
     assert run.press_ctrl_c() == 0
-    said = [run.output.index(f"stopping {name}") for name in ("gateway", "worker", "store", "broker")]
+    said = [run.output.index(f"stopping {name}") for name in ("gateway", "worker", "webhooks", "store", "broker")]
     assert said == sorted(said)
     assert "warning" not in run.output
     assert processes_on(data_dir) == {}
