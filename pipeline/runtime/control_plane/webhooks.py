@@ -8,6 +8,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Float,
     ForeignKey,
@@ -51,7 +52,6 @@ WEBHOOK_ENDPOINTS: Final = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("changed_at_ms", BigInteger, nullable=False),
 )
-_ID: Final = WEBHOOK_ENDPOINTS.c.endpoint_id
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class WebhookEndpoints:
                 )
             connection.execute(insert(WEBHOOK_ENDPOINTS).values(_values(endpoint) | {"changed_at_ms": now_ms}))
 
-    def list(self, app_id: str | None = None) -> list[WebhookEndpoint]:
+    def endpoints(self, app_id: str | None = None) -> list[WebhookEndpoint]:
         with self._writer.begin() as connection:
             return _read(connection, app_id)
 
@@ -107,27 +107,27 @@ class WebhookEndpoints:
                 "previous_valid_until_ms": valid_until_ms,
                 "changed_at_ms": now_ms,
             }
-            connection.execute(update(WEBHOOK_ENDPOINTS).where(endpoint_id == _ID).values(values))
+            connection.execute(update(WEBHOOK_ENDPOINTS).where(_is(endpoint_id)).values(values))
             return _find(connection, endpoint_id)
 
     def remove(self, endpoint_id: str) -> None:
         with self._writer.begin() as connection:
             _find(connection, endpoint_id)
-            connection.execute(delete(WEBHOOK_ENDPOINTS).where(endpoint_id == _ID))
+            connection.execute(delete(WEBHOOK_ENDPOINTS).where(_is(endpoint_id)))
 
     def record(self, change: StateChange, now_ms: int) -> None:
         """What a dispatcher found out. An endpoint that was removed, paused or changed meanwhile stays as it is."""
         values: dict[str, Any] = {"failing_since_ms": change.failing_since_ms, "changed_at_ms": now_ms}
         if change.disabled_because:
             values |= {"state": EndpointState.DISABLED.value, "state_reason": change.disabled_because[:200]}
-        is_it = (change.endpoint_id == _ID) & (WEBHOOK_ENDPOINTS.c.state == EndpointState.ACTIVE.value)
+        is_it = _is(change.endpoint_id) & (WEBHOOK_ENDPOINTS.c.state == EndpointState.ACTIVE.value)
         with self._writer.begin() as connection:
             connection.execute(update(WEBHOOK_ENDPOINTS).where(is_it).values(values))
 
     def _update(self, endpoint_id: str, values: dict[str, Any]) -> WebhookEndpoint:
         with self._writer.begin() as connection:
             _find(connection, endpoint_id)
-            connection.execute(update(WEBHOOK_ENDPOINTS).where(endpoint_id == _ID).values(values))
+            connection.execute(update(WEBHOOK_ENDPOINTS).where(_is(endpoint_id)).values(values))
             return _find(connection, endpoint_id)
 
 
@@ -140,17 +140,21 @@ def load_webhooks(connection: Connection) -> dict[str, tuple[WebhookEndpoint, ..
 
 
 def _read(connection: Connection, app_id: str | None) -> list[WebhookEndpoint]:
-    query = select(WEBHOOK_ENDPOINTS).order_by(WEBHOOK_ENDPOINTS.c.created_at_ms, _ID)
+    query = select(WEBHOOK_ENDPOINTS).order_by(WEBHOOK_ENDPOINTS.c.created_at_ms, WEBHOOK_ENDPOINTS.c.endpoint_id)
     if app_id is not None:
         query = query.where(WEBHOOK_ENDPOINTS.c.app_id == app_id)
     return [_from_row(row) for row in connection.execute(query).mappings()]
 
 
 def _find(connection: Connection, endpoint_id: str) -> WebhookEndpoint:
-    row = connection.execute(select(WEBHOOK_ENDPOINTS).where(endpoint_id == _ID)).mappings().one_or_none()
+    row = connection.execute(select(WEBHOOK_ENDPOINTS).where(_is(endpoint_id))).mappings().one_or_none()
     if row is None:
         raise UnknownRecord(f"there is no webhook endpoint {endpoint_id!r}")
     return _from_row(row)
+
+
+def _is(endpoint_id: str) -> ColumnElement[bool]:
+    return WEBHOOK_ENDPOINTS.c.endpoint_id == endpoint_id
 
 
 def _count(connection: Connection, app_id: str) -> int:
