@@ -2,13 +2,14 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from schemas.control import DEFAULT_GOALS, App
 from schemas.events import AcceptedEvent, encode_event, person_key
 from schemas.ids import partition_for
+from schemas.people import Link, encode_people
 
 APP = App("demo", "Demo", goals=DEFAULT_GOALS)
 START_MS = 1_790_000_000_000
@@ -43,6 +44,55 @@ def crowd(persons: int, *, span_ms: int = 12 * 3_600_000) -> Iterator[AcceptedEv
     rng = random.Random(0)
     for number in range(persons):
         yield _event(rng, f"crowd-{number:012d}", number, number, START_MS - span_ms + span_ms * number // persons)
+
+
+def with_logins(stream: Iterator[AcceptedEvent], share: float, seed: int = 1) -> Iterator[AcceptedEvent]:
+    """`share` of the persons browse anonymously at first, log in by an event with both ids, and now and then come back
+    without logging in; a tenth of these share their device, so their anonymous id is another's."""
+    rng = random.Random(seed)
+    known: dict[str, AcceptedEvent] = {}
+    visits: dict[str, int] = defaultdict(int)
+    for event in stream:
+        if event.event_id not in known:
+            number = visits[event.user_id]
+            visits[event.user_id] += 1
+            known[event.event_id] = _logging_in(rng, event, share, number)
+        yield known[event.event_id]
+
+
+def _logging_in(rng: random.Random, event: AcceptedEvent, share: float, number: int) -> AcceptedEvent:
+    draw = random.Random(event.user_id)
+    if draw.random() >= share:
+        return event
+    device, login_at = f"anon-{event.user_id.rpartition('-')[2]}", draw.randrange(6)
+    if draw.random() < 0.1:
+        device = f"shared-{draw.randrange(5)}"
+    chance = rng.random()
+    if number < login_at or (number > login_at and chance < 0.2):
+        return msgspec.structs.replace(event, user_id="", anonymous_id=device)
+    if number == login_at or chance < 0.4:
+        return msgspec.structs.replace(event, anonymous_id=device)
+    return event
+
+
+def closers(partitions: int, at_ms: int) -> Iterator[AcceptedEvent]:
+    """One event for each partition, so late that all before is over."""
+    for partition in range(partitions):
+        users = (f"closer-{number}" for number in range(1_000))
+        user = next(u for u in users if partition_for(APP.app_id, person_key(u, "", ""), partitions) == partition)
+        yield AcceptedEvent(APP.app_id, f"evt_{user}", "page_view", at_ms, at_ms * 1000, user_id=user)
+
+
+def links(stream: Iterable[AcceptedEvent], partitions: int) -> Iterator[tuple[int, bytes]]:
+    """(partition, message) of `people`, each pair once, as one gateway would have sent them."""
+    sent: set[tuple[str, str]] = set()
+    for event in stream:
+        pair = (event.anonymous_id, event.user_id)
+        if all(pair) and pair not in sent:
+            sent.add(pair)
+            link = Link(event.app_id, *pair, event.event_id, event.timestamp_ms, event.received_us)
+            partition = partition_for(event.app_id, person_key("", event.anonymous_id, ""), partitions)
+            yield partition, encode_people([link])
 
 
 def _event(rng: random.Random, tag: str, number: int, person: int, now_ms: int) -> AcceptedEvent:
