@@ -24,6 +24,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_socket
+from _pytest.terminal import TerminalReporter
 from redis_process import RedisServer, redis_is_missing
 
 from deploy.local import ports
@@ -124,20 +125,29 @@ def _kafka_is_missing() -> str:
     return ""
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Say what the run stands on and what it leaves out, also when pytest is quiet."""
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None:
-        return
-    reporter.write_line(f"broker: noida-db {version('noida-db')}; Apache Kafka: {_kafka_state(session)}")
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where processes share the tests (`-n 2 --dist loadgroup`), those with a costly fixture in common stay together:
+    the tests of a file, and all that meet the one running product."""
+    for item in items:
+        folder = item.path.parent
+        item.add_marker(pytest.mark.xdist_group(folder.name if folder.name == "e2e" else str(item.path)))
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Say what the run stood on and what it left out, also when pytest is quiet."""
+    line = terminalreporter.write_line
+    line(f"broker: noida-db {version('noida-db')}; Apache Kafka: {_kafka_state(terminalreporter)}")
     postgres = "local server" if shutil.which("postgres") else "skipped, no postgres on the PATH"
-    reporter.write_line(f"engine: chDB {version('chdb')}; SQLite {sqlite3.sqlite_version}; PostgreSQL: {postgres}")
+    line(f"engine: chDB {version('chdb')}; SQLite {sqlite3.sqlite_version}; PostgreSQL: {postgres}")
     missing = redis_is_missing()
-    reporter.write_line(f"quota: memory; Redis: {f'skipped, {missing}' if missing else 'local server'}")
+    line(f"quota: memory; Redis: {f'skipped, {missing}' if missing else 'local server'}")
 
 
-def _kafka_state(session: pytest.Session) -> str:
-    if not any(item.get_closest_marker("kafka") for item in session.items):
+def _kafka_state(reporter: TerminalReporter) -> str:
+    outcomes = ("passed", "failed", "error", "skipped")
+    reports = (report for outcome in outcomes for report in reporter.getreports(outcome))
+    if not any("kafka" in getattr(report, "keywords", ()) for report in reports):
         return "not asked for"
     missing = _kafka_is_missing()
     return f"skipped, {missing}" if missing else kafka_version()
