@@ -36,14 +36,15 @@ def make_site(tmp_path: Path, make_settings: Callable[..., Settings]) -> Iterato
     sites: list[Site] = []
 
     def make(**given: object) -> Site:
-        broker = NoidaBroker(tmp_path / "broker", tmp_path / "broker.log")
+        folder = tmp_path / f"site-{len(sites)}"
+        broker = NoidaBroker(folder / "broker", folder / "broker.log")
         brokers.append(broker)
         broker.start()
         # No idle time: where a slow machine lets seconds pass, the watermark must not.
-        fixed = {"data_dir": tmp_path / "data", "kafka_bootstrap": broker.bootstrap, "idle_seconds": 600}
+        fixed = {"data_dir": folder / "data", "kafka_bootstrap": broker.bootstrap, "idle_seconds": 600}
         settings = make_settings(**(fixed | given))
         create_control_plane(settings, stream_traffic.App("demo", "Demo"))
-        site = Site(settings, tmp_path / "worker.log", [])
+        site = Site(settings, folder / "worker.log", [])
         sites.append(site)
         return site
 
