@@ -1,15 +1,14 @@
 """`attrikit rejected`: what the gateway refused, and sending it again after a fix. A client of the HTTP API."""
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from deploy.api import HERE, KeyOption, UrlOption, api_client, call_api, walk_api
 from deploy.replaying import Impossible, Mending, make_ready
 from schemas.events import EVENT_NAME_PATTERN
 
@@ -20,23 +19,14 @@ rejected = typer.Typer(help="Events that were refused: look at them, send them a
 
 CHUNK_EVENTS: Final = 500
 """Payloads have at most 4 KB, so this many stay below the limit of a batch."""
-_PAGE_ITEMS: Final = 1_000
-_ATTEMPTS: Final = 6
-_LONGEST_WAIT_SECONDS: Final = 30
-_TIMEOUT_SECONDS: Final = 60.0
 
-_Url = Annotated[str, typer.Option(envvar="ATTRIKIT_API_URL", help="Where the API is.")]
-_Key = Annotated[str, typer.Option(envvar="ATTRIKIT_API_KEY", help="An API key; better in the variable than here.")]
+_Url = UrlOption
+_Key = KeyOption
 _From = Annotated[str | None, typer.Option("--from", help="RFC 3339 time or date: refused at or after it.")]
 _To = Annotated[str | None, typer.Option("--to", help="RFC 3339 time (exclusive) or date (inclusive).")]
 _Zone = Annotated[str | None, typer.Option(help="IANA zone dates are meant in; the app's if left out.")]
 _Code = Annotated[list[str] | None, typer.Option(help="INVALID_EVENT_NAME, say. Repeatable: any of them.")]
 _Field = Annotated[str | None, typer.Option("--field", help="Path of the field in the event: user_id.")]
-_HERE: Final = "http://127.0.0.1:8000"
-
-
-class ApiFailed(Exception):
-    """The API did not answer, or refused; the message is for the person at the terminal."""
 
 
 @dataclass
@@ -55,7 +45,7 @@ class Tally:
 
 @rejected.command("list")
 def list_rejected(
-    url: _Url = _HERE,
+    url: _Url = HERE,
     key: _Key = "",
     from_: _From = None,
     to: _To = None,
@@ -66,7 +56,7 @@ def list_rejected(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, one JSON object a line.")] = False,
 ) -> None:
     """Newest first: when, why, which field, what came. Takes a key with the scope read."""
-    with _api(url, key) as client:
+    with api_client(url, key) as client:
         for count, item in enumerate(_walk(client, _filters(from_, to, tz, code, about)), 1):
             typer.echo(json.dumps(item, ensure_ascii=False) if as_json else _line(item))
             if count == limit:
@@ -75,7 +65,7 @@ def list_rejected(
 
 @rejected.command("replay")
 def replay(
-    url: _Url = _HERE,
+    url: _Url = HERE,
     key: _Key = "",
     from_: _From = None,
     to: _To = None,
@@ -92,7 +82,7 @@ def replay(
     """
     mending = Mending(_renames(rename or []), tuple(drop or ()))
     tally = Tally()
-    with _api(url, key) as client:
+    with api_client(url, key) as client:
         try:
             for items in _chunks(_walk(client, _filters(from_, to, tz, code, about))):
                 send_again(client, items, mending, dry_run, tally)
@@ -119,12 +109,12 @@ def send_again(
     if dry_run:
         tally.sent += len(good)
         return
-    for result in _call(client, "POST", "/v1/events/batch", json={"events": good})["results"]:
+    for result in call_api(client, "POST", "/v1/events/batch", json={"events": good})["results"]:
         _count(result, tally)
 
 
 def _without_refused(client: "httpx.Client", events: list[dict[str, Any]], tally: Tally) -> list[dict[str, Any]]:
-    errors = _call(client, "POST", "/v1/events/validate", json={"events": events})["errors"]
+    errors = call_api(client, "POST", "/v1/events/validate", json={"events": events})["errors"]
     for error in errors:
         tally.refused[_named(error)] += 1
     refused = {error["index"] for error in errors}
@@ -145,65 +135,8 @@ def _named(error: dict[str, Any]) -> str:
     return " ".join(filter(None, (error["code"], about, error["details"].get("reason", ""))))
 
 
-# The API
-
-
-@contextmanager
-def _api(url: str, key: str) -> Iterator["httpx.Client"]:
-    """A client; what goes wrong becomes one line and exit code 1."""
-    import httpx
-
-    if not key:
-        raise typer.BadParameter("give one, or set ATTRIKIT_API_KEY", param_hint="--key")
-    headers = {"Authorization": f"Bearer {key}", "Accept-Language": "en", "User-Agent": "attrikit-rejected"}
-    try:
-        with httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT_SECONDS) as client:
-            yield client
-    except (ApiFailed, httpx.HTTPError, httpx.InvalidURL) as error:
-        typer.echo(f"{url}: {error}", err=True)
-        raise typer.Exit(1) from error
-
-
-def _call(client: "httpx.Client", method: str, path: str, **given: Any) -> Any:
-    """`data` of the answer. Where the API asks to come back soon, it is asked again; repeats do no harm here."""
-    for attempt in range(_ATTEMPTS):
-        answer = client.request(method, path, **given)
-        wait_seconds = _wait_seconds(answer)
-        if wait_seconds is None or attempt == _ATTEMPTS - 1:
-            break
-        time.sleep(wait_seconds)
-    return _data_of(answer)
-
-
-def _wait_seconds(answer: "httpx.Response") -> int | None:
-    """None where the answer stands, or the wait is too long for somebody at a terminal."""
-    given = answer.headers.get("Retry-After", "")
-    if answer.status_code not in (429, 500) or not (given.isascii() and given.isdigit()):
-        return None
-    return int(given) if int(given) <= _LONGEST_WAIT_SECONDS else None
-
-
-def _data_of(answer: "httpx.Response") -> Any:
-    try:
-        body = answer.json()
-        if body["success"]:
-            return body["data"]
-        error = body["error"]
-        told = f"{error['code']}: {error['message']} {error['details'] or ''}".rstrip()
-    except (ValueError, KeyError, TypeError):
-        told = f"HTTP {answer.status_code}, and no answer of this API"
-    raise ApiFailed(told)
-
-
 def _walk(client: "httpx.Client", filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    cursor: str | None = None
-    while True:
-        page = {"limit": _PAGE_ITEMS} | ({"cursor": cursor} if cursor else {})
-        data = _call(client, "GET", "/v1/events/rejected", params=filters | page)
-        yield from data["items"]
-        cursor = data["next_cursor"]
-        if cursor is None:
-            return
+    return walk_api(client, "/v1/events/rejected", filters)
 
 
 def _filters(

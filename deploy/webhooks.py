@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from deploy.admin import control_plane
-from schemas.webhooks import TEST_TYPE, EndpointState, EventType
+from deploy.api import HERE, KeyOption, UrlOption, api_client, call_api, walk_api
+from schemas.webhooks import TEST_TYPE, EndpointState, EventType, Outcome
 
 if TYPE_CHECKING:
     from pipeline.runtime.control_plane.webhooks import WebhookEndpoints
@@ -178,3 +179,28 @@ def _new_secret() -> str:
 
 def _time(time_ms: int) -> str:
     return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@webhooks.command("replay")
+def replay(
+    since: Annotated[str, typer.Option(help="RFC 3339 time or date: of facts written at or after it.")],
+    until: Annotated[str | None, typer.Option(help="RFC 3339 time (exclusive) or date (inclusive).")] = None,
+    endpoint_id: Annotated[str | None, typer.Option("--endpoint", help="Of this endpoint only.")] = None,
+    event: Annotated[list[EventType] | None, typer.Option(help="Repeatable; all if left out.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Delivered ones too; else those that failed or were skipped.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only; nothing is sent.")] = False,
+    url: UrlOption = HERE,
+    key: KeyOption = "",
+) -> None:
+    """Send deliveries again, with the same ids and bodies. Takes a key with the scopes read and write."""
+    statuses = [] if everything else [Outcome.FAILED.value, Outcome.SKIPPED.value]
+    given = {"from": since, "to": until, "endpoint_id": endpoint_id, "type": event or None, "status": statuses or None}
+    filters = {name: value for name, value in given.items() if value is not None}
+    with api_client(url, key) as client:
+        # All ids first: what is sent again changes its state, and so the list.
+        ids = [item["delivery_id"] for item in walk_api(client, "/v1/webhooks/deliveries", filters)][::-1]
+        for delivery_id in [] if dry_run else ids:
+            call_api(client, "POST", f"/v1/webhooks/deliveries/{delivery_id}/resend")
+    typer.echo(f"{'would queue' if dry_run else 'queued'} {len(ids)}")
