@@ -6,7 +6,7 @@ Source of the digits: ISO 4217, list one (column "Minor unit"); currencies not n
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
-_DIGITS: Final[dict[str, int]] = (
+MINOR_DIGITS: Final[dict[str, int]] = (
     dict.fromkeys(
         (
             "BIF",
@@ -32,13 +32,14 @@ _DIGITS: Final[dict[str, int]] = (
     | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
     | {"CLF": 4, "UYW": 4}
 )
+"""Of the currencies that have not two."""
 MAX_MINOR: Final = 10**17
 """Above this a sum over many rows could leave 64 bits."""
 
 
 def minor_digits(currency: str) -> int:
     """Digits after the decimal point of `currency` (ISO 4217, upper case)."""
-    return _DIGITS.get(currency, 2)
+    return MINOR_DIGITS.get(currency, 2)
 
 
 def to_minor(amount: int | float | str, currency: str) -> int | None:

@@ -101,7 +101,7 @@ def conversion_rows(app_id: str, wanted: ConversionQuery) -> Statement[Conversio
         _part(_PATHS, _top_paths(rows), all_of={"is_total", "goal", "path", "conversion_count", "total_minor"}),
         _part(
             _PEOPLE,
-            f"SELECT uniqExact(person_key) AS user_count FROM {source(Table.SESSIONS, active)}",
+            f"SELECT uniqExact(person_hash) AS user_count FROM {source(Table.SESSIONS, active)}",
             all_of={"user_count"},
         ),
     )
@@ -123,7 +123,7 @@ def _goal_numbers(rows: str) -> str:
     return f"""SELECT grouping(goal) AS is_total, goal,
     argMax(goal_type, converted_at_ms) AS newest_goal_type,
     count() AS conversion_count,
-    uniqExact(person_key) AS user_count,
+    uniqExact(person_hash) AS user_count,
     sumIf({NET_VALUE}, currency = {{currency:String}}) AS total_minor,
     sumIf(refunded_minor, currency = {{currency:String}}) AS total_refunded_minor,
     quantilesExactInclusiveIf(0.5, 0.9)(converted_at_ms - path_touched_at_ms[1], notEmpty(path_touched_at_ms))

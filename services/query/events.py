@@ -110,17 +110,25 @@ def _in_session(session: SessionPlace | None) -> list[Condition]:
     ]
 
 
+_HASHES: Final = """arrayMap(
+    property -> cityHash64(property.1, ifNull(toString(toFloat64OrNull(property.2)), property.2)),
+    JSONExtractKeysAndValues(properties, 'String')
+)"""
+"""To the letter what the index `by_property` is made of."""
+
+
 def property_condition(index: int, name: str, value: str) -> Condition:
     """The property `name` at the top of the object equals `value`.
 
     A string is compared with the value as it is, anything else by its JSON text (`true`, `null`, `12`), and a number
-    also by what it amounts to, so 19.9 finds 19.90. `index` keeps the parameters of several conditions apart.
+    also by what it amounts to, so 19.9 finds 19.90. Before that, an index of hashes says where it cannot be; of nulls
+    it knows nothing. `index` keeps the parameters of several conditions apart.
     """
     property_name, text, number = f"property_{index}", f"property_{index}_text", f"property_{index}_number"
-    name_sql = f"{{{property_name}:String}}"
+    name_sql, text_sql = f"{{{property_name}:String}}", f"{{{text}:String}}"
     alternatives = [
         f"if(JSONType(properties, {name_sql}) = 'String', JSONExtractString(properties, {name_sql}),"
-        f" JSONExtractRaw(properties, {name_sql})) = {{{text}:String}}"
+        f" JSONExtractRaw(properties, {name_sql})) = {text_sql}"
     ]
     parameters: dict[str, Any] = {property_name: name, text: value}
     if _NUMBER.match(value):
@@ -129,7 +137,11 @@ def property_condition(index: int, name: str, value: str) -> Condition:
             f" AND JSONExtractFloat(properties, {name_sql}) = {{{number}:Float64}})"
         )
         parameters[number] = float(value)
-    return Condition(f"JSONHas(properties, {name_sql}) AND ({' OR '.join(alternatives)})", parameters)
+    exact = f"JSONHas(properties, {name_sql}) AND ({' OR '.join(alternatives)})"
+    if value == "null":
+        return Condition(exact, parameters)
+    wanted = f"cityHash64({name_sql}, ifNull(toString(toFloat64OrNull({text_sql})), {text_sql}))"
+    return Condition(f"has({_HASHES}, {wanted}) AND {exact}", parameters)
 
 
 def event_page(rows: list[EventRow], page: Page, meta: Meta, list_name: str = LIST_NAME) -> EventList:

@@ -46,7 +46,7 @@ def funnel_row(app_id: str, wanted: FunnelQuery) -> Statement[FunnelRow]:
 (
     SELECT windowFunnel({wanted.window_seconds * 1000:d})(toUInt64(timestamp_ms), {met}) AS steps_done
     FROM {source(Table.EVENTS, conditions)}
-    GROUP BY person_key
+    GROUP BY person_hash
 )"""
     return statement(FunnelRow, app_id, sql, conditions, **names)
 

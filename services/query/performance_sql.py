@@ -90,9 +90,9 @@ def _sessions(wanted: PerformanceQuery) -> PartSql:
     rows = source(Table.SESSIONS, _within("start_ms", wanted))
     return PartSql(
         SESSIONS,
-        f"SELECT {_place('start_ms', wanted)}, {_session_key(wanted.dimension)} AS key, person_key,"
+        f"SELECT {_place('start_ms', wanted)}, {_session_key(wanted.dimension)} AS key, person_hash,"
         f" {_has_converted(wanted)} AS has_converted FROM {rows}",
-        ("count()", "uniqExact(person_key)", "countIf(has_converted)"),
+        ("count()", "uniqExact(person_hash)", "countIf(has_converted)"),
     )
 
 
@@ -100,32 +100,45 @@ def _has_converted(wanted: PerformanceQuery) -> str:
     """Whether a session holds a conversion: of any goal, or of the goals asked for."""
     if not wanted.goals:
         return "conversions > 0"
-    return f"session_id IN (SELECT session_id FROM {source(Table.CONVERSIONS, one_of('goal', wanted.goals))})"
+    return f"session_hash IN (SELECT session_hash FROM {source(Table.CONVERSIONS, one_of('goal', wanted.goals))})"
 
 
-def _converted(wanted: PerformanceQuery, columns: str) -> str:
+def _attributed(wanted: PerformanceQuery, columns: str) -> str:
     """Attributions whose conversion can be read as well."""
-    of_goals = one_of("goal", wanted.goals)
     return f"""(
-    SELECT conversion_id, {columns} FROM {source(Table.ATTRIBUTIONS, [*of_goals, *_within("converted_at_ms", wanted)])}
-) AS attributed
-INNER JOIN
-(
-    SELECT conversion_id, session_id FROM {source(Table.CONVERSIONS, [*of_goals, *_within("converted_at_ms", wanted)])}
-) AS converted USING (conversion_id)"""
+    SELECT {columns} FROM {_of_conversions(Table.ATTRIBUTIONS, wanted)}
+        AND conversion_hash IN (SELECT conversion_hash FROM {_of_conversions(Table.CONVERSIONS, wanted)})
+)"""
+
+
+def _of_conversions(table: Table, wanted: PerformanceQuery) -> str:
+    return source(table, [*one_of("goal", wanted.goals), *_within("converted_at_ms", wanted)])
 
 
 def _conversions(wanted: PerformanceQuery) -> PartSql:
     place = _place("converted_at_ms", wanted)
+    of_sessions = f"SELECT session_hash FROM {_of_conversions(Table.CONVERSIONS, wanted)}"
     return PartSql(
         CONVERSIONS,
         f"""SELECT is_previous, period, key, value_minor, refunded_minor, currency
-FROM (SELECT * FROM {_converted(wanted, f"{place}, value_minor, refunded_minor, currency")}) AS facts
+FROM
+(
+    SELECT {place}, value_minor, refunded_minor, currency, session_hash
+    FROM
+    (
+        SELECT conversion_hash, converted_at_ms, value_minor, refunded_minor, currency
+        FROM {_of_conversions(Table.ATTRIBUTIONS, wanted)}
+    ) AS attributed
+    INNER JOIN
+    (
+        SELECT conversion_hash, session_hash FROM {_of_conversions(Table.CONVERSIONS, wanted)}
+    ) AS converted USING (conversion_hash)
+) AS facts
 LEFT JOIN
 (
-    SELECT session_id, {_session_key(wanted.dimension)} AS key
-    FROM {source(Table.SESSIONS, _possible_sessions(wanted))}
-) AS visited USING (session_id)""",
+    SELECT session_hash, {_session_key(wanted.dimension)} AS key
+    FROM {source(Table.SESSIONS, _possible_sessions(wanted))} AND session_hash IN ({of_sessions})
+) AS visited USING (session_hash)""",
         (
             "count()",
             "sumIf(value_minor, currency = {currency:String})",
@@ -156,7 +169,7 @@ def _credits(wanted: PerformanceQuery) -> PartSql:
     columns = f"{_place('converted_at_ms', wanted)}, currency, {credit_columns(wanted.dimension, wanted.models)}"
     return PartSql(
         CREDITS,
-        unfolded(f"(SELECT * FROM {_converted(wanted, columns)})", wanted.models),
+        unfolded(_attributed(wanted, columns), wanted.models),
         credit_sums(wanted.models),
     )
 

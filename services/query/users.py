@@ -61,7 +61,7 @@ class UserFilter:
     first_seen: TimeRange = field(default_factory=TimeRange)
 
 
-_SELECT: Final = f"""SELECT person_key,
+SELECT: Final = f"""SELECT person_key,
     arraySort(groupUniqArrayIf({MAX_LINKED_IDS})(anonymous_id, anonymous_id != '')) AS linked_ids,
     min(start_ms) AS first_seen_ms,
     max(end_ms) AS last_seen_ms,
@@ -105,11 +105,18 @@ class NewestUsers:
             *(Condition(condition.sql) for condition in within("first_seen_ms", self.wanted.first_seen)),
             *older_than("first_seen_ms", "person_key", self.page.after),
         ]
-        sql = f"""{_SELECT} FROM {source(Table.SESSIONS_BY_PERSON)}
-    AND person_key IN (SELECT person_key FROM {source(Table.SESSIONS, window)})
-GROUP BY person_key HAVING {" AND ".join(condition.sql for condition in having)}""" + newest_first(
-            "first_seen_ms", "person_key"
-        )
+        newest = newest_first("first_seen_ms", "person_key")
+        # Twice: who is on the page can be told from two columns, and only those people need all of them.
+        sql = f"""{SELECT} FROM {source(Table.SESSIONS_BY_PERSON)} AND person_key IN
+(
+    SELECT person_key FROM
+    (
+        SELECT person_key, min(start_ms) AS first_seen_ms FROM {source(Table.SESSIONS_BY_PERSON)}
+            AND person_key IN (SELECT person_key FROM {source(Table.SESSIONS, window)})
+        GROUP BY person_key HAVING {" AND ".join(condition.sql for condition in having)}{newest}
+    )
+)
+GROUP BY person_key{newest}"""
         return statement(UserRow, self.app_id, sql, [*window, *having], row_limit=self.row_limit)
 
     def _window(self) -> list[Condition]:
@@ -125,7 +132,7 @@ def list_users(app_id: str, wanted: UserFilter, page: Page) -> NewestUsers:
 
 def find_user(app_id: str, person_key: str) -> Statement[UserRow]:
     where = equals("person_key", person_key)
-    sql = f"{_SELECT} FROM {source(Table.SESSIONS_BY_PERSON, where)} GROUP BY person_key"
+    sql = f"{SELECT} FROM {source(Table.SESSIONS_BY_PERSON, where)} GROUP BY person_key"
     return statement(UserRow, app_id, sql, where)
 
 

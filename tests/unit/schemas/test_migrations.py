@@ -57,13 +57,14 @@ PUBLISHED_CHECKSUMS = {
     4: "4e7e0f8f2ab8d5afb7e163af12e37647d1bb88e7b29e74b61cc46cb5a193728e",
     5: "1b02c998eb8890c66e33a67f8e9268f2e0710c2c467650baaae2c280f8835437",
     6: "bd0dcb2bff748ddd59665aaf76db60c2c57d11765b159cfc581110c177dc3d6e",
+    7: "d0838dcf51d95512cb03161c8db4da3003e7510cd43061d54e4d1d49b728400e",
 }
 """An applied migration never changes. Do not edit a line here: add a migration."""
 
 _CREATE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\s*\((.*?)\n\)\nENGINE = (.*)", re.DOTALL)
 _NAME, _TYPE = r"`?(?!INDEX |CONSTRAINT )(\w+)`?", r"(\w+(?:\((?:[^()]|\([^()]*\))*\))?)"
 _ALTER = re.compile(rf"ALTER TABLE (\w+) ADD COLUMN IF NOT EXISTS (\w+) {_TYPE}")
-_COMPUTED = re.compile(r"ALTER TABLE (\w+) MODIFY COLUMN (\w+) \S+ MATERIALIZED")
+_COMPUTED = re.compile(r"ALTER TABLE (\w+) (?:MODIFY|ADD) COLUMN (?:IF NOT EXISTS )?(\w+) \S+ MATERIALIZED")
 _COLUMN = re.compile(rf"^    {_NAME} {_TYPE}(?: (DEFAULT|MATERIALIZED|ALIAS|CODEC))?", re.MULTILINE)
 
 
@@ -80,9 +81,9 @@ def _tables() -> dict[str, tuple[dict[str, str], dict[str, str], str]]:
                 found[match[1]] = (stored, computed, match[3])
             computed_later = _COMPUTED.match(statement)
             if computed_later:
-                found[computed_later[1]][0].pop(computed_later[2])
+                found[computed_later[1]][0].pop(computed_later[2], None)
             added = _ALTER.match(statement)
-            if added:
+            if added and not computed_later:
                 found[added[1]][0][added[2]] = added[3]
     return found
 
