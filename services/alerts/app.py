@@ -10,7 +10,7 @@ has the first measure of each window, and both draw the same conclusions from it
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -67,19 +67,24 @@ class Alerter:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. What goes wrong is tried again from the log."""
-        stopped = asyncio.create_task(stop.wait())
         while not stop.is_set():
-            working = asyncio.create_task(self._work())
-            await asyncio.wait({stopped, working}, return_when=asyncio.FIRST_COMPLETED)
-            working.cancel()
-            (error,) = await asyncio.gather(working, return_exceptions=True)
-            if not stop.is_set():
-                if not isinstance(error, KafkaError | ClickHouseError | SnapshotNotLoaded | TimeoutError | OSError):
-                    assert isinstance(error, BaseException)
-                    raise error
+            try:
+                await self._work_until(stop)
+            except (KafkaError, ClickHouseError, SnapshotNotLoaded, OSError) as error:
                 _log.warning("alerts_paused", reason=f"{type(error).__name__}: {error}"[:300])
-                await asyncio.wait({stopped}, timeout=_RETRY_SECONDS)
-        stopped.cancel()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), _RETRY_SECONDS)
+
+    async def _work_until(self, stop: asyncio.Event) -> None:
+        stopped, working = asyncio.create_task(stop.wait()), asyncio.create_task(self._work())
+        try:
+            await asyncio.wait({stopped, working}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+        finally:
+            for task in (stopped, working):
+                task.cancel()
+            await asyncio.gather(stopped, working, return_exceptions=True)
 
     async def _work(self) -> None:
         await ensure_topics(self._settings)
