@@ -1,0 +1,115 @@
+"""Where webhooks never go. The same table is tried for real in the integration test of the sender."""
+
+import pytest
+
+from services.webhooks.addresses import parse_networks, refusal_of_address, refusal_of_url
+
+REFUSED = {
+    "0.0.0.0": "this network",
+    "0.1.2.3": "this network",
+    "10.0.0.1": "private",
+    "100.100.100.200": "shared",
+    "127.0.0.1": "loopback",
+    "127.255.255.254": "loopback",
+    "168.63.129.16": "metadata",
+    "169.254.169.254": "link-local",
+    "172.16.0.1": "private",
+    "172.31.255.255": "private",
+    "192.0.0.192": "protocol",
+    "192.0.2.1": "documentation",
+    "192.88.99.1": "6to4",
+    "192.168.1.1": "private",
+    "198.18.0.1": "benchmarking",
+    "198.51.100.1": "documentation",
+    "203.0.113.1": "documentation",
+    "224.0.0.1": "multicast",
+    "240.0.0.1": "reserved",
+    "255.255.255.255": "reserved",
+    "::": "unspecified",
+    "::1": "loopback",
+    "::ffff:127.0.0.1": "loopback",
+    "::ffff:169.254.169.254": "link-local",
+    "::ffff:a00:1": "private",
+    "::7f00:1": "IPv4-compatible",
+    "64:ff9b::7f00:1": "loopback",
+    "64:ff9b:1::1": "local translation",
+    "100::1": "discard",
+    "2001::1": "protocol",
+    "2001:db8::1": "documentation",
+    "2002:7f00:1::": "loopback",
+    "2002:a9fe:a9fe::1": "link-local",
+    "3fff::1": "documentation",
+    "4000::1": "not a public address",
+    "fc00::1": "unique local",
+    "fd00:ec2::254": "unique local",
+    "fe80::1": "link-local",
+    "fe80::1%eth0": "link-local",
+    "fec0::1": "site-local",
+    "ff02::1": "multicast",
+    "nonsense": "no IP address",
+}
+PUBLIC = ["1.1.1.1", "8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+
+
+@pytest.mark.parametrize(("address", "reason"), REFUSED.items())
+def test_refused_with_its_reason(address: str, reason: str) -> None:
+    assert reason in refusal_of_address(address)
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_public_addresses_are_not(address: str) -> None:
+    assert refusal_of_address(address) == ""
+
+
+def test_networks_that_are_allowed() -> None:
+    allowed = parse_networks("10.1.0.0/16, 127.0.0.1,fd12::/16")
+    assert refusal_of_address("10.1.2.3", allowed) == ""
+    assert refusal_of_address("::ffff:10.1.2.3", allowed) == ""
+    assert refusal_of_address("127.0.0.1", allowed) == ""
+    assert refusal_of_address("fd12::1", allowed) == ""
+    assert refusal_of_address("10.2.0.1", allowed)
+    assert refusal_of_address("127.0.0.2", allowed)
+    with pytest.raises(ValueError, match="host bits"):
+        parse_networks("10.1.0.1/16")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("ftp://example.com/", "http and https"),
+        ("file:///etc/passwd", "http and https"),
+        ("gopher://127.0.0.1:6379/_", "http and https"),
+        ("//example.com/", "http and https"),
+        ("http:///x", "no host"),
+        ("http://", "no host"),
+        ("https://user@example.com/", "names a user"),
+        ("https://example.com@127.0.0.1/", "names a user"),
+        ("https://example.com:80\\@127.0.0.1/", "backslashes"),
+        ("https://example.com/ x", "spaces"),
+        ("https://example.com/\nHost: x", "spaces"),
+        ("https://example.com/#x", "fragment"),
+        ("https://example.com:0/", "port 0"),
+        ("https://example.com:99999/", "no URL"),
+        ("https://[::1/", "no URL"),
+        ("https://127.0.0.1/", "loopback"),
+        ("https://[::1]/", "loopback"),
+        ("https://[::ffff:169.254.169.254]/", "link-local"),
+        ("http://2130706433/", "disguise"),
+        ("http://0177.0.0.1/", "disguise"),
+        ("http://0x7f.0.0.1/", "disguise"),
+        ("http://0x7f000001/", "disguise"),
+        ("http://127.1/", "disguise"),
+        ("http://localhost/", "this machine"),
+        ("http://x.localhost./", "this machine"),
+        ("https://example.com/" + "x" * 2_048, "longer"),
+    ],
+)
+def test_urls_that_cannot_be_endpoints(url: str, reason: str) -> None:
+    assert reason in refusal_of_url(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://your-domain.com/webhooks/attrikit", "http://shop.example:8080/x?y=z", "https://8.8.8.8/"]
+)
+def test_urls_that_can(url: str) -> None:
+    assert refusal_of_url(url) == ""

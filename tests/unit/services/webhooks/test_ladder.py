@@ -1,0 +1,74 @@
+"""When to try again: rungs, jitter, `Retry-After`, deferrals."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.webhooks.ladder import Ladder, deferral_ms, parse_ladder, parse_retry_after
+
+LADDER = Ladder()
+NOW_MS = 1_700_000_000_000
+
+
+def test_the_rungs_are_those_promised() -> None:
+    assert LADDER.attempts == 8
+    middles = [LADDER.delay_ms(attempt, 0.5) for attempt in range(1, 8)]
+    assert middles == [5_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 36_000_000]
+    assert LADDER.delay_ms(8, 0.5) is None
+
+
+@given(st.integers(1, 7), st.floats(0, 1, exclude_max=True))
+def test_jitter_is_a_fifth_up_and_down(attempt: int, unit: float) -> None:
+    delay = LADDER.delay_ms(attempt, unit)
+    assert delay is not None
+    middle = LADDER.rungs_seconds[attempt - 1] * 1000
+    assert 0.8 * middle - 1 <= delay <= 1.2 * middle
+
+
+def test_jitter_reaches_both_ends() -> None:
+    assert LADDER.delay_ms(1, 0.0) == 4_000
+    assert LADDER.delay_ms(1, 0.999999) == 5_999
+
+
+def test_retry_after_is_obeyed_where_it_asks_for_longer_and_up_to_a_day() -> None:
+    assert LADDER.delay_ms(1, 0.5, 120.0) == 120_000
+    assert LADDER.delay_ms(1, 0.5, 1.0) == 5_000
+    assert LADDER.delay_ms(1, 0.5, 10.0**9) == 86_400_000
+    assert LADDER.delay_ms(8, 0.5, 120.0) is None, "it does not add an attempt"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("Tue, 14 Nov 2023 22:15:20 GMT", 120.0),
+        ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("٣", None),
+        ("9" * 30, 999_999_999.0),
+    ],
+)
+def test_retry_after_in_seconds_or_as_a_date(header: str, seconds: float | None) -> None:
+    assert parse_retry_after(header, NOW_MS) == seconds
+
+
+def test_deferrals_double_up_to_an_hour() -> None:
+    assert [deferral_ms(n, 0.5) for n in range(4)] == [5_000, 10_000, 20_000, 40_000]
+    assert deferral_ms(50, 0.5) == 3_600_000
+
+
+def test_a_delivery_outlives_its_ladder() -> None:
+    longest = sum(LADDER.delay_ms(attempt, 0.999999) or 0 for attempt in range(1, 8))
+    assert LADDER.life_ms > longest
+
+
+def test_ladders_of_ones_own() -> None:
+    assert parse_ladder("1, 2.5").rungs_seconds == (1.0, 2.5)
+    assert parse_ladder("").attempts == 1
+    for bad in ("0", "-1", "x", "1e9"):
+        with pytest.raises(ValueError, match=r"float|seconds"):
+            parse_ladder(bad)

@@ -1,0 +1,94 @@
+"""How long an endpoint has been failing, by an injected clock: disabled after five days or by 410, enabled again."""
+
+from dataclasses import replace
+
+from pipeline.runtime.control_plane.webhooks import StateChange
+from schemas.control import WebhookEndpoint
+from schemas.facts import AlertRow
+from schemas.webhooks import EventType
+from services.webhooks.standing import Standing
+
+DAY_MS = 86_400_000
+NOW_MS = 1_700_000_000_000
+ENDPOINT = WebhookEndpoint("whe_1", "shop", "https://a.example/", frozenset(EventType), "", 0, description="stock")
+
+
+class World:
+    def __init__(self) -> None:
+        self.written: list[StateChange] = []
+        self.alerts: list[AlertRow] = []
+        self.is_away = False
+        self.standing = Standing(self.write, self.alert, 5 * DAY_MS)
+
+    def write(self, change: StateChange) -> None:
+        if self.is_away:
+            raise ConnectionError("away")
+        self.written.append(change)
+
+    async def alert(self, row: AlertRow) -> None:
+        self.alerts.append(row)
+
+
+async def test_five_days_without_a_success_and_it_is_disabled_with_an_alert() -> None:
+    world = World()
+    for day in range(5):
+        assert not world.standing.failed(ENDPOINT, NOW_MS + day * DAY_MS)
+    await world.standing.flush()
+    assert world.written == [StateChange("whe_1", NOW_MS)]
+    assert world.standing.failed(ENDPOINT, NOW_MS + 5 * DAY_MS)
+    await world.standing.flush()
+    assert world.written[-1] == StateChange("whe_1", NOW_MS, "no success for 120 hours")
+    (alert,) = world.alerts
+    assert (alert.app_id, alert.subject, alert.value, alert.state) == ("shop", "whe_1", 120.0, "began")
+    assert "stock" in alert.rule_name
+
+
+async def test_one_success_and_the_days_begin_anew() -> None:
+    world = World()
+    world.standing.failed(ENDPOINT, NOW_MS)
+    world.standing.succeeded(ENDPOINT)
+    assert not world.standing.failed(ENDPOINT, NOW_MS + 6 * DAY_MS)
+    await world.standing.flush()
+    assert world.written == [StateChange("whe_1", NOW_MS + 6 * DAY_MS)]
+    assert not world.alerts
+
+
+async def test_successes_are_not_news() -> None:
+    world = World()
+    for _ in range(100):
+        world.standing.succeeded(ENDPOINT)
+    await world.standing.flush()
+    assert not world.written
+
+
+async def test_after_a_restart_the_control_plane_knows_since_when() -> None:
+    world = World()
+    known = replace(ENDPOINT, failing_since_ms=NOW_MS - 5 * DAY_MS)
+    assert world.standing.failed(known, NOW_MS)
+
+
+async def test_resumed_it_has_five_days_again() -> None:
+    world = World()
+    assert world.standing.failed(replace(ENDPOINT, failing_since_ms=NOW_MS - 5 * DAY_MS), NOW_MS)
+    world.standing.forget("whe_1")
+    assert not world.standing.failed(ENDPOINT, NOW_MS + 1)
+    assert not world.standing.failed(ENDPOINT, NOW_MS + 4 * DAY_MS)
+
+
+async def test_gone_disables_at_once() -> None:
+    world = World()
+    world.standing.disable(ENDPOINT, "it answered 410 Gone", NOW_MS, "gone")
+    await world.standing.flush()
+    assert world.written == [StateChange("whe_1", NOW_MS, "it answered 410 Gone")]
+    assert len(world.alerts) == 1
+
+
+async def test_what_could_not_be_written_is_written_later(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("services.webhooks.standing._PAUSE_SECONDS", 0.0)
+    world = World()
+    world.is_away = True
+    world.standing.failed(ENDPOINT, NOW_MS)
+    await world.standing.flush()
+    world.is_away = False
+    await world.standing.flush()
+    assert world.written == [StateChange("whe_1", NOW_MS)]
