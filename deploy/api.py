@@ -19,8 +19,6 @@ HERE: Final = "http://127.0.0.1:8000"
 UrlOption = Annotated[str, typer.Option(envvar="ATTRIKIT_API_URL", help="Where the API is.")]
 _KEY_HELP: Final = "An API key; better in the variable than here."
 KeyOption = Annotated[str, typer.Option(envvar="ATTRIKIT_API_KEY", help=_KEY_HELP)]
-    str, typer.Option(envvar="ATTRIKIT_API_KEY", help="An API key; better in the variable than here.")
-]
 
 
 class ApiFailed(Exception):
