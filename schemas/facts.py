@@ -241,7 +241,8 @@ class ProgressRow(msgspec.Struct, gc=False):
     """The first offset of `events` not yet processed."""
     watermark_ms: int
     pending_sessions: int
-    """Changed sessions not written yet; at 0 the derived topics hold everything up to `next_offset`."""
+    """Changed sessions not written yet, and messages of `people` that wait for their turn; at 0 the derived topics hold
+    everything up to `next_offset`."""
     derived_offsets: dict[str, int]
     """Per derived topic: the first offset after the results."""
     reported_at_ms: int

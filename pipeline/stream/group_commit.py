@@ -259,6 +259,8 @@ class PartitionCommitter:
         for topic, rows in rows_by_topic(group).items():
             if rows:
                 metrics.ROWS.labels(topic.value).inc(len(rows))
+        for mark in group.effects.marks:
+            metrics.MARKS.labels(mark.mark).inc()
         if group.failures:
             metrics.FAILURES.inc(len(group.failures))
             _log.error("domain_failed", partition=self.partition, count=len(group.failures), first=group.failures[0])
@@ -266,11 +268,12 @@ class PartitionCommitter:
     def _report(self, *, at_once: bool) -> None:
         """Say what is committed: nothing newer."""
         self._last_report_at = self._around.clock()
+        waiting = self.working_set.people.next_to_receive - self.committed_people_offset
         row = ProgressRow(
             partition=self.partition,
             next_offset=self.committed_offset,
             watermark_ms=self._committed_watermark_ms,
-            pending_sessions=self.working_set.pending_sessions,
+            pending_sessions=self.working_set.pending_sessions + waiting,
             derived_offsets=dict(self._derived_offsets),
             reported_at_ms=self._around.now_ms(),
             people_next_offset=self.committed_people_offset,

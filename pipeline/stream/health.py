@@ -1,4 +1,7 @@
-"""`/healthz`, `/readyz` and `/metrics` of a worker, on its own event loop: an answer means that the loop turns."""
+"""`/healthz`, `/readyz` and `/metrics` of a worker, on its own event loop: an answer means that the loop turns.
+
+`/healthz` means more (see `liveness`): 503 while messages wait and nothing is committed.
+"""
 
 from collections.abc import Callable
 
@@ -7,9 +10,18 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 
 class HealthServer:
-    """`before_metrics` brings gauges up to date when they are asked for."""
+    """`before_metrics` brings gauges up to date when they are asked for. `stalled`: partitions that do not get on, and
+    for how many seconds; any of them makes the worker one to be started again."""
 
-    def __init__(self, host: str, port: int, is_ready: Callable[[], bool], before_metrics: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        is_ready: Callable[[], bool],
+        before_metrics: Callable[[], None],
+        stalled: Callable[[], dict[int, float]],
+    ) -> None:
+        self._stalled = stalled
         self._host = host
         self._port = port
         self._is_ready = is_ready
@@ -31,6 +43,10 @@ class HealthServer:
             await self._runner.cleanup()
 
     async def _healthz(self, _request: web.Request) -> web.Response:
+        stalled = self._stalled()
+        if stalled:
+            seconds = {partition: round(seconds, 1) for partition, seconds in stalled.items()}
+            return web.json_response({"status": "stalled", "partitions": seconds}, status=503)
         return web.json_response({"status": "alive"})
 
     async def _readyz(self, _request: web.Request) -> web.Response:

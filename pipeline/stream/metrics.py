@@ -14,6 +14,9 @@ FLUSH_SECONDS: Final = Histogram(
     "From closing a group to its acknowledgement",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
+MARKS: Final = Counter(
+    "attrikit_stream_marks_total", "Events found to be late or duplicates, by what they are", ["mark"]
+)
 STATES: Final = Counter("attrikit_stream_states_written_total", "Person states written to the changelog")
 LAG: Final = Gauge("attrikit_stream_lag_messages", "Messages of `events` known and not yet processed", ["partition"])
 WATERMARK_AGE: Final = Gauge(

@@ -23,6 +23,7 @@ from pipeline.stream.group_commit import PartitionCommitter, Surroundings
 from pipeline.stream.guard import StallGuard
 from pipeline.stream.health import HealthServer
 from pipeline.stream.kafka_log import KafkaLog
+from pipeline.stream.liveness import Liveness, watch
 from pipeline.stream.outputs import DERIVED_TOPICS
 from pipeline.stream.people import DecodedPeople
 from pipeline.stream.people_reader import COMMIT_SECONDS, PeopleReader
@@ -85,7 +86,14 @@ class Worker:
         self._background: list[asyncio.Task[Any]] = []
         self._is_ready = False
         self._guard = StallGuard(monotonic_seconds, session_timeout_seconds)
-        self._health = HealthServer(settings.host, settings.worker_port, self.is_ready, self._measure)
+        self._liveness = Liveness(settings.stall_seconds)
+        self._health = HealthServer(
+            settings.host,
+            settings.worker_port,
+            self.is_ready,
+            self._measure,
+            lambda: self._liveness.stalled(monotonic_seconds()),
+        )
 
     def is_ready(self) -> bool:
         """The partitions assigned (there may be none) are recovered and being worked on."""
@@ -98,7 +106,7 @@ class Worker:
         await self._producer.start()
         self._reporter = ProgressReporter(self._producer)
         await self._source.start()
-        work = (self._reporter.run(), self._guard.run(), self._commit_people_forever())
+        work = (self._reporter.run(), self._guard.run(), self._commit_people_forever(), self._watch_liveness())
         self._background = [self._watch(each) for each in work]
 
     async def stop(self) -> None:
@@ -270,6 +278,14 @@ class Worker:
         task = asyncio.create_task(work)
         task.add_done_callback(_exit_on_failure)
         return task
+
+    def _watch_liveness(self) -> Coroutine[Any, Any, Any]:
+        settings = self._settings
+
+        def committed() -> dict[int, int]:
+            return {partition: committer.committed_offset for partition, committer in self.committers.items()}
+
+        return watch(self._liveness, settings.kafka_bootstrap, settings.partitions, committed, monotonic_seconds)
 
     def _measure(self) -> None:
         now = now_ms()

@@ -79,9 +79,10 @@ def find_event(app_id: str, event_id: str) -> Statement[EventPlaceRow]:
     return statement(EventPlaceRow, app_id, sql, conditions)
 
 
-def find_session(app_id: str, event: EventPlaceRow) -> Statement[SessionOfEvent]:
+def find_session(app_id: str, event: EventPlaceRow, person_key: str) -> Statement[SessionOfEvent]:
+    """`person_key`: whose the event is by now."""
     conditions = [
-        *equals("person_key", event.person_key),
+        *equals("person_key", person_key),
         Condition(
             "start_ms <= {timestamp_ms:Int64} AND end_ms >= {timestamp_ms:Int64}", {"timestamp_ms": event.timestamp_ms}
         ),

@@ -72,6 +72,8 @@ class EventFilter:
     time_range: TimeRange = field(default_factory=TimeRange)
     properties: tuple[tuple[str, str], ...] = ()
     """(name, value) pairs, all of which must hold; see `property_condition`."""
+    session_keys: tuple[str, ...] = ()
+    """The person keys the session's events were accepted under; empty: the session's own."""
 
 
 def session_place(app_id: str, session_id: str) -> Statement[SessionPlace]:
@@ -86,7 +88,7 @@ def list_events(app_id: str, wanted: EventFilter, page: Page) -> Newest[EventRow
         *equals("user_id", wanted.user_id),
         *equals("anonymous_id", wanted.anonymous_id),
         *one_of("person_key", wanted.person_keys),
-        *_in_session(wanted.session),
+        *_in_session(wanted.session, wanted.session_keys),
         *within("timestamp_ms", wanted.time_range),
         *(property_condition(index, *pair) for index, pair in enumerate(wanted.properties)),
         *older_than("timestamp_ms", "event_id", page.after),
@@ -94,15 +96,15 @@ def list_events(app_id: str, wanted: EventFilter, page: Page) -> Newest[EventRow
     return Newest(EventRow, app_id, Table.EVENTS, "timestamp_ms", "event_id", conditions, page.row_limit)
 
 
-def _in_session(session: SessionPlace | None) -> list[Condition]:
+def _in_session(session: SessionPlace | None, keys: tuple[str, ...]) -> list[Condition]:
     if session is None:
         return []
     return [
         Condition(
-            "person_key = {session_person:String}"
+            "person_key IN {session_persons:Array(String)}"
             " AND timestamp_ms BETWEEN {session_start_ms:Int64} AND {session_end_ms:Int64}",
             {
-                "session_person": session.person_key,
+                "session_persons": list(keys or (session.person_key,)),
                 "session_start_ms": session.start_ms,
                 "session_end_ms": session.end_ms,
             },

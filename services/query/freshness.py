@@ -4,6 +4,9 @@ The stream reports, per partition of `events`, how far event time has come there
 derived topics; the loader records how far each topic can be read. A report holds once the loader has passed it, and
 the platform is complete through the smallest watermark that holds. While data flows the newest report is often a step
 ahead of the loader, so earlier ones are remembered until they hold.
+
+What one partition has sent to another (an anonymous journey that became a user's) counts with the sender: its report
+holds once the receiver has applied that, and the results of it can be read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +20,8 @@ from schemas.topics import Topic
 MAX_WAITING_REPORTS: Final = 64
 """Per partition. More means that the loader is far behind; then the oldest are the ones that hold first."""
 
-PROGRESS_SQL: Final = """SELECT partition, next_offset, watermark_ms, pending_sessions, derived_offsets, reported_at_ms
+PROGRESS_SQL: Final = """SELECT partition, next_offset, watermark_ms, pending_sessions, derived_offsets, reported_at_ms,
+    people_next_offset, people_sent
 FROM progress FINAL"""
 LOADED_SQL: Final = "SELECT topic, partition, next_offset FROM loaded_offsets FINAL"
 
@@ -33,7 +37,7 @@ Loaded = Mapping[tuple[str, int], int]
 
 
 def holds(report: ProgressRow, loaded: Loaded) -> bool:
-    """Everything the report vouches for can be read."""
+    """All that the report's own partition has written can be read."""
     if report.pending_sessions or loaded.get((Topic.EVENTS, report.partition), 0) < report.next_offset:
         return False
     return all(loaded.get((topic, report.partition), 0) >= offset for topic, offset in report.derived_offsets.items())
@@ -46,16 +50,22 @@ class Freshness:
         self._partitions = partitions
         self._waiting: dict[int, list[ProgressRow]] = {}
         self._complete_ms: dict[int, int] = {}
+        self._people_read: dict[int, int] = {}
+        """Partition → the first offset of `people` whose results cannot be read yet."""
         self._loaded: Loaded = {}
 
     def observe(self, reports: Sequence[ProgressRow], loaded_rows: Sequence[LoadedRow]) -> None:
         loaded = {(row.topic, row.partition): row.next_offset for row in loaded_rows}
         if any(loaded.get(place, 0) < offset for place, offset in self._loaded.items()):
             # The tables were emptied and are being filled again: what was complete is not any more.
-            self._waiting, self._complete_ms = {}, {}
+            self._waiting, self._complete_ms, self._people_read = {}, {}, {}
         self._loaded = loaded
         for report in reports:
             self._remember(report)
+        for report in (*reports, *(report for waiting in self._waiting.values() for report in waiting)):
+            if holds(report, loaded):
+                read = self._people_read.get(report.partition, 0)
+                self._people_read[report.partition] = max(read, report.people_next_offset)
         for partition in self._waiting:
             self._settle(partition)
 
@@ -84,8 +94,14 @@ class Freshness:
     def _settle(self, partition: int) -> None:
         """The newest report stays, so that it is not taken for a new one when it is read again."""
         waiting = self._waiting[partition]
-        held = [index for index, report in enumerate(waiting) if holds(report, self._loaded)]
+        held = [
+            index for index, report in enumerate(waiting) if holds(report, self._loaded) and self._has_arrived(report)
+        ]
         if held:
             watermark_ms = waiting[held[-1]].watermark_ms
             self._complete_ms[partition] = max(watermark_ms, self._complete_ms.get(partition, 0))
             del waiting[: min(held[-1], len(waiting) - 1)]
+
+    def _has_arrived(self, report: ProgressRow) -> bool:
+        """What the partition sent to others."""
+        return all(self._people_read.get(int(partition), 0) >= end for partition, end in report.people_sent.items())

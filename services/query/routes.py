@@ -2,6 +2,7 @@
 pure modules; here it is only waited for."""
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Security
@@ -27,6 +28,7 @@ from services.query import (
     examples,
     funnels,
     parameters,
+    people,
     performance,
     rejected,
     users,
@@ -35,10 +37,11 @@ from services.query.credits import MAX_REPORT_ROWS
 from services.query.cursors import Cursors
 from services.query.paths import WithSlashes
 from services.query.reader import RETRY_AFTER_SECONDS, Reader
+from services.query.report_rows import refuse_long
 from services.query.times import utc_text
 
 SettingsVersions = dict[tuple[str, int], AttributionSettings]
-REPEATABLE: Final = frozenset({"code", "event_name", "goal", "model", "status", "steps", "type"})
+REPEATABLE: Final = frozenset({"code", "event_name", "goal", "metric", "model", "status", "steps", "type"})
 USER_EVENTS_LIST: Final = "user_events"
 _PROPERTIES: Final[dict[str, Any]] = {
     "name": "properties",
@@ -102,6 +105,7 @@ Rows = Annotated[Reader, Depends(reader_of)]
 EventId = Annotated[str, Path(max_length=128, examples=["evt_01hm5rxqe0x5jw3kq8n4v2t6yz"])]
 UserId = Annotated[WithSlashes, Path(max_length=200, description="A user id or an anonymous id.", examples=["u_42"])]
 
+
 def new_router() -> APIRouter:
     """What all routes have in common: the prefix, the key, the errors."""
     return APIRouter(
@@ -148,7 +152,8 @@ async def list_events(
         place = await reader.first(events.session_place(caller.app.app_id, given.session_id))
         if place is None:
             return success_response(events.event_page([], page, meta))
-        wanted = arguments.event_filter(given, caller.app, place)
+        keys = await _event_keys(caller, reader, place.person_key)
+        wanted = replace(arguments.event_filter(given, caller.app, place), session_keys=keys)
     rows = await reader.page(events.list_events(caller.app.app_id, wanted, page))
     return success_response(events.event_page(rows, page, meta))
 
@@ -176,8 +181,9 @@ async def get_event(
     event = await reader.first(event_detail.find_event(app_id, event_id))
     if event is None:
         raise ApiError(ErrorCode.NOT_FOUND)
+    owner = await _owner_key(caller, reader, event.person_key)
     session, found, marks = await asyncio.gather(
-        reader.first(event_detail.find_session(app_id, event)),
+        reader.first(event_detail.find_session(app_id, event, owner or event.person_key)),
         reader.rows(event_detail.find_conversions(app_id, event_id)),
         reader.rows(event_detail.count_marks(app_id, event_id)),
     )
@@ -259,7 +265,7 @@ async def list_users(
     wanted = arguments.user_filter(given, caller.app)
     meta = await meta_of(reader, given, caller)
     rows = await reader.page(users.list_users(caller.app.app_id, wanted, page))
-    return success_response(users.user_page(rows, page, meta))
+    return success_response(users.user_page(await _with_links(caller, reader, rows), page, meta))
 
 
 @router.get("/users/{user_id}", tags=["users"], **documented(answers.UserDetail, examples.USER_DETAIL, _NOT_FOUND))
@@ -272,6 +278,7 @@ async def get_user(
     row = await reader.first(users.find_user(caller.app.app_id, person)) if person else None
     if row is None:
         raise ApiError(ErrorCode.NOT_FOUND)
+    (row,) = await _with_links(caller, reader, [row])
     return success_response(users.user_detail(row, meta))
 
 
@@ -287,7 +294,9 @@ async def list_user_events(
     page = arguments.page_of(given, USER_EVENTS_LIST, cursors)
     person = await _person(caller, reader, user_id)
     # Before the first session there may be events: they are found by the id itself.
-    keys = (person,) if person else (users.USER_PREFIX + user_id, users.ANONYMOUS_PREFIX + user_id)
+    keys: tuple[str, ...] = (users.USER_PREFIX + user_id, users.ANONYMOUS_PREFIX + user_id)
+    if person:
+        keys = await _event_keys(caller, reader, person)
     wanted = arguments.user_event_filter(given, caller.app, keys)
     meta = await meta_of(reader, given, caller)
     rows = await reader.page(events.list_events(caller.app.app_id, wanted, page))
@@ -297,7 +306,33 @@ async def list_user_events(
 
 
 async def _person(caller: Caller, reader: Reader, given_id: str) -> str | None:
-    return users.choose_person(given_id, await reader.rows(users.find_persons(caller.app.app_id, given_id)))
+    """The key of the person an id means; an anonymous id means its owner."""
+    app_id = caller.app.app_id
+    found, owners = await asyncio.gather(
+        reader.rows(users.find_persons(app_id, given_id)), reader.rows(people.owners_of(app_id, given_id))
+    )
+    return people.choose(given_id, found, owners)
+
+
+async def _owner_key(caller: Caller, reader: Reader, person_key: str) -> str | None:
+    """Of an anonymous person who turned out to be a user."""
+    if not person_key.startswith(users.ANONYMOUS_PREFIX):
+        return None
+    anonymous_id = person_key.removeprefix(users.ANONYMOUS_PREFIX)
+    owner = await reader.first(people.owners_of(caller.app.app_id, anonymous_id))
+    return users.USER_PREFIX + owner.user_id if owner else None
+
+
+async def _event_keys(caller: Caller, reader: Reader, person_key: str) -> tuple[str, ...]:
+    user_ids = people.user_ids_of([person_key])
+    links = await reader.rows(people.links_of(caller.app.app_id, user_ids)) if user_ids else []
+    return people.event_keys(person_key, links)
+
+
+async def _with_links(caller: Caller, reader: Reader, rows: list[users.UserRow]) -> list[users.UserRow]:
+    user_ids = people.user_ids_of(row.person_key for row in rows)
+    links = await reader.rows(people.links_of(caller.app.app_id, user_ids)) if user_ids else []
+    return people.with_links(rows, links)
 
 
 @router.get("/reports/performance", tags=["reports"], **documented(answers.PerformanceReport, examples.PERFORMANCE))
@@ -349,10 +384,5 @@ def _report_meta(meta: answers.Meta, currency: str, others: list[str]) -> answer
 
 
 def _refuse_long(report: Any, field: str) -> Any:
-    if len(report["items"]) > MAX_REPORT_ROWS:
-        reason = Text(
-            f"报表超过 {MAX_REPORT_ROWS} 行，请缩小时间范围或选择更粗的划分",
-            f"the report has more than {MAX_REPORT_ROWS} rows; ask for a shorter range or a coarser division",
-        )
-        raise invalid(field, reason)
+    refuse_long(report["items"], field, MAX_REPORT_ROWS)
     return report

@@ -49,6 +49,7 @@ class Table(StrEnum):
     ATTRIBUTIONS = "attributions"
     ATTRIBUTION_REVISIONS = "attribution_revisions"
     EVENT_MARKS = "event_marks"
+    PERSON_LINKS = "person_links"
     REJECTED = "rejected"
     COSTS = "costs"
     ALERTS = "alerts"

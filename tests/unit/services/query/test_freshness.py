@@ -1,3 +1,5 @@
+import msgspec
+
 from schemas.facts import ProgressRow
 from schemas.topics import Topic
 from services.query.freshness import MAX_WAITING_REPORTS, Freshness, LoadedRow
@@ -80,3 +82,20 @@ def test_a_partition_without_an_event_says_nothing() -> None:
 
 def test_topics_are_named_as_the_loader_names_them() -> None:
     assert Topic.EVENTS.value == "events"
+
+
+def people_report(partition: int, read: int, sent: dict[str, int], at: int) -> ProgressRow:
+    return msgspec.structs.replace(report(partition, at=at), people_next_offset=read, people_sent=sent)
+
+
+def test_a_journey_on_its_way_to_another_partition_holds_its_sender_back() -> None:
+    freshness = Freshness(2)
+    rows = loaded(0, **ALL) + loaded(1, **ALL)
+    sender = people_report(0, read=1, sent={"0": 1, "1": 7}, at=1)
+    freshness.observe([sender, people_report(1, read=6, sent={}, at=1)], rows)
+    assert freshness.complete_through_ms() is None
+    behind = msgspec.structs.replace(people_report(1, read=7, sent={}, at=2), pending_sessions=1)
+    freshness.observe([sender, behind], rows)
+    assert freshness.complete_through_ms() is None, "applied there, and its sessions not written yet"
+    freshness.observe([sender, people_report(1, read=7, sent={}, at=3)], rows)
+    assert freshness.complete_through_ms() == 1000

@@ -17,6 +17,7 @@ from services.query import (
     event_detail,
     events,
     funnels,
+    people,
     performance,
     rejected,
     users,
@@ -120,7 +121,7 @@ def every_statement() -> Iterator[Statement[Any]]:
         event_detail.EventPlaceRow,
     )
     yield event_detail.find_event(app, HOSTILE)
-    yield event_detail.find_session(app, event)
+    yield event_detail.find_session(app, event, HOSTILE)
     yield event_detail.find_conversions(app, HOSTILE)
     yield event_detail.find_attributed(app, (HOSTILE,))
     yield event_detail.count_marks(app, HOSTILE)
@@ -139,6 +140,8 @@ def every_statement() -> Iterator[Statement[Any]]:
     yield from both_steps(users.list_users(app, users.UserFilter(), Page(1)))
     yield users.find_user(app, HOSTILE)
     yield users.find_persons(app, HOSTILE)
+    yield people.owners_of(app, HOSTILE)
+    yield people.links_of(app, [HOSTILE])
     asked = conversion_report.ConversionQuery(HOSTILE, (HOSTILE,), RANGE)
     yield conversion_report.conversion_rows(app, asked)
     yield funnels.funnel_row(app, funnels.FunnelQuery((HOSTILE, "b", HOSTILE), 60, RANGE))
