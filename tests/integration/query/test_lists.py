@@ -91,7 +91,11 @@ def prop(event: AcceptedEvent, name: str) -> Any:
     return msgspec.json.decode(event.properties)[name]
 
 
-@pytest.mark.parametrize(("parameters", "is_wanted"), FILTERS, ids=lambda value: str(value)[:40])
+def _name(value: Any) -> str:
+    return "" if callable(value) else str(value)[:40]
+
+
+@pytest.mark.parametrize(("parameters", "is_wanted"), FILTERS, ids=_name)
 async def test_event_filters(ask: Any, alpha: World, parameters: dict[str, Any], is_wanted: Any) -> None:
     wanted = newest_first([event for event in alpha.events if is_wanted(event)])
     data = await ask("events", limit=1000, **parameters)
@@ -157,7 +161,7 @@ CONVERSION_FILTERS: list[tuple[dict[str, Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("parameters", "is_wanted"), CONVERSION_FILTERS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("parameters", "is_wanted"), CONVERSION_FILTERS, ids=_name)
 async def test_conversion_filters(ask: Any, alpha: World, parameters: dict[str, Any], is_wanted: Any) -> None:
     wanted = {row.conversion_id for row in alpha.conversions if is_wanted(row)}
     data = await ask("conversions", limit=1000, **parameters)
