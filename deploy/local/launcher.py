@@ -27,6 +27,7 @@ from deploy.local.demo_app import ensure_demo_key, quick_start
 from deploy.local.folder import DataFolder, Say
 from deploy.local.ports import free_port, problem_with
 from deploy.local.process import ChildEnded, ChildProcess, LaunchError
+from deploy.local.restarts import Restarts
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
 from pipeline.runtime.kafka import TopicMismatch, ensure_topics
@@ -40,6 +41,8 @@ _PROBE_SECONDS: Final = 2.0
 _TAIL_LINES: Final = 15
 _ORDERLY_EXITS: Final = (0, 128 + signal.SIGTERM)
 """Of a broker; a JVM that SIGTERM has ended in order says 143."""
+WORKER_RESTARTS: Final = 70
+"""The exit code of a worker that is to be started again (`pipeline.stream.worker.EXIT_FATAL`)."""
 _STOP_ORDER: Final = ("gateway", "worker", "webhooks", "store")
 _COMMANDS: Final = {"webhooks": ("webhooks", "serve")}
 """Of services whose command is not their name."""
@@ -82,6 +85,8 @@ class Launcher:
         self._broker: Broker | None = None
         self._services: dict[str, ChildProcess] = {}
         self._has_trimmed = False
+        self._restarts = Restarts()
+        self._restart_at_seconds: float | None = None
         self._holding_signals = False
         self._signalled = False
         self._stopping = False
@@ -110,6 +115,7 @@ class Launcher:
         """Returns never: raises `ChildEnded` when a child ends, and a signal ends it too."""
         next_trim = monotonic_seconds() + trim.CHECK_SECONDS
         while not self._signalled:
+            self._restart_worker()
             self._check_children()
             if self._kind is BrokerKind.NOIDA and monotonic_seconds() > next_trim:
                 self._keep_broker_small()
@@ -215,10 +221,28 @@ class Launcher:
                     raise LaunchError(f"not ready after {_READY_SECONDS:.0f} s: {', '.join(waiting)}; see the logs")
                 time.sleep(_WATCH_SECONDS)
 
+    def _restart_worker(self) -> None:
+        """A worker that finds its memory ahead of the log ends on purpose, and goes on from the log when it is started
+        again: after a broker's restart, say. Any other end, and too many of these, are a failure."""
+        worker = self._services["worker"]
+        if worker.exit_code != WORKER_RESTARTS:
+            return
+        now_seconds = monotonic_seconds()
+        if self._restart_at_seconds is None:
+            delay_seconds = self._restarts.next_delay_seconds(now_seconds)
+            if delay_seconds is None:
+                raise ChildEnded(worker)
+            self._restart_at_seconds = now_seconds + delay_seconds
+            self._say(f"the worker ended to go on from the log; starting it again in {delay_seconds:.0f} s")
+        elif now_seconds >= self._restart_at_seconds:
+            self._restart_at_seconds = None
+            with self._signals_held():
+                worker.start()
+
     def _check_children(self) -> None:
         children = [*self._services.values(), *([self._broker.process] if self._broker else [])]
         for child in children:
-            if not child.is_running:
+            if not child.is_running and not (self._restart_at_seconds and child is self._services["worker"]):
                 raise ChildEnded(child)
 
     def _announce(self, settings: Settings, folder: DataFolder, key: str, is_new: bool) -> None:
