@@ -14,10 +14,11 @@ client of its own. Errors form one small tree; each class says what the caller d
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from io import IOBase
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Final, Self, TypeVar
@@ -165,6 +166,14 @@ class ClickHouse:
             timeout_seconds,
         )
 
+    def stream(
+        self, sql: str, parameters: Parameters | None = None, *, format: str = "JSONEachRow"
+    ) -> "ByteStream":
+        """The answer of one query piece by piece, as it is computed: any size in little memory. Blocking, for a thread
+        of the caller's own; it has a client of its own. To be closed. Limits have to stand in the SQL."""
+        client = self._connect(self.database)
+        return ByteStream(client, lambda: client.raw_stream(sql, dict(parameters or {}), fmt=format))
+
     async def command(self, sql: str, parameters: Parameters | None = None) -> None:
         """A statement without an answer."""
         await self._run(self._inserts, lambda client: client.command(sql, dict(parameters or {})), is_insert=False)
@@ -237,6 +246,32 @@ class ClickHouse:
                 client.close()
         except DriverError as error:
             raise classify(error, is_insert=False) from error
+
+
+class ByteStream:
+    """`for piece in stream`; see `ClickHouse.stream`. Raises the tree's errors, also in the middle."""
+
+    PIECE_BYTES: Final = 4 * 1024 * 1024
+
+    def __init__(self, client: Client, begin: Callable[[], IOBase]) -> None:
+        self._client = client
+        self._begin = begin
+        self._source: IOBase | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            self._source = self._begin()
+            while piece := self._source.read(self.PIECE_BYTES):  # type: ignore[attr-defined]
+                yield piece
+        except DriverError as error:
+            raise classify(error, is_insert=False) from error
+
+    def close(self) -> None:
+        with suppress(DriverError, OSError):
+            if self._source is not None:
+                self._source.close()
+        with suppress(DriverError):
+            self._client.close()
 
 
 def _tuples(result: QueryResult) -> list[Row]:

@@ -77,6 +77,18 @@ class Settings(BaseSettings):
     query_max_rows_to_read: int = Field(default=2_000_000_000, ge=0)
     query_max_memory_bytes: int = Field(default=4 * 1024 * 1024 * 1024, ge=0)
 
+    # Exports
+    export_url: str = ""
+    """`s3://bucket/prefix` (endpoint and credentials: the usual `AWS_…` variables) or `file:///folder`; empty: the
+    folder `exports` under `data_dir`. Query services that share a control plane must share it too."""
+    export_file_hours: float = Field(default=24.0, gt=0)
+    """How long a file and its link last."""
+    export_max_unfinished: int = Field(default=100, gt=0)
+    """Jobs of one app that wait or run."""
+    export_max_seconds: float = Field(default=3600.0, gt=0)
+    export_max_memory_bytes: int = Field(default=2 * 1024 * 1024 * 1024, ge=0)
+    """What the query of one export may cost; 0: no limit."""
+
     # Loader
     loader_max_rows: int = Field(default=50_000, gt=0)
     loader_max_bytes: int = Field(default=32 * 1024 * 1024, gt=0)

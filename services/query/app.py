@@ -17,6 +17,9 @@ from pipeline.runtime.http.quota import CountRequests, open_quota
 from pipeline.runtime.settings import Settings
 from services.query.alert_routes import router as alert_router
 from services.query.delivery_routes import router as delivery_router
+from services.query.exports.app import exporting, prepare_exports
+from services.query.exports.routes import links as export_links
+from services.query.exports.routes import router as export_router
 from services.query.freshness import Freshness
 from services.query.operator import add_operator_routes
 from services.query.paths import KeepSlashes
@@ -37,7 +40,8 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         if snapshots is None:
             await own.start()
-        yield
+        async with exporting(app, settings, clickhouse):
+            yield
         if snapshots is None:
             await own.stop()
         if quota is not None:
@@ -59,6 +63,9 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
     app.include_router(router)
     app.include_router(delivery_router)
     app.include_router(alert_router)
+    app.include_router(export_router)
+    app.include_router(export_links)
+    prepare_exports(app, settings)
     install_handlers(app)
     add_operator_routes(app, clickhouse, settings.operator_token, settings.partitions)
     add_operations(app, lambda: _what_is_missing(app))

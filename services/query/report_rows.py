@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from pipeline.runtime.http.errors import Text, invalid
 from services.query.credits import MAX_REPORT_ROWS
 
 Place = tuple[int, str]
@@ -77,3 +78,13 @@ def part_of(rows: Iterable[ReportRow], name: str, is_previous: bool = False) -> 
     total = next((row for row in mine if row.is_total), None)
     numbers = {(row.period, row.key): row.numbers for row in mine if not row.is_total}
     return Part(numbers, total.numbers if total else None, tuple(total.currencies) if total else ())
+
+
+def refuse_long(items: Sequence[object], field: str, max_rows: int = MAX_REPORT_ROWS) -> None:
+    """Raises `ApiError`: a report cut short would not add up to its totals."""
+    if len(items) > max_rows:
+        reason = Text(
+            f"报表超过 {max_rows} 行，请缩小时间范围或选择更粗的划分",
+            f"the report has more than {max_rows} rows; ask for a shorter range or a coarser division",
+        )
+        raise invalid(field, reason)

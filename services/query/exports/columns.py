@@ -1,0 +1,117 @@
+"""The columns of a file: their names, what they are computed from, and their types in Parquet. Pure.
+
+JSON lines come out of ClickHouse as they go into a file: times as RFC 3339, amounts as numbers. CSV and Parquet are
+made from the same rows through Arrow, so for them times are milliseconds and amounts decimal texts: both become what
+they are without rounding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import pyarrow as pa
+
+from schemas.money import MINOR_DIGITS
+
+MONEY_TYPE: Final = pa.decimal128(38, 4)
+"""Whole units; no currency has more than four digits after the point."""
+CREDIT_TYPE: Final = pa.decimal128(18, 9)
+TIME_TYPE: Final = pa.timestamp("ms", tz="UTC")
+
+
+class Kind(StrEnum):
+    TEXT = "text"
+    WHOLE = "whole"
+    FLAG = "flag"
+    TIME = "time"
+    """From milliseconds; 0 is null."""
+    MONEY = "money"
+    """From smallest units of the currency in the column `currency`."""
+    CREDIT = "credit"
+    """From billionths."""
+    NUMBER = "number"
+    """A decimal fraction, or null."""
+    JSON = "json"
+    """A JSON value as text; in JSON lines the value itself."""
+    TEXTS = "texts"
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    kind: Kind
+    sql: str
+    """An expression over the columns of its table."""
+
+
+_BY_DIGITS: Final = {
+    digits: [currency for currency, its in MINOR_DIGITS.items() if its == digits] for digits in (0, 3, 4)
+}
+_UNITS: Final = (
+    "multiIf("
+    + ", ".join(
+        f"currency IN ({', '.join(map(repr, names))}), {10**digits}" for digits, names in sorted(_BY_DIGITS.items())
+    )
+    + ", 100)"
+)
+"""Smallest units in a whole one, by the column `currency`."""
+_ARROW: Final = {
+    Kind.TEXT: pa.string(),
+    Kind.WHOLE: pa.int64(),
+    Kind.FLAG: pa.bool_(),
+    Kind.TIME: pa.int64(),
+    Kind.MONEY: pa.string(),
+    Kind.CREDIT: pa.string(),
+    Kind.NUMBER: pa.string(),
+    Kind.JSON: pa.string(),
+    Kind.TEXTS: pa.list_(pa.string()),
+}
+_FINAL_ARROW: Final = _ARROW | {
+    Kind.TIME: TIME_TYPE,
+    Kind.MONEY: MONEY_TYPE,
+    Kind.CREDIT: CREDIT_TYPE,
+    Kind.NUMBER: pa.decimal128(38, 9),
+}
+
+
+def select_list(columns: Sequence[Column], for_arrow: bool) -> str:
+    return ", ".join(f"{_expression(column, for_arrow)} AS {_alias(column)}" for column in columns)
+
+
+def _alias(column: Column) -> str:
+    """A name that hides no column of the table: it may stand in a condition."""
+    return f"out_{column.name}"
+
+
+def renaming(columns: Sequence[Column]) -> str:
+    return ", ".join(f"{_alias(column)} AS {column.name}" for column in columns)
+
+
+def _expression(column: Column, for_arrow: bool) -> str:
+    sql = column.sql
+    if column.kind is Kind.TIME:
+        if for_arrow:
+            return f"nullIf({sql}, 0)"
+        text = f"concat(replaceOne(toString(fromUnixTimestamp64Milli({sql}, 'UTC')), ' ', 'T'), 'Z')"
+        return f"if({sql} = 0, NULL, {text})"
+    if column.kind is Kind.MONEY:
+        return _decimal(f"toDecimal128({sql}, 4) / {_UNITS}", for_arrow)
+    if column.kind is Kind.CREDIT:
+        return _decimal(f"toDecimal128({sql}, 9) / 1000000000", for_arrow)
+    if column.kind is Kind.TEXTS:
+        return f"arrayMap(text -> toString(text), {sql})"
+    return sql
+
+
+def _decimal(sql: str, for_arrow: bool) -> str:
+    return f"toString({sql})" if for_arrow else sql
+
+
+def read_schema(columns: Sequence[Column]) -> pa.Schema:
+    """Of the JSON lines as they come."""
+    return pa.schema([(column.name, _ARROW[column.kind]) for column in columns])
+
+
+def file_schema(columns: Sequence[Column]) -> pa.Schema:
+    return pa.schema([(column.name, _FINAL_ARROW[column.kind]) for column in columns])

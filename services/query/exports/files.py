@@ -1,0 +1,231 @@
+"""From the rows as ClickHouse sends them, pieces of JSON lines, to the bytes of a file. In memory of a few pieces."""
+
+import gzip
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.json as pa_json
+import pyarrow.parquet as pq
+
+from services.query.exports.columns import Column, Kind, file_schema, read_schema
+from services.query.exports.requests import Compression, FileFormat
+
+_GZIP_LEVEL: Final = 6
+_MAX_LINE_BYTES: Final = 16 * 1024 * 1024
+_JSON_BLOCK_BYTES: Final = 4 * 1024 * 1024
+_MEDIA_TYPES: Final = {
+    FileFormat.CSV: "text/csv; charset=utf-8",
+    FileFormat.JSONL: "application/x-ndjson",
+    FileFormat.PARQUET: "application/vnd.apache.parquet",
+}
+_ENDINGS: Final = {Compression.NONE: "", Compression.GZIP: ".gz", Compression.ZSTD: ".zst"}
+
+
+class BrokenRows(Exception):
+    """What came are no rows: the query failed after it had begun to answer."""
+
+
+def file_name(report: str, job_id: str, file_format: FileFormat, compression: Compression) -> str:
+    """Parquet compresses inside, so its name has no second ending."""
+    ending = "" if file_format is FileFormat.PARQUET else _ENDINGS[compression]
+    return f"attrikit-{report}-{job_id}.{file_format.value}{ending}"
+
+
+def media_type(file_format: FileFormat, compression: Compression) -> str:
+    if file_format is FileFormat.PARQUET or compression is Compression.NONE:
+        return _MEDIA_TYPES[file_format]
+    return "application/gzip" if compression is Compression.GZIP else "application/zstd"
+
+
+class _Writer(Protocol):
+    rows: int
+
+    def write(self, lines: bytes) -> None:
+        """`lines`: whole ones."""
+
+    def close(self) -> None: ...
+
+
+class FileEncoder:
+    """`for data in encoder.encode(pieces)`: the bytes of the file, a few for each piece."""
+
+    def __init__(self, columns: Sequence[Column], file_format: FileFormat, compression: Compression) -> None:
+        self._sink = _Sink()
+        self._writer: _Writer
+        if file_format is FileFormat.PARQUET:
+            self._writer = _ParquetWriter(self._sink, columns, compression)
+        else:
+            self._compressed = _compressor(self._sink, compression)
+            plain = _CsvWriter if file_format is FileFormat.CSV else _JsonWriter
+            self._writer = plain(self._compressed, columns)
+        self._is_parquet = file_format is FileFormat.PARQUET
+
+    @property
+    def rows(self) -> int:
+        return self._writer.rows
+
+    def encode(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Raises `BrokenRows`."""
+        for lines in whole_lines(pieces):
+            self._writer.write(lines)
+            yield self._sink.take()
+        self._writer.close()
+        if not self._is_parquet:
+            self._compressed.close()
+        yield self._sink.take()
+
+
+def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, cut at line ends."""
+    rest = b""
+    for piece in pieces:
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield rest + piece[:end]
+            rest = piece[end:]
+        else:
+            rest += piece
+        if len(rest) > _MAX_LINE_BYTES:
+            raise BrokenRows("a line without end")
+    if rest:
+        raise BrokenRows(rest[-300:].decode("utf-8", "replace"))
+
+
+class _Sink(io.RawIOBase):
+    """A file to write to, whose content is taken away as it grows."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        taken = bytes(data)
+        self._parts.append(taken)
+        self._position += len(taken)
+        return len(taken)
+
+    def tell(self) -> int:
+        return self._position
+
+    def take(self) -> bytes:
+        taken, self._parts = b"".join(self._parts), []
+        return taken
+
+
+def _compressor(sink: _Sink, compression: Compression) -> Any:
+    """A writable file around `sink`; closing it ends the compression, not `sink`."""
+    if compression is Compression.GZIP:
+        return gzip.GzipFile(fileobj=sink, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0)
+    if compression is Compression.ZSTD:
+        return pa.CompressedOutputStream(_Unclosed(sink), "zstd")
+    return _Unclosed(sink)
+
+
+class _Unclosed(io.RawIOBase):
+    def __init__(self, inner: _Sink) -> None:
+        self._inner = inner
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self._inner.write(data)
+
+    def tell(self) -> int:
+        return self._inner.tell()
+
+
+class _JsonWriter:
+    def __init__(self, out: Any, columns: Sequence[Column]) -> None:
+        self.rows = 0
+        self._out = out
+        self._embedded = [column.name for column in columns if column.kind is Kind.JSON]
+        row_type = msgspec.defstruct("Row", [(c.name, _json_type(c)) for c in columns], gc=False)
+        self._decoder = msgspec.json.Decoder(row_type)
+        self._encode = msgspec.json.Encoder().encode_lines
+
+    def write(self, lines: bytes) -> None:
+        count = lines.count(b"\n")
+        if lines.count(b"\n{") != count - 1 or not lines.startswith(b"{"):
+            raise BrokenRows(lines[-300:].decode("utf-8", "replace"))
+        self.rows += count
+        self._out.write(self._with_embedded(lines) if self._embedded else lines)
+
+    def _with_embedded(self, lines: bytes) -> bytes:
+        try:
+            rows = self._decoder.decode_lines(lines)
+        except msgspec.MsgspecError as error:
+            raise BrokenRows(str(error)) from None
+        for row in rows:
+            for name in self._embedded:
+                setattr(row, name, msgspec.Raw(getattr(row, name).encode()))
+        return self._encode(rows)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _json_type(column: Column) -> Any:
+    """What is not looked into stays as the bytes it is."""
+    return str if column.kind is Kind.JSON else msgspec.Raw
+
+
+class _CsvWriter:
+    def __init__(self, out: Any, columns: Sequence[Column]) -> None:
+        self.rows = 0
+        self._columns = columns
+        fields = [pa.field(f.name, _flat(f.type)) for f in file_schema(columns)]
+        self._writer = pa_csv.CSVWriter(out, pa.schema(fields))
+
+    def write(self, lines: bytes) -> None:
+        table = read_rows(lines, self._columns)
+        for index, field in enumerate(table.schema):
+            if pa.types.is_list(field.type):
+                texts = [msgspec.json.encode(value).decode() for value in table.column(index).to_pylist()]
+                table = table.set_column(index, field.name, pa.array(texts, pa.string()))
+        self._writer.write(table)
+        self.rows += table.num_rows
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _flat(arrow_type: pa.DataType) -> pa.DataType:
+    """CSV has no lists: they are JSON there."""
+    return pa.string() if pa.types.is_list(arrow_type) else arrow_type
+
+
+class _ParquetWriter:
+    def __init__(self, out: Any, columns: Sequence[Column], compression: Compression) -> None:
+        self.rows = 0
+        self._columns = columns
+        self._writer = pq.ParquetWriter(out, file_schema(columns), compression=compression.value, version="2.6")
+
+    def write(self, lines: bytes) -> None:
+        table = read_rows(lines, self._columns)
+        self._writer.write_table(table)
+        self.rows += table.num_rows
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def read_rows(lines: bytes, columns: Sequence[Column]) -> pa.Table:
+    """Raises `BrokenRows`."""
+    parsing = pa_json.ParseOptions(explicit_schema=read_schema(columns), unexpected_field_behavior="error")
+    reading = pa_json.ReadOptions(block_size=max(_JSON_BLOCK_BYTES, len(lines)), use_threads=False)
+    try:
+        table = pa_json.read_json(pa.BufferReader(lines), read_options=reading, parse_options=parsing)
+    except pa.ArrowInvalid as error:
+        raise BrokenRows(str(error)[:300]) from None
+    wanted = file_schema(columns)
+    arrays = [pc.cast(table.column(field.name), field.type) for field in wanted]
+    return pa.Table.from_arrays(arrays, schema=wanted)

@@ -1,0 +1,272 @@
+"""Export jobs done: claimed in the control plane, read from ClickHouse, written to the storage, one after the other.
+
+    Step 1  claim the oldest job nobody works on, for as long as the lease is kept up
+    Step 2  count its rows; more than the plan allows end it
+    Step 3  read, encode and store them piece by piece; the lease's keeper notes how far it is
+    Step 4  the file is there: the job is done, and its link holds until the file expires
+
+A kill anywhere leaves a job whose lease runs out; whoever claims it then starts at step 2, and its file replaces what
+was left. A cancelled job's keeper learns of it with the next renewal.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError, ClickHouseUnavailable
+from pipeline.runtime.clock import monotonic_seconds, now_ms
+from pipeline.runtime.control_plane.exports import MAX_ATTEMPTS, ExportJob, ExportJobs, ExportState
+from pipeline.runtime.http.errors import ApiError, Text
+from pipeline.runtime.log import get_logger
+from schemas.control import App
+from schemas.errors import ErrorCode
+from services.query import arguments
+from services.query.exports.files import BrokenRows, FileEncoder
+from services.query.exports.reports import performance_pieces
+from services.query.exports.requests import ROW_LIMITS, AnyExport, PerformanceExport, restored
+from services.query.exports.sources import EXPORT_SETTINGS, ExportSource, source_of, too_many_rows
+from services.query.exports.storage import Storage, StorageFailed
+from services.query.reader import Reader, Snapshots
+
+WORKERS: Final = 2
+LEASE_MS: Final = 15_000
+_RENEW_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 2.0
+_SWEEP_SECONDS: Final = 30.0
+_RETRY: Final = (ClickHouseUnavailable, StorageFailed)
+_log = get_logger("export")
+
+
+class _Lost(Exception):
+    """The job was cancelled, or another process has it now."""
+
+
+@dataclass(frozen=True)
+class ExportLimits:
+    seconds: float
+    memory_bytes: int
+    file_hours: float
+
+    def clause(self) -> str:
+        return EXPORT_SETTINGS.format(seconds=f"{self.seconds:g}", memory_bytes=self.memory_bytes)
+
+
+class ExportRunner:
+    def __init__(
+        self,
+        jobs: ExportJobs,
+        storage: Storage,
+        clickhouse: ClickHouse,
+        reader: Reader,
+        snapshots: Snapshots,
+        limits: ExportLimits,
+    ) -> None:
+        self._jobs = jobs
+        self._storage = storage
+        self._clickhouse = clickhouse
+        self._reader = reader
+        self._snapshots = snapshots
+        self._limits = limits
+        self._owner = secrets.token_hex(12)
+        self._woken = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
+        self._tasks.append(asyncio.create_task(self._sweep()))
+
+    async def stop(self) -> None:
+        """What is under way is given back, to be started over by whoever comes next."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def wake(self) -> None:
+        """There is a new job."""
+        self._woken.set()
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                job = await asyncio.to_thread(self._jobs.claim, self._owner, now_ms(), LEASE_MS)
+                if job is not None:
+                    await self._do(job)
+                    continue
+            except Exception as error:  # the control plane is away, say: the next round finds out
+                _log.warning("export_round_failed", error=type(error).__name__)
+                await asyncio.sleep(_POLL_SECONDS)
+            self._woken.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), _POLL_SECONDS)
+
+    async def _do(self, job: ExportJob) -> None:
+        began = monotonic_seconds()
+        running = _Running(job)
+        keeping = asyncio.create_task(self._keep(running))
+        try:
+            done = await self._until_lost(self._write(running), running)
+            state, values = ExportState.DONE, done
+        except _Lost:
+            await self._storage.delete(job.file_name)
+            _log.info("export_given_up", job_id=job.job_id)
+            return
+        except asyncio.CancelledError:
+            await asyncio.to_thread(self._jobs.keep, job.job_id, self._owner, 0, {})
+            raise
+        except _RETRY as error:
+            if job.attempts < MAX_ATTEMPTS:
+                _log.warning("export_interrupted", job_id=job.job_id, error=type(error).__name__, said=str(error)[:300])
+                return  # its lease runs out, and it is tried again
+            state, values = ExportState.FAILED, _failure(error)
+        except (ApiError, ClickHouseError, BrokenRows) as error:
+            state, values = ExportState.FAILED, _failure(error)
+        finally:
+            keeping.cancel()
+        if state is ExportState.FAILED:
+            _log.warning("export_failed", job_id=job.job_id, error=values["error"])
+        if not await asyncio.to_thread(self._jobs.finish, job.job_id, self._owner, state, values | running.progress):
+            await self._storage.delete(job.file_name)
+            return
+        _log.info("export_ended", job_id=job.job_id, state=state, seconds=round(monotonic_seconds() - began, 1))
+
+    async def _until_lost(self, writing: Any, running: "_Running") -> dict[str, Any]:
+        task = asyncio.ensure_future(writing)
+        lost = asyncio.create_task(running.lost.wait())
+        try:
+            await asyncio.wait((task, lost), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise _Lost
+            found: dict[str, Any] = task.result()
+            return found
+        finally:
+            lost.cancel()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _keep(self, running: "_Running") -> None:
+        """Step 3, beside the writing: renew the lease, note the progress, learn of a cancellation."""
+        while True:
+            await asyncio.sleep(_RENEW_SECONDS)
+            until_ms = now_ms() + LEASE_MS
+            with suppress(OSError):
+                try:
+                    is_mine = await asyncio.to_thread(
+                        self._jobs.keep, running.job.job_id, self._owner, until_ms, running.progress
+                    )
+                except Exception as error:  # away for a moment: the lease outlasts many tries
+                    _log.warning("export_lease_not_renewed", error=type(error).__name__)
+                    continue
+                if not is_mine:
+                    running.lost.set()
+
+    async def _write(self, running: "_Running") -> dict[str, Any]:
+        job = running.job
+        app = self._snapshots.current().apps.get(job.app_id)
+        if app is None or job.attempts > MAX_ATTEMPTS:
+            raise ApiError(ErrorCode.SERVER_ERROR, reason=_GIVEN_UP)
+        running.complete_through_ms = await self._reader.complete_through_ms()
+        export = restored(job.request)
+        if isinstance(export, PerformanceExport):
+            columns, pieces = await performance_pieces(self._reader, app, export)
+            running.rows_total = sum(piece.count(b"\n") for piece in pieces)
+            await self._store(running, export, FileEncoder(columns, export.format, export.compression), iter(pieces))
+        else:
+            await self._stream(running, app, export)
+        ended_ms = now_ms()
+        return {"finished_at_ms": ended_ms, "expires_at_ms": ended_ms + int(self._limits.file_hours * 3_600_000)}
+
+    async def _stream(self, running: "_Running", app: App, export: AnyExport) -> None:
+        wanted = source_of(app, export, arguments.range_of)
+        running.rows_total = await self._count(app, wanted)
+        statement = wanted.rows
+        stream = self._clickhouse.stream(statement.sql + self._limits.clause(), statement.parameters)
+        try:
+            encoder = FileEncoder(wanted.columns, export.format, export.compression)
+            await self._store(running, export, encoder, iter(stream))
+        finally:
+            await asyncio.to_thread(stream.close)
+
+    async def _count(self, app: App, wanted: ExportSource) -> int:
+        """Step 2."""
+        found = await self._reader.rows(wanted.count)
+        count, limit = found[0].row_count, ROW_LIMITS[app.plan]
+        if count > limit:
+            raise ApiError(
+                ErrorCode.PAYLOAD_TOO_LARGE,
+                field="filters",
+                reason=too_many_rows(limit, count),
+                limit=limit,
+                actual=count,
+            )
+        return count
+
+    async def _store(
+        self, running: "_Running", export: AnyExport, encoder: FileEncoder, pieces: Iterator[bytes]
+    ) -> None:
+        """Step 3."""
+        pool = ThreadPoolExecutor(1, "export")
+        try:
+            async with aclosing(_encoded(running, encoder, pieces, pool)) as data:
+                await self._storage.write(running.job.file_name, data)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    async def _sweep(self) -> None:
+        """Files whose time is over go."""
+        while True:
+            try:
+                for job in await asyncio.to_thread(self._jobs.expire, now_ms()):
+                    await self._storage.delete(job.file_name)
+            except Exception as error:
+                _log.warning("export_sweep_failed", error=type(error).__name__)
+            await asyncio.sleep(_SWEEP_SECONDS)
+
+
+_GIVEN_UP: Final = Text("导出多次中断，已放弃", "it was interrupted too often, and given up")
+_BROKEN: Final = Text("数据库中断了读取", "the database broke off")
+
+
+class _Running:
+    """A job under way."""
+
+    def __init__(self, job: ExportJob) -> None:
+        self.job = job
+        self.lost = asyncio.Event()
+        self.rows_total: int | None = None
+        self.rows_done = 0
+        self.bytes_written = 0
+        self.complete_through_ms: int | None = None
+
+    @property
+    def progress(self) -> dict[str, int | None]:
+        return {
+            "rows_total": self.rows_total,
+            "rows_done": self.rows_done,
+            "bytes_written": self.bytes_written,
+            "complete_through_ms": self.complete_through_ms,
+        }
+
+
+async def _encoded(
+    running: _Running, encoder: FileEncoder, pieces: Iterator[bytes], pool: ThreadPoolExecutor
+) -> AsyncIterator[bytes]:
+    """Reading and encoding go on in a thread, a step at a time: nothing is read before there is room for it."""
+    loop = asyncio.get_running_loop()
+    steps = encoder.encode(pieces)
+    while (data := await loop.run_in_executor(pool, next, steps, None)) is not None:
+        running.rows_done = encoder.rows
+        running.bytes_written += len(data)
+        if data:
+            yield data
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """What the job says of it; the log has the details."""
+    told = error if isinstance(error, ApiError) else ApiError(ErrorCode.SERVER_ERROR, reason=_BROKEN)
+    said = {language: told.body(language) for language in ("zh", "en")}
+    details = {language: body.details for language, body in said.items()}
+    return {"error": {"code": told.code.value, "details": details}, "finished_at_ms": now_ms()}

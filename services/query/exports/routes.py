@@ -1,0 +1,213 @@
+"""`/v1/reports/export`: ask for a file, see how far it is, cancel it, fetch it."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeVar
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import Response, StreamingResponse
+
+from pipeline.runtime.clock import now_ms
+from pipeline.runtime.control_plane import SnapshotNotLoaded
+from pipeline.runtime.control_plane.exports import ExportJob, ExportJobs, ExportState
+from pipeline.runtime.http.documents import Envelope, error_responses
+from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
+from pipeline.runtime.http.handlers import request_language, success_response
+from schemas.errors import ErrorCode
+from services.query import arguments
+from services.query.exports import answers
+from services.query.exports.files import file_name, media_type
+from services.query.exports.requests import (
+    MAX_BODY_BYTES,
+    Compression,
+    FileFormat,
+    PerformanceExport,
+    body_schema,
+    parse_export,
+    stored,
+)
+from services.query.exports.sources import source_of
+from services.query.exports.storage import NoSuchFile, StorageFailed
+from services.query.links import opens
+from services.query.parameters import InRange, Parameters
+from services.query.reader import RETRY_AFTER_SECONDS
+from services.query.routes import Key, new_router
+
+T = TypeVar("T")
+JobId = Annotated[str, Path(max_length=64, pattern="^exp_[0-9a-f]{24}$", examples=["exp_0b9c2f6f5d3e4a1b8c7d6e5f"])]
+_NOT_FOUND: Final = error_responses(ErrorCode.NOT_FOUND)
+_LINK_OVER: Final = Text("链接无效或已过期，请重新查询导出任务", "the link is wrong or over; ask for the job again")
+_TOO_MANY: Final = Text("未完成的导出任务过多，请稍后再试", "too many exports are waiting; let some finish")
+
+router = new_router()
+links = APIRouter(prefix="/v1")
+"""What opens without a key."""
+
+
+def jobs_of(request: Request) -> ExportJobs:
+    jobs: ExportJobs = request.app.state.export_jobs
+    return jobs
+
+
+def signing_key_of(request: Request) -> bytes:
+    try:
+        key: bytes = request.app.state.snapshots.current().signing_key
+    except SnapshotNotLoaded:
+        raise server_error(RETRY_AFTER_SECONDS) from None
+    if not key:
+        raise server_error(RETRY_AFTER_SECONDS)
+    return key
+
+
+Jobs = Annotated[ExportJobs, Depends(jobs_of)]
+SigningKey = Annotated[bytes, Depends(signing_key_of)]
+
+
+async def _ask(call: Callable[..., T], *arguments: Any) -> T:
+    """The control plane's database, from a thread. It being away is an error of ours."""
+    try:
+        return await asyncio.to_thread(call, *arguments)
+    except SQLAlchemyError as error:
+        raise server_error(RETRY_AFTER_SECONDS) from error
+
+
+def _described(status: int, example: Any, more: dict[int | str, dict[str, Any]]) -> dict[str, Any]:
+    content = {"application/json": {"example": {"success": True, "data": example}}}
+    answer = {"model": Envelope[answers.Export], "description": "OK", "content": content}
+    return {"response_model": None, "status_code": status, "responses": {status: answer} | more}
+
+
+_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": body_schema(), "example": answers.EXAMPLE_REQUEST}},
+    }
+}
+
+
+@router.post(
+    "/reports/export",
+    tags=["exports"],
+    openapi_extra=_BODY,
+    **_described(
+        201,
+        answers.EXAMPLE_QUEUED,
+        error_responses(ErrorCode.MISSING_REQUIRED_FIELD, ErrorCode.INVALID_PARAMETER, ErrorCode.PAYLOAD_TOO_LARGE),
+    ),
+)
+async def create_export(caller: Key, request: Request, jobs: Jobs, signing_key: SigningKey) -> Response:
+    """Ask for a file. It is written in the background; rows beyond the plan's limit (free 10,000, pro 1,000,000,
+    enterprise 100,000,000) make the job fail."""
+    export = parse_export(await _body(request))
+    if isinstance(export, PerformanceExport):
+        arguments.range_of(_range(export.filters), caller.app)
+    else:
+        source_of(caller.app, export, arguments.range_of)  # what is wrong with it is told now
+    job_id = "exp_" + secrets.token_hex(12)
+    name = file_name(export.report, job_id, export.format, export.compression)
+    job = ExportJob(job_id, caller.app.app_id, ExportState.QUEUED, stored(export), now_ms(), file_name=name)
+    if not await _ask(jobs.add, job, request.app.state.export_max_unfinished):
+        raise invalid("report", _TOO_MANY)
+    if request.app.state.export_runner is not None:
+        request.app.state.export_runner.wake()
+    return success_response(answers.export_of(job, signing_key, request_language(request)), 201)
+
+
+def _range(filters: Any) -> InRange:
+    return InRange.model_validate({"from": filters.from_, "to": filters.to, "tz": filters.tz})
+
+
+async def _body(request: Request) -> bytes:
+    received = bytearray()
+    async for piece in request.stream():
+        received += piece
+        if len(received) > MAX_BODY_BYTES:
+            limit = f"{MAX_BODY_BYTES // 1024} KB"
+            reason = Text(f"请求体不能超过 {limit}", f"the body must not exceed {limit}")
+            raise ApiError(
+                ErrorCode.PAYLOAD_TOO_LARGE, field="body", reason=reason, limit=MAX_BODY_BYTES, actual=len(received)
+            )
+    return bytes(received)
+
+
+@router.get("/reports/export/{job_id}", tags=["exports"], **_described(200, answers.EXAMPLE, _NOT_FOUND))
+async def get_export(
+    job_id: JobId,
+    caller: Key,
+    request: Request,
+    jobs: Jobs,
+    signing_key: SigningKey,
+    _given: Annotated[Parameters, Query()],
+) -> Response:
+    """How far it is; once it is done, where to fetch it."""
+    job = await _ask(jobs.find, job_id, caller.app.app_id)
+    if job is None:
+        raise ApiError(ErrorCode.NOT_FOUND)
+    return success_response(answers.export_of(job, signing_key, request_language(request)))
+
+
+@router.delete("/reports/export/{job_id}", tags=["exports"], **_described(200, answers.EXAMPLE, _NOT_FOUND))
+async def cancel_export(
+    job_id: JobId,
+    caller: Key,
+    request: Request,
+    jobs: Jobs,
+    signing_key: SigningKey,
+    _given: Annotated[Parameters, Query()],
+) -> Response:
+    """End it if it is not finished; a finished one stays as it is. The answer says which."""
+    job = await _ask(jobs.cancel, job_id, caller.app.app_id, now_ms())
+    if job is None:
+        raise ApiError(ErrorCode.NOT_FOUND)
+    return success_response(answers.export_of(job, signing_key, request_language(request)))
+
+
+class DownloadParameters(Parameters):
+    expires: Annotated[int, Query(ge=0, le=2**53, description="Seconds since the epoch.")]
+    signature: Annotated[str, Query(max_length=128)]
+
+
+@links.get(
+    "/reports/export/{job_id}/download",
+    tags=["exports"],
+    response_class=Response,
+    responses={
+        200: {"description": "The file.", "content": {"application/octet-stream": {"schema": {"type": "string"}}}}
+    }
+    | error_responses(
+        ErrorCode.MISSING_REQUIRED_FIELD,
+        ErrorCode.INVALID_PARAMETER,
+        ErrorCode.FORBIDDEN,
+        ErrorCode.NOT_FOUND,
+        ErrorCode.METHOD_NOT_ALLOWED,
+        ErrorCode.SERVER_ERROR,
+    ),
+)
+async def download_export(
+    job_id: JobId,
+    request: Request,
+    jobs: Jobs,
+    signing_key: SigningKey,
+    given: Annotated[DownloadParameters, Query()],
+) -> Response:
+    """The file of a job that is done, by its `download_url`. Takes no key: the link is the permission."""
+    if not opens(signing_key, job_id, given.expires, given.signature, now_ms() / 1000):
+        raise ApiError(ErrorCode.FORBIDDEN, reason=_LINK_OVER)
+    job = await _ask(jobs.find, job_id)
+    if job is None or job.state is not ExportState.DONE or request.app.state.export_storage is None:
+        raise ApiError(ErrorCode.NOT_FOUND)
+    try:
+        size, pieces = await request.app.state.export_storage.read(job.file_name)
+    except NoSuchFile:
+        raise ApiError(ErrorCode.NOT_FOUND) from None
+    except StorageFailed as error:
+        raise server_error(RETRY_AFTER_SECONDS) from error
+    headers = {
+        "Content-Length": str(size),
+        "Content-Disposition": f'attachment; filename="{job.file_name}"',
+        "Cache-Control": "private, no-store",
+    }
+    kind = media_type(FileFormat(job.request["format"]), Compression(job.request["compression"]))
+    return StreamingResponse(pieces, headers=headers, media_type=kind)

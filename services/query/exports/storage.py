@@ -1,0 +1,92 @@
+"""Where files are kept: a folder, or a bucket of any S3-compatible store. One interface for both (obstore)."""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any, Final
+
+import obstore
+from obstore.store import LocalStore, from_url
+
+from pipeline.runtime.settings import Settings
+
+_PART_BYTES: Final = 8 * 1024 * 1024
+_PARTS_AT_ONCE: Final = 2
+_READ_BYTES: Final = 256 * 1024
+
+
+class StorageFailed(Exception):
+    """The folder or the bucket cannot be used; the message says why."""
+
+
+class NoSuchFile(StorageFailed):
+    """It is not there (any more)."""
+
+
+class Storage:
+    """Raises `StorageFailed`."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Storage":
+        """At `settings.export_url`, or in a folder under `settings.data_dir`. Nothing is connected yet.
+
+        For a bucket, region, endpoint and credentials come from the `AWS_…` variables every S3 client knows.
+        """
+        if not settings.export_url:
+            return cls(LocalStore(settings.data_dir.resolve() / "exports", mkdir=True))
+        try:
+            return cls(from_url(settings.export_url))
+        except Exception as error:
+            raise StorageFailed(_said(error)) from error
+
+    async def write(self, name: str, pieces: AsyncIterator[bytes]) -> None:
+        """All pieces become the file, or none: it appears when it is complete."""
+        failure: list[Exception] = []
+
+        async def watched() -> AsyncIterator[bytes]:
+            try:
+                async for piece in pieces:
+                    yield piece
+            except Exception as error:
+                failure.append(error)
+                raise
+
+        try:
+            await obstore.put_async(
+                self._store, name, watched(), use_multipart=True, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE
+            )
+        except Exception as error:
+            if failure:
+                raise failure[0] from None  # what went wrong is not the store's fault
+            raise StorageFailed(_said(error)) from error
+
+    async def read(self, name: str) -> tuple[int, AsyncIterator[bytes]]:
+        """Size in bytes, and the content piece by piece."""
+        try:
+            found = await obstore.get_async(self._store, name)
+        except FileNotFoundError as error:
+            raise NoSuchFile(name) from error
+        except Exception as error:
+            raise StorageFailed(_said(error)) from error
+
+        async def pieces() -> AsyncIterator[bytes]:
+            async for piece in found.stream(min_chunk_size=_READ_BYTES):
+                yield bytes(piece)
+
+        return int(found.meta["size"]), pieces()
+
+    async def delete(self, name: str) -> None:
+        """Also if it is not there."""
+        with suppress(FileNotFoundError):
+            try:
+                await obstore.delete_async(self._store, name)
+            except FileNotFoundError:
+                raise
+            except Exception as error:
+                raise StorageFailed(_said(error)) from error
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:300]}"
