@@ -107,7 +107,9 @@ class Sender:
         receiver, so it gets one more chance on another."""
         try:
             return await self._exchange(url, headers, body)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+        except aiohttp.ClientConnectorError:
+            raise  # it was a new one
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             return await self._exchange(url, headers, body)
 
     async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str, str]:

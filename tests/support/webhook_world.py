@@ -112,11 +112,6 @@ def answer(status: int, **headers: str) -> Answer:
     return respond
 
 
-async def hang(_call: Call) -> web.StreamResponse:
-    await asyncio.sleep(3600)
-    return web.Response()
-
-
 class Desk:
     """One app of a control plane, its endpoints, and the facts about it."""
 
