@@ -7,7 +7,9 @@ What is bounded, and what is lost at the bound:
 | kept | for | at most | beyond it |
 |---|---|---|---|
 | ids seen | 7 days | `MAX_SEEN`, newest | a repeat of an older id is counted again |
+| ids taken from anonymous ids | 7 + 30 days | `MAX_SEEN`, last taken | the same |
 | segments | until no event in time can reach them | (lateness + gap) / gap | - |
+| sessions in the archive | 30 days | `MAX_ARCHIVE_BYTES`, newest | older ones, with their touch rows, stay what they were |
 | touches of a segment | as the segment | `MAX_TOUCHES` campaigns, first met | further campaigns of that day's visit |
 | touches | longest window | `MAX_TOUCHES`, newest | the oldest touches of a path longer than that |
 | touches of conversions kept | as these | `MAX_KEPT_TOUCHES` with all | a refund takes from the touches still known |
@@ -15,6 +17,11 @@ What is bounded, and what is lost at the bound:
 | firsts of a segment | as the segment | one per goal counted once | - |
 | firsts of the person | the state, 400 days at least | one per goal counted once per person | the goal counts again |
 | refunds | 31 days, or as their orders | `MAX_REFUNDS`, newest | the order of the oldest is no longer restated |
+| an anonymous id's owner (a stub) | 400 days after its last use | one | the id begins anew |
+| its other users | as the stub | `MAX_LINKED_USERS` | a pair is written as linked once more |
+| journeys a user has taken in | as the state | `MAX_MERGED`, newest | one sent again after as many others would count twice |
+
+What a merge drops at these bounds it has written as the user's before.
 """
 
 from typing import Final, TypeAlias

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pipeline.domain import merging
 from pipeline.domain.effects import Effects
 from pipeline.domain.journey import apply_event, publish_sessions
 from pipeline.domain.rules import AppRules, compile_rules
@@ -28,6 +29,7 @@ class Person:
     state: PersonState = field(default_factory=new_state)
     effects: Effects = field(default_factory=Effects)
     sent: int = 0
+    owner: "Person | None" = None
 
     def does(self, event_name: str, minutes: float, event_id: str = "", **fields: Any) -> str:
         """`minutes` after ten. The watermark follows where it is not set. Returns the event's id."""
@@ -38,10 +40,35 @@ class Person:
         event = StreamEvent("shop", event_id, event_name, at_ms, properties=properties, **fields)
         self.watermark_ms = max(self.watermark_ms, at_ms)
         self.state = decode_state(encode_state(self.state))
-        key = person_key(event.user_id, event.anonymous_id, event.event_id)
-        apply_event(self.state, event, key, self.rules, self.watermark_ms, 3, self.sent, 1, self.effects)
+        if self.owner is None:
+            key = person_key(event.user_id, event.anonymous_id, event.event_id)
+            apply_event(self.state, event, key, self.rules, self.watermark_ms, 3, self.sent, 1, self.effects)
+        else:
+            self._forward(event, self.owner)
         self.sent += 1
         return event_id
+
+    def becomes(self, user: "Person", minutes: float = 0) -> bytes:
+        """An anonymous person turns out to be `user`, in whose rows this one's are found too. Returns the journey."""
+        at_ms = START_MS + int(minutes * 60_000)
+        assert merging.link(self.state, user.user_id, at_ms, "link", at_ms // 1000) is merging.LinkOutcome.NEW_OWNER
+        journey = merging.hand_over(self.state)
+        _append(user.effects, self.effects)
+        self.effects, self.owner = user.effects, user
+        if journey:
+            user.absorbs(journey, self.anonymous_id)
+        return journey
+
+    def absorbs(self, journey: bytes, anonymous_id: str) -> None:
+        self.state = decode_state(encode_state(self.state))
+        whose = ("shop", anonymous_id, self.user_id)
+        merging.absorb(self.state, journey, *whose, self.rules, self.watermark_ms, self.effects)
+
+    def _forward(self, event: StreamEvent, owner: "Person") -> None:
+        is_late = merging.is_late(self.state, event, self.rules, self.watermark_ms)
+        owner.state = decode_state(encode_state(owner.state))
+        key, place = "u:" + owner.user_id, (3, self.sent, 1)
+        merging.apply_forwarded(owner.state, event, key, owner.rules, owner.watermark_ms, is_late, place, owner.effects)
 
     def publish(self, watermark_minutes: float | None = None) -> list[SessionRow]:
         """The session rows written by this call."""
@@ -64,6 +91,11 @@ class Person:
 
     def attributions(self) -> list[AttributionRow]:
         return _newest(self.effects.attributions, "conversion_id")
+
+
+def _append(effects: Effects, others: Effects) -> None:
+    for name in Effects.__slots__:
+        getattr(effects, name).extend(getattr(others, name))
 
 
 def _newest(rows: list[Any], name: str) -> list[Any]:
