@@ -99,6 +99,8 @@ def _expression(column: Column, for_arrow: bool) -> str:
         return _decimal(f"toDecimal128({sql}, 4) / {_UNITS}", for_arrow)
     if column.kind is Kind.CREDIT:
         return _decimal(f"toDecimal128({sql}, 9) / 1000000000", for_arrow)
+    if column.kind is Kind.FLAG:
+        return f"toBool({sql})"
     if column.kind is Kind.TEXTS:
         return f"arrayMap(text -> toString(text), {sql})"
     return sql

@@ -123,11 +123,10 @@ class ExportRunner:
                 return  # its lease runs out, and it is tried again
             state, values = ExportState.FAILED, _failure(error)
         except (ApiError, ClickHouseError, BrokenRows) as error:
+            _log.warning("export_failed", job_id=job.job_id, error=type(error).__name__, said=str(error)[:500])
             state, values = ExportState.FAILED, _failure(error)
         finally:
             keeping.cancel()
-        if state is ExportState.FAILED:
-            _log.warning("export_failed", job_id=job.job_id, error=values["error"])
         if not await asyncio.to_thread(self._jobs.finish, job.job_id, self._owner, state, values | running.progress):
             await self._storage.delete(job.file_name)
             return

@@ -28,10 +28,10 @@ from services.query.exports.requests import (
     parse_export,
     stored,
 )
-from services.query.exports.sources import source_of
+from services.query.exports.sources import range_of_filters, source_of
 from services.query.exports.storage import NoSuchFile, StorageFailed
 from services.query.links import opens
-from services.query.parameters import InRange, Parameters
+from services.query.parameters import Parameters
 from services.query.reader import RETRY_AFTER_SECONDS
 from services.query.routes import Key, new_router
 
@@ -102,7 +102,7 @@ async def create_export(caller: Key, request: Request, jobs: Jobs, signing_key: 
     enterprise 100,000,000) make the job fail."""
     export = parse_export(await _body(request))
     if isinstance(export, PerformanceExport):
-        arguments.range_of(_range(export.filters), caller.app)
+        range_of_filters(export.filters, caller.app, arguments.range_of)
     else:
         source_of(caller.app, export, arguments.range_of)  # what is wrong with it is told now
     job_id = "exp_" + secrets.token_hex(12)
@@ -113,10 +113,6 @@ async def create_export(caller: Key, request: Request, jobs: Jobs, signing_key: 
     if request.app.state.export_runner is not None:
         request.app.state.export_runner.wake()
     return success_response(answers.export_of(job, signing_key, request_language(request)), 201)
-
-
-def _range(filters: Any) -> InRange:
-    return InRange.model_validate({"from": filters.from_, "to": filters.to, "tz": filters.tz})
 
 
 async def _body(request: Request) -> bytes:

@@ -118,7 +118,7 @@ USER_COLUMNS: Final = (
 
 def source_of(app: App, export: AnyExport, range_of: Callable[[InRange, App], TimeRange]) -> ExportSource:
     """Raises `ApiError` for a range that is none. Not for the performance report, which is computed, not read."""
-    made = _MAKERS[type(export)](export, _range(export.filters, app, range_of))
+    made = _MAKERS[type(export)](export, range_of_filters(export.filters, app, range_of))
     for_arrow = export.format is not FileFormat.JSONL
     inner = f"SELECT {select_list(made.columns, for_arrow)} FROM {made.rows}{made.order}"
     sql = f"SELECT {renaming(made.columns)} FROM ({inner})"
@@ -129,7 +129,8 @@ def source_of(app: App, export: AnyExport, range_of: Callable[[InRange, App], Ti
     )
 
 
-def _range(filters: RangeFilters, app: App, range_of: Callable[[InRange, App], TimeRange]) -> TimeRange:
+def range_of_filters(filters: RangeFilters, app: App, range_of: Callable[[InRange, App], TimeRange]) -> TimeRange:
+    """Raises `ApiError` naming the filter at fault."""
     given = InRange.model_validate({"from": filters.from_, "to": filters.to, "tz": filters.tz})
     try:
         return range_of(given, app)
