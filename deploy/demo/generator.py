@@ -76,6 +76,10 @@ class Truth:
     conversions: Counter[str] = field(default_factory=Counter)
     """By event name."""
     revenue_minor: int = 0
+    links: int = 0
+    """Pairs of a browser's id and a customer's that came together."""
+    people: int = 0
+    """Customers, and browsers that never were a customer's, with a session."""
 
 
 def generate(plan: Plan) -> list[Sending]:
@@ -105,7 +109,20 @@ def truth_of(sendings: list[Sending]) -> Truth:
         rejected=Counter(str(sending.code) for sending in sendings if sending.kind is Kind.INVALID),
         conversions=Counter(body["event_name"] for body in orders),
         revenue_minor=sum(round(body["properties"].get("revenue", 0) * 100) for body in orders),
+        links=len(_pairs(sendings)),
+        people=_count_people(sendings),
     )
+
+
+def _pairs(sendings: list[Sending]) -> set[tuple[str, str]]:
+    bodies = (sending.body for sending in sendings if sending.kind is not Kind.INVALID)
+    return {(body["anonymous_id"], body["user_id"]) for body in bodies if body.get("user_id")}
+
+
+def _count_people(sendings: list[Sending]) -> int:
+    owners = dict(_pairs(sendings))
+    counted = [sending.body for sending in sendings if sending.kind is Kind.VALID]
+    return len({body.get("user_id") or owners.get(body["anonymous_id"], body["anonymous_id"]) for body in counted})
 
 
 def _mishaps(random: Random, plan: Plan, event: Event) -> Iterator[Sending]:
@@ -176,10 +193,10 @@ def _invalid(random: Random, sending: Sending) -> Sending:
 def _make_some_late(random: Random, plan: Plan, sendings: list[Sending]) -> None:
     """A handful of page views, of moments that leave room for it, arrive much too late.
 
-    Not of the first day: until then there may be a partition whose watermark hardly moves.
+    Not of the first days: until then there may be a partition whose watermark hardly moves.
     """
     latest_ms = plan.end_ms - TOO_LATE_MS[1] - _HOUR_MS
-    earliest_ms = plan.end_ms - (plan.days - 1) * _DAY_MS
+    earliest_ms = plan.end_ms - (plan.days - 3) * _DAY_MS
     repeated = {s.body["event_id"] for s in sendings if s.kind is Kind.DUPLICATE}
     candidates = [
         place

@@ -16,6 +16,8 @@ _AD_CLICK_RATE: Final = 0.6
 _ORDER_RATE: Final = 0.45
 _SEARCH_RATE: Final = 0.2
 _SIGNUP_RATE: Final = 0.12
+_LOGGED_OUT_RATE: Final = 0.15
+"""Of the later visits of customers: the shop does not know them, the browser is the same."""
 
 Body = dict[str, Any]
 
@@ -37,6 +39,9 @@ class Visitor:
     user_id: str
     context: Body
     events: int = 0
+    is_logged_out: bool = False
+    has_signed_up: bool = False
+    """In this traffic: the shop has seen both ids together."""
 
     def next_event_id(self) -> str:
         self.events += 1
@@ -64,9 +69,13 @@ def _new_visitor(random: Random, number: int) -> Visitor:
 
 
 def _journey(random: Random, visitor: Visitor, start_ms: int, end_ms: int) -> Iterator[Event]:
-    """One to eight visits, hours to days apart; returning visitors come back by another way more often than not."""
+    """One to eight visits, hours to days apart; returning visitors come back by another way more often than not.
+
+    Some sign up on the way: what they did before, and what they do later without logging in, is the customer's too.
+    """
     time_ms = random.randrange(start_ms, end_ms)
     for _ in range(min(8, 1 + int(random.expovariate(0.75)))):
+        visitor.is_logged_out = visitor.has_signed_up and random.random() < _LOGGED_OUT_RATE
         arrival = random.choices(ARRIVALS, _WEIGHTS)[0]
         yield from _ads_before(random, visitor, arrival, time_ms)
         yield from _visit(random, visitor, arrival, time_ms)
@@ -106,7 +115,7 @@ def _visit(random: Random, visitor: Visitor, arrival: Arrival, time_ms: int) -> 
 def _sign_up(random: Random, visitor: Visitor, time_ms: int) -> Iterator[Event]:
     if visitor.user_id or random.random() >= _SIGNUP_RATE:
         return
-    visitor.user_id = f"customer-{visitor.number:06d}"
+    visitor.user_id, visitor.has_signed_up = f"customer-{visitor.number:06d}", True
     yield _event(visitor, "user_signup", time_ms, {"signup_method": random.choice(("phone", "wechat", "email"))})
 
 
@@ -137,5 +146,6 @@ def _event(
 ) -> Event:
     context = visitor.context | ({"campaign": campaign} if campaign else {})
     body = {"event_id": visitor.next_event_id(), "event_name": name, "properties": properties, "context": context}
-    body |= {"anonymous_id": visitor.anonymous_id} | ({"user_id": visitor.user_id} if visitor.user_id else {})
+    user_id = "" if visitor.is_logged_out else visitor.user_id
+    body |= {"anonymous_id": visitor.anonymous_id} | ({"user_id": user_id} if user_id else {})
     return Event(time_ms, body)

@@ -41,6 +41,11 @@ class Observed:
     """By the totals of the performance report of the API."""
     added_up: Mapping[Model, Credited] = field(default_factory=dict)
     """By the lines of that report."""
+    links: int = 0
+    people: int = 0
+    """With a session."""
+    strays: int = 0
+    """Sessions of browsers that are known to be a customer's."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ class Check:
 
 def checks(truth: Truth, posted: Posted, observed: Observed) -> list[Check]:
     """Everything that must hold."""
-    return [*_answers(truth, posted), *_events(truth, posted, observed), *_credits(truth, observed)]
+    events, people = _events(truth, posted, observed), _people(truth, observed)
+    return [*_answers(truth, posted), *events, *people, *_credits(truth, observed)]
 
 
 def _answers(truth: Truth, posted: Posted) -> Iterator[Check]:
@@ -78,6 +84,12 @@ def _events(truth: Truth, posted: Posted, observed: Observed) -> Iterator[Check]
     yield Check("late = events sent too late", truth.late, observed.late)
     if not posted.retries:
         yield Check("rejected events are stored with their reason", dict(truth.rejected), dict(observed.rejected))
+
+
+def _people(truth: Truth, observed: Observed) -> Iterator[Check]:
+    yield Check("links = browsers and customers seen together", truth.links, observed.links)
+    yield Check("people = customers, and browsers that are nobody's", truth.people, observed.people)
+    yield Check("sessions left with a browser that is a customer's", 0, observed.strays)
 
 
 def _credits(truth: Truth, observed: Observed) -> Iterator[Check]:

@@ -24,7 +24,13 @@ SELECT
     (SELECT countIf(mark = 'duplicate') FROM event_marks FINAL WHERE app_id = {app:String}) AS duplicates,
     (SELECT countIf(mark = 'late') FROM event_marks FINAL WHERE app_id = {app:String}) AS late,
     (SELECT count() FROM attributions FINAL WHERE app_id = {app:String}) AS attributions,
-    (SELECT sum(value_minor - refunded_minor) FROM conversions FINAL WHERE app_id = {app:String}) AS value_minor
+    (SELECT sum(value_minor - refunded_minor) FROM conversions FINAL WHERE app_id = {app:String}) AS value_minor,
+    (SELECT count() FROM person_links FINAL WHERE app_id = {app:String}) AS links,
+    (SELECT uniqExact(person_key) FROM sessions FINAL WHERE app_id = {app:String}) AS people,
+    (
+        SELECT count() FROM sessions FINAL WHERE app_id = {app:String} AND person_key IN
+            (SELECT concat('a:', anonymous_id) FROM person_links FINAL WHERE app_id = {app:String})
+    ) AS strays
 """
 _REJECTED: Final = "SELECT code, count() FROM rejected FINAL WHERE app_id = {app:String} GROUP BY code"
 _CONVERSIONS: Final = "SELECT goal, count() FROM conversions FINAL WHERE app_id = {app:String} GROUP BY goal"
@@ -121,6 +127,9 @@ async def read_tables(clickhouse: ClickHouse, app_id: str, topic_lines: int, rep
         conversions=Counter(dict(await clickhouse.query(_CONVERSIONS, {"app": app_id}))),
         value_minor=counts["value_minor"],
         attributions=counts["attributions"],
+        links=counts["links"],
+        people=counts["people"],
+        strays=counts["strays"],
         unbalanced=tuple(row[0] for row in await clickhouse.query(_UNBALANCED, exact)),
         credited={Model(m): Credited(Decimal(nanos) / NANOS_PER_CONVERSION, value) for m, nanos, value in credited},
         reported=credited_by_report(report),

@@ -12,7 +12,7 @@ from typing import Any
 
 Rows = list[dict[str, Any]]
 
-FACTS = ("events", "sessions", "touches", "conversions", "attributions", "rejected", "event_marks")
+FACTS = ("events", "sessions", "touches", "conversions", "attributions", "rejected", "event_marks", "person_links")
 
 
 def read_tables(data_dir: Path, queries: dict[str, str]) -> dict[str, Rows]:

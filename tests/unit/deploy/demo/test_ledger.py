@@ -16,9 +16,9 @@ REJECTED = Counter({"INVALID_EVENT_NAME": 3, "INVALID_PARAMETER": 2})
 GOALS = Counter({"purchase": 4, "user_signup": 1})
 WHOLE = Credited(Decimal(5), 9_990)
 BY_MODEL = dict.fromkeys(Model, WHOLE)
-TRUTH = Truth(115, 100, 10, 2, REJECTED, GOALS, 9_990)
+TRUTH = Truth(115, 100, 10, 2, REJECTED, GOALS, 9_990, links=6, people=30)
 POSTED = Posted(requests=9, sent=115, accepted=107, duplicates=3, rejected=REJECTED)
-OBSERVED = Observed(107, 100, 7, 2, REJECTED, GOALS, 9_990, 5, (), BY_MODEL, BY_MODEL, BY_MODEL)
+OBSERVED = Observed(107, 100, 7, 2, REJECTED, GOALS, 9_990, 5, (), BY_MODEL, BY_MODEL, BY_MODEL, 6, 30)
 
 
 def failures(posted: Posted = POSTED, observed: Observed = OBSERVED) -> list[str]:
@@ -52,6 +52,9 @@ def less(by: dict[Model, Credited], model: Model) -> dict[Model, Credited]:
         {"reported": less(BY_MODEL, Model.TIME_DECAY)},
         {"added_up": less(BY_MODEL, Model.LAST_CLICK)},
         {"reported": {}},
+        {"links": 5},
+        {"people": 31},
+        {"strays": 1},
     ],
 )
 def test_whatever_is_stored_otherwise_is_noticed(change: dict[str, Any]) -> None:
