@@ -18,7 +18,7 @@ LOCK = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --gener
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 
-.PHONY: help install run test check fuzz demo bench lock clean
+.PHONY: help install run test check fuzz demo chaos bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ check: $(DEV) ## Lint, format, types, import rules
 
 fuzz: $(DEV) ## Hold the API against its document and its promises with 130,000 made-up requests
 	@FUZZ=full exec $(PY) -m pytest tests/integration/api --timeout=14400 $(ARGS)
+
+chaos: $(DEV) ## Kill everything again and again, on both brokers, and compare with an undisturbed run
+	@ATTRIKIT_TEST_KILLS=$${ATTRIKIT_TEST_KILLS:-60} exec $(PY) -m pytest tests/chaos $(ARGS)
 
 demo: $(RUNTIME) ## Post a month of traffic, wait, compare the models, prove the ledger
 	@exec $(PY) -m deploy.cli demo $(ARGS)

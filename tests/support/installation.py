@@ -20,7 +20,10 @@ _READY_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 SERVICES = ("gateway", "worker", "store")
 SECOND_GATEWAY = "gateway2"
-"""A replica; runs only where a test starts it."""
+SECOND_WORKER = "worker2"
+REPLICAS = {SECOND_GATEWAY: "gateway", SECOND_WORKER: "worker"}
+"""They run only where a test starts them; the second worker keeps its state in a folder of its own."""
+OPERATOR_TOKEN = "op_test"
 
 
 class Installation:
@@ -33,17 +36,23 @@ class Installation:
         control_plane_of: "Installation | None" = None,
         **settings: Any,
     ) -> None:
-        ports = {name: free_port() for name in (*SERVICES, SECOND_GATEWAY)}
+        ports = {name: free_port() for name in (*SERVICES, *REPLICAS)}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         dsn = control_plane_of.settings.control_plane_dsn() if control_plane_of else ""
         given = {"data_dir": folder, "kafka_bootstrap": bootstrap, "control_plane_url": dsn} | settings
+        given |= {"operator_token": OPERATOR_TOKEN, "query_url": self.urls["store"]}
         self.settings = Settings.model_construct().model_copy(update=given)
         folder.mkdir(parents=True, exist_ok=True)
         own: dict[str, dict[str, Any]] = {
             "gateway": {"port": ports["gateway"], "query_url": self.urls["store"]},
             SECOND_GATEWAY: {"port": ports[SECOND_GATEWAY], "query_url": self.urls["store"]},
             "worker": {"worker_port": ports["worker"]},
-            "store": {"port": ports["store"], "count_requests": False},
+            SECOND_WORKER: {
+                "worker_port": ports[SECOND_WORKER],
+                "data_dir": self.data_dir(SECOND_WORKER),
+                "control_plane_url": self.settings.control_plane_dsn(),
+            },
+            "store": {"port": ports["store"], "count_requests": False, "query_url": ""},
         }
         self.processes = {name: self._process(name, folder, update) for name, update in own.items()}
         self.key = demo_key(self.settings)
@@ -52,8 +61,12 @@ class Installation:
         settings = self.settings.model_copy(update=update)
         own = {key: value for key, value in os.environ.items() if not key.startswith("ATTRIKIT_")}
         own |= {f"ATTRIKIT_{key.upper()}": str(value) for key, value in settings.model_dump().items()}
-        argv = [sys.executable, "-P", "-m", "deploy.cli", "gateway" if name == SECOND_GATEWAY else name]
+        argv = [sys.executable, "-P", "-m", "deploy.cli", REPLICAS.get(name, name)]
         return ChildProcess(name, argv, folder / "logs" / f"{name}.log", environment=own)
+
+    def data_dir(self, name: str) -> Path:
+        """Where a process keeps its files."""
+        return self.settings.data_dir / SECOND_WORKER if name == SECOND_WORKER else self.settings.data_dir
 
     def start(self, *names: str) -> None:
         """Start them together and return when all are ready."""
@@ -67,7 +80,7 @@ class Installation:
 
     def wait_ready(self, *names: str) -> None:
         for name in names:
-            self.processes[name].wait_until(lambda name=name: self._is_ready(name), _READY_SECONDS)
+            self.processes[name].wait_until(lambda name=name: self.is_ready(name), _READY_SECONDS)
 
     def kill(self, name: str) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -75,7 +88,7 @@ class Installation:
         assert self.processes[name].kill() == -9
 
     def stop(self) -> None:
-        for name in (SECOND_GATEWAY, *SERVICES):
+        for name in (*REPLICAS, *SERVICES):
             self.processes[name].stop(_STOP_SECONDS)
 
     def get(self, path: str, **parameters: str) -> Any:
@@ -86,7 +99,7 @@ class Installation:
         response.raise_for_status()
         return response.json()["data"]
 
-    def _is_ready(self, name: str) -> bool:
+    def is_ready(self, name: str) -> bool:
         try:
             return httpx.get(self.urls[name] + "/readyz", trust_env=False, timeout=2.0).status_code == 200
         except httpx.HTTPError:

@@ -1,6 +1,10 @@
 """Copies a topic from one broker to another, record by record: the same values at the same offsets."""
 
+from typing import Any
+
+import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from stream_worker import read_topic
 
 from pipeline.runtime.kafka import build_producer, ensure_topics
 from pipeline.runtime.settings import Settings
@@ -35,3 +39,22 @@ async def _copy_partition(topic: Topic, partition: int, consumer: AIOKafkaConsum
             sent = await producer.send_and_wait(topic.value, record.value, key=record.key, partition=partition)
             assert sent.offset == record.offset
     return end
+
+
+async def copy_links(source: Settings, target: Settings) -> int:
+    """What gateways wrote to `people`; the rest of it is the stream's own, which it writes anew. Returns how many."""
+    decode = msgspec.json.Decoder(dict[str, Any]).decode_lines
+    links = [
+        (partition, row)
+        for partition, _offset, _key, value in await read_topic(source, Topic.PEOPLE)
+        for row in decode(value or b"")
+        if row["kind"] == "link"
+    ]
+    producer = build_producer(target)
+    await producer.start()
+    try:
+        for partition, row in links:
+            await producer.send_and_wait(Topic.PEOPLE.value, msgspec.json.encode(row) + b"\n", partition=partition)
+    finally:
+        await producer.stop()
+    return len(links)

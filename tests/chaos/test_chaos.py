@@ -1,0 +1,302 @@
+"""Everything that dies, dies, at random instants and under load: both workers, the store, the gateway, again and again;
+a worker joins, leaves, loses its disk; the broker is started again. A client that insists posts all the while.
+
+Then the ledger must balance, everything sent must be there once, and every table must hold, row by row, what an
+undisturbed run of one worker over the same log writes. (Revisions and why a row was restated may differ: they tell by
+what way the same came about.)
+
+`ATTRIKIT_TEST_KILLS` says how many kills there are; unset, a few on the small broker, and Apache Kafka is left to
+`make chaos`. `ATTRIKIT_TEST_SEED` draws others. The small broker forgets what it acknowledges while it stops (see
+`NoidaBroker`), so it is frozen where Apache Kafka is stopped and started.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from random import Random
+
+import httpx
+import pytest
+from installation import SECOND_WORKER, Installation
+from tables import FACTS, Rows, dump_tables
+from topic_copy import copy_links, copy_topic
+
+from deploy.demo.generator import Plan, Truth, generate, truth_of
+from deploy.demo.poster import Parcel, Posted, Poster, parcels
+from deploy.ledger.command import Result, examine
+from deploy.local.apache_kafka import KafkaBroker
+from deploy.local.broker import Broker, NoidaBroker
+from pipeline.runtime.progress import open_reader, wait_until_settled
+from pipeline.stream.worker import EXIT_FATAL
+from schemas.topics import Topic
+
+KILLS = int(os.environ.get("ATTRIKIT_TEST_KILLS", "0"))
+SEED = int(os.environ.get("ATTRIKIT_TEST_SEED", "23"))
+LEAN_KILLS = 4
+EVENTS_A_KILL = 350
+WORKERS = ("worker", SECOND_WORKER)
+SETTLE_SECONDS = 240.0
+FROZEN_SECONDS = 1.5
+SETTINGS = {"idle_seconds": 3_600.0}
+"""No time passes but by events, so that two runs see the same sessions closed."""
+LEFT_OUT = {"revision", "supersedes", "reason", "is_deleted"}
+
+pytestmark = pytest.mark.timeout(max(400, 40 * KILLS))
+
+
+class Act(StrEnum):
+    KILL = "kill"
+    WIPE = "wipe"
+    """Kill a worker and take its disk away."""
+    LEAVE = "leave"
+    """A worker ends in order, and joins again at a later moment."""
+    BROKER = "broker"
+
+
+@dataclass(frozen=True)
+class Deed:
+    act: Act
+    name: str = ""
+
+
+@dataclass
+class Done:
+    kills: Counter[str] = field(default_factory=Counter)
+    wipes: int = 0
+    leaves: int = 0
+    broker_restarts: int = 0
+    own_ends: int = 0
+    """Workers that ended by design and were started again."""
+
+
+def plan_deeds(kills: int, random: Random) -> list[Deed]:
+    """Every process is killed; the rest in proportion."""
+    names = ("worker", "store", "gateway", SECOND_WORKER)
+    deeds = [Deed(Act.KILL, names[n % len(names)]) for n in range(kills)]
+    deeds += [Deed(Act.WIPE, random.choice(WORKERS)) for _ in range(max(1, kills // 20))]
+    deeds += [Deed(Act.BROKER) for _ in range(max(1, kills // 30))]
+    deeds += [Deed(Act.LEAVE, SECOND_WORKER) for _ in range(kills // 15)]
+    random.shuffle(deeds)
+    return deeds
+
+
+@dataclass(frozen=True)
+class Scenario:
+    make_broker: type[NoidaBroker] | type[KafkaBroker]
+    kills: int
+
+
+SCENARIOS = [pytest.param(Scenario(NoidaBroker, KILLS or LEAN_KILLS), id="noida")]
+if KILLS:
+    SCENARIOS.append(pytest.param(Scenario(KafkaBroker, KILLS), id="kafka", marks=pytest.mark.kafka))
+
+
+@dataclass(frozen=True)
+class Survived:
+    installation: Installation
+    truth: Truth
+    posted: Posted
+    done: Done
+    ledger: Result
+    tables: dict[str, Rows]
+
+
+class Story:
+    """What is done to an installation while traffic is posted, one deed to each part of it."""
+
+    def __init__(self, installation: Installation, broker: Broker, deeds: list[Deed], random: Random) -> None:
+        self._installation = installation
+        self._broker = broker
+        self._deeds = deeds
+        self._random = random
+        self._away: set[str] = set()
+        self.done = Done()
+
+    async def run(self, traffic: list[Parcel]) -> Posted:
+        headers = {"Authorization": f"Bearer {self._installation.key}"}
+        url = self._installation.urls["gateway"]
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30.0, trust_env=False) as client:
+            poster = Poster(client, concurrency=1, patience_seconds=180.0)
+            supervising = asyncio.create_task(self._supervise())
+            size = -(-len(traffic) // len(self._deeds))
+            for number, deed in enumerate(self._deeds):
+                part = traffic[number * size : (number + 1) * size]
+                posting = asyncio.create_task(poster.post_all(part))
+                await self._at_some_moment(poster, part, posting)
+                await self._do(deed)
+                await posting
+            await self._come_back()
+            supervising.cancel()
+        return poster.posted
+
+    async def _at_some_moment(self, poster: Poster, part: list[Parcel], posting: asyncio.Task[Posted]) -> None:
+        events = sum(len(parcel.sendings) for parcel in part)
+        moment = poster.posted.sent + int(self._random.uniform(0.1, 0.8) * events)
+        while poster.posted.sent < moment and not posting.done():
+            await asyncio.sleep(0.002)
+        await asyncio.sleep(self._random.uniform(0, 0.3))  # not to be a moment at which an answer has just come
+
+    async def _do(self, deed: Deed) -> None:
+        if deed.act is Act.BROKER:
+            await self._restart_broker()
+            self.done.broker_restarts += 1
+        elif deed.act is Act.LEAVE and deed.name not in self._away:
+            self._away.add(deed.name)
+            await asyncio.to_thread(self._installation.processes[deed.name].stop, 60)
+            self.done.leaves += 1
+        else:
+            self._kill(deed)
+
+    def _kill(self, deed: Deed) -> None:
+        process = self._installation.processes[deed.name]
+        if process.is_running:
+            process.kill()
+            self.done.kills[deed.name] += 1
+        if deed.act is Act.WIPE:
+            shutil.rmtree(self._installation.data_dir(deed.name) / "stream", ignore_errors=True)
+            self.done.wipes += 1
+        self._away.discard(deed.name)
+        self._installation.launch(deed.name)
+
+    async def _restart_broker(self) -> None:
+        if isinstance(self._broker, NoidaBroker):
+            self._broker.process.signal(signal.SIGSTOP)
+            await asyncio.sleep(FROZEN_SECONDS)
+            self._broker.process.signal(signal.SIGCONT)
+            return
+        await asyncio.to_thread(self._broker.stop)
+        self._broker.spawn()
+        await asyncio.to_thread(self._broker.wait_ready)
+
+    async def _supervise(self) -> None:
+        """What `attrikit up` does for its worker, and a container's restart policy for any."""
+        while True:
+            await asyncio.sleep(0.2)
+            for name in set(WORKERS) - self._away:
+                if self._installation.processes[name].exit_code == EXIT_FATAL:
+                    self.done.own_ends += 1
+                    self._installation.launch(name)
+
+    async def _come_back(self) -> None:
+        for name in sorted(self._away):
+            self._installation.launch(name)
+        self._away.clear()
+        names = ("gateway", "store", *WORKERS)
+        async with asyncio.timeout(120):
+            while not all([await asyncio.to_thread(self._installation.is_ready, name) for name in names]):
+                await asyncio.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Broker]]:
+    running: list[Broker] = []
+
+    def start(make: type[NoidaBroker] | type[KafkaBroker]) -> Broker:
+        folder = tmp_path_factory.mktemp("broker")
+        running.append(make(folder / "data", folder / "broker.log"))
+        running[-1].start()
+        return running[-1]
+
+    yield start
+    for broker in running:
+        broker.kill()
+
+
+@pytest.fixture(scope="module", params=SCENARIOS)
+def survived(
+    request: pytest.FixtureRequest,
+    start_broker: Callable[..., Broker],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Survived:
+    scenario: Scenario = request.param
+    if scenario.make_broker is KafkaBroker:
+        request.getfixturevalue("kafka_jars")
+    broker, random = start_broker(scenario.make_broker), Random(SEED)
+    installation = Installation(tmp_path_factory.mktemp("chaos"), broker.bootstrap, **SETTINGS)
+    deeds = plan_deeds(scenario.kills, random)
+    events = EVENTS_A_KILL * len(deeds)
+    sendings = generate(Plan(int(time.time() * 1000), events, SEED, days=10, has_sent_at=False))
+    story = Story(installation, broker, deeds, random)
+    began = time.monotonic()
+    try:
+        installation.start("gateway", "store", *WORKERS)
+        posted = asyncio.run(story.run(list(parcels(sendings, seed=SEED))))
+        asyncio.run(_settle(installation))
+        ledger = asyncio.run(examine(installation.settings, None, SETTLE_SECONDS))
+    finally:
+        installation.stop()
+    print(f"{scenario.make_broker.__name__}: {posted.sent} events in {time.monotonic() - began:.0f} s, {story.done}")
+    tables = dump_tables(installation.settings.data_dir)
+    return Survived(installation, truth_of(sendings), posted, story.done, ledger, tables)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    survived: Survived, start_broker: Callable[..., Broker], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Rows]:
+    """One worker, one store, no gateway: its log is a copy of what the gateways wrote."""
+    folder: Path = tmp_path_factory.mktemp("undisturbed")
+    bootstrap = start_broker(NoidaBroker).bootstrap
+    installation = Installation(folder, bootstrap, control_plane_of=survived.installation, **SETTINGS)
+    source, target = survived.installation.settings, installation.settings
+    for topic in (Topic.EVENTS, Topic.REJECTED):
+        assert asyncio.run(copy_topic(topic, source, target)) > 0
+    asyncio.run(copy_links(source, target))
+    try:
+        installation.start("worker", "store")
+        asyncio.run(_settle(installation))
+    finally:
+        installation.stop()
+    return dump_tables(installation.settings.data_dir)
+
+
+async def _settle(installation: Installation) -> None:
+    async with open_reader(installation.settings) as reader:
+        await wait_until_settled(reader, SETTLE_SECONDS)
+
+
+def test_what_was_to_happen_happened(survived: Survived) -> None:
+    done = survived.done
+    assert set(done.kills) == {"worker", "store", "gateway", SECOND_WORKER}
+    assert done.kills.total() >= (KILLS or LEAN_KILLS)
+    assert done.wipes
+    assert done.broker_restarts
+    assert survived.posted.retries, "no gateway was killed under a request"
+
+
+def test_the_ledger_balances(survived: Survived) -> None:
+    assert survived.ledger.balance.problems == ()
+    lines = survived.ledger.balance.lines
+    assert sum(line.stored for line in lines) == survived.truth.stored
+    assert sum(line.late for line in lines) == survived.truth.late
+    assert sum(line.accepted for line in lines) >= survived.posted.accepted
+
+
+def test_everything_sent_is_there_and_counts_once(survived: Survived) -> None:
+    truth, tables = survived.truth, survived.tables
+    assert survived.posted.surprises == []
+    ids = [(row["app_id"], row["event_id"]) for row in tables["events"]]
+    assert len(ids) == len(set(ids)) == truth.stored
+    assert len(tables["conversions"]) == len(tables["attributions"]) == truth.conversions.total()
+    assert sum(row["value_minor"] for row in tables["conversions"]) == truth.revenue_minor
+
+
+@pytest.mark.parametrize("table", FACTS)
+def test_every_row_is_that_of_the_undisturbed_run(survived: Survived, undisturbed: dict[str, Rows], table: str) -> None:
+    found, expected = _plain(survived.tables[table]), _plain(undisturbed[table])
+    assert expected
+    missing, added = list((expected - found).elements()), list((found - expected).elements())
+    assert (missing[:1], added[:1]) == ([], []), f"{len(missing)} rows are missing, {len(added)} should not be there"
+
+
+def _plain(rows: Rows) -> Counter[str]:
+    kept = ({name: value for name, value in row.items() if name not in LEFT_OUT} for row in rows)
+    return Counter(json.dumps(row, sort_keys=True) for row in kept)
