@@ -29,7 +29,7 @@ class RequestsComplete:
             ends = await self._consumer.end_offsets(self._places)
             self._awaited = now_ms, {place.partition: end for place, end in ends.items()}
         at_ms, ends_then = self._awaited
-        loaded = dict(await self._clickhouse.query(_LOADED_SQL, {"topic": Topic.GATEWAY_COUNTS.value}))
+        loaded: dict[int, int] = dict(await self._clickhouse.query(_LOADED_SQL, {"topic": Topic.GATEWAY_COUNTS.value}))
         if all(loaded.get(partition, 0) >= end for partition, end in ends_then.items()):
             self._through_ms = at_ms - GRACE_MS
             self._awaited = None
