@@ -1,6 +1,7 @@
 """Rules, measured window by window. Stateless: what it knows it reads from the log at every start.
 
-    Step 1  read all of `alert-windows`, and send the alerts its last rows brought about, if that was not done yet
+    Step 1  read all there is of `alert-windows` (what has expired there, from its table), and send the alerts its last
+            rows brought about, if that was not done yet
     Step 2  measure the windows that have become complete, and append what they came to
     Step 3  read the log on to its end; what its rows bring about goes to `alerts`, acknowledged, before the next Step 2
 
@@ -28,16 +29,16 @@ from schemas.control import Snapshot
 from schemas.facts import AlertRow, AlertWindowRow, encode_rows
 from schemas.ids import partition_for
 from schemas.topics import MAX_MESSAGE_BYTES, Topic
-from services.alerts.book import RuleBook
-from services.alerts.measure import measure
+from services.alerts.book import RuleBook, with_older
+from services.alerts.measure import measure, measured
 from services.alerts.requests import RequestsComplete
 
 _ROUND_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 2.0
 _READ_MS: Final = 200
 _WINDOWS_A_ROUND: Final = 200
-_KEPT_ROWS: Final = 61
-"""More than the most windows an average is of."""
+_KEPT_ROWS: Final = 500
+"""Of a rule: more than an average is of. When it began to hold is known as far back as this."""
 _decode = msgspec.json.Decoder(AlertWindowRow).decode_lines
 _WINDOWS: Final = Counter("attrikit_alerts_windows", "Windows measured")
 _ALERTS: Final = Counter("attrikit_alerts_sent", "Alerts written, by what they say", ["state"])
@@ -92,7 +93,8 @@ class Alerter:
             book = RuleBook(_KEPT_ROWS)
             requests = RequestsComplete(log.consumer, self._clickhouse, self._settings.partitions)
             # Step 1. Rules come after the rows: what is old is history, not news.
-            book.hear(await log.read_on())
+            logged = await log.read_on()
+            book.hear(with_older(await measured(self._clickhouse, _KEPT_ROWS), logged))
             self._use_rules(book)
             await log.send_alerts(book.last_alerts())
             while True:

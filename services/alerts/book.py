@@ -1,12 +1,20 @@
 """The rules in force, each with its judge, and the rows they have yet to hear of. Pure."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.domain.alerts import Judge, Window, first_window_from_ms, windows
 from schemas.control import AlertRule, App
 from schemas.facts import AlertRow, AlertWindowRow
 from services.alerts.measure import BY_RECEIPT
+
+
+def with_older(older: Iterable[AlertWindowRow], logged: Sequence[AlertWindowRow]) -> list[AlertWindowRow]:
+    """The rows of the log, and before them those of `older` that have expired there."""
+    first_ms: dict[str, int] = {}
+    for row in logged:
+        first_ms[row.rule_id] = min(row.window_start_ms, first_ms.get(row.rule_id, row.window_start_ms))
+    return [row for row in older if row.window_end_ms <= first_ms.get(row.rule_id, row.window_end_ms)] + list(logged)
 
 
 class RuleBook:

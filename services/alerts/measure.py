@@ -9,7 +9,7 @@ import msgspec
 from pipeline.domain.alerts import Window, percentile_ms
 from pipeline.runtime.clickhouse import ClickHouse
 from schemas.control import AlertMetric, AlertRule, App
-from schemas.facts import LATENCY_BOUNDS_MS
+from schemas.facts import LATENCY_BOUNDS_MS, AlertWindowRow
 from schemas.money import from_minor
 
 LATENCY_SHARE: Final = 0.95
@@ -96,3 +96,16 @@ async def measure(clickhouse: ClickHouse, rule: AlertRule, app: App, found: Sequ
     """Raises the errors of `ClickHouse`."""
     asked = question(rule, app, found)
     return answers(rule, app, found, await clickhouse.query_bytes(asked.sql, asked.parameters))
+
+
+_MEASURED_SQL: Final = """
+SELECT app_id, rule_id, window_start_ms, window_end_ms, value, evaluated_at_us
+FROM alert_windows FINAL
+ORDER BY app_id, rule_id, window_start_ms DESC
+LIMIT {kept:UInt32} BY app_id, rule_id"""
+_decode_measured: Final = msgspec.json.Decoder(AlertWindowRow, strict=False).decode_lines
+
+
+async def measured(clickhouse: ClickHouse, kept: int) -> list[AlertWindowRow]:
+    """The last `kept` windows of every rule that were measured, oldest first. Raises the errors of `ClickHouse`."""
+    return _decode_measured(await clickhouse.query_bytes(_MEASURED_SQL, {"kept": kept}))[::-1]

@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import msgspec
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from stream_worker import read_rows
 
 from deploy.local.broker import NoidaBroker
@@ -102,6 +105,18 @@ async def fill(clickhouse: ClickHouse) -> None:
     await clickhouse.insert_ndjson("gateway_counts", encode_rows(rows))
 
 
+async def forget_the_log(world: World) -> None:
+    """As if its rows had expired, long after they were loaded."""
+    rows = await world.alerts(Topic.ALERT_WINDOWS)
+    await world.clickhouse.insert_ndjson("alert_windows", b"\n".join(map(msgspec.json.encode, rows)))
+    places = [TopicPartition(Topic.ALERT_WINDOWS.value, p) for p in range(world.settings.partitions)]
+    admin = AIOKafkaAdminClient(bootstrap_servers=world.settings.kafka_bootstrap)
+    await admin.start()
+    await admin.delete_records({place: RecordsToDelete(-1) for place in places})
+    await admin.close()
+    assert await world.alerts(Topic.ALERT_WINDOWS) == []
+
+
 def told(rows: list[dict[str, Any]]) -> dict[str, list[tuple[str, int]]]:
     """Rule → (state, minute), each alert once by its id, in order."""
     found: dict[str, list[tuple[str, int]]] = {}
@@ -145,6 +160,13 @@ async def test_rules_fire_once_when_they_begin_and_once_when_they_end_through_cr
     async with world.alerter():
         world.through_ms = START_MS + 6 * MINUTE_MS
         await world.until(lambda rows: told(rows).get("many", [])[-1] == ("ended", 5))
+    await forget_the_log(world)
+    before = len(await world.alerts(Topic.ALERT_WINDOWS))
+    async with world.alerter():
+        world.through_ms = START_MS + 8 * MINUTE_MS
+        await world.until(lambda rows: len(rows) >= before + 4, Topic.ALERT_WINDOWS)
+    measured = await world.alerts(Topic.ALERT_WINDOWS)
+    assert min(row["window_start_ms"] for row in measured) == START_MS + 6 * MINUTE_MS, "nothing is measured again"
     rows = await world.alerts()
     by_id: dict[str, dict[str, Any]] = {}
     for row in rows:

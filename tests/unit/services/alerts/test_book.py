@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from schemas.control import AlertMetric, AlertRule, App, Comparison
 from schemas.facts import AlertRow, AlertWindowRow
-from services.alerts.book import RuleBook
+from services.alerts.book import RuleBook, with_older
 
 MINUTE_MS = 60_000
 START_MS = 29_000_000 * MINUTE_MS
@@ -82,3 +82,11 @@ def test_a_rule_that_is_resumed_judges_from_then_on() -> None:
     ((_, _, windows),) = book.due({False: START_MS + 6 * MINUTE_MS, True: None}, 10)
     assert [window.start_ms for window in windows] == [START_MS + 5 * MINUTE_MS]
     assert states(book.hear([row(5, 99)])) == ["began"]
+
+
+def test_what_has_expired_in_the_log_is_taken_from_the_table_and_nothing_else() -> None:
+    other = row(0, 5, "rule_2")
+    table = [row(0, 1), row(1, 2), other, row(2, 777)]
+    logged = [row(2, 3), row(3, 4)]
+    assert with_older(table, logged) == [row(0, 1), row(1, 2), other, *logged]
+    assert with_older(table, []) == table
