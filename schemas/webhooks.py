@@ -76,6 +76,10 @@ class Delivery(msgspec.Struct, gc=False, omit_defaults=True):
     wait_until_ms: int = 0
     """In `webhook-retries`: when this record is looked at again."""
     is_resent: bool = False
+    source: str = ""
+    """The partition of facts it was made from, `c3` say: with the two below, what tells a repeat of it."""
+    source_offset: int = 0
+    source_row: int = 0
 
 
 class WebhookAttemptRow(msgspec.Struct, gc=False):

@@ -40,7 +40,7 @@ from services.webhooks.payload import body_of
 from services.webhooks.sender import Reply, Sender
 from services.webhooks.signature import signed_headers
 from services.webhooks.standing import Standing
-from services.webhooks.tracker import Tracker, read_metadata
+from services.webhooks.tracker import Mark, Tracker, read_metadata
 from services.webhooks.waiting import put_waiting
 
 _POLL_MS: Final = 500
@@ -130,7 +130,8 @@ class Dispatcher:
     @staticmethod
     def _number(tracker: Tracker, offset: int, delivery: Delivery) -> bool:
         """False: it was read before."""
-        if tracker.is_repeat(delivery.delivery_id):
+        place = Mark(delivery.source_offset, delivery.source_row, delivery.created_at_ms)
+        if tracker.is_repeat(offset, delivery.source, place, delivery.delivery_id):
             return False
         delivery.sequence = tracker.number(offset, delivery.endpoint_id)
         return True
@@ -170,7 +171,7 @@ class Dispatcher:
         if why_not:
             self._settle(item, skip(delivery, body, why_not, now_ms()))
             return None
-        headers = self._sign(lane, delivery, body)
+        headers = self._sign(lane, item, body)
         reply = await self._sender.post(endpoint.url, headers, body)
         at = Moment(now_ms(), random.random())  # noqa: S311 - spreads load, keeps no secret
         self._observe(delivery, reply, at.now_ms)
@@ -178,13 +179,14 @@ class Dispatcher:
         self._settle(item, judge(delivery, body, reply, at, self._ladder))
         return reply
 
-    def _sign(self, lane: Lane, delivery: Delivery, body: bytes) -> dict[str, str]:
+    def _sign(self, lane: Lane, item: Item, body: bytes) -> dict[str, str]:
         endpoint, now = lane.endpoint, now_ms()
         secrets = [self._box.unlock(endpoint.secret)]
         if endpoint.previous_secret and now < endpoint.previous_valid_until_ms:
             secrets.append(self._box.unlock(endpoint.previous_secret))
-        of_body = secrets[-1] if lane.prefers_previous_secret else secrets[0]
-        return signed_headers(secrets, of_body, delivery.delivery_id, now // 1000, body)
+        item.is_by_previous_secret = lane.prefers_previous_secret
+        of_body = secrets[-1] if item.is_by_previous_secret else secrets[0]
+        return signed_headers(secrets, of_body, item.delivery.delivery_id, now // 1000, body)
 
     def _observe(self, delivery: Delivery, reply: Reply, now: int) -> None:
         ATTEMPT_SECONDS.observe(reply.duration_ms / 1000)
@@ -192,6 +194,8 @@ class Dispatcher:
             DELAY_SECONDS.observe(max(0, now - delivery.created_at_ms) / 1000)
 
     def _judge_endpoint(self, endpoint: WebhookEndpoint, reply: Reply, now: int) -> None:
+        if endpoint.endpoint_id in self._off:
+            return  # decided already, by a call beside this one
         if reply.is_success:
             self._standing.succeeded(endpoint)
         elif reply.status == GONE:
@@ -244,16 +248,18 @@ class Dispatcher:
         before, self._seen_snapshot = self._endpoints, snapshot
         self._endpoints = {e.endpoint_id: e for endpoints in snapshot.webhooks.values() for e in endpoints}
         for endpoint_id, endpoint in self._endpoints.items():
-            self._follow_state(before.get(endpoint_id), endpoint)
+            self._follow_state(before.get(endpoint_id), endpoint, snapshot.taken_at_ms)
         for endpoint_id in [
             known for known, lane in self._lanes.items() if known not in self._endpoints and lane.is_idle
         ]:
             del self._lanes[endpoint_id]
 
-    def _follow_state(self, before: WebhookEndpoint | None, endpoint: WebhookEndpoint) -> None:
-        if endpoint.state is not EndpointState.ACTIVE:
-            self._off.pop(endpoint.endpoint_id, None)
-        elif before is not None and before.state is not EndpointState.ACTIVE:
+    def _follow_state(self, before: WebhookEndpoint | None, endpoint: WebhookEndpoint, taken_at_ms: int) -> None:
+        was_off = before is not None and before.state is not EndpointState.ACTIVE
+        if endpoint.endpoint_id in self._off and self._standing.is_known_at(endpoint.endpoint_id, taken_at_ms):
+            del self._off[endpoint.endpoint_id]
+            was_off = True
+        if was_off and endpoint.state is EndpointState.ACTIVE:
             self._standing.forget(endpoint.endpoint_id)
         lane = self._lanes.get(endpoint.endpoint_id)
         if lane is not None:

@@ -85,9 +85,11 @@ class FactsReader:
                 "unreadable record", topic=tp.topic, partition=tp.partition, offset=record.offset, reason=str(error)
             )
             return
-        for fact in facts:
+        for row, fact in enumerate(facts):
             FACTS.labels(fact.event_type.value).inc()
             for delivery in deliveries_of(fact, webhooks.get(fact.app_id, ()), record.timestamp, now_ms()):
+                delivery.source = f"{tp.topic[0]}{tp.partition}"
+                delivery.source_offset, delivery.source_row = record.offset, row
                 if self._is_new(delivery.delivery_id):
                     partition = partition_of_endpoint(delivery.endpoint_id, self._settings.partitions)
                     yield partition, encode_delivery(delivery)

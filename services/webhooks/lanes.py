@@ -45,6 +45,8 @@ class Item:
     offset: int
     queued_at: float = 0.0
     is_probe: bool = False
+    is_by_previous_secret: bool = False
+    """Which secret its body was last signed with."""
 
 
 @dataclass
@@ -198,7 +200,9 @@ class Lane:
         else:
             self.breaker.succeeded()
             self._succeeded_at = monotonic_seconds()
-        if reply.status in (400, 401, 403):
+        if reply.is_success:
+            self.prefers_previous_secret = item.is_by_previous_secret
+        elif reply.status in (400, 401, 403) and self.prefers_previous_secret == item.is_by_previous_secret:
             self.prefers_previous_secret = not self.prefers_previous_secret
 
     def _return(self, item: Item, why: str) -> None:

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from pipeline.runtime.clock import now_ms
 from pipeline.runtime.control_plane.webhooks import StateChange
 from pipeline.runtime.log import get_logger
 from schemas.control import WebhookEndpoint
@@ -38,6 +39,7 @@ class Standing:
         self._disable_after_ms = disable_after_ms
         self._failing_since_ms: dict[str, int | None] = {}
         self._changes: dict[str, StateChange] = {}
+        self._written_at_ms: dict[str, int] = {}
         self._alerts: list[AlertRow] = []
         self._changed = asyncio.Event()
 
@@ -45,27 +47,31 @@ class Standing:
         """It was resumed, say: what the control plane says counts again."""
         self._failing_since_ms.pop(endpoint_id, None)
 
+    def is_known_at(self, endpoint_id: str, time_ms: int) -> bool:
+        """Whether what the control plane said at that time (or something newer) has all that is noted here."""
+        return endpoint_id not in self._changes and self._written_at_ms.get(endpoint_id, 0) < time_ms
+
     def succeeded(self, endpoint: WebhookEndpoint) -> None:
         if self._since(endpoint) is not None:
             self._note(endpoint.endpoint_id, None)
 
-    def failed(self, endpoint: WebhookEndpoint, now_ms: int) -> bool:
+    def failed(self, endpoint: WebhookEndpoint, at_ms: int) -> bool:
         """Whether it has failed for so long that it is disabled by this."""
         since_ms = self._since(endpoint)
         if since_ms is None:
-            self._note(endpoint.endpoint_id, now_ms)
+            self._note(endpoint.endpoint_id, at_ms)
             return False
-        if now_ms - since_ms < self._disable_after_ms:
+        if at_ms - since_ms < self._disable_after_ms:
             return False
-        hours = (now_ms - since_ms) // _HOUR_MS
-        self.disable(endpoint, f"no success for {hours} hours", now_ms, "failing")
+        hours = (at_ms - since_ms) // _HOUR_MS
+        self.disable(endpoint, f"no success for {hours} hours", at_ms, "failing")
         return True
 
-    def disable(self, endpoint: WebhookEndpoint, because: str, now_ms: int, label: str) -> None:
-        since_ms = self._since(endpoint) or now_ms
+    def disable(self, endpoint: WebhookEndpoint, because: str, at_ms: int, label: str) -> None:
+        since_ms = self._since(endpoint) or at_ms
         DISABLED.labels(label).inc()
         log.error("endpoint disabled", endpoint=endpoint.endpoint_id, app=endpoint.app_id, reason=because)
-        self._alerts.append(_alert_row(endpoint, since_ms, now_ms, self._disable_after_ms))
+        self._alerts.append(_alert_row(endpoint, since_ms, at_ms, self._disable_after_ms))
         self._note(endpoint.endpoint_id, since_ms, because)
 
     async def run(self) -> None:
@@ -91,6 +97,7 @@ class Standing:
                 continue
             if self._changes.get(endpoint_id) is change:
                 del self._changes[endpoint_id]
+                self._written_at_ms[endpoint_id] = now_ms()
 
     def _since(self, endpoint: WebhookEndpoint) -> int | None:
         return self._failing_since_ms.setdefault(endpoint.endpoint_id, endpoint.failing_since_ms)
@@ -101,23 +108,23 @@ class Standing:
         self._changed.set()
 
 
-def _alert_row(endpoint: WebhookEndpoint, since_ms: int, now_ms: int, limit_ms: int) -> AlertRow:
+def _alert_row(endpoint: WebhookEndpoint, since_ms: int, at_ms: int, limit_ms: int) -> AlertRow:
     rule = f"webhook:{endpoint.endpoint_id}"
     return AlertRow(
         app_id=endpoint.app_id,
-        alert_id=alert_id(endpoint.app_id, rule, AlertState.BEGAN.value, now_ms),
+        alert_id=alert_id(endpoint.app_id, rule, AlertState.BEGAN.value, at_ms),
         rule_id=rule,
         rule_name=f"webhook endpoint disabled: {endpoint.description or endpoint.endpoint_id}",
         metric="webhook_failing",
         subject=endpoint.endpoint_id,
         comparison="above",
         threshold=limit_ms / _HOUR_MS,
-        value=(now_ms - since_ms) / _HOUR_MS,
+        value=(at_ms - since_ms) / _HOUR_MS,
         average=None,
         unit="h",
         state=AlertState.BEGAN.value,
         window_start_ms=since_ms,
-        window_end_ms=now_ms,
-        began_at_ms=now_ms,
-        fired_at_ms=now_ms,
+        window_end_ms=at_ms,
+        began_at_ms=at_ms,
+        fired_at_ms=at_ms,
     )

@@ -1,46 +1,71 @@
 """What of one partition of `webhook-deliveries` is done, and how far each endpoint has been counted. Pure.
 
 Deliveries finish in any order, offsets are committed in order: `committable` is the offset before which everything is
-done (delivered, or safely in `webhook-retries`). With it goes the count of each endpoint *at that offset*, as the
-commit's metadata. So a restart goes on with offset and counts that belong together, and a delivery that is read again
-gets the number it had: the receiver sees a gap only where one is.
+done (delivered, or safely in `webhook-retries`). With it goes, as the commit's metadata, what belongs to that offset:
+
+- the *count* of each endpoint, so that a delivery that is read again gets the number it had, and the receiver sees a
+  gap only where one is;
+- the *mark* of each source: the place of the newest fact that has come from it. Facts of a source come in order, so
+  one at or before its mark is a repeat: its writer was killed before it could commit, and wrote it again.
 
 Why there: the number has to be one per endpoint, without holes, the same after a crash. Offsets have holes (many
 endpoints share a partition), and a count kept anywhere else could disagree with the offset. Kafka keeps 4 KB of
-metadata, enough for some two hundred endpoints per partition; of more, those that were longest idle begin again at 1.
+metadata, enough for some hundred and fifty endpoints per partition; of more, those that were longest idle begin again
+at 1. A mark that found no room only means that a repeat may pass, with the id it had.
 """
 
 from collections import OrderedDict, deque
-from typing import Final
+from typing import Final, NamedTuple
 
 MAX_METADATA_BYTES: Final = 4_000
+MAX_MARKS_BYTES: Final = 1_500
 _VERSION: Final = "1"
-_REMEMBERED_IDS: Final = 20_000
 _PREFIX: Final = "whe_"
 
 
-class _Entry:
-    """One record: its deliveries still open, and the last numbers it gave out."""
+class Mark(NamedTuple):
+    """A fact's place in its source, and when its record was written."""
 
-    __slots__ = ("last_numbers", "offset", "open")
+    offset: int
+    row: int
+    created_at_ms: int
+
+
+class State(NamedTuple):
+    """What a commit says beside its offset."""
+
+    counts: dict[str, int]
+    marks: dict[str, Mark]
+
+
+NOTHING: Final = State({}, {})
+
+
+class _Entry:
+    """One record: its deliveries still open, and what it changed."""
+
+    __slots__ = ("counts", "marks", "offset", "open")
 
     def __init__(self, offset: int, deliveries: int) -> None:
         self.offset = offset
         self.open = deliveries
-        self.last_numbers: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
+        self.marks: dict[str, Mark] = {}
 
 
 class Tracker:
-    """One partition, from an assignment to its end. `counts`: of the endpoints, at the offset where it begins."""
+    """One partition, from an assignment to its end. `state`: at the offset where it begins."""
 
-    def __init__(self, counts: dict[str, int]) -> None:
+    def __init__(self, state: State = NOTHING) -> None:
         self.is_closed = False
-        self._counts = dict(counts)
-        self._committed_counts: OrderedDict[str, int] = OrderedDict(counts)
+        self._counts = dict(state.counts)
+        self._marks = dict(state.marks)
+        self._ids_at_mark: dict[str, set[str]] = {}
+        self._committed_counts: OrderedDict[str, int] = OrderedDict(state.counts)
+        self._committed_marks: OrderedDict[str, Mark] = OrderedDict(state.marks)
         self._entries: deque[_Entry] = deque()
         self._open: dict[int, _Entry] = {}
         self._next_offset: int | None = None
-        self._seen: OrderedDict[str, None] = OrderedDict()
 
     @property
     def open_records(self) -> int:
@@ -57,18 +82,26 @@ class Tracker:
     def number(self, offset: int, endpoint_id: str) -> int:
         """The next number of the endpoint, given out within that record."""
         number = self._counts.get(endpoint_id, 0) + 1
-        self._counts[endpoint_id] = number
-        self._open[offset].last_numbers[endpoint_id] = number
+        self._counts[endpoint_id] = self._open[offset].counts[endpoint_id] = number
         return number
 
-    def is_repeat(self, delivery_id: str) -> bool:
-        """Whether a fresh delivery of this id was read before, not too long ago: its writer was killed before it could
-        commit, and wrote it again."""
-        if delivery_id in self._seen:
+    def is_repeat(self, offset: int, source: str, place: Mark, delivery_id: str) -> bool:
+        """Whether this delivery, found in that record, has come before.
+
+        A place before the mark that was written *after* it is none: the source was made anew, and begins again.
+        """
+        mark = self._marks.get(source)
+        if mark is not None and place.created_at_ms <= mark.created_at_ms and place[:2] < mark[:2]:
             return True
-        self._seen[delivery_id] = None
-        if len(self._seen) > _REMEMBERED_IDS:
-            self._seen.popitem(last=False)
+        if mark is None or place[:2] != mark[:2]:
+            self._marks[source] = self._open[offset].marks[source] = place
+            self._ids_at_mark[source] = {delivery_id}
+            return False
+        # One fact goes to several endpoints. Which of them had it before a restart is not known any more.
+        known = self._ids_at_mark.setdefault(source, set())
+        if delivery_id in known:
+            return True
+        known.add(delivery_id)
         return False
 
     def done(self, offset: int) -> None:
@@ -83,29 +116,49 @@ class Tracker:
         return self._next_offset
 
     def metadata(self) -> str:
-        """The counts at `committable`."""
-        text = _VERSION
-        for endpoint_id, count in reversed(self._committed_counts.items()):
-            part = f",{endpoint_id.removeprefix(_PREFIX)}:{count}"
-            if len(text) + len(part) > MAX_METADATA_BYTES:
-                break
-            text += part
-        return text
+        """The state at `committable`."""
+        marks = [f"{source}:{m.offset}.{m.row}.{m.created_at_ms}" for source, m in self._committed_marks.items()]
+        counts = [f"{name.removeprefix(_PREFIX)}:{count}" for name, count in self._committed_counts.items()]
+        told = _newest_that_fit(marks, MAX_MARKS_BYTES)
+        return "|".join((_VERSION, told, _newest_that_fit(counts, MAX_METADATA_BYTES - len(told) - 3)))
 
     def _finish(self, entry: _Entry) -> None:
         del self._open[entry.offset]
         while self._entries and not self._entries[0].open:
             first = self._entries.popleft()
             self._next_offset = first.offset + 1
-            for endpoint_id, number in first.last_numbers.items():
+            for endpoint_id, number in first.counts.items():
                 self._committed_counts[endpoint_id] = number
                 self._committed_counts.move_to_end(endpoint_id)
+            for source, mark in first.marks.items():
+                self._committed_marks[source] = mark
+                self._committed_marks.move_to_end(source)
 
 
-def read_metadata(text: str) -> dict[str, int]:
-    """The counts; none where there is no metadata, or not ours."""
-    version, *parts = text.split(",")
+def _newest_that_fit(parts: list[str], limit: int) -> str:
+    """The last ones, in order."""
+    kept: list[str] = []
+    size = 0
+    for part in reversed(parts):
+        size += len(part) + 1
+        if size > limit:
+            break
+        kept.append(part)
+    return ",".join(reversed(kept))
+
+
+def read_metadata(text: str) -> State:
+    """Nothing where there is no metadata, or not ours."""
+    version, _, rest = text.partition("|")
     if version != _VERSION:
-        return {}
-    pairs = [part.rpartition(":") for part in reversed(parts)]
-    return {_PREFIX + endpoint: int(count) for endpoint, _, count in pairs}
+        return NOTHING
+    marks, _, counts = rest.partition("|")
+    return State(
+        {_PREFIX + name: int(count) for name, count in _pairs(counts)},
+        {source: Mark(*map(int, place.split("."))) for source, place in _pairs(marks)},
+    )
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    split = [part.rpartition(":") for part in text.split(",") if part]
+    return [(name, value) for name, _, value in split]

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.webhooks.tracker import MAX_METADATA_BYTES, Tracker, read_metadata
+from services.webhooks.tracker import MAX_METADATA_BYTES, NOTHING, Mark, State, Tracker, read_metadata
 
 A, B = "whe_a", "whe_b"
 
 
 def test_only_what_everything_before_is_done_with_can_be_committed() -> None:
-    tracker = Tracker({})
+    tracker = Tracker()
     for offset in (5, 6, 7):
         tracker.began(offset, 2)
     tracker.done(6)
@@ -22,22 +22,22 @@ def test_only_what_everything_before_is_done_with_can_be_committed() -> None:
 
 
 def test_an_empty_record_is_done_at_once() -> None:
-    tracker = Tracker({})
+    tracker = Tracker()
     tracker.began(3, 0)
     assert tracker.committable() == 4
 
 
 def test_the_counts_committed_are_those_at_the_offset() -> None:
-    tracker = Tracker({A: 10})
+    tracker = Tracker(State({A: 10}, {}))
     tracker.began(0, 1)
     tracker.began(1, 2)
     assert tracker.number(0, A) == 11
     assert [tracker.number(1, A), tracker.number(1, B)] == [12, 1]
     tracker.done(1)
     tracker.done(1)
-    assert read_metadata(tracker.metadata()) == {A: 10}
+    assert read_metadata(tracker.metadata()) == State({A: 10}, {})
     tracker.done(0)
-    assert read_metadata(tracker.metadata()) == {A: 12, B: 1}
+    assert read_metadata(tracker.metadata()) == State({A: 12, B: 1}, {})
 
 
 @given(
@@ -46,7 +46,7 @@ def test_the_counts_committed_are_those_at_the_offset() -> None:
     st.integers(0, 12),
 )
 def test_read_again_after_a_crash_every_delivery_gets_the_number_it_had(records, random, finished) -> None:  # type: ignore[no-untyped-def]
-    tracker = Tracker({})
+    tracker = Tracker()
     numbers = {}
     for offset, endpoints in enumerate(records):
         tracker.began(offset, len(endpoints))
@@ -64,26 +64,45 @@ def test_read_again_after_a_crash_every_delivery_gets_the_number_it_had(records,
             assert again.number(offset, endpoint) == numbers[offset, index]
 
 
-def test_repeats_are_known() -> None:
-    tracker = Tracker({})
-    assert not tracker.is_repeat("whd_1")
-    assert tracker.is_repeat("whd_1")
-    assert not Tracker({}).is_repeat("whd_1")
+def test_what_its_writer_wrote_again_after_a_crash_is_known_over_a_restart() -> None:
+    tracker = Tracker()
+    facts = [(Mark(offset, row, 1_000 + offset), f"whd_{offset}_{row}") for offset in (7, 8) for row in range(3)]
+    tracker.began(0, len(facts))
+    assert [tracker.is_repeat(0, "c1", *fact) for fact in facts] == [False] * 6
+    assert [tracker.is_repeat(0, "c1", *fact) for fact in facts] == [True] * 6
+    assert not tracker.is_repeat(0, "c1", facts[-1][0], "whd_of_another_endpoint")
+    assert not tracker.is_repeat(0, "c2", *facts[0]), "another source"
+    for _ in facts:
+        tracker.done(0)
+    again = Tracker(read_metadata(tracker.metadata()))
+    again.began(1, 9)
+    assert [again.is_repeat(1, "c1", *fact) for fact in facts] == [True] * 5 + [False], "of the last, nobody knows"
+
+
+def test_a_source_that_was_made_anew_begins_again() -> None:
+    tracker = Tracker(State({}, {"c1": Mark(900, 0, 5_000)}))
+    tracker.began(0, 2)
+    assert not tracker.is_repeat(0, "c1", Mark(0, 0, 6_000), "whd_1")
+    assert not tracker.is_repeat(0, "c1", Mark(1, 0, 6_000), "whd_2")
+    assert tracker.is_repeat(0, "c1", Mark(0, 0, 6_000), "whd_1")
 
 
 def test_of_too_many_endpoints_the_longest_idle_are_left_out() -> None:
-    tracker = Tracker({f"whe_{n:012}": n for n in range(1_000)})
+    tracker = Tracker(
+        State({f"whe_{n:012}": n for n in range(1_000)}, {f"c{n}": Mark(n, 0, 1_700_000_000_000) for n in range(500)})
+    )
     tracker.began(0, 1)
     tracker.number(0, "whe_000000000000")
     tracker.done(0)
     text = tracker.metadata()
-    kept = read_metadata(text)
+    kept, kept_marks = read_metadata(text)
     assert len(text) <= MAX_METADATA_BYTES
     assert kept["whe_000000000000"] == 1
-    assert len(kept) > 200
+    assert len(kept) > 120
+    assert len(kept_marks) > 50
+    assert "c499" in kept_marks
     assert kept["whe_000000000999"] == 999
 
 
 def test_metadata_that_is_not_ours_counts_nothing() -> None:
-    assert read_metadata("") == {}
-    assert read_metadata("something else") == {}
+    assert read_metadata("") == read_metadata("something else") == NOTHING
