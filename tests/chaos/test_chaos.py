@@ -3,7 +3,8 @@ a worker joins, leaves, loses its disk; the broker is started again. A client th
 
 Then the ledger must balance, everything sent must be there once, and every table must hold, row by row, what an
 undisturbed run of one worker over the same log writes. (Revisions and why a row was restated may differ: they tell by
-what way the same came about.)
+what way the same came about.) And the alerts that were sent must be those that follow from the windows as measured,
+each under one id.
 
 `ATTRIKIT_TEST_KILLS` says how many kills there are; unset, a few on the small broker, and Apache Kafka is left to
 `make chaos`. `ATTRIKIT_TEST_SEED` draws others. The small broker forgets what it acknowledges while it stops (see
@@ -19,23 +20,31 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from installation import SECOND_WORKER, Installation
+from stream_worker import read_rows
 from tables import FACTS, Rows, dump_tables
 from topic_copy import copy_links, copy_topic
 
-from deploy.demo.generator import Plan, Truth, generate, truth_of
+from deploy.demo.generator import Plan, Sending, Truth, generate, truth_of
 from deploy.demo.poster import Parcel, Posted, Poster, parcels
 from deploy.ledger.command import Result, examine
 from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
+from pipeline.domain.alerts import Judge
+from pipeline.runtime.control_plane.alerts import AlertRules
 from pipeline.runtime.progress import open_reader, wait_until_settled
 from pipeline.stream.worker import EXIT_FATAL
+from schemas.control import AlertMetric, AlertRule, Comparison
+from schemas.facts import AlertWindowRow
 from schemas.topics import Topic
 
 KILLS = int(os.environ.get("ATTRIKIT_TEST_KILLS", "0"))
@@ -106,6 +115,10 @@ class Survived:
     posted: Posted
     done: Done
     ledger: Result
+    alerts: dict[str, Any]
+    """By id, as sent."""
+    owed: dict[str, Any]
+    """By id, as they follow from what was measured."""
     tables: dict[str, Rows]
 
 
@@ -225,17 +238,52 @@ def survived(
     events = EVENTS_A_KILL * len(deeds)
     sendings = generate(Plan(int(time.time() * 1000), events, SEED, days=10, has_sent_at=False))
     story = Story(installation, broker, deeds, random)
+    rule = _add_rule(installation, sendings[0].arrival_ms, sendings)
     began = time.monotonic()
     try:
         installation.start("gateway", "store", *WORKERS)
         posted = asyncio.run(story.run(list(parcels(sendings, seed=SEED))))
         asyncio.run(_settle(installation))
         ledger = asyncio.run(examine(installation.settings, None, SETTLE_SECONDS))
+        alerts, owed = asyncio.run(_alerts(installation, rule))
     finally:
         installation.stop()
     print(f"{scenario.make_broker.__name__}: {posted.sent} events in {time.monotonic() - began:.0f} s, {story.done}")
     tables = dump_tables(installation.settings.data_dir)
-    return Survived(installation, truth_of(sendings), posted, story.done, ledger, tables)
+    return Survived(installation, truth_of(sendings), posted, story.done, ledger, alerts, owed, tables)
+
+
+def _add_rule(installation: Installation, from_ms: int, sendings: list[Sending]) -> AlertRule:
+    """One that begins and ends often: more events an hour than there are on average."""
+    threshold = len(sendings) / (10 * 24)
+    rule = AlertRule(
+        "rule_chaos", "demo", "busy", AlertMetric.EVENTS, Comparison.ABOVE, threshold, 3_600, active_from_ms=from_ms
+    )
+    rules = AlertRules(installation.settings.control_plane_dsn())
+    rules.add(rule, 1)
+    rules.close()
+    return rule
+
+
+async def _alerts(installation: Installation, rule: AlertRule) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was sent and what was to be, once every window that is complete was measured."""
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while True:
+            meta = (await asyncio.to_thread(installation.get, "/v1/alerts"))["meta"]
+            complete_ms = datetime.fromisoformat(meta["complete_through"]).timestamp() * 1000
+            measured = [
+                msgspec.convert(row, AlertWindowRow)
+                for row in await read_rows(installation.settings, Topic.ALERT_WINDOWS)
+            ]
+            sent = await read_rows(installation.settings, Topic.ALERTS)
+            owed = {alert.alert_id: msgspec.to_builtins(alert) for alert in Judge(rule, "CNY").take_all(measured)}
+            alerts: dict[str, Any] = {}
+            for row in sent:
+                assert alerts.setdefault(row["alert_id"], row) == row, "one id, one content"
+            is_through = measured and measured[-1].window_end_ms + 3_600_000 > complete_ms
+            if is_through and len(alerts) >= len(owed):
+                return alerts, owed
+            await asyncio.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
@@ -287,6 +335,11 @@ def test_everything_sent_is_there_and_counts_once(survived: Survived) -> None:
     assert len(ids) == len(set(ids)) == truth.stored
     assert len(tables["conversions"]) == len(tables["attributions"]) == truth.conversions.total()
     assert sum(row["value_minor"] for row in tables["conversions"]) == truth.revenue_minor
+
+
+def test_alerts_are_those_that_follow_from_what_was_measured(survived: Survived) -> None:
+    assert len(survived.owed) > 3
+    assert survived.alerts == survived.owed
 
 
 @pytest.mark.parametrize("table", FACTS)
