@@ -1,8 +1,9 @@
 """Funnels: how many people did one thing after the other, and where they stopped. Pure.
 
 Steps are event names. A person's chain begins with the first step and goes on with the next event of the next step,
-whatever comes between, as long as it lies within the window after the beginning; of all chains of a person the longest
-counts (ClickHouse's `windowFunnel`). Events of nobody (no user, no visitor) are left out: they follow nothing.
+whatever comes between, as long as it lies within the window after the beginning; events of one moment count in the
+order of the steps. Of all chains of a person the longest counts (ClickHouse's `windowFunnel`). Events of nobody (no
+user, no visitor) are left out: they follow nothing.
 """
 
 from dataclasses import dataclass, field

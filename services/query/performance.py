@@ -149,6 +149,10 @@ def _of_row(wanted: PerformanceQuery, numbers: PerformanceNumbers) -> Performanc
     if wanted.dimension is Dimension.TOUCH_TYPE:
         numbers |= {"sessions": None, "users": None, "conversions": None, "value": None, "refunded": None}
         numbers["conversion_rate"] = None
+    if wanted.dimension not in COSTED_DIMENSIONS:
+        numbers["spend"] = None
+        for credit in numbers["models"].values():
+            credit["cpa"] = credit["roas"] = None
     return numbers
 
 

@@ -87,6 +87,8 @@ def settle(case: Case) -> None:
         return
     if case.query:
         _settle_query(case.query, _LISTS.get(case.operation.path, ""))
+    if isinstance(case.body, dict) and isinstance(case.body.get("filters"), dict):
+        _settle_range(case.body["filters"])
     events = case.body.get("events", [case.body]) if isinstance(case.body, dict) else []
     for event in events if isinstance(events, list) else []:
         if isinstance(event, dict):
@@ -97,10 +99,18 @@ def _settle_query(query: dict[str, Any], list_name: str) -> None:
     if "conversion_id" in query:
         for name in ("from", "to", "goal", "dimension", "currency"):
             query.pop(name, None)
-    if "from" in query and "to" in query:
-        query["from"], query["to"] = "2024-01-0" + str(_pick(query["from"], 9) + 1), "2024-02-01T00:00:00+08:00"
+    if "steps" not in query:
+        query.pop("within_hours", None)
+    if "compare" in query:
+        query |= {"from": query.get("from", ""), "to": ""}
+    _settle_range(query)
     if "cursor" in query:
         query["cursor"] = _CURSORS.encode(list_name, Position(_pick(query["cursor"], 2**62), query["cursor"][:100]))
+
+
+def _settle_range(given: dict[str, Any]) -> None:
+    if "from" in given and "to" in given:
+        given["from"], given["to"] = "2024-01-0" + str(_pick(given["from"], 9) + 1), "2024-02-01T00:00:00+08:00"
 
 
 def _settle_event(event: dict[str, Any]) -> None:

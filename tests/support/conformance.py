@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from query_world import SIGNING_KEY
 from served_api import READ_KEY, REVOKED_KEY, SECRET_KEY, SPENT_KEY, WRITE_KEY
 
 from schemas.errors import ErrorCode as E
+from services.query.links import download_path
 
 KILOBYTE = 1024
 MEGABYTE = 1024 * KILOBYTE
@@ -40,7 +42,18 @@ READS = {
 }
 RESEND = "POST /v1/webhooks/deliveries/{delivery_id}/resend"
 RESEND_PATH = "/v1/webhooks/deliveries/whd_1/resend"
-LISTS = [name for name in READS if name.endswith(("events", "rejected", "conversions", "users", "deliveries", "alerts"))]
+EXPORT = "POST /v1/reports/export"
+EXPORT_JOB = "/v1/reports/export/exp_" + "0" * 24
+EXPORTS = {
+    EXPORT: "/v1/reports/export",
+    "GET /v1/reports/export/{job_id}": EXPORT_JOB,
+    "DELETE /v1/reports/export/{job_id}": EXPORT_JOB,
+}
+DOWNLOAD = "GET /v1/reports/export/{job_id}/download"
+DOWNLOAD_PATH = EXPORT_JOB + "/download"
+LISTS = [
+    name for name in READS if name.endswith(("events", "rejected", "conversions", "users", "deliveries", "alerts"))
+]
 RANGES = [name for name in READS if name not in ("GET /v1/events/{event_id}", "GET /v1/users/{user_id}")]
 
 DETAILS: dict[E, set[str]] = {
@@ -118,6 +131,7 @@ def rows() -> Iterator[Row]:
         yield from _bad_pages(endpoint)
     yield from _bad_parameters()
     yield from _absent()
+    yield from _exports()
 
 
 def _everywhere(endpoint: str) -> Iterator[Row]:
@@ -136,6 +150,47 @@ def _everywhere(endpoint: str) -> Iterator[Row]:
         yield Row(endpoint, E.SERVER_ERROR, without="ClickHouse")
     elif not endpoint.endswith("validate"):
         yield Row(endpoint, E.SERVER_ERROR, without="broker")
+
+
+def _exports() -> Iterator[Row]:
+    body = json.dumps({"report": "users", "format": "csv"}).encode()
+    allowed = {EXPORT: ["POST"], EXPORT_JOB: ["DELETE", "GET"]}
+    for endpoint, path in EXPORTS.items():
+        yield Row(endpoint, E.INVALID_API_KEY, path=path, key=None, body=body)
+        yield Row(endpoint, E.FORBIDDEN, path=path, key=WRITE_KEY, details={"required_scope": "read"}, body=body)
+        yield Row(endpoint, E.RATE_LIMIT_EXCEEDED, path=path, key=SPENT_KEY, details={"plan": "free"}, without="quota")
+        yield Row(endpoint, E.SERVER_ERROR, path=path, body=body, without="control plane")
+        said = {"allowed": allowed.get(endpoint) or allowed[path]}
+        yield Row(endpoint, E.METHOD_NOT_ALLOWED, path=path, method="PUT", details=said)
+        if endpoint != EXPORT:
+            yield Row(endpoint, E.NOT_FOUND, path=path)
+            yield _bad_at(endpoint, path.replace("exp_", "x"), "job_id")
+            yield _bad_at(endpoint, path + "?x=1", "x")
+    for bad, at_fault in (
+        (b"", "body"),
+        (b"[]", "body"),
+        (b'{"report":"all","format":"csv"}', "report"),
+        (b'{"report":"users","format":"xls"}', "format"),
+        (b'{"report":"users","format":"csv","filters":{"from":"now"}}', "filters.from"),
+        (b'{"report":"users","format":"csv","filters":{"goal":[]}}', "filters.goal"),
+        (b'{"report":"events","format":"csv","filters":{"from":"2024-02-02","to":"2024-02-01"}}', "filters.from"),
+    ):
+        yield Row(EXPORT, E.INVALID_PARAMETER, body=bad, details={"field": at_fault})
+    for bad, absent in ((b"{}", "report"), (b'{"report":"users"}', "format")):
+        yield Row(EXPORT, E.MISSING_REQUIRED_FIELD, body=bad, details={"field": absent})
+    yield Row(EXPORT, E.PAYLOAD_TOO_LARGE, body=b" " * (64 * KILOBYTE + 1), details={"field": "body"})
+    link = DOWNLOAD_PATH + "?expires=1&signature=x"
+    valid = download_path(SIGNING_KEY, "exp_" + "0" * 24, 2**40)
+    yield Row(DOWNLOAD, E.FORBIDDEN, path=link, key=None, names={"reason"})
+    yield Row(DOWNLOAD, E.NOT_FOUND, path=valid, key=None)
+    yield Row(DOWNLOAD, E.SERVER_ERROR, path=valid, key=None, without="control plane")
+    yield Row(DOWNLOAD, E.METHOD_NOT_ALLOWED, path=link, method="POST", details={"allowed": ["GET"]})
+    yield Row(DOWNLOAD, E.MISSING_REQUIRED_FIELD, path=DOWNLOAD_PATH, details={"field": "expires"})
+    yield _bad_at(DOWNLOAD, DOWNLOAD_PATH + "?expires=x&signature=x", "expires")
+
+
+def _bad_at(endpoint: str, path: str, at_fault: str) -> Row:
+    return Row(endpoint, E.INVALID_PARAMETER, path=path, details={"field": at_fault})
 
 
 def _one(**changes: Any) -> bytes:
@@ -288,7 +343,11 @@ def _bad_parameters() -> Iterator[Row]:
         ("GET /v1/attribution", "conversion_id=x&dimension=source", "dimension"),
         ("GET /v1/users/{user_id}", "tz=x", "tz"),
         ("GET /v1/reports/performance", "granularity=minute", "granularity"),
+        ("GET /v1/reports/performance", "compare=previous_period", "compare"),
+        ("GET /v1/reports/performance", "compare=last_year", "compare"),
         ("GET /v1/reports/conversion", "currency=CNYX", "currency"),
+        ("GET /v1/reports/conversion", "steps=page_view", "steps"),
+        ("GET /v1/reports/conversion", "within_hours=5", "within_hours"),
     ):
         yield _bad(endpoint, query, at_fault)
 

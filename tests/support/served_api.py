@@ -17,7 +17,7 @@ from query_world import SIGNING_KEY
 from starlette.types import ASGIApp
 
 from pipeline.runtime.clickhouse import ClickHouse
-from pipeline.runtime.control_plane import SnapshotNotLoaded
+from pipeline.runtime.control_plane import ControlPlane, SnapshotNotLoaded, migrate_control_plane
 from pipeline.runtime.http.server import SERVER_OPTIONS
 from pipeline.runtime.settings import Settings
 from schemas.control import DEFAULT_GOALS, ApiKey, App, Plan, Scope, Snapshot, WebhookEndpoint
@@ -57,6 +57,15 @@ def control_plane() -> Snapshot:
         keys[digest] = ApiKey(f"k{number}", app_id, digest, frozenset(scopes), is_revoked=secret == REVOKED_KEY)
     endpoint = WebhookEndpoint(ENDPOINT_ID, APP_ID, "https://shop.example/hook", frozenset(EventType), "", 0)
     return Snapshot(apps, keys, 0, signing_key=SIGNING_KEY, webhooks={APP_ID: (endpoint,)})
+
+
+def make_control_plane(dsn: str) -> None:
+    """The same apps in a database: what jobs are written down in."""
+    migrate_control_plane(dsn)
+    store = ControlPlane(dsn)
+    for app in control_plane().apps.values():
+        store.create_app(app, 1)
+    store.close()
 
 
 class SwitchedSnapshots(FixedSnapshots):

@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from pipeline.runtime.http.envelope import Language, Reply, failure, language_of, success
 from pipeline.runtime.http.errors import ApiError, Text, invalid, missing, server_error
@@ -71,7 +72,14 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return error_response(request, http_error(error))
+    allowed = _allowed_methods(request) if error.status_code == 405 else set()
+    return error_response(request, method_not_allowed(list(allowed)) if allowed else http_error(error))
+
+
+def _allowed_methods(request: Request) -> set[str]:
+    """Of the path. The router names only those of the first route that has it."""
+    matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in matching for method in getattr(route, "methods", None) or ()}
 
 
 def validation_error(first: Mapping[str, Any]) -> ApiError:

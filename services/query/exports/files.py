@@ -16,6 +16,7 @@ from services.query.exports.columns import Column, Kind, file_schema, read_schem
 from services.query.exports.requests import Compression, FileFormat
 
 _GZIP_LEVEL: Final = 6
+_ROW_GROUP_ROWS: Final = 64 * 1024
 _MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 _JSON_BLOCK_BYTES: Final = 4 * 1024 * 1024
 _MEDIA_TYPES: Final = {
@@ -207,15 +208,27 @@ class _ParquetWriter:
     def __init__(self, out: Any, columns: Sequence[Column], compression: Compression) -> None:
         self.rows = 0
         self._columns = columns
+        self._held: list[pa.Table] = []
+        self._held_rows = 0
         self._writer = pq.ParquetWriter(out, file_schema(columns), compression=compression.value, version="2.6")
 
     def write(self, lines: bytes) -> None:
         table = read_rows(lines, self._columns)
-        self._writer.write_table(table)
+        self._held.append(table)
+        self._held_rows += table.num_rows
         self.rows += table.num_rows
+        if self._held_rows >= _ROW_GROUP_ROWS:
+            self._write_group()
 
     def close(self) -> None:
+        self._write_group()
         self._writer.close()
+
+    def _write_group(self) -> None:
+        """Readers skip and split files by groups of rows: one for each piece would be many small ones."""
+        if self._held_rows:
+            self._writer.write_table(pa.concat_tables(self._held), row_group_size=self._held_rows)
+        self._held, self._held_rows = [], 0
 
 
 def read_rows(lines: bytes, columns: Sequence[Column]) -> pa.Table:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fuzzing import IS_FULL, SEED
 from query_world import insert_world, make_world
-from served_api import APP_ID, ENDPOINT_ID, ServedApi
+from served_api import APP_ID, ENDPOINT_ID, ServedApi, make_control_plane
 from webhook_rows import insert_attempts
 
 from pipeline.runtime.clickhouse import ClickHouse, migrate
@@ -18,8 +18,16 @@ from pipeline.runtime.settings import Settings
 
 
 @pytest.fixture(scope="session")
-def served(clickhouse_dir: Path) -> Iterator[ServedApi]:
-    settings = Settings(data_dir=clickhouse_dir, database="api_tests")
+def served(clickhouse_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApi]:
+    folder = tmp_path_factory.mktemp("api")
+    settings = Settings(
+        data_dir=clickhouse_dir,
+        database="api_tests",
+        control_plane_url=f"sqlite:///{folder}/control.db",
+        export_url=folder.as_uri(),
+        export_max_unfinished=10**6,
+    )
+    make_control_plane(settings.control_plane_dsn())
     clickhouse = ClickHouse.open(settings)
 
     async def fill() -> None:

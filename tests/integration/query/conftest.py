@@ -9,6 +9,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from decimal import Decimal
 from hashlib import sha256
@@ -34,7 +35,14 @@ KEYS = {
     "write": "ak_test_write",
     "revoked": "ak_test_revoked",
     "empty": "ak_test_empty",
+    "demo": "ak_test_demo",
+    "log": "ak_test_log",
+    "flow": "ak_test_flow",
+    "walk": "ak_test_walk",
 }
+SERVER_URL = "ATTRIKIT_TEST_CLICKHOUSE_URL"
+OWN = ("demo", "log", "flow", "walk")
+"""Apps of one test each."""
 MODELS = {
     "events": answers.EventList,
     "events/rejected": answers.RejectedList,
@@ -57,12 +65,13 @@ class FixedSnapshots:
         """Nobody asks."""
 
     def current(self) -> Snapshot:
-        apps = {name: App(name, name, goals=DEFAULT_GOALS) for name in ("alpha", "beta", "empty")}
+        apps = {name: App(name, name, goals=DEFAULT_GOALS) for name in ("alpha", "beta", "empty", *OWN)}
         keys = [
             ApiKey("k1", "alpha", _hash("alpha"), frozenset({Scope.READ, Scope.WRITE})),
             ApiKey("k2", "beta", _hash("beta"), frozenset({Scope.READ})),
             ApiKey("k3", "alpha", _hash("write"), frozenset({Scope.WRITE})),
             ApiKey("k4", "alpha", _hash("revoked"), frozenset({Scope.READ}), is_revoked=True),
+            *(ApiKey(f"k_{name}", name, _hash(name), frozenset({Scope.READ})) for name in OWN),
             ApiKey("k5", "empty", _hash("empty"), frozenset({Scope.READ})),
         ]
         days = dict.fromkeys(TouchType, 7)
@@ -87,7 +96,9 @@ def beta() -> World:
 
 @pytest.fixture(scope="session")
 def query_settings(clickhouse_dir: Path) -> Settings:
-    return Settings(data_dir=clickhouse_dir, database="query_tests")
+    """chDB, or the server `test_over_http` names in a run of its own."""
+    url = os.environ.get(SERVER_URL, "")
+    return Settings(data_dir=clickhouse_dir, database="query_tests", clickhouse_url=url)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,153 @@
+"""Period against period, spend against value, step after step; each against the same in plain Python."""
+
+from datetime import date, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+import pytest
+from query_world import DAY_MS, FIRST_MS, World
+
+from deploy.cost_rows import read_costs
+from pipeline.runtime.clickhouse import ClickHouse
+from schemas.control import App
+from schemas.facts import encode_rows
+from services.query.times import utc_text
+
+ALPHA = App("alpha", "alpha")
+"""Days in Asia/Shanghai, money in CNY."""
+SHANGHAI_MS = 8 * 3_600_000
+WEEK = {"from": "2024-01-15", "to": "2024-01-21"}
+
+
+async def test_the_period_before(ask: Any) -> None:
+    for more in ({}, {"granularity": "day"}, {"dimension": "campaign", "goal": "purchase"}):
+        both = await ask("reports/performance", **WEEK, compare="previous_period", **more)
+        now = await ask("reports/performance", **WEEK, **more)
+        before = await ask("reports/performance", **{"from": "2024-01-08", "to": "2024-01-14"}, **more)
+        assert both["items"] == now["items"]
+        assert both["totals"] == now["totals"]
+        assert both["previous"]["items"] == before["items"]
+        assert both["previous"]["totals"] == before["totals"]
+        assert (both["previous"]["from"], both["previous"]["to"]) == (
+            "2024-01-07T16:00:00.000Z", "2024-01-14T16:00:00.000Z"
+        )  # fmt: skip
+        assert now["previous"] is now["change"] is None
+        check_change(both["change"], now["totals"], before["totals"])
+
+
+def check_change(change: dict[str, Any], now: dict[str, Any], before: dict[str, Any]) -> None:
+    assert before["sessions"] > 0
+    for name in ("touches", "clicks", "impressions", "sessions", "users", "conversions", "value"):
+        assert change[name] == relative(now[name], before[name]), name
+    for model, credits in now["models"].items():
+        for name in ("credited_conversions", "credited_value"):
+            assert change["models"][model][name] == relative(credits[name], before["models"][model][name])
+
+
+def relative(now: Any, before: Any) -> Decimal | None:
+    return round((Decimal(now) - Decimal(before)) / Decimal(before), 6) if before else None
+
+
+COSTS = """date,channel,campaign,cost,currency
+2024-01-15,paid_search,brand,100.50,CNY
+2024-01-16,paid_search,brand,99.5,
+2024-01-16,paid_search,other,10,CNY
+2024-01-17,paid_social,spring,250,CNY
+2024-01-17,email,weekly,7,USD
+2024-01-22,paid_search,brand,1000,CNY
+"""
+
+
+@pytest.fixture
+async def spent(facts: ClickHouse) -> None:
+    """Imported twice, the second time mended: only that counts."""
+    for at_ms, text in ((1, COSTS.replace("250", "999")), (2, COSTS)):
+        rows, problems = read_costs(text.splitlines(keepends=True), ALPHA, at_ms)
+        assert problems == []
+        await facts.insert_ndjson("costs", encode_rows(rows))
+
+
+@pytest.mark.usefixtures("spent")
+async def test_spend_cpa_and_roas(ask: Any) -> None:
+    data = await ask("reports/performance", **WEEK, model="linear,last_click")
+    items = {item["key"]: item for item in data["items"]}
+    assert items["paid_search"]["spend"] == Decimal("210.00")
+    assert items["paid_social"]["spend"] == Decimal("250.00")
+    assert items["email"]["spend"] is None, "in another currency"
+    assert data["totals"]["spend"] == 460
+    assert "USD" in data["meta"]["other_currencies"]
+    for item in (items["paid_search"], items["paid_social"], data["totals"]):
+        for credits in item["models"].values():
+            conversions, value = credits["credited_conversions"], credits["credited_value"]
+            cent = Decimal("0.01")
+            assert credits["cpa"] == (
+                (item["spend"] / conversions).quantize(cent, ROUND_HALF_EVEN) if conversions else None
+            )
+            assert credits["roas"] == round(value / item["spend"], 6)
+    by_campaign = await ask("reports/performance", **WEEK, dimension="campaign")
+    spends = {item["key"]: item["spend"] for item in by_campaign["items"] if item["spend"] is not None}
+    assert spends == {"brand": 200, "other": 10, "spring": 250}
+    by_source = await ask("reports/performance", **WEEK, dimension="source")
+    assert {item["spend"] for item in by_source["items"]} == {None}
+    assert by_source["totals"]["spend"] == 460
+    in_dollars = await ask("reports/performance", **WEEK, currency="USD")
+    assert in_dollars["totals"]["spend"] == 7
+
+
+@pytest.mark.usefixtures("spent")
+async def test_a_days_cost_counts_where_the_day_begins(ask: Any) -> None:
+    data = await ask("reports/performance", **WEEK, granularity="day", model="linear")
+    spends = {(item["period"], item["key"]): item["spend"] for item in data["items"] if item["spend"]}
+    assert spends == {
+        ("2024-01-15T00:00:00+08:00", "paid_search"): Decimal("100.50"),
+        ("2024-01-16T00:00:00+08:00", "paid_search"): Decimal("109.50"),
+        ("2024-01-17T00:00:00+08:00", "paid_social"): Decimal("250"),
+    }
+    elsewhere = await ask("reports/performance", **WEEK, granularity="day", model="linear", tz="UTC")
+    periods = {item["period"] for item in elsewhere["items"] if item["spend"]}
+    assert periods == {"2024-01-15T00:00:00+00:00", "2024-01-16T00:00:00+00:00", "2024-01-21T00:00:00+00:00"}
+
+
+STEPS = ["page_view", "search", "purchase"]
+
+
+def steps_done(events: list[Any], steps: list[str], window_ms: int) -> int:
+    """The longest chain: from each first step on, the next event of the next step."""
+    best = 0
+    for index, first in enumerate(events):
+        if first.event_name != steps[0]:
+            continue
+        done, rest = 1, events[index + 1 :]
+        for event in rest:
+            if done < len(steps) and event.event_name == steps[done]:
+                done += event.timestamp_ms - first.timestamp_ms <= window_ms
+        best = max(best, done)
+    return best
+
+
+@pytest.mark.parametrize("hours", [1, 24 * 7])
+@pytest.mark.parametrize("steps", [STEPS, ["page_view", "purchase"], ["purchase", "user_signup", "search"]])
+async def test_a_funnel(ask: Any, alpha: World, steps: list[str], hours: int) -> None:
+    persons: dict[str, list[Any]] = {}
+    place = {name: index for index, name in enumerate(steps)}
+    for event in sorted(alpha.events, key=lambda event: (event.timestamp_ms, place.get(event.event_name, 9))):
+        key = "u:" + event.user_id if event.user_id else "a:" + event.anonymous_id
+        persons.setdefault(key, []).append(event)
+    done = [steps_done(events, steps, hours * 3_600_000) for events in persons.values()]
+    data = await ask("reports/conversion", steps=",".join(steps), within_hours=hours)
+    found = data["funnel"]["steps"]
+    assert [step["event_name"] for step in found] == steps
+    wanted = [sum(reached >= place for reached in done) for place in range(1, len(steps) + 1)]
+    assert [step["users"] for step in found] == wanted
+    assert found[0]["rate"] == 1
+    assert found[1]["rate_of_step_before"] == round(Decimal(wanted[1]) / wanted[0], 6)
+
+
+async def test_a_funnel_in_a_range(ask: Any, alpha: World) -> None:
+    data = await ask("reports/conversion", steps="page_view,purchase", **WEEK)
+    start_ms = FIRST_MS + 14 * DAY_MS - SHANGHAI_MS
+    inside = [e for e in alpha.events if start_ms <= e.timestamp_ms < start_ms + 7 * DAY_MS]
+    viewers = {e.user_id or e.anonymous_id for e in inside if e.event_name == "page_view"}
+    assert data["funnel"]["steps"][0]["users"] == len(viewers)
+    assert utc_text(start_ms) == "2024-01-14T16:00:00.000Z"
+    assert date(2024, 1, 15) + timedelta(days=6) == date(2024, 1, 21)

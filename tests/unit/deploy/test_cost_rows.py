@@ -1,0 +1,92 @@
+from datetime import date
+
+import pytest
+
+from deploy.cost_rows import Problem, in_messages, read_costs
+from schemas.control import App
+from schemas.facts import CostRow
+
+APP = App("shop", "Shop", currency="JPY")
+
+
+def read(text: str) -> tuple[list[CostRow], list[Problem]]:
+    return read_costs(text.splitlines(keepends=True), APP, 77)
+
+
+def test_a_file() -> None:
+    rows, problems = read(
+        "Date, channel ,cost,campaign,currency\n2024-01-15,paid_search,1234.565,春季,CNY\n2024-01-16,email,5,,\n"
+    )
+    assert problems == []
+    first, second = rows
+    assert (first.app_id, first.date, first.channel, first.campaign) == (
+        "shop",
+        date(2024, 1, 15),
+        "paid_search",
+        "春季",
+    )
+    assert (first.cost_minor, first.currency) == (123456, "CNY"), "half to even"
+    assert (second.cost_minor, second.currency, second.campaign) == (5, "JPY", "")
+    assert first.revision == first.imported_at_ms == 77
+
+
+def test_a_quoted_campaign_may_hold_a_comma() -> None:
+    rows, _ = read('date,channel,campaign,cost\n2024-01-15,email,"a, b",1\n')
+    assert rows[0].campaign == "a, b"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("15.01.2024,email,,1,CNY", "no day"),
+        ("2024-02-30,email,,1,CNY", "no day"),
+        ("2024-01-15,E-Mail,,1,CNY", "no name"),
+        ("2024-01-15,,,1,CNY", "no name"),
+        ("2024-01-15,email,,-1,CNY", "no amount"),
+        ("2024-01-15,email,,1e9,CNY", "no amount"),
+        ("2024-01-15,email,,NaN,CNY", "no amount"),
+        ("2024-01-15,email,,,CNY", "no amount"),
+        ("2024-01-15,email,,1,yuan", "no ISO 4217"),
+        ("2024-01-15,email,,1", "more or fewer"),
+        ("2024-01-15,email,,1,CNY,x", "more or fewer"),
+        ("2024-01-15,email,a\x07b,1,CNY", "printable"),
+    ],
+)
+def test_a_bad_line_is_named(line: str, words: str) -> None:
+    good = "2024-01-14,email,,1,CNY"
+    _, problems = read(f"date,channel,campaign,cost,currency\n{good}\n{line}\n")
+    assert [problem.line for problem in problems] == [3]
+    assert words in str(problems[0])
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("", "no column"),
+        ("date,channel", "cost"),
+        ("date,channel,cost,note", "'note'"),
+        ("date,date,channel,cost", "twice"),
+    ],
+)
+def test_a_bad_header(header: str, words: str) -> None:
+    rows, problems = read(header + "\n2024-01-15,email,1\n")
+    assert rows == []
+    assert problems[0].line == 1
+    assert words in problems[0].reason
+
+
+def test_a_day_given_twice_is_a_mistake() -> None:
+    _, problems = read("date,channel,campaign,cost\n2024-01-15,email,a,1\n2024-01-15,email,b,1\n2024-01-15,email,a,2\n")
+    assert [str(problem) for problem in problems] == [
+        "line 4: the day, channel and campaign of line 2 again: add them up"
+    ]
+
+
+def test_an_open_quote() -> None:
+    _, problems = read('date,channel,cost\n2024-01-15,email,"1\n')
+    assert problems
+
+
+def test_messages_are_bounded() -> None:
+    rows, _ = read("date,channel,campaign,cost\n" + "".join(f"2024-01-15,email,c{n},1\n" for n in range(5)))
+    assert [len(part) for part in in_messages(rows, 2)] == [2, 2, 1]
