@@ -22,7 +22,7 @@ from pipeline.domain.refunds import refund_of
 from pipeline.domain.restating import Change, restructure
 from pipeline.domain.rows import mark_row
 from pipeline.domain.rules import DAY_MS, SESSION_CAP_MS, AppRules
-from pipeline.domain.seen import drop_old, fingerprint, first_timestamp_ms, pack_times, remember, take
+from pipeline.domain.seen import drop_old, fingerprint, first_timestamp_ms, pack_times, remember
 from pipeline.domain.segments import (
     MAX_PAGE_CHARACTERS,
     PAGE_VIEW,
@@ -33,8 +33,7 @@ from pipeline.domain.segments import (
 )
 from pipeline.domain.settling import Desk, settle
 from pipeline.domain.state import PersonState, Segment, Touch
-from pipeline.domain.touches import contact, is_marketing, marketing_touch, own_page, rank_of
-from pipeline.domain.touches import place as place_of
+from pipeline.domain.touches import contact, is_marketing, marketing_touch, own_page, place, rank_of
 from schemas.events import StreamEvent
 
 __all__ = ["apply_event", "has_unpublished", "is_expired", "next_timer_ms", "publish_sessions"]
@@ -58,30 +57,22 @@ def apply_event(
     `person`: `schemas.events.person_key`. (partition, offset, index): the event's place in the topic. Raises
     struct.error, having changed nothing, on a time outside what fits the state, which no gateway lets through.
     """
-    place = (partition, offset, index)
-    if not accept(state, event, place, effects) or person.startswith(_NOBODY):
-        return
     timestamp_ms = event.timestamp_ms
-    if timestamp_ms < watermark_ms - rules.lateness_ms or timestamp_ms < state.sealed_before_ms:
-        effects.marks.append(mark_row(event, "late", timestamp_ms, place))
-        return
-    fold(state, event, person, rules, effects)
-
-
-def accept(
-    state: PersonState, event: StreamEvent, place: tuple[int, int, int], effects: Effects, *, is_own: bool = True
-) -> bool:
-    """Whether the event is none that was seen before; it is remembered. `is_own`: it carries the person's own id."""
     received_s = event.received_us // 1_000_000
     mark = fingerprint(event.event_id)
     first_ms = first_timestamp_ms(state, mark, received_s)
     if first_ms is not None:
-        effects.marks.append(mark_row(event, "duplicate", first_ms, place))
-        return False
-    (remember if is_own else take)(state, mark, pack_times(event.timestamp_ms, received_s))
+        effects.marks.append(mark_row(event, "duplicate", first_ms, (partition, offset, index)))
+        return
+    remember(state, mark, pack_times(timestamp_ms, received_s))
     if received_s > state.received_s:
         state.received_s = received_s
-    return True
+    if person.startswith(_NOBODY):
+        return
+    if timestamp_ms < watermark_ms - rules.lateness_ms or timestamp_ms < state.sealed_before_ms:
+        effects.marks.append(mark_row(event, "late", timestamp_ms, (partition, offset, index)))
+        return
+    fold(state, event, person, rules, effects)
 
 
 def fold(state: PersonState, event: StreamEvent, person: str, rules: AppRules, effects: Effects) -> None:
@@ -133,7 +124,7 @@ def _open_segment(state: PersonState, event: StreamEvent, marketing: Touch | Non
 def _is_known(segment: Segment, marketing: Touch) -> bool:
     """Whether an earlier touch of the segment already stands for this one."""
     key = contact(marketing)
-    return any(contact(touch) == key and place_of(touch) < place_of(marketing) for touch in segment.touches)
+    return any(contact(touch) == key and place(touch) < place(marketing) for touch in segment.touches)
 
 
 def _is_settled(segment: Segment, event: StreamEvent) -> bool:

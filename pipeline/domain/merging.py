@@ -34,9 +34,10 @@ import msgspec
 
 from pipeline.domain.archive import thaw
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import accept, fold
+from pipeline.domain.journey import fold
 from pipeline.domain.rows import mark_row, user_of
 from pipeline.domain.rules import AppRules
+from pipeline.domain.seen import fingerprint, first_timestamp_ms, pack_times, take
 from pipeline.domain.settling import Desk
 from pipeline.domain.state import Links, PersonState
 from pipeline.domain.uniting import unite_journeys
@@ -205,8 +206,14 @@ def apply_forwarded(
 ) -> None:
     """Fold in an event of an anonymous id that is the user's. `person`: the user's key. `is_late`: judged where it came
     from, and not again here. `place`: (partition, offset, index) in `events`, for marks."""
-    if not accept(state, event, place, effects, is_own=False):
+    received_s = event.received_us // 1_000_000
+    mark = fingerprint(event.event_id)
+    first_ms = first_timestamp_ms(state, mark, received_s)
+    if first_ms is not None:
+        effects.marks.append(mark_row(event, "duplicate", first_ms, place))
         return
+    take(state, mark, pack_times(event.timestamp_ms, received_s))
+    state.received_s = max(state.received_s, received_s)
     if is_late:
         effects.marks.append(mark_row(event, "late", event.timestamp_ms, place))
         return

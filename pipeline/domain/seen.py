@@ -26,13 +26,14 @@ def first_timestamp_ms(state: PersonState, mark: bytes, received_s: int) -> int 
 
     Age is checked here, so results never depend on when old ids are dropped.
     """
-    found = _find(state.seen_ids, state.seen_times, mark, received_s)
-    if found is None and state.taken_ids:
-        found = _find(state.taken_ids, state.taken_times, mark, received_s)
-    return found
+    if state.seen_ids.find(mark) >= 0:
+        found = _find(state.seen_ids, state.seen_times, mark, received_s)
+        if found is not None:
+            return found
+    return _find(state.taken_ids, state.taken_times, mark, received_s) if state.taken_ids else None
 
 
-def _find(ids: bytearray, times: bytearray, mark: bytes, received_s: int) -> int | None:
+def _find(ids: bytes | bytearray, times: bytes | bytearray, mark: bytes, received_s: int) -> int | None:
     at = ids.find(mark)
     while at >= 0:
         if at % _ID_BYTES == 0:
@@ -54,14 +55,13 @@ def remember(state: PersonState, mark: bytes, times: bytes) -> None:
     ids += mark
     state.seen_times += times
     if len(ids) > MAX_SEEN * _ID_BYTES:
-        _drop_first(ids, state.seen_times, 1)
+        _drop_first(state, 1)
 
 
 def take(state: PersonState, ids: bytes, times: bytes) -> None:
     """Remember ids of events that an anonymous person has sent."""
-    state.taken_ids += ids
-    state.taken_times += times
-    _drop_first(state.taken_ids, state.taken_times, max(0, len(state.taken_ids) // _ID_BYTES - MAX_SEEN))
+    state.taken_ids = (state.taken_ids + ids)[-MAX_SEEN * _ID_BYTES :]
+    state.taken_times = (state.taken_times + times)[-MAX_SEEN * _TIMES_BYTES :]
 
 
 def drop_old(state: PersonState, received_s: int) -> None:
@@ -69,19 +69,23 @@ def drop_old(state: PersonState, received_s: int) -> None:
 
     Those taken from anonymous ids stay longer: their repeats come by another partition, which may be behind.
     """
-    _drop_before(state.seen_ids, state.seen_times, received_s - KEEP_S)
+    count = _count_until(state.seen_times, received_s - KEEP_S)
+    if count:
+        _drop_first(state, count)
     if state.taken_ids:
-        _drop_before(state.taken_ids, state.taken_times, received_s - KEEP_S - MERGE_KEEP_MS // 1000)
+        count = _count_until(state.taken_times, received_s - KEEP_S - MERGE_KEEP_MS // 1000)
+        state.taken_ids = state.taken_ids[count * _ID_BYTES :]
+        state.taken_times = state.taken_times[count * _TIMES_BYTES :]
 
 
-def _drop_before(ids: bytearray, times: bytearray, limit_s: int) -> None:
+def _count_until(times: bytes | bytearray, limit_s: int) -> int:
+    """How many at the front were received at `limit_s` or before."""
     count = 0
     while count * _TIMES_BYTES < len(times) and _TIMES.unpack_from(times, count * _TIMES_BYTES)[1] <= limit_s:
         count += 1
-    if count:
-        _drop_first(ids, times, count)
+    return count
 
 
-def _drop_first(ids: bytearray, times: bytearray, count: int) -> None:
-    del ids[: count * _ID_BYTES]
-    del times[: count * _TIMES_BYTES]
+def _drop_first(state: PersonState, count: int) -> None:
+    del state.seen_ids[: count * _ID_BYTES]
+    del state.seen_times[: count * _TIMES_BYTES]

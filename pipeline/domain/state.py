@@ -9,7 +9,7 @@ What is bounded, and what is lost at the bound:
 | ids seen | 7 days | `MAX_SEEN`, newest | a repeat of an older id is counted again |
 | ids taken from anonymous ids | 7 + 30 days | `MAX_SEEN`, last taken | the same |
 | segments | until no event in time can reach them | (lateness + gap) / gap | - |
-| sessions in the archive | 30 days | `MAX_ARCHIVE_BYTES`, newest | older ones, with their touch rows, stay what they were |
+| sessions in the archive | 30 days | `MAX_ARCHIVE_BYTES`, newest | older ones, and their touch rows, are not moved |
 | touches of a segment | as the segment | `MAX_TOUCHES` campaigns, first met | further campaigns of that day's visit |
 | touches | longest window | `MAX_TOUCHES`, newest | the oldest touches of a path longer than that |
 | touches of conversions kept | as these | `MAX_KEPT_TOUCHES` with all | a refund takes from the touches still known |
@@ -19,7 +19,7 @@ What is bounded, and what is lost at the bound:
 | refunds | 31 days, or as their orders | `MAX_REFUNDS`, newest | the order of the oldest is no longer restated |
 | an anonymous id's owner (a stub) | 400 days after its last use | one | the id begins anew |
 | its other users | as the stub | `MAX_LINKED_USERS` | a pair is written as linked once more |
-| journeys a user has taken in | as the state | `MAX_MERGED`, newest | one sent again after as many others would count twice |
+| journeys a user has taken in | as the state | `MAX_MERGED`, newest | one sent again after all those counts twice |
 
 What a merge drops at these bounds it has written as the user's before.
 """
@@ -181,11 +181,11 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     """Final sessions, for when two journeys turn out to be one person's; see `archive`."""
     links: Links | None = None
     """Of an anonymous person seen with a user; see `merging`."""
-    merged: bytearray = msgspec.field(default_factory=bytearray)
+    merged: bytes = b""
     """Of a user: fingerprints of the journeys taken in, the newest last."""
-    taken_ids: bytearray = msgspec.field(default_factory=bytearray)
+    taken_ids: bytes = b""
     """As `seen_ids`, of events that anonymous persons have sent."""
-    taken_times: bytearray = msgspec.field(default_factory=bytearray)
+    taken_times: bytes = b""
 
 
 encode_state = msgspec.msgpack.Encoder().encode

@@ -57,7 +57,7 @@ def _unite_facts(state: PersonState, other: PersonState) -> None:
     state.last_ms = max(state.last_ms, other.last_ms)
     state.received_s = max(state.received_s, other.received_s)
     state.is_unpublished = True
-    take(state, other.seen_ids, other.seen_times)
+    take(state, bytes(other.seen_ids), bytes(other.seen_times))
     unite_firsts(state, other)
     state.touches = sorted(state.touches + other.touches, key=place)
     _unite_conversions(state, other.conversions)

@@ -438,4 +438,4 @@ def test_states_of_before_merging_are_read(person: Any) -> None:
     count = PersonState.__struct_fields__.index("archive")
     old = decode_state(msgspec.msgpack.encode(fields[:count]))
     assert old == person.state
-    assert (old.archive, old.links, old.merged, old.taken_ids) == (b"", None, bytearray(), bytearray())
+    assert (old.archive, old.links, old.merged, old.taken_ids) == (b"", None, b"", b"")
