@@ -16,11 +16,13 @@ from deploy.demo.product import Product
 
 T = TypeVar("T")
 _PATIENCE_SECONDS = 30.0
+WEBHOOKS = {"ATTRIKIT_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1", "ATTRIKIT_WEBHOOK_RETRY_SECONDS": "1,1"}
+"""Receivers of the tests listen here, and a delivery is given up soon."""
 
 
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    running = Product(tmp_path_factory.mktemp("product"))
+    running = Product(tmp_path_factory.mktemp("product"), settings=WEBHOOKS)
     try:
         running.start()
         yield running
