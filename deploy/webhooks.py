@@ -61,6 +61,7 @@ def add(
         )
         store.add(endpoint, now_ms)
     typer.echo(f"added {endpoint.endpoint_id}; keep the secret, it is not shown again", err=True)
+    typer.echo("it is told of what happens from now on, once the dispatcher knows it (in seconds)", err=True)
     typer.echo(secret)
 
 

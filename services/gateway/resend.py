@@ -100,7 +100,7 @@ class Resending:
         if delivery.endpoint_id not in known:
             raise ApiError(ErrorCode.NOT_FOUND)  # its endpoint was removed: there is nowhere to send it
         await self._queue(delivery)
-        return success(201, Queued(delivery.delivery_id, utc_seconds(now * 1000)))
+        return success(201, Queued(delivery.delivery_id, utc_seconds(now // 1000)))
 
     def _admit(self, call: Call) -> Caller:
         caller = identify(call.authorization, self._snapshots.current())
@@ -112,9 +112,11 @@ class Resending:
     async def _find(self, call: Call, delivery_id: str) -> _Detail:
         if self._forwarder is None:
             raise ApiError(ErrorCode.NOT_FOUND)
-        path = httpx.URL("http://_", path=f"/v1/webhooks/deliveries/{delivery_id}").raw_path
         try:
+            path = httpx.URL("http://_", path=f"/v1/webhooks/deliveries/{delivery_id}").raw_path
             answer = await self._forwarder.read(path, call)
+        except httpx.InvalidURL:
+            raise ApiError(ErrorCode.NOT_FOUND) from None
         except httpx.HTTPError as error:
             _log.warning("query_away", request_id=call.request_id, error=f"{type(error).__name__}: {error}")
             raise server_error(RETRY_SECONDS) from error
