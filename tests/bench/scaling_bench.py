@@ -33,7 +33,7 @@ from deploy.local.process import ChildProcess  # noqa: E402
 from pipeline.runtime.settings import Settings  # noqa: E402
 
 PARTITIONS = 4
-EVENTS = 600_000
+EVENTS = 400_000
 PERSONS = 20_000
 _READY_SECONDS = 120.0
 

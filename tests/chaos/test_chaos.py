@@ -161,7 +161,9 @@ class Story:
         if deed.act is Act.BROKER:
             await self._restart_broker()
             self.done.broker_restarts += 1
-        elif deed.act is Act.LEAVE and deed.name not in self._away:
+        elif deed.act is Act.LEAVE:
+            if deed.name in self._away:
+                return
             self._away.add(deed.name)
             await asyncio.to_thread(self._installation.processes[deed.name].stop, 60)
             self.done.leaves += 1
@@ -169,15 +171,19 @@ class Story:
             self._kill(deed)
 
     def _kill(self, deed: Deed) -> None:
-        process = self._installation.processes[deed.name]
+        name = deed.name
+        if name in self._away:  # it joins again, and the other one is killed
+            self._installation.launch(name)
+            self._away.discard(name)
+            name = next(worker for worker in WORKERS if worker != name)
+        process = self._installation.processes[name]
         if process.is_running:
             process.kill()
-            self.done.kills[deed.name] += 1
+            self.done.kills[name] += 1
         if deed.act is Act.WIPE:
-            shutil.rmtree(self._installation.data_dir(deed.name) / "stream", ignore_errors=True)
+            shutil.rmtree(self._installation.data_dir(name) / "stream", ignore_errors=True)
             self.done.wipes += 1
-        self._away.discard(deed.name)
-        self._installation.launch(deed.name)
+        self._installation.launch(name)
 
     async def _restart_broker(self) -> None:
         if isinstance(self._broker, NoidaBroker):
