@@ -23,7 +23,10 @@ _DESCRIPTION: Final = (
     "**From a page**, use a key whose only scope is `write`. `OPTIONS` answers the browser's CORS preflight on the "
     "paths that take events: 200 for an origin any app allows (all do, unless `attrikit apps set --allow-origin` says "
     "otherwise), else 403 `FORBIDDEN` without CORS headers, as for a page whose origin the key's own app does not "
-    "allow. `X-Request-Id`, `RateLimit-*` and `Retry-After` can be read. Reads cannot be made from pages of elsewhere."
+    "allow. `X-Request-Id`, `RateLimit-*` and `Retry-After` can be read. Reads cannot be made from pages of elsewhere.\n\n"
+    "**What a read may cost is limited.** One that would need more rows or memory than that is refused with 400 "
+    "`INVALID_PARAMETER` on the field `query`, whose `limit` says how much there may be; one that takes too long ends "
+    "with 500 `SERVER_ERROR` and a reason. Either way, ask for a shorter range or add conditions, or export it."
 )
 _URL_KEY_DESCRIPTION: Final = (
     "For `navigator.sendBeacon`, which cannot send headers. URLs are logged on their way, so only a key that can do "
