@@ -1,7 +1,7 @@
 """Kafka: topics made, offsets read, producers and consumers built one way everywhere."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -23,16 +23,40 @@ def build_producer(settings: Settings, compression: Literal["zstd"] | None = Non
 
     `compression`: of whole record batches. Consumers need no setting for it.
     """
-    return AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap,
-        acks="all",
-        enable_idempotence=True,
-        linger_ms=0,
-        max_batch_size=MAX_MESSAGE_BYTES - 64 * 1024,
-        max_request_size=MAX_MESSAGE_BYTES,
-        request_timeout_ms=10_000,
-        compression_type=compression,
-    )
+    return AIOKafkaProducer(**_producer_options(settings, compression))
+
+
+def _producer_options(settings: Settings, compression: Literal["zstd"] | None) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": settings.kafka_bootstrap,
+        "acks": "all",
+        "enable_idempotence": True,
+        "linger_ms": 0,
+        "max_batch_size": MAX_MESSAGE_BYTES - 64 * 1024,
+        "max_request_size": MAX_MESSAGE_BYTES,
+        "request_timeout_ms": 10_000,
+        "compression_type": compression,
+    }
+
+
+class FencedProducer(AIOKafkaProducer):  # type: ignore[misc]
+    """An idempotent producer that draws its id and epoch under a name, and uses no transactions.
+
+    Once another has started under the same name and written to a partition, the broker refuses this one there with
+    `ProducerFenced`.
+    """
+
+    async def start(self) -> None:
+        await super().start()
+        # aiokafka wants a transaction around every record of a producer that has a name; the broker does not.
+        self._txn_manager.transactional_id = None
+
+
+def build_fenced_producer(
+    settings: Settings, name: str, compression: Literal["zstd"] | None = None
+) -> AIOKafkaProducer:
+    """As `build_producer`. The broker needs its log of transactions for it, and with ACLs the right to `name`."""
+    return FencedProducer(**_producer_options(settings, compression), transactional_id=name)
 
 
 def build_consumer(

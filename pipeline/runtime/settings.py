@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     """Of `/healthz` and `/metrics`; 0: none."""
     stall_seconds: float = Field(default=120.0, gt=0)
     """A worker that has messages to process and commits nothing for so long is not alive (`/healthz`)."""
+    worker_session_timeout_seconds: float = Field(default=20.0, ge=6)
+    """A worker not heard of for this long loses its partitions to others; the broker says what is allowed."""
 
     # Query service: what one read may cost; past it the answer is an error that says so (0: no limit)
     query_max_seconds: float = Field(default=20.0, gt=0)

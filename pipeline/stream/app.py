@@ -30,7 +30,6 @@ from schemas.ids import digest
 from schemas.topics import MAX_MESSAGE_BYTES, STREAM_GROUP, Topic
 
 CHANGELOG_TOPIC: Final = f"{STREAM_GROUP}-{TABLE_NAME}-changelog"
-SESSION_TIMEOUT_SECONDS: Final = 20.0
 _log = get_logger("stream.app")
 
 
@@ -69,7 +68,7 @@ def build_app(settings: Settings, source: Snapshots) -> StreamApp:
         table.partition,
         CHANGELOG_TOPIC,
         EventsTopic(app),
-        SESSION_TIMEOUT_SECONDS,
+        settings.worker_session_timeout_seconds,
     )
     table.on_ready = app.worker.take
     topic = app.topic(
@@ -121,8 +120,8 @@ def _faust_settings(settings: Settings, directory: str) -> dict[str, Any]:
         "consumer_group_instance_id": instance_id(socket.gethostname(), directory),
         "broker_commit_every": 1_000_000,  # messages; by time instead: the marker, not the commit, is the truth
         "broker_commit_interval": 1.0,
-        "broker_session_timeout": SESSION_TIMEOUT_SECONDS,
-        "broker_heartbeat_interval": 3.0,
+        "broker_session_timeout": settings.worker_session_timeout_seconds,
+        "broker_heartbeat_interval": min(3.0, settings.worker_session_timeout_seconds / 4),
         "broker_request_timeout": 60.0,
         "broker_rebalance_timeout": 60.0,
         "producer_max_request_size": MAX_MESSAGE_BYTES,

@@ -1,7 +1,7 @@
 """Notices that this process stood still for so long that the group may have given its partitions to another.
 
-A stopped or starved process cannot send heartbeats; when it goes on, it must not write as if nothing had happened. This
-is no fencing: what was on its way already still arrives. A transactional producer per partition would fence.
+A stopped or starved process cannot send heartbeats; when it goes on, it must not write as if nothing had happened. What
+was on its way already is kept out of the changelog by the broker (`fence`).
 """
 
 import asyncio

@@ -1,7 +1,4 @@
-"""The broker as the committer needs it, over one idempotent producer for all partitions.
-
-A transactional producer per partition, which would fence a worker that wakes up too late, has its place here.
-"""
+"""The broker as the committer needs it: one idempotent producer for all outputs, a fenced one for the changelog."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -17,10 +14,17 @@ class OffsetUnknown(RuntimeError):
 
 
 class KafkaLog:
-    """`now_ms` gives the records' timestamps."""
+    """Of one partition. `changelog_producer`: see `fence`. `now_ms` gives the records' timestamps."""
 
-    def __init__(self, producer: AIOKafkaProducer, changelog_topic: str, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        changelog_producer: AIOKafkaProducer,
+        changelog_topic: str,
+        now_ms: Callable[[], int],
+    ) -> None:
         self._producer = producer
+        self._changelog_producer = changelog_producer
         self._changelog_topic = changelog_topic
         self._now_ms = now_ms
 
@@ -29,7 +33,7 @@ class KafkaLog:
 
     async def append_states(self, partition: int, puts: Sequence[tuple[bytes, bytes]], deletes: Sequence[bytes]) -> int:
         last_offset = await append_group(
-            self._producer, self._changelog_topic, partition, puts, deletes, self._now_ms()
+            self._changelog_producer, self._changelog_topic, partition, puts, deletes, self._now_ms()
         )
         return _require_known(last_offset, len(puts) + len(deletes) - 1)
 

@@ -19,6 +19,7 @@ from pipeline.runtime.settings import Settings
 from pipeline.stream import metrics
 from pipeline.stream.agents import AppDirectory
 from pipeline.stream.changelog import MARKER_KEY, decode_marker
+from pipeline.stream.fence import FENCE_KEY, Fences
 from pipeline.stream.group_commit import PartitionCommitter, Surroundings
 from pipeline.stream.guard import StallGuard
 from pipeline.stream.health import HealthServer
@@ -28,6 +29,7 @@ from pipeline.stream.outputs import DERIVED_TOPICS
 from pipeline.stream.people import DecodedPeople
 from pipeline.stream.people_reader import COMMIT_SECONDS, PeopleReader
 from pipeline.stream.progress import ProgressReporter
+from pipeline.stream.recovery import Load, load_all
 from pipeline.stream.rules_book import RulesBook, Snapshots
 from pipeline.stream.stores import PartitionStore
 from pipeline.stream.working_set import WorkingSet
@@ -85,7 +87,9 @@ class Worker:
         self._people = PeopleReader(settings, self._deliver_people, self._has_room_for_people)
         self._background: list[asyncio.Task[Any]] = []
         self._is_ready = False
-        self._guard = StallGuard(monotonic_seconds, session_timeout_seconds)
+        self._fences = Fences(settings, changelog_topic)
+        # The group counts from the last heartbeat, which may be older than the guard's last look.
+        self._guard = StallGuard(monotonic_seconds, session_timeout_seconds * 0.7)
         self._liveness = Liveness(settings.stall_seconds)
         self._health = HealthServer(
             settings.host,
@@ -117,6 +121,7 @@ class Worker:
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._reporter.flush()
         await self._producer.stop()
+        await self._fences.keep_only(())
         await self._source.stop()
         await self._health.stop()
 
@@ -127,6 +132,7 @@ class Worker:
         while not self._source.is_loaded:  # noqa: ASYNC110 - a thread loads it
             await asyncio.sleep(_LOADED_POLL_SECONDS)
         self._rules.use(self._source.current())
+        await self._shut_others_out(partitions)
         begins, ends = await self._read_offsets(partitions)
         working_sets = {}
         for partition in sorted(partitions):
@@ -160,10 +166,30 @@ class Worker:
         self._running.clear()
         metrics.ASSIGNED.set(0)
 
+    async def _shut_others_out(self, partitions: set[int]) -> None:
+        """From now on the changelogs grow by our hand alone, and the stores hold all there is of them."""
+        kept = {partition for partition in partitions if self._is_as_parked(partition)}
+        await self._fences.keep_only(kept)
+        raised = await self._fences.raise_for(sorted(partitions - kept))
+        behind = []
+        for partition, offset in raised.items():
+            store = self._store_of(partition)
+            if store.offset == offset - 1:
+                store.write([(FENCE_KEY, b"")], (), offset)
+            else:
+                start = 0 if store.offset is None else store.offset + 1
+                behind.append(Load(partition, store, start, offset + 1))
+        if behind:
+            _log.warning("written_until_fenced", partitions=[load.partition for load in behind])
+            await load_all(self._settings.kafka_bootstrap, self._changelog_topic, behind)
+
+    def _is_as_parked(self, partition: int) -> bool:
+        """Nobody has written to the partition since it was parked."""
+        return partition in self._parked and self._parked[partition][1] == self._store_of(partition).offset
+
     def _unpark(self, partition: int) -> WorkingSet | None:
-        """What was parked, if nobody has written to the partition since: then it is what a scan would bring."""
-        working_set, offset = self._parked.pop(partition, (None, None))
-        return working_set if self._store_of(partition).offset == offset else None
+        """What was parked, if it is what a scan would bring."""
+        return self._parked.pop(partition)[0] if self._is_as_parked(partition) else None
 
     async def _restore(self, partition: int, owned: int, ends: Offsets) -> WorkingSet:
         """Timers and debts of every stored person, and the positions."""
@@ -236,7 +262,7 @@ class Worker:
 
     def _start_committer(self, partition: int, working_set: WorkingSet, ends: Offsets) -> PartitionCommitter:
         surroundings = Surroundings(
-            log=KafkaLog(self._producer, self._changelog_topic, now_ms),
+            log=KafkaLog(self._producer, self._fences.producer(partition), self._changelog_topic, now_ms),
             clock=monotonic_seconds,
             now_ms=now_ms,
             end_offset=self._source_topic.end_offset,
