@@ -14,7 +14,6 @@ from typing import Final
 
 import msgspec
 from aiokafka.errors import KafkaError
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -187,10 +186,10 @@ def to_json(result: Result, app_id: str | None) -> str:
 def show(console: Console, result: Result, app_id: str | None) -> None:
     """A line per app and hour, totals, then what does not balance."""
     names = ("acknowledged", "accepted", "stored", "duplicates", "late", "rejected", "difference")
-    table = Table(title="Events by hour of receipt", title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
-    table.add_column("app", overflow="fold")
+    table = Table(title="Events by hour of receipt", title_justify="left", pad_edge=False, padding=(0, 1, 0, 0), box=None)
+    table.add_column("app", overflow="fold", min_width=8)
     # Nine columns have to fit into 80 characters, and neither an hour nor a number may be cut.
-    for name in ("hour (UTC)", "acked", "accepted", "stored", "dupl.", "late", "rejected", "diff."):
+    for name in ("hour (UTC)", "acked", "accepted", "stored", "dupl.", "late", "rej.", "diff."):
         table.add_column(name, justify="right", no_wrap=True)
     for column in table.columns[2:]:
         column.justify = "right"
