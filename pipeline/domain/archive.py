@@ -58,18 +58,18 @@ def trim(state: PersonState, reachable_ms: int) -> None:
     _drop_front(state, excess)
 
 
-def thaw(state: PersonState) -> None:
-    """All archived sessions are segments again, as they were when they were put away."""
-    if not state.archive:
-        return
-    segments: list[Segment] = []
+def thaw(state: PersonState) -> list[list[Segment]]:
+    """All archived sessions are segments again, as they were when they were put away; returns these sessions."""
+    archived = []
     starts_ms = set()
     for at, start_ms, _, size in _entries(state.archive):
         starts_ms.add(start_ms)
-        segments += _decode(_inflated(state.archive[at + _HEADER_BYTES : at + size]))
-    state.archive = b""
-    state.segments = segments + state.segments
-    state.touches = [touch for touch in state.touches if touch.session_start_ms not in starts_ms]
+        archived.append(_decode(_inflated(state.archive[at + _HEADER_BYTES : at + size])))
+    if archived:
+        state.archive = b""
+        state.segments = [segment for session in archived for segment in session] + state.segments
+        state.touches = [touch for touch in state.touches if touch.session_start_ms not in starts_ms]
+    return archived
 
 
 def oldest_start_ms(state: PersonState) -> int | None:

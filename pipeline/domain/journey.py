@@ -19,6 +19,7 @@ from pipeline.domain.effects import Effects
 from pipeline.domain.goals import REFUND, conversions_of
 from pipeline.domain.publishing import has_unpublished, is_expired, next_timer_ms, publish_sessions
 from pipeline.domain.refunds import refund_of
+from pipeline.domain.regrouping import regroup
 from pipeline.domain.restating import Change, restructure
 from pipeline.domain.rows import mark_row
 from pipeline.domain.rules import DAY_MS, SESSION_CAP_MS, AppRules
@@ -77,6 +78,8 @@ def apply_event(
 
 def fold(state: PersonState, event: StreamEvent, person: str, rules: AppRules, effects: Effects) -> None:
     """Steps 4 to 6, of an event that counts."""
+    if state.gap_ms != rules.gap_ms:
+        regroup(Desk(state, event.app_id, person, rules, effects))
     goals = rules.goals_by_event.get(event.event_name)
     conversions = conversions_of(event, goals, rules) if goals else []
     refund = refund_of(event) if event.event_name == REFUND else None

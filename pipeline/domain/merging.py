@@ -32,9 +32,9 @@ from typing import Final
 
 import msgspec
 
-from pipeline.domain.archive import thaw
 from pipeline.domain.effects import Effects
 from pipeline.domain.journey import fold
+from pipeline.domain.regrouping import thaw_regrouped
 from pipeline.domain.rows import mark_row, user_of
 from pipeline.domain.rules import AppRules
 from pipeline.domain.seen import fingerprint, first_timestamp_ms, pack_times, take
@@ -42,7 +42,7 @@ from pipeline.domain.settling import Desk
 from pipeline.domain.state import Links, PersonState
 from pipeline.domain.uniting import unite_journeys
 from schemas.events import StreamEvent
-from schemas.facts import PersonLinkRow
+from schemas.facts import PersonLinkRow, Reason
 
 MAX_LINKED_USERS: Final = 100
 """Users remembered per anonymous id; beyond it one of the later ones may be written as linked again."""
@@ -180,7 +180,7 @@ def absorb(
     if _is_merged(state, mark):
         return
     state.merged = (state.merged + mark)[-MAX_MERGED * _MARK_BYTES :]
-    desk = Desk(state, app_id, "u:" + user_id, rules, effects)
+    desk = Desk(state, app_id, "u:" + user_id, rules, effects, Reason.MERGE.value)
     unite_journeys(desk, moved.state, anonymous_id, watermark_ms)
 
 
@@ -217,6 +217,6 @@ def apply_forwarded(
     if is_late:
         effects.marks.append(mark_row(event, "late", event.timestamp_ms, place))
         return
-    if event.timestamp_ms < state.sealed_before_ms:
-        thaw(state)
+    if state.archive and event.timestamp_ms < state.sealed_before_ms:
+        thaw_regrouped(Desk(state, event.app_id, person, rules, effects))
     fold(state, msgspec.structs.replace(event, user_id=user_of(person)), person, rules, effects)

@@ -7,6 +7,7 @@ lateness can reach it any more; its touches then stay, its aggregate goes to the
 from pipeline.domain.archive import oldest_start_ms, put_away, trim
 from pipeline.domain.effects import Effects
 from pipeline.domain.refunds import forget_old
+from pipeline.domain.regrouping import regroup
 from pipeline.domain.rows import session_row, session_tombstone
 from pipeline.domain.rules import SESSION_CAP_MS, TIMER_STEP_MS, AppRules
 from pipeline.domain.seen import KEEP_S
@@ -19,6 +20,7 @@ from pipeline.domain.segments import (
     session_version,
     sessions_of,
 )
+from pipeline.domain.settling import Desk
 from pipeline.domain.state import (
     CONVERSION_KEEP_MS,
     FIRSTS_KEEP_MS,
@@ -38,6 +40,8 @@ def publish_sessions(
     A row's revision is 2 x (the person's version at the session's last change) + 1 if closed: a function of the log, so
     it does not matter how often or when this is called. Final sessions leave the state.
     """
+    if state.gap_ms != rules.gap_ms and state.segments:
+        regroup(Desk(state, app_id, person, rules, effects))
     for key in state.retired:
         effects.sessions.append(session_tombstone(app_id, person, key, 2 * state.version))
     if state.retired:

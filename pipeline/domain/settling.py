@@ -23,7 +23,6 @@ _INITIAL: Final = Reason.INITIAL.value
 _LATE_TOUCH: Final = Reason.LATE_TOUCH.value
 _REFUND: Final = Reason.REFUND.value
 _CONFIG: Final = Reason.CONFIG.value
-_MERGE: Final = Reason.MERGE.value
 
 _Key = tuple[str, str]
 """(event id, goal)"""
@@ -60,17 +59,16 @@ def settle(desk: Desk, change: Change, new: list[Conversion], refund: Refund | N
     _write_all(desk, change.sessions, occasions)
 
 
-def settle_merge(desk: Desk, change: Change, moved: list[Conversion]) -> None:
-    """Write what a merge changed about conversions. `moved`: those that belonged to the other journey; they and their
-    refunds are in the state."""
+def settle_all(desk: Desk, change: Change, moved: list[Conversion]) -> None:
+    """Write what was changed about conversions, of any time, for the reason of `desk`. `moved`: those that belonged to
+    another journey; they and their refunds are in the state."""
     state = desk.state
-    desk.reason = _MERGE
     occasions: _Occasions = {}
     orders = [refund.order_id for refund in state.refunds]
     state.conversions = _in_order(_recount(desk, change, [], occasions, orders))
     for conversion in moved:
         if conversion.is_counted:
-            occasions.setdefault(_key(conversion), (conversion, _MERGE))
+            occasions.setdefault(_key(conversion), (conversion, desk.reason))
     _settle_refunds(desk, orders, occasions)
     _restate(desk, 0, change.sessions, occasions)
     _write_all(desk, change.sessions, occasions)

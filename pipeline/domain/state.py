@@ -186,6 +186,8 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     taken_ids: bytes = b""
     """As `seen_ids`, of events that anonymous persons have sent."""
     taken_times: bytes = b""
+    gap_ms: int = 0
+    """The session gap its segments are grouped by; 0: that of the rules."""
 
 
 encode_state = msgspec.msgpack.Encoder().encode

@@ -1,14 +1,14 @@
 """Two journeys become one person's: sessions joined, touches and conversions theirs, once-countings decided anew."""
 
-from pipeline.domain.archive import thaw
 from pipeline.domain.counting import unite_firsts
 from pipeline.domain.publishing import publish_sessions, trim_touches
 from pipeline.domain.refunds import unite_refunds
-from pipeline.domain.restating import Change, View, retire, stamp, write_touches
+from pipeline.domain.regrouping import compare, thawed_view
+from pipeline.domain.restating import View
 from pipeline.domain.rows import session_tombstone
 from pipeline.domain.seen import take
-from pipeline.domain.segments import Session, sessions_of, unite
-from pipeline.domain.settling import Desk, settle_merge
+from pipeline.domain.segments import sessions_of, unite
+from pipeline.domain.settling import Desk, settle_all
 from pipeline.domain.state import Conversion, PersonState
 from pipeline.domain.touches import place
 
@@ -20,22 +20,17 @@ def unite_journeys(desk: Desk, other: PersonState, anonymous_id: str, watermark_
     """
     state = desk.state
     state.version = other.version = max(state.version, other.version) + 1
-    thaw(state)
-    thaw(other)
+    ours, theirs = (thawed_view(each, desk.rules.gap_ms) for each in (state, other))
     _name(other, anonymous_id)
-    ours, theirs = _view(desk, state), _view(desk, other)
     moved = other.conversions
     _take_back_sessions(desk, anonymous_id, other, theirs)
     _unite_facts(state, other)
     state.segments = unite(state.segments, other.segments, desk.rules.gap_ms)
-    change = _compare(desk, ours, theirs)
-    settle_merge(desk, change, moved)
+    state.gap_ms = desk.rules.gap_ms
+    sessions = sessions_of(state.segments, state.gap_ms)
+    settle_all(desk, compare(desk, ours, sessions, View(sessions), theirs), moved)
     trim_touches(state)
     publish_sessions(state, desk.app_id, desk.person, desk.rules, watermark_ms, desk.effects)
-
-
-def _view(desk: Desk, state: PersonState) -> View:
-    return View(sessions_of(state.segments, desk.rules.gap_ms))
 
 
 def _name(other: PersonState, anonymous_id: str) -> None:
@@ -74,20 +69,3 @@ def _unite_conversions(state: PersonState, moved: list[Conversion]) -> None:
             conversion.attribution_revision = revision
         known[conversion.event_id, conversion.goal] = conversion
     state.conversions = list(known.values())
-
-
-def _compare(desk: Desk, ours: View, theirs: View) -> Change:
-    """Sessions as they are now; what that changes about touches is written, about conversions it is said."""
-    state = desk.state
-    sessions: list[Session] = sessions_of(state.segments, desk.rules.gap_ms)
-    after = View(sessions)
-    stamp(state, sessions, ours)
-    retire(state, ours, after)
-    revision = 2 * state.version
-    write_touches(desk.app_id, desk.person, ours.touches, after.touches, revision, desk.effects, theirs.touches)
-    before = theirs.firsts | ours.firsts
-    return Change(
-        sessions,
-        won=[first for key, first in after.firsts.items() if key not in before],
-        lost=[first for key, first in before.items() if key not in after.firsts],
-    )

@@ -295,7 +295,8 @@ def _plain(value: Any) -> Any:
 
 def _counted(met: list[Row], counted_of_person: set[str]) -> list[Row]:
     """`met`: of one visit, by time. Visits come by time, so the first one seen is the first."""
-    counted, counted_of_visit = [], set()
+    counted: list[Row] = []
+    counted_of_visit: set[str] = set()
     for row in met:
         once = {"once_per_session": counted_of_visit, "once_per_person": counted_of_person}.get(row["counting"])
         if once is None or row["goal"] not in once:
