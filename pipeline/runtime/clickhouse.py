@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from io import IOBase
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Final, Self, TypeVar
@@ -166,9 +165,7 @@ class ClickHouse:
             timeout_seconds,
         )
 
-    def stream(
-        self, sql: str, parameters: Parameters | None = None, *, format: str = "JSONEachRow"
-    ) -> "ByteStream":
+    def stream(self, sql: str, parameters: Parameters | None = None, *, format: str = "JSONEachRow") -> "ByteStream":
         """The answer of one query piece by piece, as it is computed: any size in little memory. Blocking, for a thread
         of the caller's own; it has a client of its own. To be closed. Limits have to stand in the SQL."""
         client = self._connect(self.database)
@@ -253,15 +250,15 @@ class ByteStream:
 
     PIECE_BYTES: Final = 4 * 1024 * 1024
 
-    def __init__(self, client: Client, begin: Callable[[], IOBase]) -> None:
+    def __init__(self, client: Client, begin: Callable[[], Any]) -> None:
         self._client = client
         self._begin = begin
-        self._source: IOBase | None = None
+        self._source: Any = None
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             self._source = self._begin()
-            while piece := self._source.read(self.PIECE_BYTES):  # type: ignore[attr-defined]
+            while piece := self._source.read(self.PIECE_BYTES):
                 yield piece
         except DriverError as error:
             raise classify(error, is_insert=False) from error

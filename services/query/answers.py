@@ -121,7 +121,7 @@ class Session(TypedDict):
 
 
 class Step(TypedDict):
-    step: Annotated[str, Field(description="accepted, stored, sessionised, converted, attributed")]
+    step: Annotated[str, Field(description="accepted, stored, sessionised, converted, attributed, delivered")]
     is_reached: bool
     at: Annotated[
         Text,
@@ -140,6 +140,7 @@ class EventConversion(TypedDict):
     attributed_at: Annotated[Text, Field(description="When its first attribution could be read.")]
     restated_at: Annotated[Text, Field(description="When its newest one could, if that is not the first.")]
     revision: Annotated[int | None, Field(description="Of the newest attribution.")]
+    delivered_at: Annotated[Text, Field(description="When a webhook's receiver first acknowledged it.")]
 
 
 class EventStatus(TypedDict):

@@ -20,12 +20,11 @@ from services.query.answers import (
 from services.query.conversions import EMPTY_PATH_CHANNEL, NET_VALUE
 from services.query.credits import MAX_REPORT_ROWS
 from services.query.numbers import money, rate
+from services.query.performance_sql import LONGEST_SESSION_MS
 from services.query.sql import Condition, Statement, Table, one_of, source, statement, within
 from services.query.times import TimeRange
 
 TOP_PATHS: Final = 10
-LONGEST_SESSION_MS: Final = 48 * 3600 * 1000
-"""Sessions last 24 h at most."""
 _MILLISECOND: Final = Decimal("0.001")
 
 

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from schemas.webhooks import Outcome
 from services.query.answers import EventConversion, EventDetail, EventStatus, Meta, Session, Step
 from services.query.events import EventRow, event_of
 from services.query.numbers import money_by_currency, seconds
+from services.query.performance_sql import LONGEST_SESSION_MS
 from services.query.sql import Condition, Statement, Table, columns, equals, one_of, source, statement
 from services.query.times import utc_text
 
@@ -51,6 +53,13 @@ class AttributionOfEvent(msgspec.Struct):
     revision_count: int
 
 
+class DeliveredRow(msgspec.Struct):
+    """Of a conversion a receiver has acknowledged."""
+
+    fact_id: str
+    first_delivered_at_ms: int
+
+
 class MarkCount(msgspec.Struct):
     mark: str
     marks: int
@@ -64,6 +73,8 @@ class EventFacts:
     session: SessionOfEvent | None
     conversions: list[ConversionOfEvent]
     attributions: dict[str, AttributionOfEvent]
+    """By conversion id."""
+    delivered_at_ms: dict[str, int]
     """By conversion id."""
     marks: dict[str, int]
     """Mark → how often."""
@@ -84,16 +95,18 @@ def find_session(app_id: str, event: EventPlaceRow, person_key: str) -> Statemen
     conditions = [
         *equals("person_key", person_key),
         Condition(
-            "start_ms <= {timestamp_ms:Int64} AND end_ms >= {timestamp_ms:Int64}", {"timestamp_ms": event.timestamp_ms}
+            "start_ms BETWEEN {earliest_ms:Int64} AND {timestamp_ms:Int64} AND end_ms >= {timestamp_ms:Int64}",
+            {"timestamp_ms": event.timestamp_ms, "earliest_ms": event.timestamp_ms - LONGEST_SESSION_MS},
         ),
     ]
     sql = f"SELECT {columns(SessionOfEvent)} FROM {source(Table.SESSIONS, conditions)} ORDER BY start_ms DESC LIMIT 1"
     return statement(SessionOfEvent, app_id, sql, conditions)
 
 
-def find_conversions(app_id: str, event_id: str) -> Statement[ConversionOfEvent]:
-    """One event may meet several goals."""
-    conditions = equals("event_id", event_id)
+def find_conversions(app_id: str, event: EventPlaceRow) -> Statement[ConversionOfEvent]:
+    """One event may meet several goals; a conversion has its event's time."""
+    at_its_time = Condition("converted_at_ms = {timestamp_ms:Int64}", {"timestamp_ms": event.timestamp_ms})
+    conditions = [*equals("event_id", event.event_id), at_its_time]
     sql = f"SELECT {columns(ConversionOfEvent)} FROM {source(Table.CONVERSIONS, conditions)} ORDER BY goal"
     return statement(ConversionOfEvent, app_id, sql, conditions)
 
@@ -106,6 +119,15 @@ def find_attributed(app_id: str, conversion_ids: tuple[str, ...]) -> Statement[A
 FROM {source(Table.ATTRIBUTION_REVISIONS, conditions)}
 GROUP BY conversion_id HAVING NOT argMax(is_taken_back, revision)"""
     return statement(AttributionOfEvent, app_id, sql, conditions)
+
+
+def find_delivered(app_id: str, conversion_ids: tuple[str, ...]) -> Statement[DeliveredRow]:
+    """`conversion_ids`: at least one. Told to any endpoint, as a new conversion or as attributed."""
+    conditions = one_of("fact_id", conversion_ids)
+    sql = f"""SELECT fact_id, min(attempted_at_ms + duration_ms) AS first_delivered_at_ms
+FROM {source(Table.WEBHOOK_ATTEMPTS, conditions)} AND outcome = '{Outcome.DELIVERED}'
+GROUP BY fact_id"""
+    return statement(DeliveredRow, app_id, sql, conditions)
 
 
 def count_marks(app_id: str, event_id: str) -> Statement[MarkCount]:
@@ -141,11 +163,12 @@ def _status(facts: EventFacts) -> EventStatus:
         _step("sessionised", session is not None, session.stored_at_ms if session else 0),
         _step("converted", is_converted, converted_at_ms),
         _step("attributed", is_attributed, attributed_at_ms),
+        _step("delivered", bool(facts.delivered_at_ms), min(facts.delivered_at_ms.values(), default=0)),
     ]
     return {
         "current": [step["step"] for step in steps if step["is_reached"]][-1],
         "steps": steps,
-        "conversions": [_conversion(c, facts.attributions.get(c.conversion_id)) for c in facts.conversions],
+        "conversions": [_conversion(c, facts) for c in facts.conversions],
         "is_late": is_late,
         "repeats": facts.marks.get("duplicate", 0),
     }
@@ -160,7 +183,8 @@ def _time(at_ms: int) -> str | None:
     return utc_text(at_ms) if at_ms else None
 
 
-def _conversion(row: ConversionOfEvent, found: AttributionOfEvent | None) -> EventConversion:
+def _conversion(row: ConversionOfEvent, facts: EventFacts) -> EventConversion:
+    found = facts.attributions.get(row.conversion_id)
     is_restated = found is not None and found.revision_count > 1
     return {
         "conversion_id": row.conversion_id,
@@ -170,6 +194,7 @@ def _conversion(row: ConversionOfEvent, found: AttributionOfEvent | None) -> Eve
         "attributed_at": _time(found.first_stored_at_ms) if found else None,
         "restated_at": _time(found.newest_stored_at_ms) if found and is_restated else None,
         "revision": found.newest_revision if found else None,
+        "delivered_at": _time(facts.delivered_at_ms.get(row.conversion_id, 0)),
     }
 
 

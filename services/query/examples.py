@@ -65,12 +65,13 @@ _STEPS: Final = [
     {"step": "sessionised", "is_reached": True, "at": "2024-01-15T10:30:02.050Z"},
     {"step": "converted", "is_reached": True, "at": "2024-01-15T10:30:01.480Z"},
     {"step": "attributed", "is_reached": True, "at": "2024-01-15T10:30:01.490Z"},
+    {"step": "delivered", "is_reached": True, "at": "2024-01-15T10:30:01.730Z"},
 ]
 EVENT_DETAIL: Final = {
     "event": _EVENT,
     "session": _SESSION,
     "status": {
-        "current": "attributed",
+        "current": "delivered",
         "steps": _STEPS,
         "conversions": [
             {
@@ -81,6 +82,7 @@ EVENT_DETAIL: Final = {
                 "attributed_at": "2024-01-15T10:30:01.490Z",
                 "restated_at": None,
                 "revision": 1,
+                "delivered_at": "2024-01-15T10:30:01.730Z",
             }
         ],
         "is_late": False,

@@ -66,8 +66,9 @@ def performance_report(wanted: PerformanceQuery, rows: list[ReportRow], meta: Re
         "meta": meta,
     }
     if wanted.has_previous:
-        report["previous"] = _previous(wanted, rows)
-        report["change"] = _change(totals, report["previous"]["totals"])
+        previous = _previous(wanted, rows)
+        report["previous"] = previous
+        report["change"] = _change(totals, previous["totals"])
     return report
 
 

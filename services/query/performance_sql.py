@@ -21,7 +21,7 @@ SESSIONS: Final = "sessions"
 CONVERSIONS: Final = "conversions"
 CREDITS: Final = "credits"
 COSTS: Final = "costs"
-_LONGEST_SESSION_MS: Final = 48 * 3600 * 1000
+LONGEST_SESSION_MS: Final = 48 * 3600 * 1000
 """Sessions last 24 h at most; a conversion's session began no earlier than this before it."""
 _COST_AT_MS: Final = "toInt64(toUnixTimestamp(toDateTime(date, {app_zone:String}))) * 1000"
 COSTED_DIMENSIONS: Final = frozenset({Dimension.CHANNEL, Dimension.CAMPAIGN})
@@ -153,7 +153,7 @@ def _possible_sessions(wanted: PerformanceQuery) -> list[Condition]:
     found = []
     read = wanted.read_range
     if read.from_ms is not None:
-        earliest = read.from_ms - _LONGEST_SESSION_MS
+        earliest = read.from_ms - LONGEST_SESSION_MS
         found.append(Condition("start_ms >= {earliest_start_ms:Int64}", {"earliest_start_ms": earliest}))
     if read.to_ms is not None:
         found.append(Condition("start_ms < {latest_start_ms:Int64}", {"latest_start_ms": read.to_ms}))

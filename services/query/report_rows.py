@@ -76,7 +76,7 @@ class Part:
 def part_of(rows: Iterable[ReportRow], name: str, is_previous: bool = False) -> Part:
     mine = [row for row in rows if row.part == name and row.is_previous == is_previous]
     total = next((row for row in mine if row.is_total), None)
-    numbers = {(row.period, row.key): row.numbers for row in mine if not row.is_total}
+    numbers: dict[Place, Sequence[int]] = {(row.period, row.key): row.numbers for row in mine if not row.is_total}
     return Part(numbers, total.numbers if total else None, tuple(total.currencies) if total else ())
 
 

@@ -175,7 +175,8 @@ async def list_rejected(
 async def get_event(
     event_id: EventId, caller: Key, reader: Rows, given: Annotated[parameters.InZone, Query()]
 ) -> Response:
-    """One event, its session, and how far it has come: accepted, stored, sessionised, converted, attributed."""
+    """One event, its session, and how far it has come: accepted, stored, sessionised, converted, attributed,
+    delivered to a webhook."""
     app_id = caller.app.app_id
     meta = await meta_of(reader, given, caller)
     event = await reader.first(event_detail.find_event(app_id, event_id))
@@ -184,19 +185,28 @@ async def get_event(
     owner = await _owner_key(caller, reader, event.person_key)
     session, found, marks = await asyncio.gather(
         reader.first(event_detail.find_session(app_id, event, owner or event.person_key)),
-        reader.rows(event_detail.find_conversions(app_id, event_id)),
+        reader.rows(event_detail.find_conversions(app_id, event)),
         reader.rows(event_detail.count_marks(app_id, event_id)),
     )
     ids = tuple(conversion.conversion_id for conversion in found)
-    attributed = await reader.rows(event_detail.find_attributed(app_id, ids)) if ids else []
+    attributed, delivered = await _of_conversions(reader, app_id, ids) if ids else ([], [])
     facts = event_detail.EventFacts(
         event,
         session,
         found,
         {row.conversion_id: row for row in attributed},
+        {row.fact_id: row.first_delivered_at_ms for row in delivered},
         {row.mark: row.marks for row in marks},
     )
     return success_response(event_detail.event_detail(facts, meta))
+
+
+async def _of_conversions(
+    reader: Reader, app_id: str, ids: tuple[str, ...]
+) -> tuple[list[event_detail.AttributionOfEvent], list[event_detail.DeliveredRow]]:
+    return await asyncio.gather(
+        reader.rows(event_detail.find_attributed(app_id, ids)), reader.rows(event_detail.find_delivered(app_id, ids))
+    )
 
 
 @router.get("/conversions", tags=["conversions"], **documented(answers.ConversionList, examples.CONVERSION_LIST))

@@ -18,7 +18,6 @@ from services.query.cursors import Position
 from services.query.times import TimeRange
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
-RowT_co = TypeVar("RowT_co", bound=msgspec.Struct, covariant=True)
 
 MAX_RESULT_ROWS: Final = 50_000
 
@@ -93,7 +92,7 @@ class Edge(msgspec.Struct):
     """The time of the last of them; None: there is none."""
 
 
-class Listing(Protocol[RowT_co]):
+class Listing(Protocol[RowT]):
     """A list, newest first, that is read in two steps: where its page ends at the latest, then the page itself.
 
     FINAL cannot read backwards and stop: it would merge all of the table for the newest hundred rows. So the raw rows
@@ -111,7 +110,7 @@ class Listing(Protocol[RowT_co]):
     def edge(self, reach: int) -> "Statement[Edge]":
         """Where the newest `reach` raw rows end that may be on the page."""
 
-    def rows(self, from_ms: int) -> "Statement[RowT_co]":
+    def rows(self, from_ms: int) -> "Statement[RowT]":
         """The page, if it does not reach further back than `from_ms`."""
 
 

@@ -17,6 +17,7 @@ import httpx
 from figures import Figure
 
 from pipeline.runtime.clickhouse import ClickHouse, migrate
+from pipeline.runtime.log import configure_logging
 from pipeline.runtime.settings import Settings
 from schemas.control import DEFAULT_GOALS, ApiKey, App, Scope, Snapshot
 from services.query.app import create_app
@@ -140,6 +141,7 @@ def _figures(name: str, found: list[float]) -> list[Figure]:
 
 
 def run() -> list[Figure]:
+    configure_logging("bench", "warning")
     kept = os.environ.get("FILL_DIR")
     if kept:
         return asyncio.run(run_all(Path(kept)))

@@ -72,7 +72,7 @@ class ExportJobs:
             waiting = select(func.count()).where(EXPORT_JOBS.c.app_id == job.app_id, _is_in(*_UNFINISHED))
             if (connection.execute(waiting).scalar() or 0) >= max_unfinished:
                 return False
-            values = {"job_id": job.job_id, "app_id": job.app_id, "state": job.state.value}
+            values: dict[str, Any] = {"job_id": job.job_id, "app_id": job.app_id, "state": job.state.value}
             values |= {"request": job.request, "created_at_ms": job.created_at_ms, "file_name": job.file_name}
             connection.execute(insert(EXPORT_JOBS).values(values))
             return True
@@ -131,9 +131,7 @@ class ExportJobs:
         return [_job(row) for row in rows]
 
     def _change(self, job_id: str, owner: str, values: dict[str, Any]) -> bool:
-        is_mine = and_(
-            EXPORT_JOBS.c.job_id == job_id, EXPORT_JOBS.c.owner == owner, _is_in(ExportState.RUNNING.value)
-        )
+        is_mine = and_(EXPORT_JOBS.c.job_id == job_id, EXPORT_JOBS.c.owner == owner, _is_in(ExportState.RUNNING.value))
         with self._writer.begin() as connection:
             return bool(connection.execute(update(EXPORT_JOBS).where(is_mine).values(values)).rowcount)
 

@@ -33,6 +33,9 @@ _REASONS: Final[Mapping[str, Text]] = {
 """pydantic's error types that a query parameter can meet; others keep pydantic's own words."""
 
 
+_METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
+
+
 def success_response(data: Any, status_code: int = 200) -> Response:
     return response_of(success(status_code, data))
 
@@ -78,8 +81,12 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 def _allowed_methods(request: Request) -> set[str]:
     """Of the path. The router names only those of the first route that has it."""
-    matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return {method for route in matching for method in getattr(route, "methods", None) or ()}
+    routes = request.app.routes
+    return {
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    }
 
 
 def validation_error(first: Mapping[str, Any]) -> ApiError:

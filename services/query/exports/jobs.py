@@ -11,7 +11,7 @@ was left. A cancelled job's keeper learns of it with the next renewal.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -252,7 +252,7 @@ class _Running:
 
 async def _encoded(
     running: _Running, encoder: FileEncoder, pieces: Iterator[bytes], pool: ThreadPoolExecutor
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Reading and encoding go on in a thread, a step at a time: nothing is read before there is room for it."""
     loop = asyncio.get_running_loop()
     steps = encoder.encode(pieces)

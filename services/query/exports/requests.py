@@ -58,7 +58,7 @@ class EventsFilters(RangeFilters):
     user_id: PersonId | None = None
     anonymous_id: PersonId | None = None
     properties: Annotated[dict[_PropertyName, _PropertyText], Field(max_length=MAX_PROPERTIES)] = Field(
-        {}, description="As `property.<name>=<value>` of `GET /events`."
+        default={}, description="As `property.<name>=<value>` of `GET /events`."
     )
 
 
@@ -73,7 +73,7 @@ class ConversionsFilters(GoalFilters):
 
 class PerformanceFilters(GoalFilters):
     currency: Currency | None = Field(None, description="By default the app's.")
-    model: Annotated[list[Model], Field(max_length=20)] = Field([], description="By default all.")
+    model: Annotated[list[Model], Field(max_length=20)] = Field(default=[], description="By default all.")
     dimension: Dimension = Dimension.CHANNEL
     granularity: Granularity | None = None
 
@@ -87,43 +87,43 @@ class _Export(_Body):
 
 class EventsExport(_Export):
     report: Literal["events"]
-    filters: EventsFilters = EventsFilters()
+    filters: EventsFilters = EventsFilters.model_validate({})
 
 
 class SessionsExport(_Export):
     report: Literal["sessions"]
-    filters: RangeFilters = RangeFilters()
+    filters: RangeFilters = RangeFilters.model_validate({})
 
 
 class TouchesExport(_Export):
     report: Literal["touches"]
-    filters: RangeFilters = RangeFilters()
+    filters: RangeFilters = RangeFilters.model_validate({})
 
 
 class ConversionsExport(_Export):
     report: Literal["conversions"]
-    filters: ConversionsFilters = ConversionsFilters()
+    filters: ConversionsFilters = ConversionsFilters.model_validate({})
 
 
 class AttributionExport(_Export):
     """One row for each touch that has a conversion's credit, with its share under every model."""
 
     report: Literal["attribution"]
-    filters: GoalFilters = GoalFilters()
+    filters: GoalFilters = GoalFilters.model_validate({})
 
 
 class UsersExport(_Export):
     """`from` and `to` are about when somebody was first seen."""
 
     report: Literal["users"]
-    filters: RangeFilters = RangeFilters()
+    filters: RangeFilters = RangeFilters.model_validate({})
 
 
 class PerformanceExport(_Export):
     """The rows of `GET /reports/performance`."""
 
     report: Literal["performance"]
-    filters: PerformanceFilters = PerformanceFilters()
+    filters: PerformanceFilters = PerformanceFilters.model_validate({})
 
 
 AnyExport = (
@@ -182,7 +182,8 @@ def restored(request: Mapping[str, Any]) -> AnyExport:
 def body_schema() -> dict[str, Any]:
     """Of the OpenAPI document, without references."""
     schema = _ADAPTER.json_schema(by_alias=True)
-    return _inlined(schema, schema.pop("$defs"))
+    inlined: dict[str, Any] = _inlined(schema, schema.pop("$defs"))
+    return inlined
 
 
 def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:

@@ -41,6 +41,10 @@ _NOT_FOUND: Final = error_responses(ErrorCode.NOT_FOUND)
 _LINK_OVER: Final = Text("链接无效或已过期，请重新查询导出任务", "the link is wrong or over; ask for the job again")
 _TOO_MANY: Final = Text("未完成的导出任务过多，请稍后再试", "too many exports are waiting; let some finish")
 
+_FILE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The file.", "content": {"application/octet-stream": {"schema": {"type": "string"}}}}
+}
+
 router = new_router()
 links = APIRouter(prefix="/v1")
 """What opens without a key."""
@@ -169,9 +173,7 @@ class DownloadParameters(Parameters):
     "/reports/export/{job_id}/download",
     tags=["exports"],
     response_class=Response,
-    responses={
-        200: {"description": "The file.", "content": {"application/octet-stream": {"schema": {"type": "string"}}}}
-    }
+    responses=_FILE
     | error_responses(
         ErrorCode.MISSING_REQUIRED_FIELD,
         ErrorCode.INVALID_PARAMETER,

@@ -39,9 +39,10 @@ KEYS = {
     "log": "ak_test_log",
     "flow": "ak_test_flow",
     "walk": "ak_test_walk",
+    "spend": "ak_test_spend",
 }
 SERVER_URL = "ATTRIKIT_TEST_CLICKHOUSE_URL"
-OWN = ("demo", "log", "flow", "walk")
+OWN = ("demo", "log", "flow", "walk", "spend")
 """Apps of one test each."""
 MODELS = {
     "events": answers.EventList,

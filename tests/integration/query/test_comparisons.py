@@ -5,7 +5,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 import pytest
-from query_world import DAY_MS, FIRST_MS, World
+from query_world import DAY_MS, FIRST_MS, World, make_world
 
 from deploy.cost_rows import read_costs
 from pipeline.runtime.clickhouse import ClickHouse
@@ -13,7 +13,7 @@ from schemas.control import App
 from schemas.facts import encode_rows
 from services.query.times import utc_text
 
-ALPHA = App("alpha", "alpha")
+SPEND = App("spend", "spend")
 """Days in Asia/Shanghai, money in CNY."""
 SHANGHAI_MS = 8 * 3_600_000
 WEEK = {"from": "2024-01-15", "to": "2024-01-21"}
@@ -61,15 +61,18 @@ COSTS = """date,channel,campaign,cost,currency
 @pytest.fixture
 async def spent(facts: ClickHouse) -> None:
     """Imported twice, the second time mended: only that counts."""
+    world = make_world("spend", seed=1)
+    for table in ("sessions", "touches", "conversions", "attributions"):
+        await facts.insert_ndjson(table, encode_rows(world.tables()[table]))
     for at_ms, text in ((1, COSTS.replace("250", "999")), (2, COSTS)):
-        rows, problems = read_costs(text.splitlines(keepends=True), ALPHA, at_ms)
+        rows, problems = read_costs(text.splitlines(keepends=True), SPEND, at_ms)
         assert problems == []
         await facts.insert_ndjson("costs", encode_rows(rows))
 
 
 @pytest.mark.usefixtures("spent")
 async def test_spend_cpa_and_roas(ask: Any) -> None:
-    data = await ask("reports/performance", **WEEK, model="linear,last_click")
+    data = await ask("reports/performance", key="spend", **WEEK, model="linear,last_click")
     items = {item["key"]: item for item in data["items"]}
     assert items["paid_search"]["spend"] == Decimal("210.00")
     assert items["paid_social"]["spend"] == Decimal("250.00")
@@ -84,26 +87,26 @@ async def test_spend_cpa_and_roas(ask: Any) -> None:
                 (item["spend"] / conversions).quantize(cent, ROUND_HALF_EVEN) if conversions else None
             )
             assert credits["roas"] == round(value / item["spend"], 6)
-    by_campaign = await ask("reports/performance", **WEEK, dimension="campaign")
+    by_campaign = await ask("reports/performance", key="spend", **WEEK, dimension="campaign")
     spends = {item["key"]: item["spend"] for item in by_campaign["items"] if item["spend"] is not None}
     assert spends == {"brand": 200, "other": 10, "spring": 250}
-    by_source = await ask("reports/performance", **WEEK, dimension="source")
+    by_source = await ask("reports/performance", key="spend", **WEEK, dimension="source")
     assert {item["spend"] for item in by_source["items"]} == {None}
     assert by_source["totals"]["spend"] == 460
-    in_dollars = await ask("reports/performance", **WEEK, currency="USD")
+    in_dollars = await ask("reports/performance", key="spend", **WEEK, currency="USD")
     assert in_dollars["totals"]["spend"] == 7
 
 
 @pytest.mark.usefixtures("spent")
 async def test_a_days_cost_counts_where_the_day_begins(ask: Any) -> None:
-    data = await ask("reports/performance", **WEEK, granularity="day", model="linear")
+    data = await ask("reports/performance", key="spend", **WEEK, granularity="day", model="linear")
     spends = {(item["period"], item["key"]): item["spend"] for item in data["items"] if item["spend"]}
     assert spends == {
         ("2024-01-15T00:00:00+08:00", "paid_search"): Decimal("100.50"),
         ("2024-01-16T00:00:00+08:00", "paid_search"): Decimal("109.50"),
         ("2024-01-17T00:00:00+08:00", "paid_social"): Decimal("250"),
     }
-    elsewhere = await ask("reports/performance", **WEEK, granularity="day", model="linear", tz="UTC")
+    elsewhere = await ask("reports/performance", key="spend", **WEEK, granularity="day", model="linear", tz="UTC")
     periods = {item["period"] for item in elsewhere["items"] if item["spend"]}
     assert periods == {"2024-01-15T00:00:00+00:00", "2024-01-16T00:00:00+00:00", "2024-01-21T00:00:00+00:00"}
 

@@ -23,15 +23,34 @@ async def test_an_event_and_where_it_stands(ask: Any, alpha: World) -> None:
     assert data["session"]["session_id"] == session.session_id
     assert data["session"]["channel"] == session.channel
     assert data["status"]["current"] == "attributed"
-    assert [step["is_reached"] for step in data["status"]["steps"]] == [True] * 5
+    assert [step["is_reached"] for step in data["status"]["steps"]] == [True] * 5 + [False]
     times = [step["at"] for step in data["status"]["steps"]]
     assert times[0] == utc_text(event.received_us // 1000)
-    assert all(utc_text(FIRST_MS) < at <= utc_text(now_ms()) for at in times)
+    assert all(utc_text(FIRST_MS) < at <= utc_text(now_ms()) for at in times[:5])
+    assert times[5] is None
     [found] = data["status"]["conversions"]
     assert (found["conversion_id"], found["goal"]) == (conversion.conversion_id, "purchase")
     assert (found["is_attributed"], found["revision"]) == (True, 2)
     assert found["attributed_at"] == times[4]
     assert found["restated_at"] >= found["attributed_at"], "revision 1 came after, in this world"
+
+
+async def test_an_event_that_a_receiver_was_told_of(ask: Any, alpha: World, facts: ClickHouse) -> None:
+    conversion = next(row for row in alpha.conversions if row.goal == "user_signup")
+    at_ms = now_ms() - DAY_MS  # old attempts are forgotten
+    attempt = {
+        "app_id": "alpha", "delivery_id": "whd_told", "endpoint_id": "e", "event_type": "attribution.completed",
+        "fact_id": conversion.conversion_id, "attempted_at_ms": at_ms, "duration_ms": 20,
+    }  # fmt: skip
+    failed = attempt | {"attempt_id": "1", "outcome": "retrying"}
+    delivered = attempt | {"attempt_id": "2", "attempted_at_ms": at_ms + 5_000, "outcome": "delivered"}
+    await facts.insert_ndjson("webhook_attempts", encode_rows([failed]))
+    assert (await ask("events/{}", conversion.event_id))["status"]["current"] == "attributed"
+    await facts.insert_ndjson("webhook_attempts", encode_rows([delivered]))
+    status = (await ask("events/{}", conversion.event_id))["status"]
+    assert status["current"] == "delivered"
+    assert status["steps"][-1]["at"] == utc_text(at_ms + 5_020)
+    assert status["conversions"][0]["delivered_at"] == utc_text(at_ms + 5_020)
 
 
 async def test_a_session_holds_its_first_and_its_last_event(ask: Any, alpha: World) -> None:

@@ -102,6 +102,24 @@ async def test_event_filters(ask: Any, alpha: World, parameters: dict[str, Any],
     assert [item["event_id"] for item in data["items"]] == wanted
 
 
+async def test_a_property_is_found_however_it_is_written(ask: Any, facts: ClickHouse) -> None:
+    written = {
+        "plain": b'{"tag":"abc","n":1.50}',
+        "escaped": b'{"tag":"\\u0061bc","n":15e-1}',
+        "spaced": b'{ "n" : 1.5 , "tag" : "abc" }',
+        "longer": b'{"tag":"abcd","n":1.51}',
+        "elsewhere": b'{"other":"abc","nested":{"tag":"abc","n":1.5}}',
+    }
+    for event_id, properties in written.items():
+        event = AcceptedEvent("empty", event_id, "tagged", 5, 5, properties=msgspec.Raw(properties))
+        await facts.insert_ndjson("events", encode_rows([event]))
+    for value, wanted in (("abc", {"plain", "escaped", "spaced"}), ("abcd", {"longer"}), ("bc", set())):
+        data = await ask("events", key="empty", event_name="tagged", **{"property.tag": value})
+        assert {item["event_id"] for item in data["items"]} == wanted
+    data = await ask("events", key="empty", event_name="tagged", **{"property.n": "1.500"})
+    assert {item["event_id"] for item in data["items"]} == {"plain", "escaped", "spaced"}
+
+
 async def test_events_of_a_session_are_those_of_its_person_and_time(ask: Any, alpha: World) -> None:
     for session in alpha.sessions[:10]:
         wanted = [

@@ -58,6 +58,7 @@ PUBLISHED_CHECKSUMS = {
     5: "1b02c998eb8890c66e33a67f8e9268f2e0710c2c467650baaae2c280f8835437",
     6: "bd0dcb2bff748ddd59665aaf76db60c2c57d11765b159cfc581110c177dc3d6e",
     7: "d0838dcf51d95512cb03161c8db4da3003e7510cd43061d54e4d1d49b728400e",
+    8: "c898352c7ad8cd2eaa13331a94370a2191eff66741ba899b8e9ef70168c72efd",
 }
 """An applied migration never changes. Do not edit a line here: add a migration."""
 
