@@ -31,6 +31,7 @@ from pipeline.stream.people import DecodedPeople
 from pipeline.stream.stores import PartitionStore
 from pipeline.stream.working_set import Group, WorkingSet
 from schemas.facts import ProgressRow
+from schemas.people import Journey
 from schemas.topics import Topic
 
 _log = get_logger("stream.group_commit")
@@ -261,6 +262,8 @@ class PartitionCommitter:
                 metrics.ROWS.labels(topic.value).inc(len(rows))
         for mark in group.effects.marks:
             metrics.MARKS.labels(mark.mark).inc()
+        for record in group.outbox:
+            metrics.PEOPLE_SENT.labels("journey" if isinstance(record, Journey) else "event").inc()
         if group.failures:
             metrics.FAILURES.inc(len(group.failures))
             _log.error("domain_failed", partition=self.partition, count=len(group.failures), first=group.failures[0])

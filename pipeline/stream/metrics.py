@@ -19,6 +19,12 @@ MARKS: Final = Counter(
 )
 STATES: Final = Counter("attrikit_stream_states_written_total", "Person states written to the changelog")
 LAG: Final = Gauge("attrikit_stream_lag_messages", "Messages of `events` known and not yet processed", ["partition"])
+PEOPLE_LAG: Final = Gauge(
+    "attrikit_stream_people_lag_messages", "Messages of `people` known and not yet processed", ["partition"]
+)
+PEOPLE_SENT: Final = Counter(
+    "attrikit_stream_people_sent_total", "Anonymous journeys handed over, and events forwarded after them", ["kind"]
+)
 WATERMARK_AGE: Final = Gauge(
     "attrikit_stream_watermark_age_seconds", "Wall clock minus watermark; NaN: no event yet", ["partition"]
 )

@@ -318,6 +318,8 @@ class Worker:
         for partition, committer in self.committers.items():
             lag = self._source_topic.end_offset(partition) - committer.committed_offset
             metrics.LAG.labels(str(partition)).set(max(0, lag))
+            people_lag = self._people.end_offset(partition) - committer.committed_people_offset
+            metrics.PEOPLE_LAG.labels(str(partition)).set(max(0, people_lag))
             watermark_ms = committer.working_set.watermark_ms
             age_seconds = (now - watermark_ms) / 1000 if watermark_ms else float("nan")
             metrics.WATERMARK_AGE.labels(str(partition)).set(age_seconds)
