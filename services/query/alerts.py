@@ -1,6 +1,7 @@
 """Alerts of an app: when each rule began to hold, and when it stopped. Pure."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -31,11 +32,22 @@ LIST_NAME: Final = "alerts"
 ALL_TIME: Final = TimeRange()
 
 
+class ToldMetric(StrEnum):
+    """What alerts are about: the metrics of rules, and an endpoint of webhooks that was disabled."""
+
+    EVENTS = AlertMetric.EVENTS
+    CONVERSIONS = AlertMetric.CONVERSIONS
+    VALUE = AlertMetric.VALUE
+    REJECTED_RATE = AlertMetric.REJECTED_RATE
+    API_LATENCY = AlertMetric.API_LATENCY
+    WEBHOOK_FAILING = "webhook_failing"
+
+
 class AlertsParameters(InRange, InPages):
     """`from` and `to` are about the event time at which a rule began to hold or stopped (`at`)."""
 
     rule_id: RowId | None = Field(None, examples=["rule_0f8fad5bd9cb4690"])
-    metric: Annotated[tuple[AlertMetric, ...], Field(max_length=10)] = Field(
+    metric: Annotated[tuple[ToldMetric, ...], Field(max_length=10)] = Field(
         (), description="May be repeated: any of them.", examples=[["events"]]
     )
     state: AlertState | None = Field(None, description="Only beginnings, or only ends.", examples=["began"])
@@ -85,13 +97,13 @@ class Alert(TypedDict):
     rule_id: str
     rule_name: str
     state: Annotated[AlertState, Field(description="The rule began to hold in this window, or stopped.")]
-    metric: AlertMetric
-    subject: Annotated[Text, Field(description="The event name or goal it is about. Null: all.")]
+    metric: ToldMetric
+    subject: Annotated[Text, Field(description="The event name, goal or endpoint it is about. Null: all.")]
     comparison: Comparison
     value: Annotated[float, Field(description="What the window came to, in `unit`.")]
     threshold: Annotated[float, Field(description="What it was compared with, in `unit`.")]
     average: Annotated[float | None, Field(description="Of the windows before it, where the rule compares with it.")]
-    unit: Annotated[str, Field(description="`events`, `conversions`, a currency, `%` or `ms`.")]
+    unit: Annotated[str, Field(description="`events`, `conversions`, a currency, `%`, `ms` or `h`.")]
     window_start: str
     window_end: str
     at: Annotated[str, Field(description="Event time at which it began or stopped: the window's end.")]
@@ -116,7 +128,7 @@ def _alert(row: AlertFact) -> Alert:
         "rule_id": row.rule_id,
         "rule_name": row.rule_name,
         "state": AlertState(row.state),
-        "metric": AlertMetric(row.metric),
+        "metric": ToldMetric(row.metric),
         "subject": row.subject or None,
         "comparison": Comparison(row.comparison),
         "value": row.value,

@@ -79,6 +79,10 @@ async def ask(
         yield get
 
 
+def test_every_metric_of_a_rule_can_be_told() -> None:
+    assert {metric.value for metric in AlertMetric} < {metric.value for metric in alerts.ToldMetric} == set(METRICS)
+
+
 def ids(rows: list[AlertRow]) -> list[str]:
     return [row.alert_id for row in rows]
 
