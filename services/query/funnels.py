@@ -2,8 +2,8 @@
 
 Steps are event names. A person's chain begins with the first step and goes on with the next event of the next step,
 whatever comes between, as long as it lies within the window after the beginning; events of one moment count in the
-order of the steps. Of all chains of a person the longest counts (ClickHouse's `windowFunnel`). Events of nobody (no
-user, no visitor) are left out: they follow nothing.
+order of the steps. Of all chains of a person the longest counts (ClickHouse's `windowFunnel`). What a visitor did who
+is known to be a user is the user's. Events of nobody (no user, no visitor) are left out: they follow nothing.
 """
 
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ import msgspec
 
 from services.query.answers import Funnel, FunnelStep
 from services.query.numbers import rate
+from services.query.people import owner_hashes
 from services.query.sql import Condition, Statement, Table, one_of, source, statement, within
 from services.query.times import TimeRange
 
@@ -46,8 +47,9 @@ def funnel_row(app_id: str, wanted: FunnelQuery) -> Statement[FunnelRow]:
     sql = f"""SELECT [{reached}] AS reached FROM
 (
     SELECT windowFunnel({wanted.window_seconds * 1000:d})(toUInt64(timestamp_ms), {met}) AS steps_done
-    FROM {source(Table.EVENTS, conditions)}
-    GROUP BY person_hash
+    FROM (SELECT person_hash, timestamp_ms, event_name FROM {source(Table.EVENTS, conditions)}) AS met
+    LEFT ANY JOIN {owner_hashes()} AS owners USING (person_hash)
+    GROUP BY if(owner_hash = 0, person_hash, owner_hash)
 )"""
     return statement(FunnelRow, app_id, sql, conditions, **names)
 

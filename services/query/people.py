@@ -31,6 +31,16 @@ def owners_of(app_id: str, anonymous_id: str) -> Statement[LinkRow]:
     return statement(LinkRow, app_id, sql, where)
 
 
+def owner_hashes() -> str:
+    """A subquery: the `person_hash` of every anonymous id that is a user's, and the user's own as `owner_hash`."""
+    owned = source(Table.PERSON_LINKS, [Condition("is_owner")])
+    return f"""(
+    SELECT sipHash64(concat('{ANONYMOUS_PREFIX}', anonymous_id)) AS person_hash,
+        sipHash64(concat('{USER_PREFIX}', user_id)) AS owner_hash
+    FROM {owned}
+)"""
+
+
 def links_of(app_id: str, user_ids: Iterable[str]) -> Statement[LinkRow]:
     """The anonymous ids these users were seen with, the newest first."""
     where = [Condition("user_id IN {user_ids:Array(String)}", {"user_ids": list(user_ids)})]

@@ -33,8 +33,8 @@ def story(api: httpx.Client, eventually: Callable[..., Any], data: Callable[...,
 
     before = eventually(anonymous)
     login_at = start + timedelta(minutes=10)
-    login = send(api, "page_view", login_at, user_id=CUSTOMER, anonymous_id=VISITOR)
-    after = send(api, "page_view", login_at + timedelta(minutes=5), anonymous_id=VISITOR)
+    login = send(api, "login_story_login", login_at, user_id=CUSTOMER, anonymous_id=VISITOR)
+    after = send(api, "login_story_return", login_at + timedelta(minutes=5), anonymous_id=VISITOR)
     eventually(lambda: user_of(api, data, CUSTOMER).get("events") == 4)
     return {"before": before, "ids": [visit, bought, login, after]}
 
@@ -89,3 +89,8 @@ def test_the_order_is_credited_to_the_ad_again_with_the_reason(
     path = data(api.get("/v1/attribution", params=parameters))
     assert [(touch["channel"], touch["is_kept"]) for touch in path["touches"]] == [("paid_search", True)]
     assert [revision["reason"] for revision in path["revisions"]] == ["initial", "merge"]
+
+
+def test_a_funnel_goes_on_across_the_login(api: httpx.Client, data: Callable[..., Any], story: dict[str, Any]) -> None:
+    report = data(api.get("/v1/reports/conversion", params={"steps": "login_story_login,login_story_return"}))
+    assert [step["users"] for step in report["funnel"]["steps"]] == [1, 1]
