@@ -13,6 +13,7 @@ _JSON = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 def ledger(
     app_id: Annotated[str | None, typer.Option("--app", help="Show this app only; all are compared.")] = None,
+    since: Annotated[str | None, typer.Option(help="Compare what was received from here on.")] = None,
     through: Annotated[
         str | None, typer.Option(help="Compare what was received before: 2024-01-15T10:00Z.  [default: now]")
     ] = None,
@@ -20,11 +21,12 @@ def ledger(
     as_json: _JSON = False,
 ) -> None:
     """Prove that accepted = stored + duplicates, per app and hour. Exits 1, naming where, if it does not hold."""
-    through_ms = None if through is None else _moment_ms(through)
+    since_ms = 0 if since is None else _moment_ms(since, "--since")
+    through_ms = None if through is None else _moment_ms(through, "--through")
     settings = _settings("ledger")
-    from deploy.ledger.command import run
+    from deploy.ledger.command import Wanted, run
 
-    raise typer.Exit(run(settings, app_id, through_ms, timeout_seconds, as_json))
+    raise typer.Exit(run(settings, app_id, Wanted(since_ms, through_ms), timeout_seconds, as_json))
 
 
 def doctor(as_json: _JSON = False) -> None:
@@ -35,11 +37,11 @@ def doctor(as_json: _JSON = False) -> None:
     raise typer.Exit(run(settings, as_json))
 
 
-def _moment_ms(text: str) -> int:
+def _moment_ms(text: str, option: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no time such as 2024-01-15T10:00Z", param_hint="--through") from None
+        raise typer.BadParameter(f"{text!r} is no time such as 2024-01-15T10:00Z", param_hint=option) from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 

@@ -56,10 +56,21 @@ class NotSettled(Exception):
     """The pipeline did not come so far in the time given."""
 
 
-def run(settings: Settings, app_id: str | None, through_ms: int | None, timeout_seconds: float, as_json: bool) -> int:
+@dataclass(frozen=True)
+class Wanted:
+    """What to compare: what was received from `since_ms` on and before `through_ms` (None: the present)."""
+
+    since_ms: int = 0
+    through_ms: int | None = None
+
+
+EVERYTHING: Final = Wanted()
+
+
+def run(settings: Settings, app_id: str | None, wanted: Wanted, timeout_seconds: float, as_json: bool) -> int:
     """The exit code: 0 if the books balance, 1 if they do not or cannot be read."""
     try:
-        result = asyncio.run(examine(settings, through_ms, timeout_seconds))
+        result = asyncio.run(examine(settings, timeout_seconds, wanted))
     except TopicsMissing as error:
         return _refuse(str(error))
     except (KafkaError, TimeoutError) as error:
@@ -75,16 +86,16 @@ def _refuse(reason: str) -> int:
     return 1
 
 
-async def examine(settings: Settings, through_ms: int | None, timeout_seconds: float) -> Result:
+async def examine(settings: Settings, timeout_seconds: float, wanted: Wanted = EVERYTHING) -> Result:
     """Count and compare. Raises `NotSettled`, `StoreAway`, `TopicsMissing` and aiokafka's errors."""
     deadline = monotonic_seconds() + timeout_seconds
     async with open_reader(settings) as progress, open_events(settings) as events, open_store(settings) as store:
         for attempt in range(_TRIES):
             if attempt:
                 await asyncio.sleep(_RETRY_SECONDS)
-            through, ends = await _choose_through(events, through_ms)
+            through, ends = await _choose_through(events, wanted.through_ms)
             await _settle(progress, ends, deadline)
-            result = await _count(events, store, await events.span(ends), through)
+            result = await _count(events, store, await events.span(ends, wanted.since_ms), through)
             if result.balance.holds:
                 break
     return result
@@ -186,7 +197,9 @@ def to_json(result: Result, app_id: str | None) -> str:
 def show(console: Console, result: Result, app_id: str | None) -> None:
     """A line per app and hour, totals, then what does not balance."""
     names = ("acknowledged", "accepted", "stored", "duplicates", "late", "rejected", "difference")
-    table = Table(title="Events by hour of receipt", title_justify="left", pad_edge=False, padding=(0, 1, 0, 0), box=None)
+    table = Table(
+        title="Events by hour of receipt", title_justify="left", pad_edge=False, padding=(0, 1, 0, 0), box=None
+    )
     table.add_column("app", overflow="fold", min_width=8)
     # Nine columns have to fit into 80 characters, and neither an hour nor a number may be cut.
     for name in ("hour (UTC)", "acked", "accepted", "stored", "dupl.", "late", "rej.", "diff."):
@@ -200,7 +213,7 @@ def show(console: Console, result: Result, app_id: str | None) -> None:
     table.add_section()
     table.add_row("all", "", *(f"{sum(getattr(line, name) for line in lines):,}" for name in names))
     console.print(table)
-    since = f"from {utc_text(result.from_ms)} (what the topic still holds in full) " if result.from_ms else ""
+    since = f"from {utc_text(result.from_ms)} on " if result.from_ms else ""
     console.print(f"received {since}before {utc_text(result.through_ms)}", highlight=False)
     for note in result.balance.notes:
         console.print(f"note: {note}", highlight=False)

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from deploy.ledger.balance import HOUR_MS, Bucket, GatewayAccount, Place, TableAccount, TopicAccount
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
+from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.settings import Settings
 from pipeline.stream import decode
 from schemas.topics import MAX_MESSAGE_BYTES, Topic
@@ -20,6 +21,9 @@ from services.query.operator import PREFIX, CountRow, LedgerCounts, StoreState, 
 
 _HTTP_SECONDS: Final = 600.0
 _READ_MS: Final = 500
+_FIRST_SECONDS: Final = 30.0
+_CLOCKS_OFF_MS: Final = 600_000
+"""How far the clocks of gateways and brokers may be apart."""
 
 
 class StoreAway(Exception):
@@ -143,15 +147,28 @@ class EventsReader:
     async def ends(self) -> dict[int, int]:
         return {place.partition: end for place, end in (await self._consumer.end_offsets(self._places)).items()}
 
-    async def span(self, ends: Mapping[int, int]) -> TopicSpan:
-        """What has expired or been dropped at the head of a partition leaves its first hours incomplete."""
+    async def span(self, ends: Mapping[int, int], since_ms: int = 0) -> TopicSpan:
+        """What was received from `since_ms` on. What has expired or been dropped at the head of a partition leaves its
+        first hours incomplete, so it may begin later."""
         begins = await self._consumer.beginning_offsets(self._places)
-        cut = [place for place, begin in begins.items() if 0 < begin < ends[place.partition]]
-        from_ms = 0
-        for place in cut:
-            from_ms = max(from_ms, await self._first_full_hour_ms(place, begins[place]))
-        found = {place.partition: begin for place, begin in begins.items()}
-        return TopicSpan(found, dict(ends), from_ms)
+        from_ms = since_ms
+        for place, begin in begins.items():
+            if 0 < begin < ends[place.partition]:
+                from_ms = max(from_ms, await self._first_full_hour_ms(place, begin))
+        if from_ms:
+            begins |= await self._later(begins, ends, from_ms)
+        return TopicSpan({place.partition: begin for place, begin in begins.items()}, dict(ends), from_ms)
+
+    async def _later(
+        self, begins: Mapping[TopicPartition, int], ends: Mapping[int, int], from_ms: int
+    ) -> dict[TopicPartition, int]:
+        """Where to begin reading. A record is written after its events were received, by a clock that may be off."""
+        asked = dict.fromkeys(begins, max(0, from_ms - _CLOCKS_OFF_MS))
+        found = await self._consumer.offsets_for_times(asked)
+        return {
+            place: max(begin, ends[place.partition] if found[place] is None else found[place].offset)
+            for place, begin in begins.items()
+        }
 
     async def count(self, span: TopicSpan, through_ms: int) -> TopicAccount:
         """Lines received from `span.from_ms` on and before `through_ms`."""
@@ -177,11 +194,13 @@ class EventsReader:
     async def _first_full_hour_ms(self, place: TopicPartition, begin: int) -> int:
         self._consumer.assign([place])
         self._consumer.seek(place, begin)
-        while True:
+        deadline = monotonic_seconds() + _FIRST_SECONDS
+        while monotonic_seconds() < deadline:
             for records in (await self._consumer.getmany(place, timeout_ms=_READ_MS)).values():
                 latest_us = max((event.received_us for event in _decoded(records[0]).events), default=0)
                 latest_ms = max(latest_us // 1000, int(records[0].timestamp))
                 return (latest_ms // HOUR_MS + 1) * HOUR_MS
+        raise TimeoutError(f"nothing came of {place.topic}[{place.partition}] in {_FIRST_SECONDS:.0f} s")
 
 
 @asynccontextmanager

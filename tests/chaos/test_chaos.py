@@ -250,7 +250,7 @@ def survived(
         installation.start("gateway", "store", *WORKERS)
         posted = asyncio.run(story.run(list(parcels(sendings, seed=SEED))))
         asyncio.run(_settle(installation))
-        ledger = asyncio.run(examine(installation.settings, None, SETTLE_SECONDS))
+        ledger = asyncio.run(examine(installation.settings, SETTLE_SECONDS))
         alerts, owed = asyncio.run(_alerts(installation, rule))
     finally:
         installation.stop()

@@ -9,6 +9,7 @@ from deploy.ledger.balance import HOUR_MS, Place, balance
 from deploy.ledger.sources import DirectStore, gateway_account, open_events, table_account
 from deploy.local.broker import NoidaBroker
 from pipeline.runtime.clickhouse import ClickHouse
+from pipeline.runtime.clock import now_ms
 from pipeline.runtime.settings import Settings
 from schemas.events import AcceptedEvent, encode_event, person_key
 from schemas.facts import EventMarkRow, GatewayCountRow, encode_rows
@@ -58,7 +59,11 @@ async def test_they_agree_and_name_the_partition_of_what_is_missing(settings: Se
         span = await reader.span(ends)
         topic = await reader.count(span, FAR_US // 1000)
         early = await reader.count(span, AT_MS + HOUR_MS)
+        now = now_ms()
+        recent, future = [await reader.count(await reader.span(ends, at), FAR_US // 1000) for at in (now, 2 * now)]
     assert (span.from_ms, topic.lines.total(), early.lines.total()) == (0, 31, 20)
+    assert recent.lines == topic.lines
+    assert future.lines.total() == future.unreadable.total() == 0
     assert topic.unreadable == {2: 1}
     found = await DirectStore(clickhouse, 4).ledger(0, FAR_US)
     result = balance(topic, table_account(found), gateway_account(found))
