@@ -2,8 +2,9 @@
 
 Touches count at their own time; sessions at their start; conversions at their own time, under the channel (source, …)
 of the session they happened in; credit at the conversion's time, under the channel of the credited touch. Conversions
-and credit come from the same pairs of a conversion and its attribution, so both add up to the same number, whatever
-has been loaded of either. A day's cost counts at the midnight it begins with, in the app's time zone.
+and credit are counted from the same rows, those of the attributions, so both add up to the same number, whatever else
+has been loaded; a conversion whose session cannot be read (yet) counts under none. A day's cost counts at the midnight
+it begins with, in the app's time zone.
 """
 
 from dataclasses import dataclass, field
@@ -103,14 +104,6 @@ def _has_converted(wanted: PerformanceQuery) -> str:
     return f"session_hash IN (SELECT session_hash FROM {source(Table.CONVERSIONS, one_of('goal', wanted.goals))})"
 
 
-def _attributed(wanted: PerformanceQuery, columns: str) -> str:
-    """Attributions whose conversion can be read as well."""
-    return f"""(
-    SELECT {columns} FROM {_of_conversions(Table.ATTRIBUTIONS, wanted)}
-        AND conversion_hash IN (SELECT conversion_hash FROM {_of_conversions(Table.CONVERSIONS, wanted)})
-)"""
-
-
 def _of_conversions(table: Table, wanted: PerformanceQuery) -> str:
     return source(table, [*one_of("goal", wanted.goals), *_within("converted_at_ms", wanted)])
 
@@ -129,12 +122,12 @@ FROM
         SELECT conversion_hash, converted_at_ms, value_minor, refunded_minor, currency
         FROM {_of_conversions(Table.ATTRIBUTIONS, wanted)}
     ) AS attributed
-    INNER JOIN
+    LEFT ANY JOIN
     (
         SELECT conversion_hash, session_hash FROM {_of_conversions(Table.CONVERSIONS, wanted)}
     ) AS converted USING (conversion_hash)
 ) AS facts
-LEFT JOIN
+LEFT ANY JOIN
 (
     SELECT session_hash, {_session_key(wanted.dimension)} AS key
     FROM {source(Table.SESSIONS, _possible_sessions(wanted))} AND session_hash IN ({of_sessions})
@@ -169,7 +162,7 @@ def _credits(wanted: PerformanceQuery) -> PartSql:
     columns = f"{_place('converted_at_ms', wanted)}, currency, {credit_columns(wanted.dimension, wanted.models)}"
     return PartSql(
         CREDITS,
-        unfolded(_attributed(wanted, columns), wanted.models),
+        unfolded(f"(SELECT {columns} FROM {_of_conversions(Table.ATTRIBUTIONS, wanted)})", wanted.models),
         credit_sums(wanted.models),
     )
 

@@ -68,7 +68,7 @@ class Reader:
             edge = (await self.rows(listing.edge(reach)))[0]
             if edge.from_ms is None:
                 return []
-            found = await self.rows(listing.rows(edge.from_ms))
+            found = await self.rows(listing.rows(edge))
             if len(found) >= listing.row_limit or edge.found < reach:
                 return found
             reach *= _REACH_GROWTH

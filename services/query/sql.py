@@ -20,6 +20,7 @@ from services.query.times import TimeRange
 RowT = TypeVar("RowT", bound=msgspec.Struct)
 
 MAX_RESULT_ROWS: Final = 50_000
+FEW_KEYS: Final = 512
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,12 @@ class Statement(Generic[RowT]):
     row_type: type[RowT]
     sql: str
     parameters: Mapping[str, Any]
+    reads_raw: bool = False
+    """Whether some of its reading is of rows as they were written, to find out where to look."""
 
     def __post_init__(self) -> None:
         reads = [match.end() for match in _TABLE_READ.finditer(self.sql)]
-        wanted = _RAW_OF_THE_APP if self.row_type is Edge else _OF_THE_APP
+        wanted = (_RAW_OF_THE_APP, _OF_THE_APP) if self.reads_raw else (_OF_THE_APP,)
         if not reads or not all(self.sql.startswith(wanted, end) for end in reads):
             raise AssertionError(f"a table is read without its app: {self.sql}")
 
@@ -90,6 +93,9 @@ class Edge(msgspec.Struct):
     """Rows, at most as many as were asked for."""
     from_ms: int | None
     """The time of the last of them; None: there is none."""
+    times_ms: list[int] = []
+    ids: list[str] = []
+    """Their sort keys, as long as they are few (`FEW_KEYS`)."""
 
 
 class Listing(Protocol[RowT]):
@@ -110,8 +116,8 @@ class Listing(Protocol[RowT]):
     def edge(self, reach: int) -> "Statement[Edge]":
         """Where the newest `reach` raw rows end that may be on the page."""
 
-    def rows(self, from_ms: int) -> "Statement[RowT]":
-        """The page, if it does not reach further back than `from_ms`."""
+    def rows(self, edge: Edge) -> "Statement[RowT]":
+        """The page, if it does not reach further back than `edge`, which has a time."""
 
 
 def source(table: Table, conditions: Iterable[Condition] = ()) -> str:
@@ -125,7 +131,13 @@ def raw_source(table: Table, conditions: Iterable[Condition] = ()) -> str:
 
 
 def statement(
-    row_type: type[RowT], app_id: str, sql: str, conditions: Iterable[Condition] = (), **parameters: Any
+    row_type: type[RowT],
+    app_id: str,
+    sql: str,
+    conditions: Iterable[Condition] = (),
+    *,
+    reads_raw: bool = False,
+    **parameters: Any,
 ) -> Statement[RowT]:
     """`sql` with its parameters: the app's id, those of `conditions`, and `parameters`."""
     bound: dict[str, Any] = {"app_id": app_id}
@@ -133,7 +145,7 @@ def statement(
         if bound.keys() & more.keys():
             raise AssertionError(f"a parameter is bound twice: {sorted(bound.keys() & more.keys())}")
         bound |= more
-    return Statement(row_type, sql, bound)
+    return Statement(row_type, sql, bound, reads_raw)
 
 
 def columns(row_type: type[msgspec.Struct]) -> str:
@@ -197,12 +209,22 @@ class Newest(Generic[RowT]):
     def edge(self, reach: int) -> Statement[Edge]:
         return edge_of(self.app_id, self.table, self.time_column, self.id_column, self.conditions, reach)
 
-    def rows(self, from_ms: int) -> Statement[RowT]:
-        conditions = [*self.conditions, *reaching_to(self.time_column, from_ms)]
+    def rows(self, edge: Edge) -> Statement[RowT]:
+        """Where few rows meet the conditions they may lie far apart: then they are read one by one."""
+        conditions = [*self.conditions, *reaching_to(self.time_column, edge)]
+        if edge.ids:
+            conditions.append(self._among(edge))
         sql = f"SELECT {columns(self.row_type)} FROM {source(self.table, conditions)}" + newest_first(
             self.time_column, self.id_column
         )
         return statement(self.row_type, self.app_id, sql, conditions, row_limit=self.row_limit)
+
+    def _among(self, edge: Edge) -> Condition:
+        keys = "arrayZip({edge_times:Array(Int64)}, {edge_ids:Array(String)})"
+        return Condition(
+            f"({self.time_column}, {self.id_column}) IN ({keys})",
+            {"edge_times": edge.times_ms, "edge_ids": edge.ids},
+        )
 
 
 def edge_of(
@@ -210,10 +232,12 @@ def edge_of(
 ) -> Statement[Edge]:
     conditions = tuple(conditions)
     newest = newest_first(time_column, id_column)
-    sql = f"""SELECT count() AS found, minOrNull(time_ms) AS from_ms
-FROM (SELECT {time_column} AS time_ms FROM {raw_source(table, conditions)}{newest})"""
-    return statement(Edge, app_id, sql, conditions, row_limit=reach)
+    few = f"count() <= {FEW_KEYS}"
+    sql = f"""SELECT count() AS found, minOrNull(time_ms) AS from_ms,
+    if({few}, groupArray({FEW_KEYS})(time_ms), []) AS times_ms, if({few}, groupArray({FEW_KEYS})(id), []) AS ids
+FROM (SELECT {time_column} AS time_ms, {id_column} AS id FROM {raw_source(table, conditions)}{newest})"""
+    return statement(Edge, app_id, sql, conditions, reads_raw=True, row_limit=reach)
 
 
-def reaching_to(time_column: str, from_ms: int) -> list[Condition]:
-    return [Condition(f"{time_column} >= {{edge_ms:Int64}}", {"edge_ms": from_ms})]
+def reaching_to(time_column: str, edge: Edge) -> list[Condition]:
+    return [Condition(f"{time_column} >= {{edge_ms:Int64}}", {"edge_ms": edge.from_ms})]

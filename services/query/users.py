@@ -22,6 +22,7 @@ from services.query.sql import (
     equals,
     newest_first,
     older_than,
+    raw_source,
     reaching_to,
     source,
     statement,
@@ -80,8 +81,8 @@ class NewestUsers:
     """The `Listing` of people, the most recently first seen first.
 
     Whoever was first seen in a time has a session that began in it, and none before. So the sessions of the newest
-    time give the candidates, and a glance over the hashes of all earlier sessions tells who of them was not new:
-    exact, whatever was restated. What else is told of a person is then added up for those on the page alone.
+    time give the candidates, and a glance over the hashes of all earlier sessions tells who of them was not new. What
+    else is told of a person is then added up for those on the page alone.
     """
 
     app_id: str
@@ -99,10 +100,9 @@ class NewestUsers:
     def edge(self, reach: int) -> Statement[Edge]:
         return edge_of(self.app_id, Table.SESSIONS, "start_ms", "session_id", self._window(), reach)
 
-    def rows(self, from_ms: int) -> Statement[UserRow]:
-        window = [*self._window(), *reaching_to("start_ms", from_ms)]
+    def rows(self, edge: Edge) -> Statement[UserRow]:
+        window = [*self._window(), *reaching_to("start_ms", edge)]
         in_window = source(Table.SESSIONS, window)
-        earlier = source(Table.SESSIONS, [Condition("start_ms < {edge_ms:Int64}")])
         after = older_than("first_seen_ms", "person_key", self.page.after)
         newest = newest_first("first_seen_ms", "person_key")
         sql = f"""{SELECT} FROM {source(Table.SESSIONS_BY_PERSON)} AND person_key IN
@@ -112,20 +112,33 @@ class NewestUsers:
         SELECT person_key, any(person_hash) AS known_by, min(start_ms) AS first_seen_ms
         FROM {in_window} GROUP BY person_key
     )
-    WHERE known_by NOT IN
-    (
-        SELECT person_hash FROM {earlier} AND person_hash IN (SELECT person_hash FROM {in_window})
-    )
-    {"".join(f" AND {condition.sql}" for condition in after)}{newest}
+    WHERE {_not_seen_before(in_window)}{"".join(f" AND {condition.sql}" for condition in after)}{newest}
 )
 GROUP BY person_key{newest}"""
-        return statement(UserRow, self.app_id, sql, [*window, *after], row_limit=self.row_limit)
+        return statement(UserRow, self.app_id, sql, [*window, *after], reads_raw=True, row_limit=self.row_limit)
 
     def _window(self) -> list[Condition]:
         found = within("start_ms", self.wanted.first_seen)
         if self.page.after is not None:
             found.append(Condition("start_ms <= {newest_ms:Int64}", {"newest_ms": self.page.after.time_ms}))
         return found
+
+
+def _not_seen_before(in_window: str) -> str:
+    """Of people with a session in the window: that they have none before its edge.
+
+    Who has raw rows there and nothing was ever taken back of has sessions there; only of the few others all rows must
+    be merged to know.
+    """
+    before = Condition("start_ms < {edge_ms:Int64}")
+    of_them = Condition(f"person_hash IN (SELECT person_hash FROM {in_window})")
+    raw = raw_source(Table.SESSIONS, [before, of_them])
+    taken_back = raw_source(Table.SESSIONS, [Condition("is_deleted"), before, of_them])
+    doubtful = source(
+        Table.SESSIONS_BY_PERSON, [before, Condition(f"person_key IN (SELECT person_key FROM {taken_back})")]
+    )
+    return f"""known_by NOT IN (SELECT person_hash FROM {raw} GROUP BY person_hash HAVING NOT max(is_deleted))
+        AND person_key NOT IN (SELECT person_key FROM {doubtful})"""
 
 
 def list_users(app_id: str, wanted: UserFilter, page: Page) -> NewestUsers:

@@ -71,10 +71,10 @@ def test_a_statement_without_its_app_cannot_be_made(sql: str) -> None:
 
 def test_rows_as_they_were_written_are_for_finding_edges_alone() -> None:
     raw = f"SELECT count() AS found, 1 AS from_ms FROM {raw_source(Table.EVENTS)}"
-    assert Statement(Edge, raw, {}).sql == raw
-    for row_type, sql in ((Row, raw), (Edge, f"SELECT 1 FROM {source(Table.EVENTS)}"), (Edge, "SELECT * FROM events")):
+    assert Statement(Edge, raw, {}, reads_raw=True).sql == raw
+    for sql, reads_raw in ((raw, False), ("SELECT * FROM events", True), ("SELECT * FROM events WHERE x", True)):
         with pytest.raises(AssertionError, match="without its app"):
-            Statement(row_type, sql, {})
+            Statement(Edge, sql, {}, reads_raw=reads_raw)
 
 
 def test_limits_are_named() -> None:
@@ -102,7 +102,8 @@ def test_conditions() -> None:
 
 def both_steps(listing: Listing[Any]) -> Iterator[Statement[Any]]:
     yield listing.edge(listing.first_reach)
-    yield listing.rows(5)
+    yield listing.rows(Edge(600, 5))
+    yield listing.rows(Edge(2, 5, [6, 5], [HOSTILE, "x"]))
 
 
 def every_statement() -> Iterator[Statement[Any]]:
