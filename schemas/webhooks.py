@@ -127,7 +127,7 @@ def partition_of_endpoint(endpoint_id: str, partitions: int) -> int:
     return crc32(endpoint_id.encode()) % partitions
 
 
-RETRY_DELAYS_MS: Final = tuple(1_000 * 4**level for level in range(8))
+RETRY_DELAYS_MS: Final[tuple[int, ...]] = tuple(1_000 * 4**level for level in range(8))
 """1 s to 4.6 h. `webhook-retries` has one partition for each (see `services.webhooks.delays`)."""
 
 encode_delivery = msgspec.json.Encoder().encode

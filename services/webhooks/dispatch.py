@@ -46,8 +46,6 @@ from services.webhooks.waiting import put_waiting
 _POLL_MS: Final = 500
 _MAX_RECORDS: Final = 50
 _COMMIT_SECONDS: Final = 0.5
-_WORKING_DEFERRAL_MS: Final = 60_000
-_HOUR_MS: Final = 3_600_000
 log = get_logger("webhooks")
 
 Record = Any
@@ -92,7 +90,7 @@ class Dispatcher:
                 self._look_at_endpoints()
                 for tp, records in batches.items():
                     for record in records:
-                        self._take(tp, record)
+                        await self._take(tp, record)
                 await self._outbox.room()
         finally:
             housekeeping.cancel()
@@ -116,8 +114,10 @@ class Dispatcher:
             lane.drop_stale()
         self._trackers = {tp: Tracker(read_metadata(text)) for tp, text in metadata.items()}
 
-    def _take(self, tp: TopicPartition, record: Record) -> None:
-        tracker = self._trackers[tp]
+    async def _take(self, tp: TopicPartition, record: Record) -> None:
+        tracker = self._trackers.get(tp)
+        if tracker is None:
+            return  # the partition went while others were looked at
         deliveries = _read(record)
         tracker.began(record.offset, len(deliveries))
         for delivery in deliveries:
@@ -126,6 +126,7 @@ class Dispatcher:
                 continue
             size = len(bytes(delivery.data)) + 1_000
             self._dispatch(Item(delivery, size, tracker, record.offset))
+            await _breathe()
 
     @staticmethod
     def _number(tracker: Tracker, offset: int, delivery: Delivery) -> bool:
@@ -158,9 +159,8 @@ class Dispatcher:
         return lane
 
     def _put_off(self, lane: Lane, item: Item, why: str) -> None:
-        longest_ms = _WORKING_DEFERRAL_MS if lane.is_working(monotonic_seconds()) else _HOUR_MS
-        at = Moment(now_ms(), random.random())  # noqa: S311 - spreads load, keeps no secret
-        self._settle(item, defer(item.delivery, body_of(item.delivery), why, at, self._ladder, longest_ms))
+        is_working = lane.breaker.is_closed and lane.is_working(monotonic_seconds())
+        self._settle(item, defer(item.delivery, why, now_ms(), self._ladder, is_working))
 
     # Step 3
 
@@ -228,7 +228,7 @@ class Dispatcher:
             await asyncio.sleep(_COMMIT_SECONDS)
             now = monotonic_seconds()
             for lane in list(self._lanes.values()):
-                lane.sweep(now)
+                await lane.sweep(now)
             OPEN_CIRCUITS.set(sum(not lane.breaker.is_closed for lane in self._lanes.values()))
             await self._commit()
 
@@ -264,6 +264,11 @@ class Dispatcher:
         lane = self._lanes.get(endpoint.endpoint_id)
         if lane is not None:
             lane.update(endpoint)
+
+
+async def _breathe() -> None:
+    """Let answers be read meanwhile: hundreds of deliveries in a record must not hold up those under way."""
+    await asyncio.sleep(0)
 
 
 def _read(record: Record) -> list[Delivery]:

@@ -6,6 +6,7 @@ import msgspec
 
 from schemas.webhooks import Delivery, Outcome, WebhookAttemptRow, attempt_id
 from services.webhooks.ladder import Ladder, deferral_ms, parse_retry_after
+from services.webhooks.payload import body_of
 from services.webhooks.sender import Reply
 
 GONE = 410
@@ -42,17 +43,17 @@ def judge(delivery: Delivery, body: bytes, reply: Reply, at: Moment, ladder: Lad
     return Verdict(Outcome.RETRYING, _row(delivery, body, Outcome.RETRYING, reply, at.now_ms, due_ms), again)
 
 
-def defer(delivery: Delivery, body: bytes, why: str, at: Moment, ladder: Ladder, longest_ms: int) -> Verdict:
+def defer(delivery: Delivery, why: str, now_ms: int, ladder: Ladder, is_working: bool) -> Verdict:
     """Without an attempt: the endpoint is down or behind. Logged once between two attempts; a delivery that is put off
     for longer than the ladder would ever take has failed."""
     reply = Reply(0, why, 0)
-    if at.now_ms - delivery.queued_at_ms > ladder.life_ms:
-        return Verdict(Outcome.FAILED, _row(delivery, body, Outcome.FAILED, reply, at.now_ms), None)
-    due_ms = at.now_ms + min(deferral_ms(delivery.deferrals, at.random_unit), longest_ms)
+    if now_ms - delivery.queued_at_ms > ladder.life_ms:
+        return Verdict(Outcome.FAILED, _row(delivery, body_of(delivery), Outcome.FAILED, reply, now_ms), None)
+    due_ms = now_ms + deferral_ms(delivery.deferrals, is_working)
     again = msgspec.structs.replace(delivery, deferrals=delivery.deferrals + 1, due_ms=due_ms)
-    is_news = not delivery.deferrals
-    row = _row(delivery, body, Outcome.DEFERRED, reply, at.now_ms, due_ms) if is_news else None
-    return Verdict(Outcome.DEFERRED, row, again)
+    if delivery.deferrals:
+        return Verdict(Outcome.DEFERRED, None, again)
+    return Verdict(Outcome.DEFERRED, _row(delivery, body_of(delivery), Outcome.DEFERRED, reply, now_ms, due_ms), again)
 
 
 def skip(delivery: Delivery, body: bytes, why: str, now_ms: int) -> Verdict:

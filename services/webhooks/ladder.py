@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from schemas.webhooks import RETRY_DELAYS_MS
+
 DEFAULT_RUNGS_SECONDS: Final = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
 JITTER: Final = 0.2
 LONGEST_RETRY_AFTER_SECONDS: Final = 24 * 3600.0
-_FIRST_DEFERRAL_SECONDS: Final = 5.0
-_LONGEST_DEFERRAL_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Ladder:
     @property
     def life_ms(self) -> int:
         """The longest a delivery lives from when it was queued, attempts and deferrals together."""
-        return int(sum(self.rungs_seconds) * (1 + JITTER) * 1000) + 3600_000
+        return int(sum(self.rungs_seconds) * (1 + JITTER) * 1000) + 2 * DEFERRALS_WHEN_DOWN_MS[-1]
 
     def delay_ms(self, failed_attempt: int, random_unit: float, retry_after_seconds: float | None = None) -> int | None:
         """How long after failed attempt `failed_attempt` (from 1) the next one is due; None: that was the last.
@@ -42,10 +42,21 @@ class Ladder:
         return int(max(rung, asked) * 1000)
 
 
-def deferral_ms(deferrals: int, random_unit: float) -> int:
-    """How long a delivery is put off that was put off `deferrals` times before: doubling from 5 s to an hour."""
-    seconds = min(_FIRST_DEFERRAL_SECONDS * 2 ** min(deferrals, 20), _LONGEST_DEFERRAL_SECONDS)
-    return int(seconds * _jittered(random_unit) * 1000)
+DEFERRALS_WHEN_DOWN_MS: Final = RETRY_DELAYS_MS[2:7]
+"""16 s, 64 s, 4 min, 17 min, 68 min: an endpoint that is down is found to be up again by the few that probe it."""
+DEFERRALS_WHEN_BEHIND_MS: Final = RETRY_DELAYS_MS[1:4]
+"""4 s, 16 s, 64 s."""
+
+
+def deferral_ms(deferrals: int, is_working: bool) -> int:
+    """How long a delivery is put off that was put off `deferrals` times before. `is_working`: the endpoint takes
+    deliveries, but not as many as there are.
+
+    Each is one of the delays of `webhook-retries`, so that it costs one move there, however much is put off. There is
+    no jitter: the pace at which they were put off is the pace at which they come back.
+    """
+    delays = DEFERRALS_WHEN_BEHIND_MS if is_working else DEFERRALS_WHEN_DOWN_MS
+    return delays[min(deferrals, len(delays) - 1)]
 
 
 def parse_ladder(text: str) -> Ladder:

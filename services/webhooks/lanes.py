@@ -136,13 +136,14 @@ class Lane:
             slot.task = asyncio.create_task(self._run(slot))
         return ""
 
-    def sweep(self, now: float) -> None:
+    async def sweep(self, now: float) -> None:
         """Give up what waits behind answers that are slow in coming."""
         for slot in self._slots:
             if slot.busy_since is None or now - slot.busy_since < SLOW_SECONDS:
                 continue
             while slot.queue and now - slot.queue[0].queued_at > PATIENCE_SECONDS:
                 self._return(slot.queue.popleft(), BEHIND)
+                await asyncio.sleep(0)
 
     def drop_stale(self) -> None:
         """Forget deliveries whose partition has gone to another process: it reads them itself."""
@@ -188,6 +189,7 @@ class Lane:
     async def _may_go(self, item: Item) -> bool:
         if not (self.breaker.is_closed or item.is_probe):
             self._put_off(self, item, CIRCUIT_OPEN)
+            await asyncio.sleep(0)
             return False
         wait_seconds = self._pace.take(monotonic_seconds())
         if wait_seconds:

@@ -23,7 +23,7 @@ from services.webhooks.metrics import MOVED, UNREADABLE
 from services.webhooks.outbox import Outbox
 
 _LONGEST_POLL_MS: Final = 2_000
-_MAX_RECORDS: Final = 64
+_MAX_RECORDS: Final = 16
 log = get_logger("webhooks")
 
 Record = Any
@@ -82,10 +82,13 @@ class WaitingRoom:
 
     async def _move_due(self, now: int) -> None:
         moved = {tp: list(_take_due(held, now)) for tp, held in self._held.items()}
-        moves = [self._move(delivery, now) for taken in moved.values() for _, some, _ in taken for delivery in some]
         if not any(moved.values()):
             return
         held = self._held
+        moves = []
+        for _, some, _ in [record for taken in moved.values() for record in taken]:
+            moves += [asyncio.create_task(self._move(delivery, now)) for delivery in some]
+            await asyncio.sleep(0)  # others have their turn between two records
         await asyncio.gather(*moves)
         if held is not self._held:
             return  # another epoch began: whoever has the partition now moves them once more

@@ -13,6 +13,7 @@ from webhook_world import SECRET, Call, Desk, answer, dispatching, publish, rece
 from pipeline.runtime.clock import now_ms
 from schemas.topics import Topic
 from schemas.webhooks import EndpointState, EventType
+from services.webhooks.metrics import ATTEMPTS
 from services.webhooks.signature import body_signature, format_secret
 
 CONVERSIONS = EventType.CONVERSION_CREATED
@@ -63,11 +64,13 @@ async def test_gone_disables_at_once_and_a_pause_holds_back(tmp_path: Path, brok
         gone, paused = desk.add(receiver.url("/gone"), CONVERSIONS), desk.add(receiver.url("/paused"), CONVERSIONS)
         desk.add(receiver.url("/alerts"), EventType.THRESHOLD_ALERT)
         desk.store.set_state(paused.endpoint_id, EndpointState.PAUSED, now_ms())
+        before = skipped()
         async with dispatching(settings):
             await publish(settings, Topic.CONVERSIONS, [desk.conversion(1)])
             await receiver.until(lambda: bool(receiver.of("/alerts")))
             await until(lambda: desk.find(gone).state is EndpointState.DISABLED)
             await publish(settings, Topic.CONVERSIONS, [desk.conversion(2)])
+            await until(lambda: skipped() == before + 3)
             desk.store.set_state(paused.endpoint_id, EndpointState.ACTIVE, now_ms())
             desk.store.set_state(gone.endpoint_id, EndpointState.ACTIVE, now_ms())
             receiver.answers["/gone"] = answer(200)
@@ -163,6 +166,11 @@ async def test_a_healthy_endpoint_among_a_hanging_and_a_failing_one(tmp_path: Pa
             release.set()
         assert set(receiver.ids("/shop").values()) == {1}
         assert len(receiver.of("/fails")) < 400, "its circuit opened"
+
+
+def skipped() -> float:
+    """Deliveries held back so far, by the dispatcher's own count."""
+    return ATTEMPTS.labels("skipped")._value.get()  # type: ignore[no-any-return]
 
 
 async def until(condition, seconds: float = 20.0) -> None:  # type: ignore[no-untyped-def]

@@ -73,29 +73,29 @@ def test_the_log_says_when_an_attempt_began() -> None:
     assert (row.attempted_at_ms, row.duration_ms, row.status, row.response_head) == (NOW_MS - 12, 12, 200, "fine")
 
 
-def put_off(delivery: Delivery, now_ms: int = NOW_MS, longest_ms: int = 3_600_000) -> Verdict:
-    return defer(delivery, b"{}", "it is down", Moment(now_ms, 0.5), LADDER, longest_ms)
+def put_off(delivery: Delivery, is_working: bool = False) -> Verdict:
+    return defer(delivery, "it is down", NOW_MS, LADDER, is_working)
 
 
 def test_what_is_put_off_keeps_its_attempts_and_is_logged_once() -> None:
     first = put_off(new(attempt=3))
     assert first.again is not None
-    assert (first.again.attempt, first.again.deferrals, first.again.due_ms) == (3, 1, NOW_MS + 5_000)
+    assert (first.again.attempt, first.again.deferrals, first.again.due_ms) == (3, 1, NOW_MS + 16_000)
     assert first.row is not None
     assert first.row.outcome == "deferred"
     second = put_off(first.again)
     assert second.row is None
     assert second.again is not None
-    assert second.again.due_ms == NOW_MS + 10_000
+    assert second.again.due_ms == NOW_MS + 64_000
     failed = ruled(second.again, BAD)
     assert failed.again is not None
     assert (failed.again.attempt, failed.again.deferrals) == (4, 0)
 
 
 def test_an_endpoint_that_works_is_asked_again_soon() -> None:
-    verdict = put_off(new(deferrals=12), longest_ms=60_000)
+    verdict = put_off(new(deferrals=12), is_working=True)
     assert verdict.again is not None
-    assert verdict.again.due_ms == NOW_MS + 60_000
+    assert verdict.again.due_ms == NOW_MS + 64_000
 
 
 def test_nothing_is_put_off_for_ever() -> None:

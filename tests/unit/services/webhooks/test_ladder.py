@@ -56,9 +56,10 @@ def test_retry_after_in_seconds_or_as_a_date(header: str, seconds: float | None)
     assert parse_retry_after(header, NOW_MS) == seconds
 
 
-def test_deferrals_double_up_to_an_hour() -> None:
-    assert [deferral_ms(n, 0.5) for n in range(4)] == [5_000, 10_000, 20_000, 40_000]
-    assert deferral_ms(50, 0.5) == 3_600_000
+def test_deferrals_grow_up_to_about_an_hour_and_a_minute_where_the_endpoint_works() -> None:
+    down, behind = ([deferral_ms(n, is_working) // 1000 for n in range(7)] for is_working in (False, True))
+    assert down == [16, 64, 256, 1_024, 4_096, 4_096, 4_096]
+    assert behind == [4, 16, 64, 64, 64, 64, 64]
 
 
 def test_a_delivery_outlives_its_ladder() -> None:
