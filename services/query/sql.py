@@ -131,21 +131,26 @@ def raw_source(table: Table, conditions: Iterable[Condition] = ()) -> str:
 
 
 def statement(
-    row_type: type[RowT],
-    app_id: str,
-    sql: str,
-    conditions: Iterable[Condition] = (),
-    *,
-    reads_raw: bool = False,
-    **parameters: Any,
+    row_type: type[RowT], app_id: str, sql: str, conditions: Iterable[Condition] = (), **parameters: Any
 ) -> Statement[RowT]:
     """`sql` with its parameters: the app's id, those of `conditions`, and `parameters`."""
+    return Statement(row_type, sql, _bound(app_id, conditions, parameters))
+
+
+def peeking_statement(
+    row_type: type[RowT], app_id: str, sql: str, conditions: Iterable[Condition] = (), **parameters: Any
+) -> Statement[RowT]:
+    """The same, for SQL that looks at raw rows too."""
+    return Statement(row_type, sql, _bound(app_id, conditions, parameters), reads_raw=True)
+
+
+def _bound(app_id: str, conditions: Iterable[Condition], parameters: Mapping[str, Any]) -> dict[str, Any]:
     bound: dict[str, Any] = {"app_id": app_id}
     for more in (*(condition.parameters for condition in conditions), parameters):
         if bound.keys() & more.keys():
             raise AssertionError(f"a parameter is bound twice: {sorted(bound.keys() & more.keys())}")
         bound |= more
-    return Statement(row_type, sql, bound, reads_raw)
+    return bound
 
 
 def columns(row_type: type[msgspec.Struct]) -> str:
@@ -236,7 +241,7 @@ def edge_of(
     sql = f"""SELECT count() AS found, minOrNull(time_ms) AS from_ms,
     if({few}, groupArray({FEW_KEYS})(time_ms), []) AS times_ms, if({few}, groupArray({FEW_KEYS})(id), []) AS ids
 FROM (SELECT {time_column} AS time_ms, {id_column} AS id FROM {raw_source(table, conditions)}{newest})"""
-    return statement(Edge, app_id, sql, conditions, reads_raw=True, row_limit=reach)
+    return peeking_statement(Edge, app_id, sql, conditions, row_limit=reach)
 
 
 def reaching_to(time_column: str, edge: Edge) -> list[Condition]:

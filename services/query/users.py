@@ -22,6 +22,7 @@ from services.query.sql import (
     equals,
     newest_first,
     older_than,
+    peeking_statement,
     raw_source,
     reaching_to,
     source,
@@ -115,7 +116,7 @@ class NewestUsers:
     WHERE {_not_seen_before(in_window)}{"".join(f" AND {condition.sql}" for condition in after)}{newest}
 )
 GROUP BY person_key{newest}"""
-        return statement(UserRow, self.app_id, sql, [*window, *after], reads_raw=True, row_limit=self.row_limit)
+        return peeking_statement(UserRow, self.app_id, sql, [*window, *after], row_limit=self.row_limit)
 
     def _window(self) -> list[Condition]:
         found = within("start_ms", self.wanted.first_seen)
