@@ -50,7 +50,7 @@ from schemas.topics import Topic
 KILLS = int(os.environ.get("ATTRIKIT_TEST_KILLS", "0"))
 SEED = int(os.environ.get("ATTRIKIT_TEST_SEED", "23"))
 LEAN_KILLS = 4
-EVENTS_A_KILL = 350
+EVENTS_A_KILL = 250
 WORKERS = ("worker", SECOND_WORKER)
 SETTLE_SECONDS = 240.0
 FROZEN_SECONDS = 1.5
@@ -332,6 +332,8 @@ def test_the_ledger_balances(survived: Survived) -> None:
     assert sum(line.stored for line in lines) == survived.truth.stored
     assert sum(line.late for line in lines) == survived.truth.late
     assert sum(line.accepted for line in lines) >= survived.posted.accepted
+    acknowledged = sum(line.acknowledged for line in lines)
+    assert acknowledged > survived.posted.accepted / 2, "a killed gateway takes a second of its counts with it, no more"
 
 
 def test_everything_sent_is_there_and_counts_once(survived: Survived) -> None:
