@@ -37,7 +37,7 @@ class Journey(msgspec.Struct, tag_field="kind", tag="journey", gc=False):
 
 
 class Forwarded(msgspec.Struct, tag_field="kind", tag="event", gc=False):
-    """An event of an anonymous id whose journey was handed over. (`partition`, `offset`, `index`): its place in `events`.
+    """An event of an anonymous id that was handed over. (`partition`, `offset`, `index`): its place in `events`.
 
     The places of one partition come in ascending order; one that comes again does so after a crash.
     """
