@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
-from services.query.answers import Funnel, FunnelStep
 from services.query.numbers import rate
 from services.query.people import owner_hashes
+from services.query.report_answers import Funnel, FunnelStep
 from services.query.sql import Condition, Statement, Table, one_of, source, statement, within
 from services.query.times import TimeRange
 

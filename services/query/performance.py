@@ -6,15 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from services.query.answers import (
-    Change,
-    ComparedPeriod,
-    CostedCredit,
-    PerformanceItem,
-    PerformanceNumbers,
-    PerformanceReport,
-    ReportMeta,
-)
+from services.query.answers import ReportMeta
 from services.query.credits import Dimension, credits_by_model
 from services.query.numbers import cost_per, money, rate, return_on
 from services.query.performance_sql import (
@@ -26,6 +18,14 @@ from services.query.performance_sql import (
     TOUCHES,
     PerformanceQuery,
     performance_rows,
+)
+from services.query.report_answers import (
+    Change,
+    ComparedPeriod,
+    CostedCredit,
+    PerformanceItem,
+    PerformanceNumbers,
+    PerformanceReport,
 )
 from services.query.report_rows import Part, Place, ReportRow, part_of
 from services.query.times import local_text, utc_text

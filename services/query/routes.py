@@ -31,6 +31,7 @@ from services.query import (
     people,
     performance,
     rejected,
+    report_answers,
     users,
 )
 from services.query.credits import MAX_REPORT_ROWS
@@ -345,7 +346,9 @@ async def _with_links(caller: Caller, reader: Reader, rows: list[users.UserRow])
     return people.with_links(rows, links)
 
 
-@router.get("/reports/performance", tags=["reports"], **documented(answers.PerformanceReport, examples.PERFORMANCE))
+@router.get(
+    "/reports/performance", tags=["reports"], **documented(report_answers.PerformanceReport, examples.PERFORMANCE)
+)
 async def get_performance(
     caller: Key, reader: Rows, given: Annotated[parameters.PerformanceParameters, Query()]
 ) -> Response:
@@ -359,7 +362,9 @@ async def get_performance(
     return success_response(_refuse_long(report, "granularity" if wanted.granularity else "dimension"))
 
 
-@router.get("/reports/conversion", tags=["reports"], **documented(answers.ConversionReport, examples.CONVERSION_REPORT))
+@router.get(
+    "/reports/conversion", tags=["reports"], **documented(report_answers.ConversionReport, examples.CONVERSION_REPORT)
+)
 async def get_conversion_report(
     caller: Key, reader: Rows, given: Annotated[parameters.ConversionReportParameters, Query()]
 ) -> Response:
@@ -375,7 +380,7 @@ async def get_conversion_report(
     return success_response(conversion_report.conversion_report(wanted, caller.app.goals, rows, funnel, report_meta))
 
 
-async def _funnel(reader: Reader, app_id: str, wanted: funnels.FunnelQuery | None) -> answers.Funnel | None:
+async def _funnel(reader: Reader, app_id: str, wanted: funnels.FunnelQuery | None) -> report_answers.Funnel | None:
     if wanted is None:
         return None
     found = await reader.rows(funnels.funnel_row(app_id, wanted))

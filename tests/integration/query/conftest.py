@@ -26,7 +26,7 @@ from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.settings import Settings
 from schemas.control import DEFAULT_GOALS, ApiKey, App, AttributionSettings, Scope, Snapshot
 from schemas.facts import TouchType
-from services.query import answers
+from services.query import answers, report_answers
 from services.query.app import create_app
 
 KEYS = {
@@ -53,8 +53,8 @@ MODELS = {
     "users": answers.UserList,
     "users/{}": answers.UserDetail,
     "users/{}/events": answers.EventList,
-    "reports/performance": answers.PerformanceReport,
-    "reports/conversion": answers.ConversionReport,
+    "reports/performance": report_answers.PerformanceReport,
+    "reports/conversion": report_answers.ConversionReport,
 }
 Ask = Callable[..., Awaitable[Any]]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from services.query import answers, examples
+from services.query import answers, examples, report_answers
 
 PAIRS: list[tuple[Any, Any]] = [
     (answers.EventList, examples.EVENT_LIST),
@@ -16,8 +16,8 @@ PAIRS: list[tuple[Any, Any]] = [
     (answers.AttributionPath, examples.ATTRIBUTION_PATH),
     (answers.UserList, examples.USER_LIST),
     (answers.UserDetail, examples.USER_DETAIL),
-    (answers.PerformanceReport, examples.PERFORMANCE),
-    (answers.ConversionReport, examples.CONVERSION_REPORT),
+    (report_answers.PerformanceReport, examples.PERFORMANCE),
+    (report_answers.ConversionReport, examples.CONVERSION_REPORT),
 ]
 
 
