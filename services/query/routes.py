@@ -28,11 +28,11 @@ from services.query import (
     examples,
     funnels,
     parameters,
-    people,
     performance,
     rejected,
     report_answers,
     users,
+    whoever,
 )
 from services.query.credits import MAX_REPORT_ROWS
 from services.query.cursors import Cursors
@@ -153,7 +153,7 @@ async def list_events(
         place = await reader.first(events.session_place(caller.app.app_id, given.session_id))
         if place is None:
             return success_response(events.event_page([], page, meta))
-        keys = await _event_keys(caller, reader, place.person_key)
+        keys = await whoever.event_keys(caller, reader, place.person_key)
         wanted = replace(arguments.event_filter(given, caller.app, place), session_keys=keys)
     rows = await reader.page(events.list_events(caller.app.app_id, wanted, page))
     return success_response(events.event_page(rows, page, meta))
@@ -183,7 +183,7 @@ async def get_event(
     event = await reader.first(event_detail.find_event(app_id, event_id))
     if event is None:
         raise ApiError(ErrorCode.NOT_FOUND)
-    owner = await _owner_key(caller, reader, event.person_key)
+    owner = await whoever.owner_key(caller, reader, event.person_key)
     session, found, marks = await asyncio.gather(
         reader.first(event_detail.find_session(app_id, event, owner or event.person_key)),
         reader.rows(event_detail.find_conversions(app_id, event)),
@@ -276,7 +276,7 @@ async def list_users(
     wanted = arguments.user_filter(given, caller.app)
     meta = await meta_of(reader, given, caller)
     rows = await reader.page(users.list_users(caller.app.app_id, wanted, page))
-    return success_response(users.user_page(await _with_links(caller, reader, rows), page, meta))
+    return success_response(users.user_page(await whoever.with_links(caller, reader, rows), page, meta))
 
 
 @router.get("/users/{user_id}", tags=["users"], **documented(answers.UserDetail, examples.USER_DETAIL, _NOT_FOUND))
@@ -285,11 +285,11 @@ async def get_user(
 ) -> Response:
     """One person. Known from its first session on, which follows its first event after about a second."""
     meta = await meta_of(reader, given, caller)
-    person = await _person(caller, reader, user_id)
+    person = await whoever.person(caller, reader, user_id)
     row = await reader.first(users.find_user(caller.app.app_id, person)) if person else None
     if row is None:
         raise ApiError(ErrorCode.NOT_FOUND)
-    (row,) = await _with_links(caller, reader, [row])
+    (row,) = await whoever.with_links(caller, reader, [row])
     return success_response(users.user_detail(row, meta))
 
 
@@ -303,47 +303,17 @@ async def list_user_events(
 ) -> Response:
     """A person's events, newest first."""
     page = arguments.page_of(given, USER_EVENTS_LIST, cursors)
-    person = await _person(caller, reader, user_id)
+    person = await whoever.person(caller, reader, user_id)
     # Before the first session there may be events: they are found by the id itself.
     keys: tuple[str, ...] = (users.USER_PREFIX + user_id, users.ANONYMOUS_PREFIX + user_id)
     if person:
-        keys = await _event_keys(caller, reader, person)
+        keys = await whoever.event_keys(caller, reader, person)
     wanted = arguments.user_event_filter(given, caller.app, keys)
     meta = await meta_of(reader, given, caller)
     rows = await reader.page(events.list_events(caller.app.app_id, wanted, page))
     if not rows and person is None:
         raise ApiError(ErrorCode.NOT_FOUND)
     return success_response(events.event_page(rows, page, meta, USER_EVENTS_LIST))
-
-
-async def _person(caller: Caller, reader: Reader, given_id: str) -> str | None:
-    """The key of the person an id means; an anonymous id means its owner."""
-    app_id = caller.app.app_id
-    found, owners = await asyncio.gather(
-        reader.rows(users.find_persons(app_id, given_id)), reader.rows(people.owners_of(app_id, given_id))
-    )
-    return people.choose(given_id, found, owners)
-
-
-async def _owner_key(caller: Caller, reader: Reader, person_key: str) -> str | None:
-    """Of an anonymous person who turned out to be a user."""
-    if not person_key.startswith(users.ANONYMOUS_PREFIX):
-        return None
-    anonymous_id = person_key.removeprefix(users.ANONYMOUS_PREFIX)
-    owner = await reader.first(people.owners_of(caller.app.app_id, anonymous_id))
-    return users.USER_PREFIX + owner.user_id if owner else None
-
-
-async def _event_keys(caller: Caller, reader: Reader, person_key: str) -> tuple[str, ...]:
-    user_ids = people.user_ids_of([person_key])
-    links = await reader.rows(people.links_of(caller.app.app_id, user_ids)) if user_ids else []
-    return people.event_keys(person_key, links)
-
-
-async def _with_links(caller: Caller, reader: Reader, rows: list[users.UserRow]) -> list[users.UserRow]:
-    user_ids = people.user_ids_of(row.person_key for row in rows)
-    links = await reader.rows(people.links_of(caller.app.app_id, user_ids)) if user_ids else []
-    return people.with_links(rows, links)
 
 
 @router.get(

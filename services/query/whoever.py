@@ -1,0 +1,37 @@
+"""Who an id means, and under which keys somebody's events stand: asked of the tables by several routes."""
+
+import asyncio
+
+from pipeline.runtime.http.auth import Caller
+from services.query import people, users
+from services.query.reader import Reader
+
+
+async def person(caller: Caller, reader: Reader, given_id: str) -> str | None:
+    """The key of the person an id means; an anonymous id means its owner."""
+    app_id = caller.app.app_id
+    found, owners = await asyncio.gather(
+        reader.rows(users.find_persons(app_id, given_id)), reader.rows(people.owners_of(app_id, given_id))
+    )
+    return people.choose(given_id, found, owners)
+
+
+async def owner_key(caller: Caller, reader: Reader, person_key: str) -> str | None:
+    """Of an anonymous person who turned out to be a user."""
+    if not person_key.startswith(users.ANONYMOUS_PREFIX):
+        return None
+    anonymous_id = person_key.removeprefix(users.ANONYMOUS_PREFIX)
+    owner = await reader.first(people.owners_of(caller.app.app_id, anonymous_id))
+    return users.USER_PREFIX + owner.user_id if owner else None
+
+
+async def event_keys(caller: Caller, reader: Reader, person_key: str) -> tuple[str, ...]:
+    user_ids = people.user_ids_of([person_key])
+    links = await reader.rows(people.links_of(caller.app.app_id, user_ids)) if user_ids else []
+    return people.event_keys(person_key, links)
+
+
+async def with_links(caller: Caller, reader: Reader, rows: list[users.UserRow]) -> list[users.UserRow]:
+    user_ids = people.user_ids_of(row.person_key for row in rows)
+    links = await reader.rows(people.links_of(caller.app.app_id, user_ids)) if user_ids else []
+    return people.with_links(rows, links)
