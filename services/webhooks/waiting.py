@@ -93,6 +93,8 @@ class WaitingRoom:
         if held is not self._held:
             return  # another epoch began: whoever has the partition now moves them once more
         await self.follower.commit({tp: (taken[-1][2].offset + 1, "") for tp, taken in moved.items() if taken})
+        if held is not self._held:
+            return
         for tp in [tp for tp, left in held.items() if not left]:
             del held[tp]
             self.follower.consumer.resume(tp)

@@ -36,7 +36,7 @@ from schemas.topics import Topic
 from schemas.webhooks import EventType
 
 CONVERSIONS = int(os.environ.get("ATTRIKIT_BENCH_CONVERSIONS", "10000"))
-RATE_PER_SECOND = 200
+RATE_PER_SECOND = 100
 BURST = 20
 THROUGHPUT = 10_000
 _READY_SECONDS = 60.0

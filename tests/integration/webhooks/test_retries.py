@@ -161,7 +161,7 @@ async def test_a_healthy_endpoint_among_a_hanging_and_a_failing_one(tmp_path: Pa
             desk.add(receiver.url(path), CONVERSIONS)
         async with dispatching(settings):
             await publish(settings, Topic.CONVERSIONS, [desk.conversion(n) for n in range(400)])
-            await receiver.until(lambda: len(receiver.of("/shop")) >= 400)
+            await receiver.until(lambda: len(receiver.of("/shop")) >= 400 and bool(receiver.of("/hangs")))
             assert 0 < len(receiver.of("/hangs")) <= 16, "its concurrency"
             release.set()
         assert set(receiver.ids("/shop").values()) == {1}
