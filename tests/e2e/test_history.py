@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import httpx
 import pytest
@@ -168,22 +169,29 @@ def _raw(views: Iterable[PageView]) -> Iterator[RawEvent]:
 
 
 def test_sessions_of_made_traffic(stored: Stored) -> None:
-    """Out of order, late by hours, repeated with other times: the sessions are those of the first sending of each."""
-    counted = [_made(sending) for sending in stored.sendings if sending.kind is Kind.VALID]
+    """Out of order, late by hours, repeated with other times: the sessions are those of the first sending of each, and
+    who signs up was the same person all along."""
+    counted = _made(stored.sendings)
     persons = {event.person for event in counted}
     _assert_same(stored.found(persons.__contains__), sorted(_expected(counted)))
 
 
-def _made(sending: Sending) -> RawEvent:
-    body = sending.body
+def _made(sendings: list[Sending]) -> list[RawEvent]:
+    accepted = [sending for sending in sendings if sending.kind is not Kind.INVALID]
+    owners = {s.body["anonymous_id"]: s.body["user_id"] for s in accepted if s.body.get("user_id")}
+    return [_raw_event(sending.body, owners) for sending in accepted if sending.kind is Kind.VALID]
+
+
+def _raw_event(body: dict[str, Any], owners: dict[str, str]) -> RawEvent:
     at_ms = round(datetime.fromisoformat(body["timestamp"]).astimezone(UTC).timestamp() * 1000)
-    person = person_key(body.get("user_id", ""), body.get("anonymous_id", ""), body["event_id"])
+    anonymous_id = body.get("anonymous_id", "")
+    person = person_key(body.get("user_id") or owners.get(anonymous_id, ""), anonymous_id, body["event_id"])
     url = body["context"].get("page", {}).get("url", "")
     return RawEvent(person, at_ms, body["event_id"], body["event_name"], url)
 
 
 def test_nothing_else_is_there(stored: Stored) -> None:
-    counted = [_made(sending) for sending in stored.sendings if sending.kind is Kind.VALID]
+    counted = _made(stored.sendings)
     assert len(stored.sessions) == len(_expected([*_raw(stored.views), *counted]))
 
 
