@@ -6,9 +6,9 @@
 First every person is met once; then as many of them as the events are enough for come back in visits of some 8 events.
 That is measured, with the states of all persons in the store. The baseline meets only those who come back, which is in
 its favour. The events lie in the topic before the worker starts; its rate is that between the first flush after the
-crowd and the last, as its own metrics tell. Both sides of a comparison run on the same kind of broker: Apache Kafka
-where it can run, since the small one saves all it holds once a second and with a million persons takes more of the
-machine than the worker. Restarts are timed from the start of the process to `/readyz`. One JSON line per measurement.
+crowd and the last, as its own metrics tell. Both sides of a comparison run on the same kind of broker. On Apache Kafka
+the baseline is two to three times as fast as on the small broker, which has more work per record, while the worker
+hardly changes. Restarts are timed from the start of the process to `/readyz`. One JSON line per measurement.
 """
 
 import argparse
@@ -204,8 +204,10 @@ def run() -> list[Figure]:
     """For `make bench`: the worker at 5k, 100k and 1M persons, each against the table write per event."""
     figures = []
     for persons in PERSONS:
-        ours = measure(EVENTS, persons, restarts=persons == PERSONS[-1])
-        theirs = measure_naive(NAIVE_EVENTS, persons)
+        # On the broker the product starts with, but for the million: that one would save a gigabyte every second.
+        kind = "noida" if persons < PERSONS[-1] else "best"
+        ours = measure(EVENTS, persons, kind=kind, restarts=persons == PERSONS[-1])
+        theirs = measure_naive(NAIVE_EVENTS, persons, kind)
         name = f"stream worker, {persons:,} persons"
         figures += [
             Figure(name, ours.events_per_second, "events/s", theirs.events_per_second),
