@@ -255,6 +255,8 @@ def run(settings: Settings) -> int:
     # What is loaded now stays: keep the collector from walking it again and again.
     gc.collect()
     gc.freeze()
+    # Requests make many objects and hardly a cycle: counting does what the collector would find nothing to add to.
+    gc.set_threshold(50_000, 20, 50)
     server.run()
     if readiness.fatal is not None:
         _log.error("gateway_failed", error=str(readiness.fatal))

@@ -63,7 +63,7 @@ def judge(events: Events, receipt: Receipt) -> list[Outcome]:
         try:
             check_size(raw)
             decoded = events.decoded[index] if events.decoded is not None else decode_event(raw)
-            event = check_fields(decoded, raw, receipt, index)
+            event = check_fields(decoded, raw, receipt, index, events.is_plain)
         except ApiError as error:
             placed = error.under(f"events[{index}]") if events.is_batch else error.at(BODY)
             outcomes.append(Rejected(index, _caller_event_id(raw), placed, raw))

@@ -51,6 +51,8 @@ class Events(NamedTuple):
     is_batch: bool
     decoded: list[IncomingEvent] | None = None
     """All of them decoded, where that went well in one go."""
+    is_plain: bool = False
+    """Known to hold neither line breaks nor NUL characters: asked once of the whole body, that costs nothing."""
 
 
 _decode_batch: Final = msgspec.json.Decoder(_Batch).decode
@@ -72,7 +74,7 @@ def parse_batch(body: bytes, content_type: bytes) -> Events:
     if is_ndjson(content_type):
         return Events(_lines(body), True)
     raw = _split(body)
-    return Events(raw, True, _decode_at_once(body))
+    return Events(raw, True, _decode_at_once(body), _is_plain(body))
 
 
 def parse_any(body: bytes, content_type: bytes) -> Events:
@@ -128,6 +130,10 @@ def _decode_at_once(body: bytes) -> list[IncomingEvent] | None:
         return _decode_typed(body).events
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def _is_plain(body: bytes) -> bool:
+    return not (b"\n" in body or b"\r" in body or b"\\u0000" in body)
 
 
 def _has_events(body: bytes) -> bool:

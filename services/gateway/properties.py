@@ -32,7 +32,7 @@ _Int64 = Annotated[int, msgspec.Meta(ge=_MIN_INT64, le=_MAX_INT64)]
 _decode_flat: Final = msgspec.json.Decoder(dict[str, _Int64 | float | str | bool | None]).decode
 
 
-def check_properties(given: msgspec.Raw) -> tuple[msgspec.Raw, Values]:
+def check_properties(given: msgspec.Raw, is_one_line: bool = False) -> tuple[msgspec.Raw, Values]:
     """The object as one line, and decoded. Raises `ApiError` on `properties` or on a path below it.
 
     `given` is valid JSON already, but for its texts, which may be no UTF-8.
@@ -45,7 +45,7 @@ def check_properties(given: msgspec.Raw) -> tuple[msgspec.Raw, Values]:
         raise invalid("properties", NOT_UTF8) from None
     except RecursionError:
         raise invalid("properties", TOO_NESTED) from None
-    return one_line(given), values
+    return given if is_one_line else one_line(given), values
 
 
 def one_line(given: msgspec.Raw) -> msgspec.Raw:

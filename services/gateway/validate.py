@@ -32,7 +32,7 @@ from services.gateway.fields import (
     IncomingPage,
     decode_event,
 )
-from services.gateway.names import check_name, is_event_name
+from services.gateway.names import MAX_NAME_CHARACTERS, check_name, is_event_name
 from services.gateway.properties import check_properties, refuse_nul
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -89,11 +89,16 @@ def check_size(raw: bytes) -> None:
         raise too_large("", EVENT_TOO_LARGE, limit=MAX_EVENT_BYTES, actual=len(raw))
 
 
-def check_fields(event: IncomingEvent, raw: bytes, receipt: Receipt, ordinal: int) -> AcceptedEvent:
-    """`event`: `raw`, decoded. The checks that rarely find anything are called only where there is something to find;
-    this function's cost is most of what a batch costs."""
+def check_fields(
+    event: IncomingEvent, raw: bytes, receipt: Receipt, ordinal: int, is_plain: bool = False
+) -> AcceptedEvent:
+    """`event`: `raw`, decoded. `is_plain`: `raw` is known to hold neither line breaks nor NUL characters.
+
+    The checks that rarely find anything are called only where there is something to find; this function's cost is most
+    of what a batch costs.
+    """
     name = event.event_name
-    if name is None or not is_event_name(name):
+    if name is None or len(name) > MAX_NAME_CHARACTERS or not is_event_name(name):
         name = check_name(name)
     if event.timestamp is None:
         timestamp_ms, original_ms = receipt.received_us // 1000, 0
@@ -101,8 +106,8 @@ def check_fields(event: IncomingEvent, raw: bytes, receipt: Receipt, ordinal: in
         timestamp_ms, original_ms = _check_times(event.timestamp, event.sent_at, receipt)
     properties, values = EMPTY_OBJECT, _NO_VALUES
     if event.properties is not ABSENT:
-        properties, values = check_properties(event.properties)
-    if b"\\u0000" in raw:
+        properties, values = check_properties(event.properties, is_plain)
+    if not is_plain and b"\\u0000" in raw:
         _refuse_nul(event, values)
     context = event.context or _NO_CONTEXT
     page = context.page or _NO_PAGE
