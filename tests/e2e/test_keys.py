@@ -126,7 +126,8 @@ def test_every_endpoint_with_another_apps_key(
     assert attributed
     conversion_id = data(owner.get("/v1/conversions"))["items"][0]["conversion_id"]
     _be_told(owner, gone_receiver, mark, eventually, data)
-    job = data(owner.post("/v1/reports/export", json={"report": "conversions", "format": "csv"}))
+    created = owner.post("/v1/reports/export", json={"report": "conversions", "format": "csv"})
+    job = created.json()["data"]
     ids = {
         "event_id": mark + "-event",
         "user_id": mark + "-person",
