@@ -1,7 +1,9 @@
 """Structured logs: one wide line per unit of work. JSON when standard error is no terminal, or when asked for."""
 
+import io
 import logging
 import sys
+from typing import Final, TextIO, cast
 
 import structlog
 
@@ -23,14 +25,28 @@ def configure_logging(process: str, level: str = "info", as_json: bool | None = 
     structlog.configure(
         processors=[*shared, final],
         wrapper_class=structlog.make_filtering_bound_logger(level.upper()),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_standard_error),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_standard_error)
     handler.addFilter(_OncePerOutage())
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=final, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+class _StandardError(io.TextIOBase):
+    """Whatever standard error is when a line is written. One that stood in its place for a while and was closed (while a
+    test ran a command, say) must not be the end of the thread that logs next."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+_standard_error: Final = cast(TextIO, _StandardError())
 
 
 class _OncePerOutage(logging.Filter):

@@ -80,8 +80,10 @@ class SnapshotSource:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self.refresh()
-            self._tried.set()
+            try:
+                self.refresh()
+            finally:
+                self._tried.set()  # whatever happens, nobody waits for ever
             self._write_use(self._usage.due(now_ms()))
             self._stopping.wait(self._refresh_seconds)
         self._write_use(self._usage.unwritten())

@@ -1,6 +1,9 @@
+import io
 import logging
+import sys
 
 import pytest
+import structlog
 
 from pipeline.runtime import log
 
@@ -31,3 +34,30 @@ def test_a_repeating_kafka_client_is_heard_once_in_a_while(passes) -> None:
 
 def test_other_lines_always_pass(passes) -> None:
     assert all(passes("uvicorn.error", "Exception in ASGI application", at_seconds=1) for _ in range(3))
+
+
+@pytest.fixture
+def kept_logging():
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+def test_lines_go_to_what_is_standard_error_now(kept_logging, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", first)
+    log.configure_logging("tested", as_json=True)
+    ours, others = log.get_logger("room"), logging.getLogger("elsewhere")
+    ours.warning("before")
+    assert "before" in first.getvalue()
+    first.close()
+    monkeypatch.setattr(sys, "stderr", second)
+    ours.warning("after")
+    others.warning("after too")
+    assert [line.split('"event": "')[1].split('"')[0] for line in second.getvalue().splitlines()] == [
+        "after",
+        "after too",
+    ]
