@@ -36,8 +36,8 @@ def configure_logging(process: str, level: str = "info", as_json: bool | None = 
 
 
 class _StandardError(io.TextIOBase):
-    """Whatever standard error is when a line is written. One that stood in its place for a while and was closed (while a
-    test ran a command, say) must not be the end of the thread that logs next."""
+    """Whatever standard error is when a line is written. One that took its place for a while and was closed (when a
+    command was run by a test, say) must not be the end of the thread that logs next."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
