@@ -55,10 +55,11 @@ def import_costs(
 def _send(app_id: str, rows: "list[CostRow]") -> None:
     from aiokafka.errors import KafkaError
 
+    from deploy.local.running import with_running
     from pipeline.runtime.settings import Settings
 
     try:
-        asyncio.run(send(Settings(), app_id, rows))
+        asyncio.run(send(with_running(Settings()), app_id, rows))
     except KafkaError as error:
         typer.echo(f"the broker does not answer ({type(error).__name__}); import the file again", err=True)
         raise typer.Exit(1) from error

@@ -59,6 +59,14 @@ def _unit_tests_stay_inside(request: pytest.FixtureRequest, monkeypatch: pytest.
     pytest_socket.enable_socket()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _logs_can_be_captured() -> Iterator[None]:
+    """Whatever a test before has configured."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.runtime.log.keep_loggers", False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     return ports.free_port

@@ -9,6 +9,10 @@ import structlog
 
 from pipeline.runtime.clock import monotonic_seconds
 
+keep_loggers = True
+"""Whether a logger, once it has written, is kept as it was built (a line costs less so). Tests turn it off: a kept one
+would write past `structlog.testing.capture_logs` when the log had been configured again in between."""
+
 
 def configure_logging(process: str, level: str = "info", as_json: bool | None = None) -> None:
     """Call once per process, first thing. `process` stands on every line."""
@@ -26,7 +30,7 @@ def configure_logging(process: str, level: str = "info", as_json: bool | None = 
         processors=[*shared, final],
         wrapper_class=structlog.make_filtering_bound_logger(level.upper()),
         logger_factory=structlog.PrintLoggerFactory(_standard_error),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=keep_loggers,
     )
     structlog.contextvars.bind_contextvars(process=process)
     handler = logging.StreamHandler(_standard_error)
