@@ -24,6 +24,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_socket
+import structlog
 from _pytest.terminal import TerminalReporter
 from redis_process import RedisServer, redis_is_missing
 
@@ -59,12 +60,13 @@ def _unit_tests_stay_inside(request: pytest.FixtureRequest, monkeypatch: pytest.
     pytest_socket.enable_socket()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _logs_can_be_captured() -> Iterator[None]:
-    """Whatever a test before has configured."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.runtime.log.keep_loggers", False)
-        yield
+@pytest.fixture(autouse=True)
+def _a_test_configures_the_log_for_itself_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands run inside a test set level and format; the next test's `capture_logs` must not depend on them."""
+    monkeypatch.setattr("pipeline.runtime.log.keep_loggers", False)
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

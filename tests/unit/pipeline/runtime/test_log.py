@@ -40,7 +40,6 @@ def test_other_lines_always_pass(passes) -> None:
 def kept_logging():
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
-    structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
