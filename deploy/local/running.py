@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pipeline.runtime.settings import Settings
 
-_NAMES: Final = ("kafka_bootstrap", "query_url", "operator_token", "port", "worker_port")
+_NAMES: Final = ("kafka_bootstrap", "query_url", "operator_token", "partitions", "port", "worker_port")
 
 
 def _path(data_dir: Path) -> Path:

@@ -1,6 +1,7 @@
 """Costs from a file to the report, and that report to a file again: through every process of the product."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ DAY = {"from": "1999-12-31", "to": "1999-12-31"}
 
 @pytest.fixture
 def attrikit(product: Product, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    for name in ("data_dir", "kafka_bootstrap", "partitions"):
-        monkeypatch.setenv(f"ATTRIKIT_{name.upper()}", str(getattr(product.settings, name)))
+    """The command as in a shell beside `attrikit up`: it is told where the data is, and nothing else."""
+    for name in [name for name in os.environ if name.startswith("ATTRIKIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ATTRIKIT_DATA_DIR", str(product.data_dir))
 
     def run(*arguments: str) -> str:
         done = CliRunner().invoke(app, list(arguments))
