@@ -10,6 +10,7 @@ import typer
 
 from deploy import admin, operations
 from deploy.alerts import alerts
+from deploy.arguments import PlainGroup
 from deploy.costs import costs
 from deploy.goals import goals
 from deploy.rejected import rejected
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.runtime.settings import Settings
 
 app = typer.Typer(
+    cls=PlainGroup,
     help="Self-hosted marketing attribution. Settings come from ATTRIKIT_… environment variables (.env.example).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
