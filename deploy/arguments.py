@@ -11,7 +11,7 @@ _PYDANTICS_PREFIX: Final = "Value error, "
 class PlainGroup(TyperGroup):
     """typer checks values with pydantic and shows its messages as they are; how they begin is of no help to people."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # a type of typer's that has no public name
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
