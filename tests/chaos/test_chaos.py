@@ -151,11 +151,13 @@ class Story:
         return poster.posted
 
     async def _at_some_moment(self, poster: Poster, part: list[Parcel], posting: asyncio.Task[Posted]) -> None:
+        """Where it was meant to be, so the looks follow each other closely; then a random instant, as a look sees the
+        posted count change just after an answer."""
         events = sum(len(parcel.sendings) for parcel in part)
         moment = poster.posted.sent + int(self._random.uniform(0.1, 0.8) * events)
         while poster.posted.sent < moment and not posting.done():
             await asyncio.sleep(0.002)
-        await asyncio.sleep(self._random.uniform(0, 0.3))  # not to be a moment at which an answer has just come
+        await asyncio.sleep(self._random.uniform(0, 0.3))
 
     async def _do(self, deed: Deed) -> None:
         if deed.act is Act.BROKER:
@@ -188,7 +190,7 @@ class Story:
     async def _restart_broker(self) -> None:
         if isinstance(self._broker, NoidaBroker):
             self._broker.process.signal(signal.SIGSTOP)
-            await asyncio.sleep(FROZEN_SECONDS)
+            await asyncio.sleep(FROZEN_SECONDS)  # how long it stands still is what is tried
             self._broker.process.signal(signal.SIGCONT)
             return
         await asyncio.to_thread(self._broker.stop)

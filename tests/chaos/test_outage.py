@@ -87,7 +87,7 @@ class Story:
     async def _lose_broker(self) -> None:
         await asyncio.to_thread(self._take_away)
         before = self._seen.answers[500]
-        await asyncio.sleep(OUTAGE_SECONDS)
+        await asyncio.sleep(OUTAGE_SECONDS)  # how long it is away is what is tried
         while self._seen.answers[500] < before + CLIENTS:
             await asyncio.sleep(0.01)
         if isinstance(self._broker, NoidaBroker):

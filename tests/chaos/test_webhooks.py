@@ -37,7 +37,7 @@ async def test_killed_under_load(broker_kind: str, tmp_path: Path, request: pyte
     accepted: dict[str, list[Call]] = defaultdict(list)
 
     async def sometimes(call: Call) -> web.StreamResponse:
-        await asyncio.sleep(random.random() * 0.02)
+        await asyncio.sleep(random.random() * 0.02)  # a receiver takes now more time, now less
         if random.random() < FAILING_SHARE:
             return web.Response(status=500)
         accepted[call.message["data"]["conversion_id"]].append(call)
@@ -72,7 +72,7 @@ async def publish_slowly(settings: Settings, desk: Desk, total: int) -> None:
     """A record of 25 rows at a time."""
     for start in range(0, total, 25):
         await publish(settings, Topic.CONVERSIONS, [desk.conversion(n) for n in range(start, start + 25)])
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the pace of the load
 
 
 async def kill_again_and_again(dispatcher: DispatcherProcess, receiver: Receiver, total: int) -> None:

@@ -245,3 +245,11 @@ async def dispatching(settings: Settings, **given: Any) -> AsyncIterator[Webhook
     finally:
         stop.set()
         await running
+
+
+async def informed(webhooks: Webhooks, seconds: float = 20.0) -> None:
+    """Returns when the dispatcher has read the control plane anew: what was written there before is in force."""
+    asked_at_ms = now_ms()
+    async with asyncio.timeout(seconds):
+        while webhooks._snapshots.current().taken_at_ms <= asked_at_ms:
+            await asyncio.sleep(0.02)

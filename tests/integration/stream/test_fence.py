@@ -98,7 +98,7 @@ async def test_a_worker_that_was_stopped_and_wakes_up_late_changes_nothing(setti
     try:
         await _until(lambda: taken(tmp_path / "a.log") == settings.partitions)
         producing = asyncio.create_task(produce(settings, messages[: len(messages) // 2]))
-        await asyncio.sleep(random.Random(3).random() * 0.3)
+        await asyncio.sleep(random.Random(3).random() * 0.3)  # a random instant of its work, not one we chose
         sleeper.signal(signal.SIGSTOP)
         await producing
         heir = _worker(settings, tmp_path / "b")

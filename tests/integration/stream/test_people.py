@@ -73,7 +73,7 @@ async def test_kills_a_lost_disk_and_a_replay_change_nothing(make_site: Callable
         async with asyncio.timeout(30):
             while site.log.count("partition_taken") < taken + site.settings.partitions:
                 await asyncio.sleep(0.01)
-        await asyncio.sleep(rng.random() * 0.4)
+        await asyncio.sleep(rng.random() * 0.4)  # a random instant of its work, not one we chose
         worker.kill()
         if loses_disk:
             shutil.rmtree(site.settings.data_dir / "stream")

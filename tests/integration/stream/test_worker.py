@@ -56,7 +56,7 @@ async def test_sigkills_and_a_lost_disk_change_nothing(make_site: Callable) -> N
         async with asyncio.timeout(20):
             while site.log.count("partition_taken") < taken + site.settings.partitions:
                 await asyncio.sleep(0.01)
-        await asyncio.sleep(rng.random() * 0.25)
+        await asyncio.sleep(rng.random() * 0.25)  # a random instant of its work, not one we chose
         worker.kill()
         if loses_disk:
             shutil.rmtree(site.settings.data_dir / "stream")

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
-from webhook_world import SECRET, Call, Desk, answer, dispatching, publish, receiving, webhook_settings
+from webhook_world import SECRET, Call, Desk, answer, dispatching, informed, publish, receiving, webhook_settings
 
 from pipeline.runtime.clock import now_ms
 from schemas.topics import Topic
@@ -65,7 +65,7 @@ async def test_gone_disables_at_once_and_a_pause_holds_back(tmp_path: Path, brok
         desk.add(receiver.url("/alerts"), EventType.THRESHOLD_ALERT)
         desk.store.set_state(paused.endpoint_id, EndpointState.PAUSED, now_ms())
         before = skipped()
-        async with dispatching(settings):
+        async with dispatching(settings) as webhooks:
             await publish(settings, Topic.CONVERSIONS, [desk.conversion(1)])
             await receiver.until(lambda: bool(receiver.of("/alerts")))
             await until(lambda: desk.find(gone).state is EndpointState.DISABLED)
@@ -74,7 +74,7 @@ async def test_gone_disables_at_once_and_a_pause_holds_back(tmp_path: Path, brok
             desk.store.set_state(paused.endpoint_id, EndpointState.ACTIVE, now_ms())
             desk.store.set_state(gone.endpoint_id, EndpointState.ACTIVE, now_ms())
             receiver.answers["/gone"] = answer(200)
-            await asyncio.sleep(1.0)  # the control plane is read every 0.1 s here
+            await informed(webhooks)
             await publish(settings, Topic.CONVERSIONS, [desk.conversion(3)])
             await receiver.until(lambda: bool(receiver.of("/paused")) and len(receiver.of("/gone")) >= 2)
         assert desk.find(gone).state_reason == ""
@@ -102,11 +102,11 @@ async def test_a_receiver_may_change_its_secret_at_any_moment_of_a_rotation(tmp_
 
         receiver.answers["/shop"] = verify
         endpoint = desk.add(receiver.url("/shop"), CONVERSIONS)
-        async with dispatching(settings):
+        async with dispatching(settings) as webhooks:
             await publish(settings, Topic.CONVERSIONS, [desk.conversion(1)])
             await receiver.until(lambda: len(accepted) == 1)
             desk.store.rotate(endpoint.endpoint_id, desk.box.lock(OTHER_SECRET), now_ms() + 60_000, now_ms())
-            await asyncio.sleep(0.5)  # the control plane is read every 0.1 s here
+            await informed(webhooks)
             await publish(settings, Topic.CONVERSIONS, [desk.conversion(2)])
             await receiver.until(lambda: len(accepted) == 2)
             assert len(receiver.calls) == 2, "the receiver's old secret was used"
@@ -126,7 +126,7 @@ async def test_a_person_s_deliveries_come_in_order_and_nobody_waits_for_a_slow_o
     random = Random(1)
 
     async def sometime(_call: Call) -> web.StreamResponse:
-        await asyncio.sleep(random.random() * 0.02)
+        await asyncio.sleep(random.random() * 0.02)  # a receiver takes now more time, now less
         return web.Response()
 
     async with receiving() as receiver:
