@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 from histories import Ledger
-from reference import Truth, what_is_wrong
+from reference import Truth
+from reference_credits import what_is_wrong
 
 
 def facts(ledger: Ledger, table: str) -> dict[str, dict[str, Any]]:

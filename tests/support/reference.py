@@ -1,11 +1,11 @@
 """What the stream must come to, computed the plain way: all events of a person at once, sorted, no state, no revisions.
 
 It shares with the stream the table of channels (`pipeline.domain.channels`, tested by itself) and the ids
-(`schemas.ids`), and no other line. Credits are exact fractions.
+(`schemas.ids`), and no other line. Credits are exact fractions (`reference_credits`).
 
 `compute(events in order of arrival, app, watermark)` returns plain dictionaries, keyed by id, of the columns of
 `schemas.facts` without `revision` and `is_deleted`; an attribution carries `shares` (fractions) instead of rounded
-numbers, and `what_is_wrong` compares a row with it.
+numbers, and `reference_credits.what_is_wrong` compares a row with it.
 """
 
 import json
@@ -19,10 +19,11 @@ from itertools import groupby, pairwise
 from math import ceil
 from typing import Any
 
+from reference_credits import shares_of
+
 from pipeline.domain.channels import classify_ad, classify_arrival
 from schemas.control import App, GoalCondition
 from schemas.events import StreamEvent, person_key
-from schemas.facts import AttributionRow
 from schemas.ids import conversion_id, session_id
 from schemas.money import MAX_MINOR, minor_digits
 
@@ -363,68 +364,9 @@ def _attribution(conversion: Row, path: list[Row], app: App) -> Row:
     nobody = {"touch_id": "", "touch_type": "visit", "channel": "direct", "source": "", "medium": "", "campaign": ""}
     path = path or [nobody | {"touched_at_ms": conversion["converted_at_ms"]}]
     kept = ("app_id", "conversion_id", "goal", "person_key", "converted_at_ms", "currency", "refunded_minor")
-    shares = {
-        "last_click": _one_click(path, -1),
-        "first_click": _one_click(path, 0),
-        "linear": _spread(path, app, lambda counted: [Fraction(1)] * len(counted)),
-        "time_decay": _spread(path, app, lambda counted: _decayed(counted, conversion["converted_at_ms"], app)),
-        "position_based": _spread(path, app, lambda counted: _by_position(len(counted), app)),
-        "last_non_direct": _last_non_direct(path),
-    }
     net = {
         "value_minor": conversion["value_minor"] - conversion["refunded_minor"],
         "config_version": app.config_version,
     }
+    shares = shares_of(path, conversion["converted_at_ms"], app)
     return {name: conversion[name] for name in kept} | net | _columns(path) | {"shares": shares}
-
-
-def _last_non_direct(path: list[Row]) -> list[Fraction]:
-    chosen = next((row for row in reversed(path) if row["channel"] != "direct"), path[-1])
-    return [Fraction(row is chosen) for row in path]
-
-
-def _one_click(path: list[Row], end: int) -> list[Fraction]:
-    clicks = [row for row in path if row["touch_type"] == "click"]
-    campaigns = [row for row in path if row["channel"] != "direct"]
-    chosen = (clicks or campaigns or path)[end]
-    return [Fraction(row is chosen) for row in path]
-
-
-def _spread(path: list[Row], app: App, weigh: Any) -> list[Fraction]:
-    is_fallback = app.attribution.direct_touch == "fallback"
-    counted = [row for row in path if not is_fallback or row["channel"] != "direct"] or path
-    weights = weigh(counted)
-    shares = {id(row): weight / sum(weights) for row, weight in zip(counted, weights, strict=True)}
-    return [shares.get(id(row), Fraction(0)) for row in path]
-
-
-def _decayed(counted: list[Row], at_ms: int, app: App) -> list[Fraction]:
-    half_life_ms = app.attribution.half_life_days * DAY_MS
-    return [Fraction(0.5 ** ((at_ms - row["touched_at_ms"]) / half_life_ms)) for row in counted]
-
-
-def _by_position(count: int, app: App) -> list[Fraction]:
-    first, middle, last = (Fraction(str(weight)) for weight in app.attribution.position_weights)
-    if count == 1 or (count == 2 and not first + last):
-        return [Fraction(1)] * count
-    if count == 2:
-        return [first, last]
-    return [first, *[middle / (count - 2)] * (count - 2), last]
-
-
-def what_is_wrong(row: AttributionRow, expected: Row) -> list[str]:
-    """What is wrong with the row's numbers; empty: nothing.
-
-    Each share rounded down, the remainder with the last touch that has any. `time_decay` may be off by the last place
-    of a float.
-    """
-    wrong = []
-    for model, shares in expected["shares"].items():
-        for total, given in ((10**9, row.credits_nanos[model]), (row.value_minor, row.values_minor[model])):
-            slack = 1 + total // 10**14 if model == "time_decay" else 0
-            wanted = [total * share // 1 for share in shares]
-            wanted[max(i for i, share in enumerate(shares) if share)] += total - sum(wanted)
-            is_near = all(abs(a - b) <= slack * len(given) for a, b in zip(given, wanted, strict=True))
-            if sum(given) != total or not is_near:
-                wrong.append(f"{model}: {given} instead of {[int(part) for part in wanted]}")
-    return wrong

@@ -48,6 +48,9 @@ class Person:
         self.sent += 1
         return event_id
 
+    def buys(self, minutes: float, event_id: str, revenue: float = 1, **properties: Any) -> None:
+        self.does("purchase", minutes, event_id, properties={"revenue": revenue} | properties)
+
     def becomes(self, user: "Person", minutes: float = 0) -> bytes:
         """An anonymous person turns out to be `user`, in whose rows this one's are found too. Returns the journey."""
         at_ms = START_MS + int(minutes * 60_000)
@@ -124,3 +127,13 @@ def make_person() -> Callable[..., Person]:
 @pytest.fixture
 def person(make_person: Callable[..., Person]) -> Person:
     return make_person()
+
+
+@pytest.fixture
+def pair(make_person: Callable[..., Person]) -> Callable[..., tuple[Person, Person]]:
+    """An anonymous person a1 and a user u1 of one app."""
+
+    def make(**settings: Any) -> tuple[Person, Person]:
+        return make_person(user_id="", anonymous_id="a1", **settings), make_person(user_id="u1", **settings)
+
+    return make

@@ -28,18 +28,14 @@ def counted(person: Any) -> list[str]:
     return sorted(row.event_id for row in rows)
 
 
-def buy(person: Any, minutes: float, event_id: str, revenue: int = 1) -> None:
-    person.does("purchase", minutes, event_id, properties={"revenue": revenue})
-
-
 def test_once_per_session_the_earliest_counts_in_any_order(make_person: MakePerson) -> None:
     person = make_person(goals=(SESSION,))
-    buy(person, 10, "second", 10)
-    buy(person, 20, "third")
+    person.buys(10, "second", 10)
+    person.buys(20, "third")
     assert counted(person) == ["second"]
-    buy(person, 5, "first", 5)
+    person.buys(5, "first", 5)
     assert counted(person) == ["first"]
-    buy(person, 60, "another session")
+    person.buys(60, "another session")
     assert counted(person) == ["another session", "first"]
     taken_back = [row for row in person.effects.conversions if row.is_deleted]
     assert [(row.event_id, row.converted_at_ms) for row in taken_back] == [("second", START_MS + 600_000)]
@@ -49,15 +45,15 @@ def test_once_per_session_the_earliest_counts_in_any_order(make_person: MakePers
 
 def test_of_one_instant_the_smaller_event_id_counts(make_person: MakePerson) -> None:
     person = make_person(goals=(SESSION, PERSON))
-    buy(person, 0, "b")
-    buy(person, 0, "a")
+    person.buys(0, "b")
+    person.buys(0, "a")
     assert counted(person) == ["a", "a"]
 
 
 def test_sessions_that_join_keep_the_earlier_conversion(make_person: MakePerson) -> None:
     person = make_person(goals=(SESSION,))
-    buy(person, 0, "early")
-    buy(person, 40, "late")
+    person.buys(0, "early")
+    person.buys(40, "late")
     assert counted(person) == ["early", "late"]
     person.does("page_view", 20)
     assert counted(person) == ["early"]
@@ -66,8 +62,8 @@ def test_sessions_that_join_keep_the_earlier_conversion(make_person: MakePerson)
 def test_a_session_that_is_divided_counts_both_again(make_person: MakePerson) -> None:
     """A chain over midnight is one session up to 24 hours; one more event makes it longer, so it is cut at midnight."""
     person = make_person(goals=(SESSION,), session_gap_seconds=12 * 3600)
-    buy(person, 4 * HOUR, "monday")
-    buy(person, 15 * HOUR, "tuesday")
+    person.buys(4 * HOUR, "monday")
+    person.buys(15 * HOUR, "tuesday")
     assert counted(person) == ["monday"]
     person.does("page_view", 26 * HOUR)
     person.does("page_view", 29 * HOUR)
@@ -78,8 +74,8 @@ def test_a_session_that_is_divided_counts_both_again(make_person: MakePerson) ->
 
 def test_what_counted_and_was_taken_back_counts_again_under_a_further_revision(make_person: MakePerson) -> None:
     person = make_person(goals=(SESSION,), session_gap_seconds=12 * 3600, allowed_lateness_seconds=2 * 86_400)
-    buy(person, 15 * HOUR, "tuesday")
-    buy(person, 4 * HOUR, "monday")
+    person.buys(15 * HOUR, "tuesday")
+    person.buys(4 * HOUR, "monday")
     assert counted(person) == ["monday"]
     person.does("page_view", 26 * HOUR)
     person.does("page_view", 29 * HOUR)
@@ -90,19 +86,19 @@ def test_what_counted_and_was_taken_back_counts_again_under_a_further_revision(m
 
 def test_once_per_person_whatever_lies_between(make_person: MakePerson) -> None:
     person = make_person(goals=(PERSON,))
-    buy(person, 0, "first")
+    person.buys(0, "first")
     person.publish(5 * DAY)
-    buy(person, 10 * DAY, "second")
+    person.buys(10 * DAY, "second")
     person.publish(60 * DAY)
-    buy(person, 60 * DAY, "third")
+    person.buys(60 * DAY, "third")
     assert counted(person) == ["first"]
 
 
 def test_a_late_first_of_the_person_takes_over_from_another_session(make_person: MakePerson) -> None:
     person = make_person(goals=(PERSON, EVERY))
-    buy(person, 5 * HOUR, "later", 7)
+    person.buys(5 * HOUR, "later", 7)
     person.publish()
-    buy(person, 0, "earlier", 3)
+    person.buys(0, "earlier", 3)
     assert counted(person) == ["earlier", "earlier", "later"]
     assert [session.conversions for session in person.sessions()] == [2, 1]
     assert [session.values_minor for session in person.sessions()] == [{"CNY": 600}, {"CNY": 700}]
@@ -110,7 +106,7 @@ def test_a_late_first_of_the_person_takes_over_from_another_session(make_person:
 
 def test_a_persons_first_is_remembered_for_400_days(make_person: MakePerson) -> None:
     person = make_person(goals=(PERSON,))
-    buy(person, 0, "first")
+    person.buys(0, "first")
     person.publish(399 * DAY)
     assert person.state.conversions == []
     assert not is_expired(person.state, person.rules, START_MS + 400 * 86_400_000)
@@ -119,11 +115,11 @@ def test_a_persons_first_is_remembered_for_400_days(make_person: MakePerson) -> 
 
 def test_an_earlier_one_takes_over_even_beyond_the_bound_of_conversions_kept(make_person: MakePerson) -> None:
     person = make_person(goals=(SESSION, PERSON, EVERY))
-    buy(person, 5, "second")
+    person.buys(5, "second")
     for number in range(limits.MAX_CONVERSIONS + 3):
-        buy(person, 6 + number / 100, f"x{number:03}")
+        person.buys(6 + number / 100, f"x{number:03}")
     assert len(person.state.conversions) == limits.MAX_CONVERSIONS
-    buy(person, 1, "first")
+    person.buys(1, "first")
     of_goal = [row.event_id for row in person.conversions() if row.goal != "order"]
     assert of_goal == ["first", "first"]
     assert len([row for row in person.attributions() if row.goal != "order"]) == 2
@@ -132,24 +128,24 @@ def test_an_earlier_one_takes_over_even_beyond_the_bound_of_conversions_kept(mak
 
 def test_those_waiting_to_count_do_not_outlive_their_archived_session(make_person: MakePerson) -> None:
     person = make_person(goals=(SESSION,), session_gap_seconds=12 * 3600)
-    buy(person, 4 * HOUR, "monday")
-    buy(person, 15 * HOUR, "tuesday")
+    person.buys(4 * HOUR, "monday")
+    person.buys(15 * HOUR, "tuesday")
     assert [found.is_counted for found in person.state.conversions] == [True, False]
     person.publish(5 * DAY)
     assert [found.event_id for found in person.state.conversions] == ["monday", "tuesday"]
     person.state.archive = b""
-    buy(person, 6 * DAY, "saturday")
+    person.buys(6 * DAY, "saturday")
     person.publish(10 * DAY)
     assert [found.event_id for found in person.state.conversions] == ["monday", "saturday"]
 
 
 def test_a_change_of_goals_counts_from_then_on(make_person: MakePerson) -> None:
     person = make_person(goals=(EVERY,))
-    buy(person, 0, "p0")
+    person.buys(0, "p0")
     changed = replace(EVERY, counting=Counting.ONCE_PER_SESSION, version=2)
     person.rules = compile_rules(App("shop", "Shop", goals=(changed,)))
-    buy(person, 1, "p1")
-    buy(person, 2, "p2")
+    person.buys(1, "p1")
+    person.buys(2, "p2")
     assert [(row.event_id, row.goal_version) for row in person.conversions()] == [("p0", 1), ("p1", 2)]
     assert counted(person) == ["p0", "p1"]
 
@@ -159,7 +155,7 @@ def test_a_replay_after_a_crash_takes_back_the_same_rows(make_person: MakePerson
     rows = []
     for _ in range(2):
         person = make_person(goals=goals)
-        buy(person, 10, "second")
-        buy(person, 5, "first")
+        person.buys(10, "second")
+        person.buys(5, "first")
         rows.append((person.effects.conversions, person.effects.attributions))
     assert rows[0] == rows[1]

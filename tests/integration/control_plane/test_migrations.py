@@ -1,0 +1,85 @@
+"""The control plane's tables: made, brought up to date, and refused where they are of another time."""
+
+import sqlite3
+import threading
+from dataclasses import replace
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
+from pipeline.runtime.control_plane.engine import build_engine
+from pipeline.runtime.control_plane.tables import METADATA
+from schemas.control import App, Goal
+
+
+def test_the_migrations_make_the_tables_the_code_knows(dsn):
+    migrate_control_plane(dsn)
+    with build_engine(dsn, writes=True).connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_migrating_again_and_from_many_processes_at_once_changes_nothing(dsn):
+    failures = []
+
+    def migrate() -> None:
+        try:
+            migrate_control_plane(dsn)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=migrate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    store = ControlPlane(dsn)
+    store.create_app(App("shop", "Shop"), 1)
+    migrate_control_plane(dsn)
+    assert [app.app_id for app in store.apps()] == ["shop"]
+
+
+def test_goals_and_settings_from_before_there_were_versions_are_version_one(dsn):
+    migrate_control_plane(dsn, "0001")
+    engine = build_engine(dsn, writes=True)
+    with engine.begin() as connection:
+        for sql in (
+            "INSERT INTO apps VALUES ('old', 'Old', 'pro', 'CNY', 'UTC', 90, '{\"half_life_days\": 3.0}', 77)",
+            "INSERT INTO goals VALUES ('old', 'lead', 'Lead', 'micro', 'form', '[\"amount\"]', 0)",
+        ):
+            connection.exec_driver_sql(sql)
+    migrate_control_plane(dsn)
+    store = ControlPlane(dsn)
+    goal = Goal("lead", "Lead", "micro", "form", ("amount",))
+    assert (store.app("old").goals, store.app("old").config_version) == ((goal,), 1)
+    assert store.app("old").attribution.half_life_days == 3
+    (change,) = store.goal_changes("old")
+    assert (change.goal, change.change, change.changed_at_ms) == (goal, "added", 77)
+    assert store.update_goal("old", replace(goal, goal_type="macro"), 80).version == 2
+
+
+def test_origins_are_kept_and_apps_from_before_there_were_any_allow_all(dsn):
+    migrate_control_plane(dsn, "0001")
+    with build_engine(dsn, writes=True).begin() as connection:
+        columns = "app_id, name, plan, currency, timezone, history_limit_days, attribution, created_at_ms"
+        values = "'old', 'Old', 'free', 'CNY', 'UTC', 1, '{}', 1"
+        connection.exec_driver_sql(f"INSERT INTO apps ({columns}) VALUES ({values})")
+    migrate_control_plane(dsn)
+    store = ControlPlane(dsn)
+    assert store.app("old").allowed_origins == ("*",)
+    origins = ("https://shop.example", "https://*.shop.example:8443", "http://[::1]:3000", "capacitor://localhost")
+    store.update_app(replace(store.app("old"), allowed_origins=origins), 2)
+    assert store.app("old").allowed_origins == origins
+    store.close()
+
+
+def test_a_database_from_the_future_is_refused(tmp_path):
+    """Alembic does not know its revision: better no start than tables read wrongly."""
+    dsn = f"sqlite:///{tmp_path}/control.db"
+    migrate_control_plane(dsn)
+    with sqlite3.connect(tmp_path / "control.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Exception, match="9999"):
+        migrate_control_plane(dsn)
