@@ -3,12 +3,12 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploy.admin import AppOption, control_plane
+from deploy.arguments import moment_ms
 from schemas.control import AlertMetric, AlertRule, Comparison
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def add_rule(
             Comparison.OFF_AVERAGE: off_average,
         }
     )
-    since_ms = None if since is None else _moment_ms(since)
+    since_ms = None if since is None else moment_ms(since, "--since")
     with _rules() as (rules, now_ms):
         rule = AlertRule(
             rule_id="rule_" + secrets.token_hex(8),
@@ -128,11 +128,3 @@ def _condition(given: dict[Comparison, float | None]) -> tuple[Comparison, float
         names = ", ".join(f"--{comparison.replace('_', '-')}" for comparison in Comparison)
         raise typer.BadParameter(f"give exactly one of {names}")
     return found[0]
-
-
-def _moment_ms(text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no time such as 2024-01-15T00:00Z", param_hint="--since") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

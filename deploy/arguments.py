@@ -1,5 +1,6 @@
-"""What is wrong with an argument, in plain words."""
+"""What is wrong with an argument, in plain words; and arguments that several commands take."""
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import typer
@@ -17,3 +18,12 @@ class PlainGroup(TyperGroup):
         except typer.BadParameter as error:
             error.message = error.message.removeprefix(_PYDANTICS_PREFIX)
             raise
+
+
+def moment_ms(text: str, option: str) -> int:
+    """Milliseconds since the epoch of an ISO 8601 time; UTC where it names no offset. Raises `BadParameter`."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no time such as 2024-01-15T10:00Z", param_hint=option) from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,9 +1,10 @@
 """`attrikit ledger` and `attrikit doctor`: the commands for whoever keeps the platform running."""
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from deploy.arguments import moment_ms
 
 if TYPE_CHECKING:
     from pipeline.runtime.settings import Settings
@@ -21,8 +22,8 @@ def ledger(
     as_json: _JSON = False,
 ) -> None:
     """Prove that accepted = stored + duplicates, per app and hour. Exits 1, naming where, if it does not hold."""
-    since_ms = 0 if since is None else _moment_ms(since, "--since")
-    through_ms = None if through is None else _moment_ms(through, "--through")
+    since_ms = 0 if since is None else moment_ms(since, "--since")
+    through_ms = None if through is None else moment_ms(through, "--through")
     settings = _settings("ledger")
     from deploy.ledger.command import Wanted, run
 
@@ -35,14 +36,6 @@ def doctor(as_json: _JSON = False) -> None:
     from deploy.doctor.command import run
 
     raise typer.Exit(run(settings, as_json))
-
-
-def _moment_ms(text: str, option: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no time such as 2024-01-15T10:00Z", param_hint=option) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _settings(process: str) -> "Settings":

@@ -134,6 +134,16 @@ _SPECS: Final[dict[Topic, TopicSpec]] = {
     ),
 }
 
+DERIVED_TOPICS: Final = (
+    Topic.SESSIONS,
+    Topic.TOUCHES,
+    Topic.CONVERSIONS,
+    Topic.ATTRIBUTIONS,
+    Topic.EVENT_MARKS,
+    Topic.PERSON_LINKS,
+)
+"""What the stream alone writes; `progress` says where it stands in each."""
+
 STREAM_GROUP: Final = "attrikit-stream"
 PEOPLE_GROUP: Final = "attrikit-stream-people"
 """Commits how far the stream has come in `people`, for all to see; the stream itself goes by its own changelog."""

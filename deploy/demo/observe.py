@@ -6,14 +6,15 @@ from decimal import Decimal
 from typing import Any, Final
 
 import httpx
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from deploy.demo.ledger import Credited, Observed
 from pipeline.runtime.clickhouse import ClickHouse
+from pipeline.runtime.kafka import build_consumer
 from pipeline.runtime.settings import Settings
 from schemas.facts import DOCUMENTED_MODELS, NANOS_PER_CONVERSION, Model
 from schemas.money import to_minor
-from schemas.topics import MAX_MESSAGE_BYTES, Topic
+from schemas.topics import Topic
 
 Report = dict[str, Any]
 CURRENCY: Final = "CNY"
@@ -59,12 +60,7 @@ GROUP BY model
 
 async def count_topic_lines(settings: Settings) -> int:
     """Read the topic `events` from its beginning to its present end and count the events in it."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
-    )
+    consumer = build_consumer(settings, (), None)
     await consumer.start()
     try:
         places = [TopicPartition(Topic.EVENTS.value, partition) for partition in range(settings.partitions)]

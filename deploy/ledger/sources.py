@@ -14,9 +14,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from deploy.ledger.balance import HOUR_MS, Bucket, GatewayAccount, Place, TableAccount, TopicAccount
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
 from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.kafka import build_consumer
 from pipeline.runtime.settings import Settings
 from pipeline.stream import decode
-from schemas.topics import MAX_MESSAGE_BYTES, Topic
+from schemas.topics import Topic
 from services.query.operator import PREFIX, CountRow, LedgerCounts, StoreState, ledger_counts, store_state
 
 _HTTP_SECONDS: Final = 600.0
@@ -205,12 +206,7 @@ class EventsReader:
 
 @asynccontextmanager
 async def open_events(settings: Settings) -> AsyncIterator[EventsReader]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
-    )
+    consumer = build_consumer(settings, (), None)
     try:
         await consumer.start()
         yield EventsReader(consumer, settings.partitions)

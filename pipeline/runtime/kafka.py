@@ -60,9 +60,11 @@ def build_fenced_producer(
 
 
 def build_consumer(
-    settings: Settings, topics: Iterable[Topic], group: str, instance_id: str | None = None
+    settings: Settings, topics: Iterable[Topic], group: str | None, instance_id: str | None = None
 ) -> AIOKafkaConsumer:
     """Reads from the earliest offset and commits only when told to.
+
+    Without a group it reads what it is assigned, and commits nothing.
 
     `instance_id`: static membership (KIP-345), for a process of which there is only ever one: after a crash it gets its
     partitions back at once, where the group would else wait for the session of the dead one to end.

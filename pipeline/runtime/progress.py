@@ -20,17 +20,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from pipeline.runtime.settings import Settings
 from schemas.facts import ProgressRow
-from schemas.topics import LOADER_GROUP, STREAM_GROUP, Topic
+from schemas.topics import DERIVED_TOPICS, LOADER_GROUP, STREAM_GROUP, Topic
 
-_DERIVED: Final = (
-    Topic.SESSIONS,
-    Topic.TOUCHES,
-    Topic.CONVERSIONS,
-    Topic.ATTRIBUTIONS,
-    Topic.EVENT_MARKS,
-    Topic.PERSON_LINKS,
-)
-_LOADED: Final = (Topic.EVENTS, *_DERIVED, Topic.REJECTED, Topic.COSTS)
+_LOADED: Final = (Topic.EVENTS, *DERIVED_TOPICS, Topic.REJECTED, Topic.COSTS)
 _WATCHED: Final = (*_LOADED, Topic.PEOPLE)
 _LAST_RECORDS: Final = 16
 """How many of a partition's last offsets are read to find its last row: some may be transaction markers."""
@@ -135,7 +127,7 @@ def _evaluate_people(facts: Facts, partition: int) -> PartitionProgress:
 def _needed_offset(facts: Facts, topic: Topic, partition: int) -> int:
     """How far the loader must have come. In a derived topic that is the end of what the stream vouches for: later
     records (a session that closed since) restate what is already there."""
-    if topic not in _DERIVED:
+    if topic not in DERIVED_TOPICS:
         return facts.end_offsets.get((topic, partition), 0)
     row = facts.reported.get(partition)
     return row.derived_offsets.get(topic, 0) if row else 0

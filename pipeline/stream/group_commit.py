@@ -26,13 +26,13 @@ from pipeline.stream import metrics
 from pipeline.stream.cadence import Decision, Facts, decide
 from pipeline.stream.changelog import MARKER_KEY, encode_marker
 from pipeline.stream.decode import Decoded
-from pipeline.stream.outputs import DERIVED_TOPICS, packed, rows_by_topic
+from pipeline.stream.outputs import packed, rows_by_topic
 from pipeline.stream.people import DecodedPeople
 from pipeline.stream.stores import PartitionStore
 from pipeline.stream.working_set import Group, WorkingSet
 from schemas.facts import ProgressRow
 from schemas.people import Journey
-from schemas.topics import Topic
+from schemas.topics import DERIVED_TOPICS, Topic
 
 _log = get_logger("stream.group_commit")
 

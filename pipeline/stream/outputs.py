@@ -11,15 +11,6 @@ from schemas.ids import partition_for
 from schemas.people import PeopleRecord
 from schemas.topics import Topic
 
-DERIVED_TOPICS: Final = (
-    Topic.SESSIONS,
-    Topic.TOUCHES,
-    Topic.CONVERSIONS,
-    Topic.ATTRIBUTIONS,
-    Topic.EVENT_MARKS,
-    Topic.PERSON_LINKS,
-)
-"""What the stream alone writes; `progress` says where it stands in each."""
 PACKED_BYTES: Final = 4 * 1024 * 1024
 
 

@@ -25,7 +25,6 @@ from pipeline.stream.guard import StallGuard
 from pipeline.stream.health import HealthServer
 from pipeline.stream.kafka_log import KafkaLog
 from pipeline.stream.liveness import Liveness, watch
-from pipeline.stream.outputs import DERIVED_TOPICS
 from pipeline.stream.people import DecodedPeople
 from pipeline.stream.people_reader import COMMIT_SECONDS, PeopleReader
 from pipeline.stream.progress import ProgressReporter
@@ -33,7 +32,7 @@ from pipeline.stream.recovery import Load, load_all
 from pipeline.stream.rules_book import RulesBook, Snapshots
 from pipeline.stream.stores import PartitionStore
 from pipeline.stream.working_set import WorkingSet
-from schemas.topics import Topic
+from schemas.topics import DERIVED_TOPICS, Topic
 
 EXIT_FATAL: Final = 70
 Offsets = dict[tuple[Topic, int], int]

@@ -22,13 +22,13 @@ from prometheus_client import Counter
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
 from pipeline.runtime.clock import now_ms, now_us
 from pipeline.runtime.control_plane import SnapshotNotLoaded
-from pipeline.runtime.kafka import build_producer, ensure_topics
+from pipeline.runtime.kafka import build_consumer, build_producer, ensure_topics
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from schemas.control import Snapshot
 from schemas.facts import AlertRow, AlertWindowRow, encode_rows
 from schemas.ids import partition_for
-from schemas.topics import MAX_MESSAGE_BYTES, Topic
+from schemas.topics import Topic
 from services.alerts.book import RuleBook, with_older
 from services.alerts.measure import measure, measured
 from services.alerts.requests import RequestsComplete
@@ -165,12 +165,7 @@ class AlertLog:
 
 @asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[AlertLog]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
-    )
+    consumer = build_consumer(settings, (), None)
     producer = build_producer(settings, compression="zstd")
     try:
         await consumer.start()

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
+from pipeline.runtime.control_plane.apps import app_row
 from pipeline.runtime.control_plane.engine import build_engine
 from pipeline.runtime.control_plane.errors import InvalidRecord, UnknownRecord
-from pipeline.runtime.control_plane.tables import ALERT_RULES, APPS
+from pipeline.runtime.control_plane.tables import ALERT_RULES
 from schemas.control import AlertMetric, AlertRule, Comparison
 from schemas.events import EVENT_NAME_PATTERN
 
@@ -55,8 +56,7 @@ class AlertRules:
     def add(self, rule: AlertRule, now_ms: int) -> None:
         check_rule(rule)
         with self._writer.begin() as connection:
-            if connection.execute(select(APPS.c.app_id).where(APPS.c.app_id == rule.app_id)).first() is None:
-                raise UnknownRecord(f"there is no app {rule.app_id!r}")
+            app_row(connection, rule.app_id)
             is_there = (ALERT_RULES.c.app_id == rule.app_id) & ALERT_RULES.c.removed_at_ms.is_(None)
             if connection.execute(select(func.count()).where(is_there)).scalar_one() >= MAX_RULES:
                 raise InvalidRecord(f"app {rule.app_id!r} has {MAX_RULES} alert rules, which is the most there can be")

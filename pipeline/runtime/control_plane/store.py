@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, inse
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.runtime.control_plane.alerts import load_rules
+from pipeline.runtime.control_plane.apps import app_row
 from pipeline.runtime.control_plane.engine import build_engine
 from pipeline.runtime.control_plane.errors import AlreadyExists, InvalidRecord, UnknownRecord
 from pipeline.runtime.control_plane.history import (
@@ -224,9 +225,7 @@ def _load_apps(connection: Connection) -> dict[str, App]:
 
 
 def _load_app(connection: Connection, app_id: str) -> App:
-    row = connection.execute(select(APPS).where(APPS.c.app_id == app_id)).mappings().one_or_none()
-    if row is None:
-        raise UnknownRecord(f"there is no app {app_id!r}")
+    row = app_row(connection, app_id)
     query = select(GOALS).where(GOALS.c.app_id == app_id).order_by(GOALS.c.position)
     return app_from_row(row, [goal_from_row(goal) for goal in connection.execute(query).mappings()])
 

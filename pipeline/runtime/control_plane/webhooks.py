@@ -23,9 +23,10 @@ from sqlalchemy import (
     update,
 )
 
+from pipeline.runtime.control_plane.apps import app_row
 from pipeline.runtime.control_plane.engine import build_engine
 from pipeline.runtime.control_plane.errors import InvalidRecord, UnknownRecord
-from pipeline.runtime.control_plane.tables import APPS, METADATA
+from pipeline.runtime.control_plane.tables import METADATA
 from schemas.control import WebhookEndpoint
 from schemas.webhooks import EndpointState, EventType
 
@@ -76,8 +77,7 @@ class WebhookEndpoints:
     def add(self, endpoint: WebhookEndpoint, now_ms: int) -> None:
         _check(endpoint)
         with self._writer.begin() as connection:
-            if connection.execute(select(APPS.c.app_id).where(APPS.c.app_id == endpoint.app_id)).first() is None:
-                raise UnknownRecord(f"there is no app {endpoint.app_id!r}")
+            app_row(connection, endpoint.app_id)
             if _count(connection, endpoint.app_id) >= MAX_ENDPOINTS:
                 raise InvalidRecord(
                     f"app {endpoint.app_id!r} has {MAX_ENDPOINTS} endpoints already, the most there can be"
