@@ -118,7 +118,6 @@ EXPORT_JOBS: Final = Table(
     Column("rows_total", BigInteger, nullable=True),
     Column("rows_done", BigInteger, nullable=False, server_default="0"),
     Column("bytes_written", BigInteger, nullable=False, server_default="0"),
-    Column("is_cut", Boolean, nullable=False, server_default=false()),
     Column("file_name", String(200), nullable=False, server_default=""),
     Column("complete_through_ms", BigInteger, nullable=True),
     Column("error", JSON, nullable=True),
