@@ -27,6 +27,7 @@ import pytest_socket
 import structlog
 from _pytest.terminal import TerminalReporter
 from redis_process import RedisServer, redis_is_missing
+from xdist.scheduler import LoadScopeScheduling
 
 from deploy.local import ports
 from deploy.local.apache_kafka import KafkaBroker, fetch_jars, find_java, kafka_version
@@ -135,13 +136,19 @@ def _kafka_is_missing() -> str:
     return ""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where processes share the tests (`-n 2 --dist loadgroup`), those with a costly fixture in common stay together:
-    the tests of a file, and all that meet the one running product."""
-    for item in items:
-        folder = item.path.parent
-        item.add_marker(pytest.mark.xdist_group(folder.name if folder.name == "e2e" else str(item.path)))
+class _ByCostlyFixture(LoadScopeScheduling):
+    """Where processes share the tests (`-n 2`), those with a costly fixture in common stay together: the tests of a
+    file, and all that meet the one running product. The long ones come first, as the folders are in that order."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "e2e" if "/e2e/" in file else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Instead of `--dist loadgroup`, whose groups pytest-xdist 3.8 loses under pytest 9.2."""
+    config.option.loadscopereorder = False
+    return _ByCostlyFixture(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
