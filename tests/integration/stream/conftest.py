@@ -1,6 +1,9 @@
+import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import pytest
 import stream_traffic
@@ -28,6 +31,19 @@ class Site:
     @property
     def log(self) -> str:
         return self.log_path.read_text() if self.log_path.exists() else ""
+
+    async def lose_three_workers(self, random: Random, longest_seconds: float) -> None:
+        """One after another, each at a random instant of its work, not one we chose. The second loses its disk too."""
+        for loses_disk in (False, True, False):
+            taken = self.log.count("partition_taken")
+            worker = self.start_worker()
+            async with asyncio.timeout(30):
+                while self.log.count("partition_taken") < taken + self.settings.partitions:
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(random.random() * longest_seconds)
+            worker.kill()
+            if loses_disk:
+                shutil.rmtree(self.settings.data_dir / "stream")
 
 
 @pytest.fixture

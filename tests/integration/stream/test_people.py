@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,17 +65,7 @@ async def test_kills_a_lost_disk_and_a_replay_change_nothing(make_site: Callable
     site = make_site()
     accepted = _history(3_000, 150, site.settings.partitions, seed=8)
     accepting = asyncio.create_task(_accept(site.settings, accepted))
-    rng = random.Random(5)
-    for loses_disk in (False, True, False):
-        worker = site.start_worker()
-        taken = site.log.count("partition_taken")
-        async with asyncio.timeout(30):
-            while site.log.count("partition_taken") < taken + site.settings.partitions:
-                await asyncio.sleep(0.01)
-        await asyncio.sleep(rng.random() * 0.4)  # a random instant of its work, not one we chose
-        worker.kill()
-        if loses_disk:
-            shutil.rmtree(site.settings.data_dir / "stream")
+    await site.lose_three_workers(random.Random(5), 0.4)
     worker = site.start_worker()
     await accepting
     await wait_until_processed(site.settings, worker)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-import shutil
 import urllib.request
 from collections.abc import Callable
 
@@ -49,17 +48,7 @@ async def test_sigkills_and_a_lost_disk_change_nothing(make_site: Callable) -> N
     site = make_site()
     messages = _messages(16_000, 800, 50, seed=4)
     await produce(site.settings, messages)
-    rng = random.Random(5)
-    for loses_disk in (False, True, False):
-        worker = site.start_worker()
-        taken = site.log.count("partition_taken")
-        async with asyncio.timeout(20):
-            while site.log.count("partition_taken") < taken + site.settings.partitions:
-                await asyncio.sleep(0.01)
-        await asyncio.sleep(rng.random() * 0.25)  # a random instant of its work, not one we chose
-        worker.kill()
-        if loses_disk:
-            shutil.rmtree(site.settings.data_dir / "stream")
+    await site.lose_three_workers(random.Random(5), 0.25)
     worker = site.start_worker()
     await wait_until_processed(site.settings, worker)
     _assert_same(await _folded(site.settings), reference(stream_traffic.APP, messages, 60))
