@@ -4,20 +4,34 @@ Either is a copy of the changelog up to `offset`; it may be lost at any time and
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import rocksdict
 
+from pipeline.stream.visits import UNKNOWN
+
 _INTERNAL: Final = b"\x00"
 """Keys that begin with it are ours, not a person's."""
 _OFFSET_KEY: Final = b"\x00changelog-offset"
+_VISITS_OFFSET_KEY: Final = b"\x00visits-offset"
+"""The offset up to which everybody's visit is written too; a version that knows of none leaves it behind."""
+_VISIT_PREFIX: Final = b"\x00v\x1f"
+_VISIT_END: Final = b"\x00v\x20"
+_FIRST_PERSON: Final = b"\x01"
 _MIB: Final = 1024 * 1024
 
 
+_NO_VISITS: Final[Mapping[bytes, bytes]] = {}
+
+
 class PartitionStore(Protocol):
-    """bytes → bytes. One write is atomic and carries the changelog offset it brings the store to."""
+    """bytes → bytes. One write is atomic and carries the changelog offset it brings the store to.
+
+    Beside each person's state stands the next visit (see `visits`), which is no part of the changelog: a store that was
+    filled from there, or by a version that knew of none, has none until all have been noted.
+    """
 
     @property
     def offset(self) -> int | None:
@@ -26,10 +40,39 @@ class PartitionStore(Protocol):
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]: ...
 
-    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes], offset: int) -> None: ...
+    def write(
+        self,
+        puts: Iterable[tuple[bytes, bytes]],
+        deletes: Iterable[bytes],
+        offset: int,
+        visits: Mapping[bytes, bytes] = _NO_VISITS,
+    ) -> None:
+        """Where the store has visits, that of a person put and not found in `visits` is `UNKNOWN`."""
+        ...
 
     def scan(self) -> Iterator[tuple[bytes, bytes]]:
         """Every person's state, in no particular order, internal keys left out."""
+        ...
+
+    @property
+    def has_visits(self) -> bool:
+        """Everybody's."""
+        ...
+
+    def visits(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every person's, as of now, even if some are noted meanwhile; those of an app in a row."""
+        ...
+
+    def note_visits(self, visits: Iterable[tuple[bytes, bytes]]) -> None:
+        """Of persons who are stored."""
+        ...
+
+    def forget_visits(self) -> None:
+        """Before all are noted anew."""
+        ...
+
+    def complete_visits(self) -> None:
+        """All are noted."""
         ...
 
     def wipe(self) -> None:
@@ -42,7 +85,9 @@ class PartitionStore(Protocol):
 class MemoryStore:
     def __init__(self) -> None:
         self._data: dict[bytes, bytes] = {}
+        self._visits: dict[bytes, bytes] = {}
         self._offset: int | None = None
+        self.has_visits = False
 
     @property
     def offset(self) -> int | None:
@@ -52,17 +97,41 @@ class MemoryStore:
         get = self._data.get
         return [get(key) for key in keys]
 
-    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes], offset: int) -> None:
-        self._data.update(puts)
+    def write(
+        self,
+        puts: Iterable[tuple[bytes, bytes]],
+        deletes: Iterable[bytes],
+        offset: int,
+        visits: Mapping[bytes, bytes] = _NO_VISITS,
+    ) -> None:
+        for key, value in puts:
+            self._data[key] = value
+            if self.has_visits and not key.startswith(_INTERNAL):
+                self._visits[key] = visits.get(key, UNKNOWN)
         for key in deletes:
             self._data.pop(key, None)
+            self._visits.pop(key, None)
         self._offset = offset
 
     def scan(self) -> Iterator[tuple[bytes, bytes]]:
         return (item for item in self._data.items() if not item[0].startswith(_INTERNAL))
 
+    def visits(self) -> Iterator[tuple[bytes, bytes]]:
+        return iter(sorted(self._visits.items()))
+
+    def note_visits(self, visits: Iterable[tuple[bytes, bytes]]) -> None:
+        self._visits.update(visits)
+
+    def forget_visits(self) -> None:
+        self._visits.clear()
+        self.has_visits = False
+
+    def complete_visits(self) -> None:
+        self.has_visits = True
+
     def wipe(self) -> None:
         self._data.clear()
+        self.forget_visits()
         self._offset = None
 
     def close(self) -> None:
@@ -77,6 +146,7 @@ class RocksStore:
         self._db = self._open_or_replace()
         raw = self._db.get(_OFFSET_KEY)
         self._offset = None if raw is None else int(raw)
+        self._has_visits = raw is not None and raw == self._db.get(_VISITS_OFFSET_KEY)
 
     @property
     def offset(self) -> int | None:
@@ -86,26 +156,65 @@ class RocksStore:
         found: Any = self._db.get(list(keys)) if keys else []
         return list(found)
 
-    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes], offset: int) -> None:
+    def write(
+        self,
+        puts: Iterable[tuple[bytes, bytes]],
+        deletes: Iterable[bytes],
+        offset: int,
+        visits: Mapping[bytes, bytes] = _NO_VISITS,
+    ) -> None:
         batch = rocksdict.WriteBatch(raw_mode=True)
         put = batch.put
         for key, value in puts:
             put(key, value)
+            if self._has_visits and not key.startswith(_INTERNAL):
+                put(_VISIT_PREFIX + key, visits.get(key, UNKNOWN))
         for key in deletes:
             batch.delete(key)
-        put(_OFFSET_KEY, str(offset).encode())
+            batch.delete(_VISIT_PREFIX + key)
+        raw_offset = str(offset).encode()
+        put(_OFFSET_KEY, raw_offset)
+        if self._has_visits:
+            put(_VISITS_OFFSET_KEY, raw_offset)
         self._db.write(batch)
         self._offset = offset
 
     def scan(self) -> Iterator[tuple[bytes, bytes]]:
-        items: Any = self._db.items()
-        return (item for item in items if not item[0].startswith(_INTERNAL))
+        items: Any = self._db.items(from_key=_FIRST_PERSON)
+        yield from items
+
+    @property
+    def has_visits(self) -> bool:
+        return self._has_visits
+
+    def visits(self) -> Iterator[tuple[bytes, bytes]]:
+        only = rocksdict.ReadOptions()
+        only.set_iterate_upper_bound(_VISIT_END)
+        items: Any = self._db.items(from_key=_VISIT_PREFIX, read_opt=only)
+        start = len(_VISIT_PREFIX)
+        return ((key[start:], visit) for key, visit in items)
+
+    def note_visits(self, visits: Iterable[tuple[bytes, bytes]]) -> None:
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, visit in visits:
+            batch.put(_VISIT_PREFIX + key, visit)
+        self._db.write(batch)
+
+    def forget_visits(self) -> None:
+        self._has_visits = False
+        self._db.delete(_VISITS_OFFSET_KEY)
+        self._db.delete_range(_VISIT_PREFIX, _VISIT_END)
+
+    def complete_visits(self) -> None:
+        if self._offset is not None:
+            self._db.put(_VISITS_OFFSET_KEY, str(self._offset).encode())
+            self._has_visits = True
 
     def wipe(self) -> None:
         self._db.close()
         shutil.rmtree(self._path)
         self._db = _open(self._path)
-        self._offset = None
+        self._offset, self._has_visits = None, False
 
     def close(self) -> None:
         self._db.close()

@@ -4,7 +4,7 @@ A wheel of minutes: each holds the keys due in it. A key stands in one minute; a
 replaces it, and what is left of the old one is ignored when its minute comes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from heapq import heappop, heappush
 
 from pipeline.domain.rules import TIMER_STEP_MS
@@ -33,6 +33,18 @@ class Timers:
         else:
             keys.append(key)
         self._minute_by_key[key] = minute
+
+    def schedule_all(self, minutes: Mapping[str, int]) -> None:
+        """Many keys that have no timer yet, each with its minute."""
+        self._minute_by_key.update(minutes)
+        keys_by_minute = self._keys_by_minute
+        for key, minute in minutes.items():
+            keys = keys_by_minute.get(minute)
+            if keys is None:
+                keys_by_minute[minute] = [key]
+                heappush(self._minutes, minute)
+            else:
+                keys.append(key)
 
     def cancel(self, key: str) -> None:
         self._minute_by_key.pop(key, None)

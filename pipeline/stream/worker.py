@@ -29,6 +29,7 @@ from pipeline.stream.people import DecodedPeople
 from pipeline.stream.people_reader import COMMIT_SECONDS, PeopleReader
 from pipeline.stream.progress import ProgressReporter
 from pipeline.stream.recovery import Load, load_all
+from pipeline.stream.restoring import restore
 from pipeline.stream.rules_book import RulesBook, Snapshots
 from pipeline.stream.stores import PartitionStore
 from pipeline.stream.working_set import WorkingSet
@@ -36,7 +37,6 @@ from schemas.topics import DERIVED_TOPICS, Topic
 
 EXIT_FATAL: Final = 70
 Offsets = dict[tuple[Topic, int], int]
-_SCAN_STEP: Final = 2_000
 _LOADED_POLL_SECONDS: Final = 0.1
 _log = get_logger("stream.worker")
 
@@ -202,11 +202,9 @@ class Worker:
         working_set.people.waits_for = ends[(Topic.EVENTS, partition)]
         started = monotonic_seconds()
         persons = 0
-        for key, data in store.scan():
-            working_set.restore(key, data)
-            persons += 1
-            if persons % _SCAN_STEP == 0:
-                await asyncio.sleep(0)
+        for count in restore(working_set, store):
+            persons += count
+            await asyncio.sleep(0)
         _log.info(
             "partition_taken",
             partition=partition,

@@ -6,7 +6,7 @@ everything changed since the last call, as bytes. One group is open, and at most
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,7 @@ from pipeline.stream.live_states import LiveStates, ReadMany
 from pipeline.stream.people import DecodedPeople, PeopleQueue, app_of, person_of
 from pipeline.stream.steps import SEPARATOR, EventStep, OpenGroup, PeopleStep, VisitStep, do_step, redo_carefully
 from pipeline.stream.timers import Timers
+from pipeline.stream.visits import NEVER, OWES_ROWS, minute_of, read_visits, timing_of, visit_of
 from schemas.events import person_key
 from schemas.facts import RejectedRow
 from schemas.people import Journey, PeopleRecord
@@ -39,6 +40,8 @@ class Group:
 
     puts: list[tuple[bytes, bytes]]
     deletes: list[bytes]
+    visits: dict[bytes, bytes]
+    """Per person: when the next visit is (see `visits`), for the store alone."""
     effects: Effects
     rejected: list[RejectedRow]
     marker: Marker
@@ -88,9 +91,33 @@ class WorkingSet:
         self._forwarded = marker.forwarded
         self._open = self._new_group()
 
-    def restore(self, raw_key: bytes, data: bytes) -> None:
-        """Learn of a stored person what is kept in memory of all of them: whether rows are owed, else the timer."""
-        self._note(raw_key.decode(), decode_state(data), is_stuck=False)
+    def restore(self, visits: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """Learn of stored persons what is kept in memory of all of them: whether rows are owed, else the timer.
+
+        Returns those whose visit was worked out for other rules, or not at all: `restore_states` must see their states.
+        """
+        minutes, timings = read_visits([visit for _, visit in visits])
+        earliest = minute_of(self._watermark.value_ms + 1)
+        scheduled: dict[str, int] = {}
+        unknown: list[bytes] = []
+        app, timing_of_app = SEPARATOR, 0
+        for (raw_key, _), minute, timing in zip(visits, minutes, timings, strict=True):
+            key = raw_key.decode()
+            if not key.startswith(app):
+                app = key[: key.index(SEPARATOR) + 1]
+                timing_of_app = timing_of(self._rules_of(key))
+            if timing != timing_of_app:
+                unknown.append(raw_key)
+            elif minute == OWES_ROWS:
+                self._pending[key] = None
+            elif minute != NEVER:
+                scheduled[key] = minute if minute > earliest else earliest
+        self._timers.schedule_all(scheduled)
+        return unknown
+
+    def restore_states(self, states: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The same by the states themselves. Returns the visits, which the store is to keep."""
+        return [(raw_key, self._note(raw_key.decode(), decode_state(data), is_stuck=False)) for raw_key, data in states]
 
     def begin(self) -> None:
         """Everything is restored, and what was decided on is in `people`: that comes first."""
@@ -298,16 +325,18 @@ class WorkingSet:
 
     def _take(self, puts: list[tuple[bytes, bytes]], deletes: list[bytes]) -> Group:
         group = self._open
+        visits = {}
         for key in group.dirty:
             if key in group.expired:
                 self._forget(key)
             else:
-                self._note(key, self._states.hot[key], is_stuck=key in group.stuck)
+                visits[key.encode()] = self._note(key, self._states.hot[key], is_stuck=key in group.stuck)
         self._forwarded = group.forwarded
         self._open = self._new_group()
         return Group(
             puts=puts,
             deletes=deletes,
+            visits=visits,
             effects=group.effects,
             rejected=group.unreadable + group.refused,
             marker=self._marker(),
@@ -335,16 +364,22 @@ class WorkingSet:
         self._timers.cancel(key)
         self._pending.pop(key, None)
 
-    def _note(self, key: str, state: PersonState, *, is_stuck: bool) -> None:
-        """Either rows are owed, then the person is visited soon; or the next visit is at the timer."""
+    def _note(self, key: str, state: PersonState, *, is_stuck: bool) -> bytes:
+        """Either rows are owed, then the person is visited soon; or the next visit is at the timer.
+
+        Returns what is to be kept of this beside the state. A person who is stuck is tried again at a restart.
+        """
+        rules = self._rules_of(key)
+        visit = visit_of(state, rules)
         if has_unpublished(state) and not is_stuck:
             self._pending[key] = None
-            return
+            return visit
         self._pending.pop(key, None)
-        time_ms = next_timer_ms(state, self._rules_of(key))
+        time_ms = next_timer_ms(state, rules)
         if time_ms is not None:
             earliest_ms = self._watermark.value_ms + (_RETRY_MS if is_stuck else 1)
             self._timers.schedule(key, max(time_ms, earliest_ms))
+        return visit
 
     def _rules_of(self, key: str) -> AppRules:
         return self._rules[key[: key.index(SEPARATOR)]]

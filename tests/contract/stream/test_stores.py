@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import rocksdict
 
 from pipeline.stream.stores import MemoryStore, PartitionStore, RocksStore
+from pipeline.stream.visits import UNKNOWN
 
 
 @pytest.fixture(params=["memory", "rocksdb"])
@@ -44,6 +46,42 @@ def test_wiping_leaves_nothing(store: PartitionStore) -> None:
     assert store.get_many([b"a"]) == [b"2"]
 
 
+def _note_all(store: PartitionStore, visits: dict[bytes, bytes]) -> None:
+    store.forget_visits()
+    store.note_visits(visits.items())
+    store.complete_visits()
+
+
+def test_visits_are_kept_with_the_states_once_all_are_noted(store: PartitionStore) -> None:
+    store.write([(b"a", b"1"), (b"b", b"2")], [], 1, {b"a": b"A-------"})
+    assert list(store.visits()) == []
+    _note_all(store, {b"a": b"AAAAAAAA", b"b": b"BBBBBBBB"})
+    assert store.has_visits
+    store.write([(b"\x00applied", b"m"), (b"c", b"3"), (b"b", b"4")], [b"a"], 2, {b"c": b"CCCCCCCC"})
+    assert sorted(store.visits()) == [(b"b", UNKNOWN), (b"c", b"CCCCCCCC")]
+    assert sorted(store.scan()) == [(b"b", b"4"), (b"c", b"3")]
+    _note_all(store, {b"c": b"DDDDDDDD"})
+    assert list(store.visits()) == [(b"c", b"DDDDDDDD")]
+
+
+def test_visits_can_be_noted_while_they_are_read(store: PartitionStore) -> None:
+    store.write([(b"%03d" % n, b"") for n in range(500)], [], 1)
+    _note_all(store, {b"%03d" % n: UNKNOWN for n in range(500)})
+    for key, visit in store.visits():
+        assert visit == UNKNOWN
+        store.note_visits([(key, b"DDDDDDDD")])
+    assert {visit for _, visit in store.visits()} == {b"DDDDDDDD"}
+
+
+def test_a_store_that_was_wiped_has_no_visits(store: PartitionStore) -> None:
+    store.write([(b"a", b"1")], [], 1)
+    _note_all(store, {b"a": b"AAAAAAAA"})
+    store.wipe()
+    assert not store.has_visits
+    store.write([(b"a", b"1")], [], 1)
+    assert list(store.visits()) == []
+
+
 @pytest.fixture
 def open_rocks(tmp_path: Path) -> Callable[[], RocksStore]:
     return lambda: RocksStore(tmp_path / "p-1.db")
@@ -57,6 +95,44 @@ def test_rocksdb_is_still_there_when_opened_again(open_rocks: Callable[[], Rocks
     assert again.offset == 7
     assert again.get_many([b"a"]) == [b"1"]
     again.close()
+
+
+def test_visits_are_there_when_opened_again_unless_they_were_not_all_noted(
+    open_rocks: Callable[[], RocksStore],
+) -> None:
+    store = open_rocks()
+    store.write([(b"a", b"1"), (b"b", b"1")], [], 7)
+    _note_all(store, {b"a": b"AAAAAAAA", b"b": UNKNOWN})
+    store.write([(b"b", b"2")], [], 8, {b"b": b"BBBBBBBB"})
+    store.close()
+    store = open_rocks()
+    assert store.has_visits
+    assert list(store.visits()) == [(b"a", b"AAAAAAAA"), (b"b", b"BBBBBBBB")]
+    store.forget_visits()
+    store.note_visits([(b"a", b"AAAAAAAA")])
+    store.close()
+    store = open_rocks()
+    assert not store.has_visits
+    store.close()
+
+
+def test_a_folder_an_earlier_version_has_gone_on_with_has_no_visits(
+    open_rocks: Callable[[], RocksStore], tmp_path: Path
+) -> None:
+    store = open_rocks()
+    store.write([(b"a", b"1")], [], 7)
+    _note_all(store, {b"a": b"AAAAAAAA"})
+    store.close()
+    # It wrote nothing but the states and the offset.
+    earlier = rocksdict.Rdict(str(tmp_path / "p-1.db"), rocksdict.Options(raw_mode=True))
+    earlier.put(b"b", b"1")
+    earlier.put(b"\x00changelog-offset", b"8")
+    earlier.close()
+    store = open_rocks()
+    assert store.offset == 8
+    assert not store.has_visits
+    assert list(store.scan()) == [(b"a", b"1"), (b"b", b"1")]
+    store.close()
 
 
 def test_a_damaged_database_is_replaced_by_an_empty_one(open_rocks: Callable[[], RocksStore], tmp_path: Path) -> None:

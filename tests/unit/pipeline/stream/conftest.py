@@ -1,3 +1,4 @@
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,6 +11,7 @@ from pipeline.domain.effects import Effects
 from pipeline.domain.watermark import Watermark
 from pipeline.stream.decode import Decoded, Place, decode_message
 from pipeline.stream.outputs import rows_by_topic
+from pipeline.stream.restoring import restore
 from pipeline.stream.rules_book import RulesBook
 from pipeline.stream.stores import MemoryStore
 from pipeline.stream.working_set import Group, WorkingSet
@@ -34,8 +36,7 @@ class Partition:
         self.working_set = WorkingSet(0, self.rules, self.store.get_many, Watermark(60_000), 1_000)
         if self.groups:
             self.working_set.resume(self.groups[-1].marker)
-        for key, data in self.store.scan():
-            self.working_set.restore(key, data)
+        deque(restore(self.working_set, self.store), maxlen=0)
         self.working_set.begin()
 
     def decoded(self, offset: int, value: bytes) -> Decoded:
@@ -49,7 +50,7 @@ class Partition:
         group = self.working_set.close_group(publish=publish)
         if group is not None:
             self.groups.append(group)
-            self.store.write(group.puts, group.deletes, len(self.groups))
+            self.store.write(group.puts, group.deletes, len(self.groups), group.visits)
             self.working_set.stored()
         return group
 

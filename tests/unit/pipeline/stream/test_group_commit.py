@@ -58,9 +58,9 @@ class Bench:
         self.store = partition.store
         write = self.store.write
 
-        def noted_write(puts: Any, deletes: Any, offset: int) -> None:
+        def noted_write(*arguments: Any) -> None:
             self.journal.append("store")
-            write(puts, deletes, offset)
+            write(*arguments)
 
         self.store.write = noted_write
         surroundings = Surroundings(

@@ -1,6 +1,7 @@
 """People who log in, over several partitions with real working sets: whatever is interrupted where, the tables are
 those of a batch computation that knew from the start whose each anonymous id is."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
@@ -20,6 +21,7 @@ from pipeline.stream.decode import Place, decode_message
 from pipeline.stream.outputs import packed
 from pipeline.stream.people import PeopleQueue
 from pipeline.stream.people import decode_message as decode_people_message
+from pipeline.stream.restoring import restore
 from pipeline.stream.rules_book import RulesBook
 from pipeline.stream.stores import MemoryStore
 from pipeline.stream.working_set import WorkingSet
@@ -82,8 +84,7 @@ class Stream:
             taken.people.waits_for = len(self.events[number])
             for offset in range(taken.people.next_to_receive, taken.people.until):
                 self._receive(taken, number, offset)
-            for key, data in store.scan():
-                taken.restore(key, data)
+            deque(restore(taken, store), maxlen=0)
             taken.begin()
             self.working_sets.append(taken)
 
@@ -126,7 +127,7 @@ class Stream:
             self._write(topic, target, value)
         self._step()
         puts = [(MARKER_KEY, encode_marker(group.marker)), *group.puts]
-        self.stores[number].write(puts, group.deletes, (self.stores[number].offset or 0) + 1)
+        self.stores[number].write(puts, group.deletes, (self.stores[number].offset or 0) + 1, group.visits)
         self._step()
         taken.stored()
 

@@ -41,6 +41,17 @@ def test_what_is_scheduled_while_firing_waits_for_its_own_minute() -> None:
     assert list(timers.take_due(2 * MINUTE_MS)) == ["a"]
 
 
+def test_many_at_once_are_due_in_their_minutes_like_single_ones() -> None:
+    timers = Timers()
+    timers.schedule("a", 2 * MINUTE_MS)
+    timers.schedule_all({"b": 2, "c": 1, "d": 7})
+    timers.schedule("d", 3 * MINUTE_MS)
+    assert len(timers) == 4
+    assert list(timers.take_due(MINUTE_MS)) == ["c"]
+    assert sorted(timers.take_due(3 * MINUTE_MS)) == ["a", "b", "d"]
+    assert not list(timers.take_due(10 * MINUTE_MS))
+
+
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 50 * MINUTE_MS)), max_size=40))
 def test_every_key_fires_no_earlier_than_its_earliest_time_and_less_than_a_minute_late(
     entries: list[tuple[str, int]],

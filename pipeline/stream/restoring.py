@@ -1,0 +1,38 @@
+"""A partition's working set brought up from its store. The store is passed in."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from pipeline.stream.stores import PartitionStore
+from pipeline.stream.working_set import WorkingSet
+
+_STEP: Final = 2_000
+
+
+def restore(working_set: WorkingSet, store: PartitionStore) -> Iterator[int]:
+    """Every stored person, some at a time; yields how many. The positions must be there (`WorkingSet.resume`).
+
+    Where the store has the visits, few states are looked at: those whose rules have changed since, and those that came
+    from the changelog after a crash. Afterwards it has them all.
+    """
+    return _by_visits(working_set, store) if store.has_visits else _by_states(working_set, store)
+
+
+def _by_visits(working_set: WorkingSet, store: PartitionStore) -> Iterator[int]:
+    visits = store.visits()
+    while batch := list(islice(visits, _STEP)):
+        unknown = working_set.restore(batch)
+        if unknown:
+            found = zip(unknown, store.get_many(unknown), strict=True)
+            store.note_visits(working_set.restore_states((key, data) for key, data in found if data is not None))
+        yield len(batch)
+
+
+def _by_states(working_set: WorkingSet, store: PartitionStore) -> Iterator[int]:
+    store.forget_visits()
+    states = store.scan()
+    while batch := list(islice(states, _STEP)):
+        store.note_visits(working_set.restore_states(batch))
+        yield len(batch)
+    store.complete_visits()

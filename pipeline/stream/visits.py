@@ -1,0 +1,59 @@
+"""When each stored person is to be visited next: eight bytes beside the state. Pure.
+
+They follow from the state and from what its app's rules say about time, and they are written with the state. So a
+worker that starts need not decode the state of everybody it has ever seen. Where they were not written (the state comes
+from the changelog, or from a version that had none of this), or the rules are others by now, the state is looked at.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+from struct import Struct
+from typing import Final
+from zlib import crc32
+
+from pipeline.domain.journey import has_unpublished, next_timer_ms
+from pipeline.domain.rules import TIMER_STEP_MS, AppRules
+from pipeline.domain.state import PersonState
+
+OWES_ROWS: Final = 0
+"""Instead of a minute: some session changed since sessions were last written."""
+NEVER: Final = 2**32 - 1
+"""Instead of a minute: nothing is to be done before the next event."""
+UNKNOWN: Final = bytes(8)
+
+_FORMULA: Final = 1
+"""To be raised with every change of what `next_timer_ms` answers."""
+_LAYOUT: Final = Struct("<II")
+"""The minute, and for which rules it was worked out."""
+
+
+def visit_of(state: PersonState, rules: AppRules) -> bytes:
+    """What is kept beside the state."""
+    if has_unpublished(state):
+        return _LAYOUT.pack(OWES_ROWS, timing_of(rules))
+    time_ms = next_timer_ms(state, rules)
+    # Too early does no harm: whoever is visited before it is time is asked again.
+    minute = NEVER if time_ms is None else min(max(minute_of(time_ms), 1), NEVER - 1)
+    return _LAYOUT.pack(minute, timing_of(rules))
+
+
+def minute_of(time_ms: int) -> int:
+    """The first full minute at or after it."""
+    return -(-time_ms // TIMER_STEP_MS)
+
+
+def timing_of(rules: AppRules) -> int:
+    """Names everything in the rules that `next_timer_ms` depends on; never 0, which stands in `UNKNOWN`."""
+    return _timing(rules.gap_ms, rules.lateness_ms, rules.max_window_ms)
+
+
+@lru_cache(maxsize=10_000)
+def _timing(*settings: int) -> int:
+    return crc32(repr((_FORMULA, settings)).encode()) or 1
+
+
+def read_visits(visits: Sequence[bytes]) -> tuple[Sequence[int], Sequence[int]]:
+    """The minutes, and what `timing_of` the rules was when they were worked out."""
+    numbers = tuple(chain.from_iterable(map(_LAYOUT.unpack, visits)))
+    return numbers[0::2], numbers[1::2]
