@@ -50,4 +50,9 @@ def mint_event_id(time_ms: int, random_80_bits: int) -> str:
 
 def partition_for(app_id: str, person_key: str, partitions: int) -> int:
     """The partition that holds all events of a person: CRC-32 of `app_id \\x1f person_key`, modulo."""
-    return crc32(f"{app_id}{_SEPARATOR}{person_key}".encode()) % partitions
+    return person_hash(app_id, person_key) % partitions
+
+
+def person_hash(app_id: str, person_key: str) -> int:
+    """Before the modulo. That of a key's beginning is where `zlib.crc32` goes on with the rest of it."""
+    return crc32(f"{app_id}{_SEPARATOR}{person_key}".encode())

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -99,6 +100,13 @@ def batch_result(outcomes: Sequence[Outcome], language: Language, errors_only: b
     rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)
     listed = (outcome for outcome in outcomes if not (errors_only and isinstance(outcome, Accepted)))
     return BatchResult(accepted, rejected, [_result(outcome, language) for outcome in listed])
+
+
+def all_accepted(event_ids: Sequence[str], errors_only: bool) -> BatchResult:
+    """`batch_result` where nothing else happened."""
+    count = len(event_ids)
+    listed = () if errors_only else map(EventResult, range(count), event_ids, repeat("accepted"))
+    return BatchResult(count, 0, list(listed))
 
 
 def _result(outcome: Outcome, language: Language) -> EventResult:

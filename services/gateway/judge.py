@@ -59,7 +59,7 @@ def judge(events: Events, receipt: Receipt) -> list[Outcome]:
     """One outcome per event, in order."""
     outcomes: list[Outcome] = []
     seen: set[str] = set()
-    for index, raw in enumerate(events.raw):
+    for index, raw in enumerate(map(bytes, events.pieces)):
         try:
             check_size(raw)
             decoded = events.decoded[index] if events.decoded is not None else decode_event(raw)

@@ -1,13 +1,14 @@
 """Accepted events → NDJSON, in pieces that each belong to one partition. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
+from zlib import crc32
 
 import msgspec
 
 from schemas.events import AcceptedEvent, person_key
 from schemas.facts import RejectedRow
-from schemas.ids import partition_for
+from schemas.ids import partition_for, person_hash
 from schemas.people import Link, encode_people
 
 PIECE_BYTES: Final = 1024 * 1024
@@ -32,20 +33,51 @@ def partition_of(event: AcceptedEvent, partitions: int) -> int:
     return partition_for(event.app_id, key, partitions)
 
 
-def pack_events(events: Iterable[tuple[AcceptedEvent, int]], partitions: int) -> list[Piece]:
-    """`events`: each with the size it came in. Within a partition their order is kept."""
+def partitions_of(events: Sequence[AcceptedEvent], partitions: int) -> list[int]:
+    """`partition_of` each of one app's events. What all keys begin with is hashed once, which takes half the time."""
+    if not events:
+        return []
+    user, anonymous, alone = (person_hash(events[0].app_id, kind) for kind in ("u:", "a:", "e:"))
+    return [
+        (
+            crc32(event.user_id.encode(), user)
+            if event.user_id
+            else crc32(event.anonymous_id.encode(), anonymous)
+            if event.anonymous_id
+            else crc32(event.event_id.encode(), alone)
+        )
+        % partitions
+        for event in events
+    ]
+
+
+def pack_events(events: Sequence[AcceptedEvent], sizes_bytes: Sequence[int], partitions: int) -> list[Piece]:
+    """Events of one app, each with the size it came in. Within a partition their order is kept."""
+    lanes: list[list[AcceptedEvent]] = [[] for _ in range(partitions)]
+    places = partitions_of(events, partitions)
+    if sum(sizes_bytes) >= PIECE_BYTES:
+        return _pack_many(events, sizes_bytes, places, lanes)
+    for event, partition in zip(events, places, strict=True):
+        lanes[partition].append(event)
+    return _pieces(lanes)
+
+
+def _pack_many(
+    events: Sequence[AcceptedEvent], sizes_bytes: Sequence[int], places: Sequence[int], lanes: list[list[AcceptedEvent]]
+) -> list[Piece]:
     pieces: list[Piece] = []
-    lines: list[list[AcceptedEvent]] = [[] for _ in range(partitions)]
-    sizes = [0] * partitions
-    for event, size_bytes in events:
-        partition = partition_of(event, partitions)
-        lines[partition].append(event)
-        sizes[partition] += size_bytes
-        if sizes[partition] >= PIECE_BYTES:
-            pieces.append(Piece(partition, _encode_lines(lines[partition])))
-            lines[partition], sizes[partition] = [], 0
-    pieces.extend(Piece(partition, _encode_lines(kept)) for partition, kept in enumerate(lines) if kept)
-    return pieces
+    filled = [0] * len(lanes)
+    for event, size_bytes, partition in zip(events, sizes_bytes, places, strict=True):
+        lanes[partition].append(event)
+        filled[partition] += size_bytes
+        if filled[partition] >= PIECE_BYTES:
+            pieces.append(Piece(partition, _encode_lines(lanes[partition])))
+            lanes[partition], filled[partition] = [], 0
+    return pieces + _pieces(lanes)
+
+
+def _pieces(lanes: Sequence[Sequence[AcceptedEvent]]) -> list[Piece]:
+    return [Piece(partition, _encode_lines(lane)) for partition, lane in enumerate(lanes) if lane]
 
 
 def pack_event(event: AcceptedEvent, partitions: int) -> Piece:

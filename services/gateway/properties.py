@@ -29,7 +29,7 @@ NO_NUMBER: Final = Text("数字超出双精度浮点数范围", "it holds a numb
 
 Values = dict[str, Any]
 _Int64 = Annotated[int, msgspec.Meta(ge=_MIN_INT64, le=_MAX_INT64)]
-_decode_flat: Final = msgspec.json.Decoder(dict[str, _Int64 | float | str | bool | None]).decode
+decode_flat: Final = msgspec.json.Decoder(dict[str, _Int64 | float | str | bool | None]).decode
 
 
 def check_properties(given: msgspec.Raw, is_one_line: bool = False) -> tuple[msgspec.Raw, Values]:
@@ -38,7 +38,7 @@ def check_properties(given: msgspec.Raw, is_one_line: bool = False) -> tuple[msg
     `given` is valid JSON already, but for its texts, which may be no UTF-8.
     """
     try:
-        values: Values = _decode_flat(given)
+        values: Values = decode_flat(given)
     except msgspec.ValidationError:
         return _check_uncommon(bytes(given))
     except UnicodeDecodeError:

@@ -22,7 +22,8 @@ from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES, AcceptedEvent
 from schemas.facts import RejectedRow
 from schemas.ids import mint_event_id
 from services.gateway.agents import MAX_USER_AGENT_CHARACTERS
-from services.gateway.answers import Preflight, Tracked, batch_result, utc_seconds, validation
+from services.gateway.answers import Preflight, Tracked, all_accepted, batch_result, utc_seconds, validation
+from services.gateway.at_once import accept_all
 from services.gateway.bodies import read_body
 from services.gateway.browser import (
     KnownOrigins,
@@ -92,6 +93,10 @@ class Reporting:
             except ApiError as error:
                 await self._record_refusal(error, body, receipt, call)
                 raise
+            accepted = accept_all(events, receipt)
+            if accepted is not None:
+                await self._store_accepted(accepted, list(map(len, events.pieces)), receipt)
+                return success(201, all_accepted([event.event_id for event in accepted], errors_only))
             outcomes = judge(events, receipt)
             await self._store(outcomes, receipt, call.request_id)
         result = batch_result(outcomes, call.language, errors_only)
@@ -155,15 +160,21 @@ class Reporting:
         rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
         rows = [rejected_row(r.error, r.payload, receipt, request_id, r.index) for r in rejected]
         recorded = self._record(rows)
-        accepted = [(outcome.event, outcome.size_bytes) for outcome in outcomes if isinstance(outcome, Accepted)]
-        if accepted:
-            pieces = pack_events(accepted, self._publisher.partitions)
-            await self._publish([event for event, _ in accepted], pieces)
-        await _settled(recorded)
+        accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
         duplicates = sum(isinstance(outcome, Duplicate) for outcome in outcomes)
-        _ACCEPTED.inc(len(accepted))
+        sizes_bytes = [outcome.size_bytes for outcome in accepted]
+        await self._store_accepted([outcome.event for outcome in accepted], sizes_bytes, receipt)
+        await _settled(recorded)
         _DUPLICATE.inc(duplicates)
-        self._tallies.events(receipt.app_id, receipt.received_us, accepted=len(accepted), duplicates=duplicates)
+        self._tallies.events(receipt.app_id, receipt.received_us, duplicates=duplicates)
+
+    async def _store_accepted(
+        self, events: Sequence[AcceptedEvent], sizes_bytes: Sequence[int], receipt: Receipt
+    ) -> None:
+        if events:
+            await self._publish(events, pack_events(events, sizes_bytes, self._publisher.partitions))
+        _ACCEPTED.inc(len(events))
+        self._tallies.events(receipt.app_id, receipt.received_us, accepted=len(events))
 
     async def _publish(self, events: Sequence[AcceptedEvent], pieces: Sequence[Piece]) -> None:
         """With the links they bring to light; a pair counts as sent only once it is acknowledged."""
@@ -232,4 +243,4 @@ def _wants_errors_only(query: bytes) -> bool:
 def _minted(events: Events, receipt: Receipt) -> frozenset[str]:
     """The ids `judge` gives to events that bring none."""
     received_ms = receipt.received_us // 1000
-    return frozenset(mint_event_id(received_ms, receipt.random_80_bits + n) for n in range(len(events.raw)))
+    return frozenset(mint_event_id(received_ms, receipt.random_80_bits + n) for n in range(len(events.pieces)))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from schemas.events import AcceptedEvent
 from schemas.facts import RejectedRow
 from schemas.topics import MAX_MESSAGE_BYTES
-from services.gateway.pack import PIECE_BYTES, pack_event, pack_events, pack_rejects, partition_of
+from services.gateway.pack import PIECE_BYTES, pack_event, pack_events, pack_rejects, partition_of, partitions_of
 
 
 def event(number: int = 0, user_id: str = "", **fields: str) -> AcceptedEvent:
@@ -21,10 +21,16 @@ def test_the_partition_is_that_of_the_person() -> None:
     assert partition_of(event(7), 4) == crc32(b"shop\x1fe:e7") % 4
 
 
+@given(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), max_size=9), st.integers(1, 9))
+def test_partitions_are_the_same_taken_together(persons: list[tuple[str, str]], partitions: int) -> None:
+    events = [event(n, user_id, anonymous_id=anonymous_id) for n, (user_id, anonymous_id) in enumerate(persons)]
+    assert partitions_of(events, partitions) == [partition_of(one, partitions) for one in events]
+
+
 @given(st.lists(st.text(max_size=5), max_size=60), st.integers(1, 9))
 def test_every_event_is_in_one_piece_of_its_partition_in_order(users: list[str], partitions: int) -> None:
     events = [event(number, user) for number, user in enumerate(users)]
-    pieces = pack_events([(one, 100) for one in events], partitions)
+    pieces = pack_events(events, [100] * len(events), partitions)
     assert len(pieces) <= partitions
     unpacked = [
         (piece.partition, found)
@@ -43,7 +49,7 @@ def test_large_batches_are_cut_into_several_pieces_below_the_brokers_limit() -> 
     big = "x" * 30_000
     properties = msgspec.Raw(json.dumps({"page_url": big}).encode())
     events = [AcceptedEvent("shop", f"e{n}", "a", n, n, "u", properties=properties, page_url=big) for n in range(160)]
-    pieces = pack_events([(one, 30_050) for one in events], 4)
+    pieces = pack_events(events, [30_050] * 160, 4)
     assert len(pieces) == 5
     assert sum(piece.lines.count(b"\n") for piece in pieces) == 160
     assert max(len(piece.lines) for piece in pieces) < 3 * PIECE_BYTES < MAX_MESSAGE_BYTES

@@ -1,0 +1,92 @@
+"""A batch with nothing to refuse, accepted as a whole: its checks run over columns, in C, not event by event. Pure.
+
+Most batches are such. What gives the slightest doubt here is left to `judge`, which looks at every event by itself,
+says what is wrong with it, and alone decides; this module may only agree with it (a property test holds it to that).
+Doubt may be unfounded: an id with a space in it costs the batch the shorter way, nothing else.
+
+Measured on batches of 500 page views, processor time per event: checked, stamped and packed by itself an event costs
+4.6 µs, at once 2.4 µs.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from pipeline.runtime.http.errors import ApiError
+from schemas.events import EVENT_ID_PATTERN, MAX_EVENT_BYTES, MAX_ID_CHARACTERS, AcceptedEvent
+from services.gateway.fields import ABSENT, IncomingEvent
+from services.gateway.names import MAX_NAME_CHARACTERS, is_event_name
+from services.gateway.parse import Events
+from services.gateway.properties import Values, check_properties, decode_flat
+from services.gateway.validate import NO_PROPERTIES, PLACEHOLDERS, Receipt, check_times, mint, stamp
+
+MAX_EVENT_ID_CHARACTERS: Final = 64
+_EVENT_ID_CHARACTERS: Final = bytes(code for code in range(128) if EVENT_ID_PATTERN.match(chr(code)))
+
+
+def accept_all(events: Events, receipt: Receipt) -> list[AcceptedEvent] | None:
+    """Every event of the batch, in order; None if one may have to be refused, or repeats another's id."""
+    decoded = events.decoded
+    if decoded is None or not events.is_plain or max(map(len, events.pieces)) > MAX_EVENT_BYTES:
+        return None
+    ids = [event.event_id or mint(receipt, ordinal) for ordinal, event in enumerate(decoded)]
+    if not (
+        are_new_event_ids(ids)
+        and are_event_names({event.event_name for event in decoded})
+        and are_persons({event.anonymous_id for event in decoded})
+        and are_persons({event.user_id for event in decoded})
+    ):
+        return None
+    try:
+        return _stamped(decoded, ids, receipt)
+    except ApiError:
+        return None
+
+
+def are_event_names(names: Iterable[str | None]) -> bool:
+    return all(name is not None and len(name) <= MAX_NAME_CHARACTERS and is_event_name(name) for name in names)
+
+
+def are_new_event_ids(ids: Sequence[str]) -> bool:
+    """Whether all are well formed and none stands twice. None may be empty."""
+    text = "".join(ids)
+    if not text.isascii() or text.encode().translate(None, _EVENT_ID_CHARACTERS):
+        return False
+    return max(map(len, ids)) <= MAX_EVENT_ID_CHARACTERS and len(set(ids)) == len(ids)
+
+
+def are_persons(ids: set[str | None]) -> bool:
+    """Whether all are ids of persons, for certain; absent ones do not count.
+
+    Joined by spaces and split again there are more of them if one holds a space. Any other white space or control
+    character is not printable. So what is left needs no `strip`.
+    """
+    given = [one for one in ids if one]
+    if not given:
+        return True
+    line = " ".join(given)
+    words = line.lower().split(" ")
+    if len(words) != len(given) or not line.isprintable():
+        return False
+    return max(map(len, given)) <= MAX_ID_CHARACTERS and PLACEHOLDERS.isdisjoint(words)
+
+
+def _stamped(decoded: Sequence[IncomingEvent], ids: Sequence[str], receipt: Receipt) -> list[AcceptedEvent]:
+    now_ms = receipt.received_us // 1000
+    accepted = []
+    for event, event_id, (properties, values) in zip(decoded, ids, _properties(decoded), strict=True):
+        time_ms, original_ms = now_ms, 0
+        if event.timestamp is not None:
+            time_ms, original_ms = check_times(event.timestamp, event.sent_at, receipt)
+        accepted.append(stamp(event, event_id, time_ms, original_ms, properties, values, receipt))
+    return accepted
+
+
+def _properties(decoded: Sequence[IncomingEvent]) -> Iterable[tuple[msgspec.Raw, Values]]:
+    """Flat objects need no more than a decode. If one is absent or holds others, all are looked at more closely."""
+    given = [event.properties for event in decoded]
+    try:
+        return zip(given, list(map(decode_flat, given)), strict=True)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [NO_PROPERTIES if one is ABSENT else check_properties(one, True) for one in given]
