@@ -33,7 +33,8 @@ class Finding:
 @dataclass(frozen=True)
 class Lag:
     """A consumer group behind the end of a partition. `oldest_unread_ms`: when the next record it will read was
-    written; None where there is none. `retention_ms`: how long the topic keeps a record; None: for ever."""
+    written; None where there is none. `retention_ms`: how long the topic keeps a record; None: for ever. `waits_ms`:
+    how long a record is to wait there before it is read."""
 
     group: str
     topic: str
@@ -41,6 +42,11 @@ class Lag:
     messages: int
     oldest_unread_ms: int | None = None
     retention_ms: int | None = None
+    waits_ms: int = 0
+
+    def overdue_seconds(self, now_ms: int) -> float:
+        """Since the next record could have been read."""
+        return 0.0 if self.oldest_unread_ms is None else max(0, now_ms - self.waits_ms - self.oldest_unread_ms) / 1000
 
 
 @dataclass(frozen=True)
@@ -163,13 +169,13 @@ def _lag(seen: Observations) -> Iterator[Finding]:
         by_group[lag.group, lag.topic].append(lag)
     for (group, topic), lags in sorted(by_group.items()):
         messages = sum(lag.messages for lag in lags)
-        oldest = min((lag.oldest_unread_ms for lag in lags if lag.oldest_unread_ms is not None), default=None)
-        age_seconds = 0.0 if oldest is None else max(0.0, (seen.now_ms - oldest) / 1000)
-        level = _graded(age_seconds, warn=60, fail=_HOUR_SECONDS)
+        overdue_seconds = max(lag.overdue_seconds(seen.now_ms) for lag in lags)
+        level = _graded(overdue_seconds, warn=60, fail=_HOUR_SECONDS)
         worst = max(lags, key=lambda lag: lag.messages)
         value = f"{messages:,} messages"
         if messages:
-            value += f", the oldest {duration(age_seconds)} old; most in partition {worst.partition}"
+            word = "overdue" if worst.waits_ms else "old"
+            value += f", the oldest {duration(overdue_seconds)} {word}; most in partition {worst.partition}"
         advice = f"Is {group} running? If it is and this grows, add replicas (at most one a partition helps)."
         yield Finding("lag", f"{group} on {topic}", level, value, "" if level is Level.OK else advice)
 

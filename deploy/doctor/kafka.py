@@ -11,10 +11,12 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from deploy.doctor.findings import Changelog, Lag, Reported
+from pipeline.runtime.kafka import partitions_of
 from pipeline.runtime.progress import open_reader
 from pipeline.runtime.settings import Settings
 from pipeline.stream.app import CHANGELOG_TOPIC
 from schemas.topics import LOADER_GROUP, MAX_MESSAGE_BYTES, Topic
+from schemas.webhooks import RETRY_DELAYS_MS
 
 _OLDEST_MS: Final = 2_000
 """How long the next unread record of a partition may be in coming."""
@@ -42,7 +44,7 @@ async def observe_kafka(settings: Settings) -> KafkaFacts:
     try:
         await admin.start()
         await consumer.start()
-        ends = await _ends(consumer, settings.partitions)
+        ends = await _ends(consumer, settings)
         lags = await _lags(admin, ends)
         lags = [await _with_oldest(consumer, lag, ends) for lag in lags]
         retention = {topic: await _config(admin, topic, "retention.ms") for topic in {lag.topic for lag in lags}}
@@ -67,8 +69,8 @@ def _reported(facts: Any, partition: int) -> Reported:
     )
 
 
-async def _ends(consumer: AIOKafkaConsumer, partitions: int) -> Ends:
-    places = [TopicPartition(topic.value, partition) for topic in Topic for partition in range(partitions)]
+async def _ends(consumer: AIOKafkaConsumer, settings: Settings) -> Ends:
+    places = [TopicPartition(topic.value, p) for topic in Topic for p in range(partitions_of(topic, settings))]
     found: Ends = await consumer.end_offsets(places)
     return found
 
@@ -83,8 +85,14 @@ async def _lags(admin: AIOKafkaAdminClient, ends: Ends) -> list[Lag]:
         if group == LOADER_GROUP:
             loaded = {topic.value for topic in Topic if "services.loader" in topic.spec.consumers}
             known = {place: 0 for place in ends if place.topic in loaded} | known
-        lags += [Lag(group, p.topic, p.partition, max(0, ends[p] - offset)) for p, offset in sorted(known.items())]
+        lags += [_lag(group, place, max(0, ends[place] - offset)) for place, offset in sorted(known.items())]
     return lags
+
+
+def _lag(group: str, place: TopicPartition, messages: int) -> Lag:
+    """What waits for its next attempt waits a partition's own time, however well the dispatcher is."""
+    waits_ms = RETRY_DELAYS_MS[place.partition] if place.topic == Topic.WEBHOOK_RETRIES.value else 0
+    return Lag(group, place.topic, place.partition, messages, waits_ms=waits_ms)
 
 
 async def _with_oldest(consumer: AIOKafkaConsumer, lag: Lag, ends: Ends) -> Lag:

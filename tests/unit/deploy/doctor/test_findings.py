@@ -57,6 +57,15 @@ def test_lag_is_graded_by_the_age_of_what_waits_not_by_how_much_it_is(age_ms: in
     assert levels(lags=(lag,)) == [("lag", level)]
 
 
+@pytest.mark.parametrize(("age_s", "level"), [(4_096, Level.OK), (4_096 + 61, Level.WARN), (9_000, Level.FAIL)])
+def test_what_waits_for_its_next_attempt_is_late_only_after_its_time(age_s: int, level: Level) -> None:
+    """An endpoint that is down is no dispatcher that is."""
+    lag = Lag("attrikit-webhooks-retries", "webhook-retries", 6, 3, NOW_MS - age_s * 1000, 7 * DAY_MS, 4_096_000)
+    (finding,) = findings(Observations(NOW_MS, lags=(lag,)))
+    overdue = {4_096: "0 s", 4_157: "1 min 1 s", 9_000: "1 h 21 min"}[age_s]
+    assert (finding.level, finding.value) == (level, f"3 messages, the oldest {overdue} overdue; most in partition 6")
+
+
 def test_records_about_to_expire_unread_are_a_failure_before_they_are_lost() -> None:
     lag = Lag("attrikit-loader", "events", 3, 5, NOW_MS - 6 * DAY_MS - DAY_MS // 2, 7 * DAY_MS)
     expiring = [finding for finding in findings(Observations(NOW_MS, lags=(lag,))) if finding.check == "retention"]
