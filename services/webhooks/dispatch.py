@@ -166,6 +166,9 @@ class Dispatcher:
 
     async def _attempt(self, lane: Lane, item: Item) -> Reply | None:
         delivery, endpoint = item.delivery, lane.endpoint
+        if endpoint.endpoint_id not in self._endpoints:
+            item.tracker.done(item.offset)  # it was removed while this waited in its lane
+            return None
         body = body_of(delivery)
         why_not = _why_not_active(endpoint, self._off)
         if why_not:

@@ -1,8 +1,10 @@
 """Deliveries end to end, over a real broker and real sockets."""
 
+import asyncio
 from pathlib import Path
 
-from webhook_world import Desk, dispatching, publish, receiving, webhook_settings
+from aiohttp import web
+from webhook_world import Call, Desk, dispatching, informed, publish, receiving, webhook_settings
 
 from schemas.topics import Topic
 from schemas.webhooks import EventType
@@ -24,3 +26,31 @@ async def test_every_fact_goes_to_whom_it_concerns(tmp_path: Path, broker: str) 
         for path in ("/all", "/conversions"):
             numbers = sorted(call.message["sequence"] for call in receiver.of(path))
             assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_an_endpoint_that_is_removed_gets_nothing_more(tmp_path: Path, broker: str) -> None:
+    """Nor what was waiting for it: one is under way, nineteen are behind it."""
+    settings = webhook_settings(tmp_path, broker, webhook_timeout_seconds=60.0)
+    release = asyncio.Event()
+
+    async def hold(_call: Call) -> web.StreamResponse:
+        await release.wait()
+        return web.Response()
+
+    desk = Desk(settings)
+    async with receiving() as receiver:
+        receiver.answers["/removed"] = hold
+        removed = desk.add(receiver.url("/removed"), EventType.CONVERSION_CREATED, max_concurrency=1)
+        desk.add(receiver.url("/other"), EventType.CONVERSION_CREATED)
+        async with dispatching(settings) as webhooks:
+            await publish(settings, Topic.CONVERSIONS, [desk.conversion(n) for n in range(20)])
+            await receiver.until(lambda: bool(receiver.of("/removed")) and len(receiver.of("/other")) >= 20)
+            desk.store.remove(removed.endpoint_id)
+            await informed(webhooks)
+            await publish(settings, Topic.CONVERSIONS, [desk.conversion(20)])
+            await receiver.until(lambda: len(receiver.of("/other")) >= 21)
+            release.set()
+            async with asyncio.timeout(20):
+                while removed.endpoint_id in webhooks._dispatcher._lanes:
+                    await asyncio.sleep(0.02)
+        assert len(receiver.of("/removed")) == 1
