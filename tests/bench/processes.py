@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -39,6 +40,32 @@ def cpu_seconds(pid: int) -> float:
     """Processor time a process has used, user and system, in seconds."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
+
+
+def metric(url: str, name: str) -> float:
+    """What a process at this address tells of itself, added up over the metric's labels; 0 while it does not answer."""
+    try:
+        with urllib.request.urlopen(url + "/metrics", timeout=10) as response:
+            lines = response.read().decode().splitlines()
+    except OSError:
+        return 0
+    return sum(float(line.split()[-1]) for line in lines if line.startswith((name + " ", name + "{")))
+
+
+class Patience:
+    """For loops that wait: `look` raises `TimeoutError` when it has been told the same for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._state = ""
+        self._since = time.monotonic()
+
+    def look(self, state: str) -> None:
+        now = time.monotonic()
+        if state != self._state:
+            self._state, self._since = state, now
+        if now - self._since > self._seconds:
+            raise TimeoutError(f"for {self._seconds:.0f} s: {state}")
 
 
 @contextmanager

@@ -15,7 +15,6 @@ import os
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ sys.path[:0] = [str(_HERE), str(_HERE.parent / "support")]
 
 import stream_traffic  # noqa: E402
 from figures import Figure  # noqa: E402
-from processes import running_broker  # noqa: E402
+from processes import Patience, metric, running_broker  # noqa: E402
 from stream_worker import create_control_plane, produce, worker_process  # noqa: E402
 
 from deploy.local.ports import free_port  # noqa: E402
@@ -35,7 +34,7 @@ from pipeline.runtime.settings import Settings  # noqa: E402
 PARTITIONS = 4
 EVENTS = 400_000
 PERSONS = 20_000
-_READY_SECONDS = 120.0
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,10 @@ def measure(workers: int, events: int, persons: int, kind: str = "best") -> Meas
                 worker.start()
             _wait_until_shared(running, ports)
             first = _sample(running, broker.process, ports)
+            patience = Patience(_PATIENCE_SECONDS)
             while (last := _sample(running, broker.process, ports)).applied < events:
                 _check(running)
+                patience.look(f"{last.applied} of {events} events applied")
                 time.sleep(0.2)
         finally:
             for worker in running:
@@ -111,16 +112,23 @@ def _settings(folder: Path, number: int, bootstrap: str) -> Settings:
 
 
 def _wait_until_shared(running: list[ChildProcess], ports: list[int]) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
-    share = PARTITIONS // len(ports)
-    while any(_metric(port, "attrikit_stream_partitions_assigned") != share for port in ports):
+    share, patience = PARTITIONS // len(ports), Patience(_PATIENCE_SECONDS)
+    while (owns := _each(ports, "partitions_assigned")) != [share] * len(ports):
         _check(running)
-        if time.monotonic() > deadline:
-            raise RuntimeError("the workers did not share the partitions")
+        patience.look(f"the workers have {owns} partitions")
         time.sleep(0.1)
-    while not all(_metric(port, "attrikit_stream_events_total") for port in ports):
+    while not all(applied := _each(ports, "events_total")):
         _check(running)
+        patience.look(f"the workers have applied {applied} events")
         time.sleep(0.1)
+
+
+def _each(ports: list[int], name: str) -> list[float]:
+    return [metric(_url(port), f"attrikit_stream_{name}") for port in ports]
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
 
 
 def _check(running: list[ChildProcess]) -> None:
@@ -130,19 +138,9 @@ def _check(running: list[ChildProcess]) -> None:
 
 
 def _sample(running: list[ChildProcess], broker: ChildProcess, ports: list[int]) -> _Sample:
-    applied = sum(_metric(port, "attrikit_stream_events_total") for port in ports)
+    applied = sum(_each(ports, "events_total"))
     workers = sum(_cpu_seconds(worker.pid) for worker in running)
     return _Sample(time.monotonic(), int(applied), workers, _cpu_seconds(broker.pid), _idle_seconds())
-
-
-def _metric(port: int, name: str) -> float:
-    """Added up over its labels; 0 while there is no answer."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
-            lines = response.read().decode().splitlines()
-    except OSError:
-        return 0
-    return sum(float(line.split()[-1]) for line in lines if line.startswith((name + " ", name + "{")))
 
 
 def _cpu_seconds(pid: int) -> float:

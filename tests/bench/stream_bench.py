@@ -30,7 +30,7 @@ sys.path[:0] = [str(_HERE), str(_HERE.parent / "support")]
 import stream_traffic  # noqa: E402
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # noqa: E402
 from figures import Figure  # noqa: E402
-from processes import peak_memory_mb, running_broker  # noqa: E402
+from processes import Patience, metric, peak_memory_mb, running_broker  # noqa: E402
 from stream_worker import create_control_plane, produce, worker_process  # noqa: E402
 
 from deploy.local.ports import free_port  # noqa: E402
@@ -46,6 +46,7 @@ EVENTS = 400_000
 NAIVE_EVENTS = 10_000
 EVENTS_PER_VISIT = 8
 PERSONS = [5_000, 100_000, 1_000_000]
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -159,10 +160,12 @@ def _visits(events: int, persons: int) -> Iterator[AcceptedEvent]:
 def _watch(worker: ChildProcess, port: int, crowd: int, events: int) -> int:
     """Events per second between the first flush seen after `crowd` events and the last."""
     first: tuple[float, int] | None = None
+    patience = Patience(_PATIENCE_SECONDS)
     while True:
         if not worker.is_running:
             raise RuntimeError("\n".join(worker.log_tail()))
         count, now = _applied(port), time.monotonic()
+        patience.look(f"{count} of {events} events applied")
         if count > crowd and first is None:
             first = now, count
         if first is not None and count >= events:
@@ -171,12 +174,7 @@ def _watch(worker: ChildProcess, port: int, crowd: int, events: int) -> int:
 
 
 def _applied(port: int) -> int:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
-            lines = response.read().decode().splitlines()
-    except OSError:
-        return 0
-    return int(sum(float(line.split()[-1]) for line in lines if line.startswith("attrikit_stream_events_total")))
+    return int(metric(f"http://127.0.0.1:{port}", "attrikit_stream_events_total"))
 
 
 async def _produce_singly(settings: Settings, events: int, persons: int) -> None:
