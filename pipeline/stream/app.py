@@ -24,6 +24,7 @@ from pipeline.stream.agents import register_agent
 from pipeline.stream.beginning import ensure_changelog
 from pipeline.stream.recovery import BulkTableManager
 from pipeline.stream.rules_book import Snapshots
+from pipeline.stream.source_consumer import SourceConsumer
 from pipeline.stream.table import TABLE_NAME, PersonTable, store_factory
 from pipeline.stream.worker import Worker, exit_process
 from schemas.ids import digest
@@ -58,6 +59,8 @@ def build_app(settings: Settings, source: Snapshots) -> StreamApp:
     directory = settings.data_dir.resolve() / "stream"
     directory.mkdir(parents=True, exist_ok=True)
     app = StreamApp(STREAM_GROUP, **_faust_settings(settings, str(directory)))
+    transport: Any = app.transport
+    transport.Consumer = SourceConsumer
     table = PersonTable(app, name=TABLE_NAME, partitions=settings.partitions, key_type=bytes, value_type=bytes)
     app.tables.add(table)
     table.factory = store_factory(settings.stream_store, directory / "tables")

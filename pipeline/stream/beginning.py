@@ -21,6 +21,8 @@ from schemas.topics import Topic
 _OTHER_SECONDS: Final = 15.0
 """How long the worker that made the topic is given to write its first records."""
 _POLL_SECONDS: Final = 0.2
+_BACKOFF_MS: Final = 20
+"""A consumer waits this long to learn of a topic."""
 
 
 async def ensure_changelog(settings: Settings, topic: str) -> None:
@@ -63,7 +65,9 @@ async def _unwritten(settings: Settings, topic: str) -> list[int]:
 
 
 async def _ends(settings: Settings, topic: str) -> dict[int, int]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False, retry_backoff_ms=_BACKOFF_MS
+    )
     await consumer.start()
     try:
         return await end_offsets(consumer, topic, settings.partitions)

@@ -37,7 +37,8 @@ from schemas.topics import DERIVED_TOPICS, Topic
 
 EXIT_FATAL: Final = 70
 Offsets = dict[tuple[Topic, int], int]
-_LOADED_POLL_SECONDS: Final = 0.1
+_BACKOFF_MS: Final = 20
+_LOADED_POLL_SECONDS: Final = 0.02
 _log = get_logger("stream.worker")
 
 
@@ -132,12 +133,15 @@ class Worker:
             await asyncio.sleep(_LOADED_POLL_SECONDS)
         self._rules.use(self._source.current())
         await self._shut_others_out(partitions)
-        begins, ends = await self._read_offsets(partitions)
-        working_sets = {}
-        for partition in sorted(partitions):
-            working_set = self._unpark(partition) or await self._restore(partition, len(partitions), ends)
+        kept = {p: working_set for p in partitions if (working_set := self._unpark(p)) is not None}
+        # Reading the stores is work, asking the broker is waiting.
+        restoring = self._restore_all(sorted(partitions - kept.keys()), len(partitions))
+        (begins, ends), restored = await asyncio.gather(self._read_offsets(partitions), restoring)
+        for partition, working_set in restored.items():
+            working_set.people.waits_for = ends[(Topic.EVENTS, partition)]
+        working_sets = dict(sorted((kept | restored).items()))
+        for partition, working_set in working_sets.items():
             self._align(working_set, partition, begins, ends)
-            working_sets[partition] = working_set
         await self._receive_decided(working_sets)
         for partition, working_set in working_sets.items():
             working_set.begin()
@@ -190,7 +194,10 @@ class Worker:
         """What was parked, if it is what a scan would bring."""
         return self._parked.pop(partition)[0] if self._is_as_parked(partition) else None
 
-    async def _restore(self, partition: int, owned: int, ends: Offsets) -> WorkingSet:
+    async def _restore_all(self, partitions: list[int], owned: int) -> dict[int, WorkingSet]:
+        return {partition: await self._restore(partition, owned) for partition in partitions}
+
+    async def _restore(self, partition: int, owned: int) -> WorkingSet:
         """Timers and debts of every stored person, and the positions."""
         settings, store = self._settings, self._store_of(partition)
         watermark = Watermark(int(settings.out_of_orderness_seconds * 1000))
@@ -199,7 +206,6 @@ class Worker:
         marker = decode_marker(store.get_many([MARKER_KEY])[0])
         if marker is not None:
             working_set.resume(marker)
-        working_set.people.waits_for = ends[(Topic.EVENTS, partition)]
         started = monotonic_seconds()
         persons = 0
         for count in restore(working_set, store):
@@ -279,7 +285,12 @@ class Worker:
 
     async def _read_offsets(self, partitions: set[int]) -> tuple[Offsets, Offsets]:
         """Where the sources begin, and where they and the derived topics end; `people` in all its partitions."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka_bootstrap, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_bootstrap,
+            enable_auto_commit=False,
+            # It waits this long once for every topic, to learn of it.
+            retry_backoff_ms=_BACKOFF_MS,
+        )
         await consumer.start()
         try:
             people = [TopicPartition(Topic.PEOPLE.value, p) for p in range(self._settings.partitions)]

@@ -12,6 +12,7 @@ import stream_traffic
 from comparing import assert_same_tables
 from histories import Ledger
 from reference import compute, owners_of
+from stream_reference import ROWS
 
 from pipeline.domain.effects import Effects
 from pipeline.domain.watermark import Watermark
@@ -27,29 +28,13 @@ from pipeline.stream.stores import MemoryStore
 from pipeline.stream.working_set import WorkingSet
 from schemas.control import Snapshot
 from schemas.events import AcceptedEvent, StreamEvent, decode_stream_event, encode_event
-from schemas.facts import (
-    AttributionRow,
-    ConversionRow,
-    EventMarkRow,
-    PersonLinkRow,
-    RejectedRow,
-    SessionRow,
-    TouchRow,
-)
+from schemas.facts import RejectedRow
 from schemas.people import Forwarded, Journey, Link, decode_people, encode_people
 from schemas.topics import Topic
 
 PARTITIONS = 3
 LOST_MS = 60_000
 DAY_MS = 86_400_000
-ROWS: dict[Topic, tuple[str, Any]] = {
-    Topic.SESSIONS: ("sessions", SessionRow),
-    Topic.TOUCHES: ("touches", TouchRow),
-    Topic.CONVERSIONS: ("conversions", ConversionRow),
-    Topic.ATTRIBUTIONS: ("attributions", AttributionRow),
-    Topic.EVENT_MARKS: ("marks", EventMarkRow),
-    Topic.PERSON_LINKS: ("links", PersonLinkRow),
-}
 
 
 class Killed(Exception):
