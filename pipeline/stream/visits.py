@@ -30,9 +30,16 @@ _LAYOUT: Final = Struct("<II")
 
 def visit_of(state: PersonState, rules: AppRules) -> bytes:
     """What is kept beside the state."""
-    if has_unpublished(state):
-        return _LAYOUT.pack(OWES_ROWS, timing_of(rules))
-    time_ms = next_timer_ms(state, rules)
+    return owed_visit(rules) if has_unpublished(state) else timed_visit(next_timer_ms(state, rules), rules)
+
+
+def owed_visit(rules: AppRules) -> bytes:
+    """Of a person whose rows are owed."""
+    return _LAYOUT.pack(OWES_ROWS, timing_of(rules))
+
+
+def timed_visit(time_ms: int | None, rules: AppRules) -> bytes:
+    """`time_ms`: what `next_timer_ms` says."""
     # Too early does no harm: whoever is visited before it is time is asked again.
     minute = NEVER if time_ms is None else min(max(minute_of(time_ms), 1), NEVER - 1)
     return _LAYOUT.pack(minute, timing_of(rules))

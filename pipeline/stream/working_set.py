@@ -21,7 +21,7 @@ from pipeline.stream.live_states import LiveStates, ReadMany
 from pipeline.stream.people import DecodedPeople, PeopleQueue, app_of, person_of
 from pipeline.stream.steps import SEPARATOR, EventStep, OpenGroup, PeopleStep, VisitStep, do_step, redo_carefully
 from pipeline.stream.timers import Timers
-from pipeline.stream.visits import NEVER, OWES_ROWS, minute_of, read_visits, timing_of, visit_of
+from pipeline.stream.visits import NEVER, OWES_ROWS, minute_of, owed_visit, read_visits, timed_visit, timing_of
 from schemas.events import person_key
 from schemas.facts import RejectedRow
 from schemas.people import Journey, PeopleRecord
@@ -370,16 +370,16 @@ class WorkingSet:
         Returns what is to be kept of this beside the state. A person who is stuck is tried again at a restart.
         """
         rules = self._rules_of(key)
-        visit = visit_of(state, rules)
-        if has_unpublished(state) and not is_stuck:
+        is_owed = has_unpublished(state)
+        if is_owed and not is_stuck:
             self._pending[key] = None
-            return visit
+            return owed_visit(rules)
         self._pending.pop(key, None)
         time_ms = next_timer_ms(state, rules)
         if time_ms is not None:
             earliest_ms = self._watermark.value_ms + (_RETRY_MS if is_stuck else 1)
             self._timers.schedule(key, max(time_ms, earliest_ms))
-        return visit
+        return owed_visit(rules) if is_owed else timed_visit(time_ms, rules)
 
     def _rules_of(self, key: str) -> AppRules:
         return self._rules[key[: key.index(SEPARATOR)]]
