@@ -28,7 +28,7 @@ from schemas.facts import MAX_PAYLOAD_BYTES, RejectedRow
 from schemas.ids import reject_id
 from services.gateway.fields import decode_event
 from services.gateway.parse import BODY, Events
-from services.gateway.validate import Receipt, check_fields, check_size
+from services.gateway.validate import Checked, Receipt, check_fields, check_size, stamp
 
 
 class Accepted(msgspec.Struct, gc=False):
@@ -57,23 +57,38 @@ Outcome = Accepted | Duplicate | Rejected
 
 def judge(events: Events, receipt: Receipt) -> list[Outcome]:
     """One outcome per event, in order."""
-    outcomes: list[Outcome] = []
+    verdicts: list[Verdict] = []
     seen: set[str] = set()
     for index, raw in enumerate(map(bytes, events.pieces)):
-        try:
-            check_size(raw)
-            decoded = events.decoded[index] if events.decoded is not None else decode_event(raw)
-            event = check_fields(decoded, raw, receipt, index, events.is_plain)
-        except ApiError as error:
-            placed = error.under(f"events[{index}]") if events.is_batch else error.at(BODY)
-            outcomes.append(Rejected(index, _caller_event_id(raw), placed, raw))
-            continue
-        if event.event_id in seen:
-            outcomes.append(Duplicate(index, event.event_id))
-        else:
-            seen.add(event.event_id)
-            outcomes.append(Accepted(index, event, len(raw)))
-    return outcomes
+        verdict: Verdict = _verdict(events, index, raw, receipt)
+        if isinstance(verdict, tuple):
+            event_id = verdict[1]
+            if event_id in seen:
+                verdict = Duplicate(index, event_id)
+            seen.add(event_id)
+        verdicts.append(verdict)
+    return _stamped(verdicts, events, receipt)
+
+
+Verdict = Checked | Duplicate | Rejected
+
+
+def _verdict(events: Events, index: int, raw: bytes, receipt: Receipt) -> Checked | Rejected:
+    try:
+        check_size(raw)
+        decoded = events.decoded[index] if events.decoded is not None else decode_event(raw)
+        return check_fields(decoded, raw, receipt, index, events.is_plain)
+    except ApiError as error:
+        placed = error.under(f"events[{index}]") if events.is_batch else error.at(BODY)
+        return Rejected(index, _caller_event_id(raw), placed, raw)
+
+
+def _stamped(verdicts: list[Verdict], events: Events, receipt: Receipt) -> list[Outcome]:
+    accepted = iter(stamp([verdict for verdict in verdicts if isinstance(verdict, tuple)], receipt))
+    return [
+        Accepted(index, next(accepted), len(events.pieces[index])) if isinstance(verdict, tuple) else verdict
+        for index, verdict in enumerate(verdicts)
+    ]
 
 
 def _caller_event_id(raw: bytes) -> str | None:

@@ -6,7 +6,7 @@ many events. A line of NDJSON stands alone, whatever is in it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -62,6 +62,7 @@ class Events(NamedTuple):
 
 _decode_batch: Final = msgspec.json.Decoder(_Batch).decode
 _decode_typed: Final = msgspec.json.Decoder(_TypedBatch).decode
+_decode_lines: Final = msgspec.json.Decoder(IncomingEvent).decode_lines
 _decode_head: Final = msgspec.json.Decoder(_Head).decode
 _MANY_COMMAS: Final = 100 * MAX_BATCH_EVENTS
 _MANY_REPEATS: Final = 10 * MAX_BATCH_EVENTS
@@ -77,8 +78,11 @@ def is_ndjson(content_type: bytes) -> bool:
 def parse_batch(body: bytes, content_type: bytes) -> Events:
     """`{"events": […]}`, or lines of NDJSON (blank ones do not count); 1 to `MAX_BATCH_EVENTS` events."""
     if is_ndjson(content_type):
-        return Events(_lines(body), True)
-    return Events(_split(body), True, _decode_at_once(body), _is_plain(body))
+        lines = _lines(body)
+        decoded = _decode_at_once(body, _decode_lines)
+        # A line holds no more than one event, so as many events as lines are one each.
+        return Events(lines, True, decoded if decoded and len(decoded) == len(lines) else None, _is_plain(body, b"\r"))
+    return Events(_split(body), True, _decode_at_once(body, _decode_list), _is_plain(body, b"\n", b"\r"))
 
 
 def parse_any(body: bytes, content_type: bytes) -> Events:
@@ -129,16 +133,21 @@ def _too_many(actual: int) -> ApiError:
     return too_large("events", TOO_MANY, limit=MAX_BATCH_EVENTS, actual=actual)
 
 
-def _decode_at_once(body: bytes) -> list[IncomingEvent] | None:
+def _decode_list(body: bytes) -> list[IncomingEvent]:
+    return _decode_typed(body).events
+
+
+def _decode_at_once(body: bytes, decode: Callable[[bytes], list[IncomingEvent]]) -> list[IncomingEvent] | None:
     try:
-        return _decode_typed(body).events
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _is_plain(body: bytes) -> bool:
+def _is_plain(body: bytes, *breaks: bytes) -> bool:
+    """`breaks`: what may break a line inside an event."""
     # One byte is found in no time, six are not.
-    return not (b"\n" in body or b"\r" in body or (b"\\" in body and b"\\u0000" in body))
+    return not any(one in body for one in breaks) and not (b"\\" in body and b"\\u0000" in body)
 
 
 def _has_events(body: bytes) -> bool:

@@ -5,6 +5,7 @@ by that clock, it sent the event: `timestamp + (received_at - sent_at)`.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import ip_address
@@ -78,10 +79,16 @@ class Receipt(msgspec.Struct, frozen=True):
     """For the ids we mint: the n-th event of the request adds n, so that they stay in order (ULID, monotonicity)."""
 
 
+Checked = tuple[IncomingEvent, str, tuple[int, int], tuple[msgspec.Raw, Values]]
+"""An event with nothing to refuse; its id; its `timestamp_ms` and `original_timestamp_ms`; the bytes of its properties
+and what they hold."""
+
+
 def check_event(raw: bytes, receipt: Receipt, ordinal: int = 0) -> AcceptedEvent:
     """All checks, in one place for all endpoints. Raises `ApiError` with a field path relative to the event."""
     check_size(raw)
-    return check_fields(decode_event(raw), raw, receipt, ordinal)
+    (accepted,) = stamp([check_fields(decode_event(raw), raw, receipt, ordinal)], receipt)
+    return accepted
 
 
 def check_size(raw: bytes) -> None:
@@ -89,9 +96,7 @@ def check_size(raw: bytes) -> None:
         raise too_large("", EVENT_TOO_LARGE, limit=MAX_EVENT_BYTES, actual=len(raw))
 
 
-def check_fields(
-    event: IncomingEvent, raw: bytes, receipt: Receipt, ordinal: int, is_plain: bool = False
-) -> AcceptedEvent:
+def check_fields(event: IncomingEvent, raw: bytes, receipt: Receipt, ordinal: int, is_plain: bool = False) -> Checked:
     """`event`: `raw`, decoded. `is_plain`: `raw` is known to hold neither line breaks nor NUL characters.
 
     The checks that rarely find anything are called only where there is something to find; this function's cost is most
@@ -100,70 +105,70 @@ def check_fields(
     name = event.event_name
     if name is None or len(name) > MAX_NAME_CHARACTERS or not is_event_name(name):
         check_name(name)
-    if event.timestamp is None:
-        timestamp_ms, original_ms = receipt.received_us // 1000, 0
-    else:
-        timestamp_ms, original_ms = check_times(event.timestamp, event.sent_at, receipt)
-    properties, values = NO_PROPERTIES
-    if event.properties is not ABSENT:
-        properties, values = check_properties(event.properties, is_plain)
+    times = check_times(event.timestamp, event.sent_at, receipt)
+    properties = NO_PROPERTIES if event.properties is ABSENT else check_properties(event.properties, is_plain)
     if not is_plain and b"\\u0000" in raw:
-        _refuse_nul(event, values)
+        _refuse_nul(event, properties[1])
     event_id = _check_event_id(event.event_id) if event.event_id else mint(receipt, ordinal)
     if event.user_id:
         _check_person(event.user_id, "user_id")
     if event.anonymous_id:
         _check_person(event.anonymous_id, "anonymous_id")
-    return stamp(event, event_id, timestamp_ms, original_ms, properties, values, receipt)
+    if event.context is not None and event.context.ip:
+        _check_address(event.context.ip)
+    return event, event_id, times, properties
 
 
-def stamp(
-    event: IncomingEvent,
-    event_id: str,
-    timestamp_ms: int,
-    original_ms: int,
-    properties: msgspec.Raw,
-    values: Values,
-    receipt: Receipt,
-) -> AcceptedEvent:
-    """The event as it stands in the log. What comes in has been checked, except for `context.ip`: raises `ApiError`.
+def stamp(checked: Iterable[Checked], receipt: Receipt) -> list[AcceptedEvent]:
+    """The events as they stand in the log. Raises `ApiError` if a `context.ip` was not checked and is none.
 
-    `original_ms`: see `AcceptedEvent.original_timestamp_ms`. `values`: `properties`, decoded.
+    The loop calls little and passes by position, in the struct's order: two dozen keywords cost seven times as much.
     """
-    context = event.context or _NO_CONTEXT
-    page = context.page or _NO_PAGE
-    campaign = context.campaign or _NO_CAMPAIGN
-    user_agent, bot = _visitor_agent(context.user_agent) if context.user_agent else _caller_agent(receipt.user_agent)
-    # By position, in the struct's order: a seventh of what two dozen keywords cost.
-    return AcceptedEvent(
-        receipt.app_id,
-        event_id,
-        event.event_name or "",
-        timestamp_ms,
-        receipt.received_us,
-        event.user_id or "",
-        event.anonymous_id or "",
-        properties,
-        page.url or _text(values, "page_url"),
-        page.title or _text(values, "page_title"),
-        page.referrer or _text(values, "referrer"),
-        campaign.source or "",
-        campaign.medium or "",
-        campaign.name or "",
-        campaign.term or "",
-        campaign.content or "",
-        _check_address(context.ip) if context.ip else receipt.ip,
-        user_agent,
-        context.locale or "",
-        original_ms,
-        bot,
-        receipt.key_id,
-    )
+    caller_agent = _caller_agent(receipt.user_agent)
+    app_id, received_us, caller_ip, key_id = receipt.app_id, receipt.received_us, receipt.ip, receipt.key_id
+    accepted = []
+    for event, event_id, (timestamp_ms, original_ms), (properties, values) in checked:
+        context = event.context or _NO_CONTEXT
+        page = context.page or _NO_PAGE
+        campaign = context.campaign or _NO_CAMPAIGN
+        user_agent, bot = _visitor_agent(context.user_agent) if context.user_agent else caller_agent
+        url = page.url or values.get("page_url", "")
+        title = page.title or values.get("page_title", "")
+        referrer = page.referrer or values.get("referrer", "")
+        accepted.append(
+            AcceptedEvent(
+                app_id,
+                event_id,
+                event.event_name or "",
+                timestamp_ms,
+                received_us,
+                event.user_id or "",
+                event.anonymous_id or "",
+                properties,
+                url if type(url) is str else "",
+                title if type(title) is str else "",
+                referrer if type(referrer) is str else "",
+                campaign.source or "",
+                campaign.medium or "",
+                campaign.name or "",
+                campaign.term or "",
+                campaign.content or "",
+                _check_address(context.ip) if context.ip else caller_ip,
+                user_agent,
+                context.locale or "",
+                original_ms,
+                bot,
+                key_id,
+            )
+        )
+    return accepted
 
 
-def check_times(own: datetime, sent_at: datetime | None, receipt: Receipt) -> tuple[int, int]:
+def check_times(own: datetime | None, sent_at: datetime | None, receipt: Receipt) -> tuple[int, int]:
     """The event's corrected time, and the caller's own where that differs (else 0)."""
     received_ms = receipt.received_us // 1000
+    if own is None:
+        return received_ms, 0
     own_ms = (own - _EPOCH) // _MILLISECOND
     skew_ms = received_ms - (sent_at - _EPOCH) // _MILLISECOND if sent_at is not None else 0
     corrected_ms = own_ms + skew_ms
@@ -217,11 +222,6 @@ def _check_address(given: str) -> str:
         return str(ip_address(given))
     except ValueError:
         raise invalid("context.ip", NOT_ADDRESS) from None
-
-
-def _text(values: dict[str, Any], name: str) -> str:
-    value = values.get(name, "")
-    return value if type(value) is str else ""
 
 
 def _refuse_nul(event: IncomingEvent, properties: dict[str, Any]) -> None:

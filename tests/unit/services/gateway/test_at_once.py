@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.runtime.http.envelope import success
 from pipeline.runtime.http.errors import ApiError
 from schemas.events import EVENT_ID_PATTERN
 from services.gateway.answers import all_accepted, batch_result
@@ -64,20 +65,25 @@ GOOD_EVENT = st.fixed_dictionaries(
 )
 
 
-def batch(events: list[Any], *, is_ascii: bool = False) -> Events:
-    text = json.dumps({"events": events}, ensure_ascii=is_ascii)
-    return parse_batch(text.encode("utf-8", "surrogatepass"), b"application/json")
+def batch(events: list[Any], *, is_ascii: bool = False, by_line: bool = False) -> Events:
+    def encode(value: Any) -> bytes:
+        return json.dumps(value, ensure_ascii=is_ascii).encode("utf-8", "surrogatepass")
+
+    if by_line:
+        return parse_batch(b"\n".join(map(encode, events)), b"application/x-ndjson")
+    return parse_batch(encode({"events": events}), b"application/json")
 
 
 @SHARED
 @given(
     events=st.lists(GOOD_EVENT, min_size=1, max_size=4) | st.lists(ANY_EVENT, min_size=1, max_size=3),
     is_ascii=st.booleans(),
+    by_line=st.booleans(),
 )
 def test_what_is_accepted_at_once_is_what_is_accepted_one_by_one(
-    receipt: Receipt, events: list[Any], is_ascii: bool
+    receipt: Receipt, events: list[Any], is_ascii: bool, by_line: bool
 ) -> None:
-    given_events = batch(events, is_ascii=is_ascii)
+    given_events = batch(events, is_ascii=is_ascii, by_line=by_line)
     accepted = accept_all(given_events, receipt)
     if accepted is None:
         return
@@ -85,13 +91,13 @@ def test_what_is_accepted_at_once_is_what_is_accepted_one_by_one(
     assert outcomes == [Accepted(index, event, len(given_events.raw[index])) for index, event in enumerate(accepted)]
     for errors_only in (False, True):
         at_once = all_accepted([event.event_id for event in accepted], errors_only)
-        assert at_once == batch_result(outcomes, "en", errors_only)
+        assert success(201, at_once) == success(201, batch_result(outcomes, "en", errors_only))
 
 
 @SHARED
-@given(events=st.lists(GOOD_EVENT, min_size=1, max_size=4), is_ascii=st.booleans())
-def test_good_batches_are_accepted_at_once(receipt: Receipt, events: list[Any], is_ascii: bool) -> None:
-    accepted = accept_all(batch(events, is_ascii=is_ascii), receipt)
+@given(events=st.lists(GOOD_EVENT, min_size=1, max_size=4), is_ascii=st.booleans(), by_line=st.booleans())
+def test_good_batches_are_accepted_at_once(receipt: Receipt, events: list[Any], is_ascii: bool, by_line: bool) -> None:
+    accepted = accept_all(batch(events, is_ascii=is_ascii, by_line=by_line), receipt)
     assert accepted is not None
     assert len(accepted) == len(events)
 
@@ -126,10 +132,31 @@ def test_the_slightest_doubt_is_left_to_a_closer_look(receipt: Receipt, odd: dic
     assert accept_all(batch([ORDINARY, {"event_name": "a", "event_id": "e-2"}], is_ascii=True), receipt) is not None
 
 
-@pytest.mark.parametrize("body", [b'{"events":[{"event_name":"a"},\n{"event_name":"b"}]}', b'{"events":[5]}'])
-def test_bodies_that_are_not_plain_or_not_typed_are_left_to_it_too(receipt: Receipt, body: bytes) -> None:
-    assert accept_all(parse_batch(body, b""), receipt) is None
-    assert accept_all(parse_batch(b'{"event_name":"a"}', b"application/x-ndjson"), receipt) is None
+LINE = b'{"event_name":"a"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'{"events":[' + LINE + b",\n" + LINE + b"]}", b"application/json"),
+        (b'{"events":[5]}', b"application/json"),
+        (LINE + b"\r\n" + LINE, b"application/x-ndjson"),
+        (LINE + b"\n5", b"application/x-ndjson"),
+        (LINE + b"\n" + LINE[:-1] + b"\n}", b"application/x-ndjson"),
+        (LINE + b"\n" + LINE + LINE, b"application/x-ndjson"),
+        (LINE + b"\n" + b"[" * 100_000, b"application/x-ndjson"),
+    ],
+)
+def test_bodies_that_are_not_plain_or_not_typed_are_left_to_it_too(
+    receipt: Receipt, body: bytes, content_type: bytes
+) -> None:
+    assert accept_all(parse_batch(body, content_type), receipt) is None
+
+
+def test_blank_lines_do_not_count(receipt: Receipt) -> None:
+    accepted = accept_all(parse_batch(b"\n" + LINE + b"\n \n\n" + LINE + b"\n", b"application/x-ndjson"), receipt)
+    assert accepted is not None
+    assert len(accepted) == 2
 
 
 @given(st.sets(st.text(max_size=4) | st.sampled_from(["a", "u-1", "Σ", "İ"]) | ODD_IDS, min_size=1, max_size=3))
