@@ -1,6 +1,7 @@
 """Composition roots: each function makes a process out of settings, runs it until SIGTERM or SIGINT, and drains it."""
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -97,6 +98,7 @@ def _store_id(settings: Settings) -> str:
 
 def run_worker(settings: Settings) -> None:
     """The Faust stream."""
+    gc.disable()  # what is imported stays; `main` enables it again
     from pipeline.stream.app import main
 
     main(settings)

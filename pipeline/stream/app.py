@@ -144,8 +144,11 @@ def instance_id(hostname: str, directory: str) -> str:
 def main(settings: Settings, source: Snapshots | None = None) -> None:
     """Run a worker until SIGTERM or SIGINT, then exit with 0; with another code if it failed."""
     configure_logging("stream", settings.log_level)
-    # States are plain data without cycles; the default thresholds would have the collector walk them all the time.
+    # What is loaded now stays. States are plain data without cycles; the default thresholds would have the collector
+    # walk them all the time.
+    gc.freeze()
     gc.set_threshold(200_000, 20, 100)
+    gc.enable()
     loop = _new_event_loop()
     asyncio.set_event_loop(loop)
     # Until Faust takes the signals over there is nothing to finish.
