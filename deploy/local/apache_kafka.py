@@ -95,7 +95,9 @@ class KafkaBroker:
 
     def _format(self) -> None:
         cluster_id = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
-        argv = self._command("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties))
+        # In one piece: one id in 64 begins with a hyphen and would be taken for an option.
+        tool = self._command("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}")
+        argv = [*tool, "-c", str(self._properties)]
         _run(argv, _FORMAT_SECONDS, "Kafka's storage could not be formatted")
 
 
