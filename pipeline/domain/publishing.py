@@ -67,7 +67,8 @@ def next_timer_ms(state: PersonState, rules: AppRules) -> int | None:
     """The watermark at which there is something to do without a further event.
 
     That is `publish_sessions`, where a session closes; with none left open, the end of the state (`is_expired`). None:
-    the state is empty.
+    the state is empty. The answer is kept beside stored states, so a change of it is to be made known in
+    `pipeline.stream.visits`.
     """
     open_until = _open_until(state, rules)
     if open_until:
