@@ -24,6 +24,7 @@ from services.webhooks.outbox import Outbox
 
 _LONGEST_POLL_MS: Final = 2_000
 _MAX_RECORDS: Final = 16
+_LAST_MOVE_SECONDS: Final = 3.0
 log = get_logger("webhooks")
 
 Record = Any
@@ -50,12 +51,18 @@ class WaitingRoom:
         self.follower = Follower(settings, [Topic.WEBHOOK_RETRIES], WEBHOOK_RETRIES_GROUP, self._begin)
 
     async def run(self) -> None:
-        """Forever."""
+        """Forever. What is being moved when it is cancelled is moved and committed first: it would be moved twice."""
         while True:
             batches = await self.follower.read(self._rest_ms(now_ms()), _MAX_RECORDS)
             for tp, records in batches.items():
                 self._hold(tp, records)
-            await self._move_due(now_ms())
+            moving = asyncio.create_task(self._move_due(now_ms()))
+            try:
+                await asyncio.shield(moving)
+            except asyncio.CancelledError:
+                await asyncio.wait([moving], timeout=_LAST_MOVE_SECONDS)
+                moving.cancel()
+                raise
 
     def _begin(self, _metadata: dict[TopicPartition, str]) -> None:
         self._held = {}
