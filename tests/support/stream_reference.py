@@ -12,6 +12,7 @@ from pipeline.domain.state import PersonState, new_state
 from pipeline.domain.watermark import Watermark
 from schemas.control import App
 from schemas.events import decode_stream_events, person_key
+from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, PersonLinkRow, SessionRow, TouchRow
 from schemas.topics import Topic
 
 IDS = {
@@ -22,6 +23,15 @@ IDS = {
     Topic.EVENT_MARKS: ("app_id", "event_id", "mark", "partition", "offset", "index"),
     Topic.PERSON_LINKS: ("app_id", "anonymous_id", "user_id"),
 }
+ROWS: dict[Topic, tuple[str, Any]] = {
+    Topic.SESSIONS: ("sessions", SessionRow),
+    Topic.TOUCHES: ("touches", TouchRow),
+    Topic.CONVERSIONS: ("conversions", ConversionRow),
+    Topic.ATTRIBUTIONS: ("attributions", AttributionRow),
+    Topic.EVENT_MARKS: ("marks", EventMarkRow),
+    Topic.PERSON_LINKS: ("links", PersonLinkRow),
+}
+"""Topic → the list of `Effects` its rows are in, and their type."""
 Folded = dict[Topic, dict[tuple[Any, ...], dict[str, Any]]]
 
 

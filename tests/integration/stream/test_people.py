@@ -10,26 +10,17 @@ import stream_traffic
 from comparing import assert_same_tables
 from histories import Ledger
 from reference import compute, owners_of
-from stream_reference import IDS, fold
+from stream_reference import IDS, ROWS, fold
 from stream_worker import produce, read_rows, wait_until_processed
 from topic_copy import copy_topic
 
 from pipeline.domain.effects import Effects
 from pipeline.runtime.settings import Settings
 from schemas.events import AcceptedEvent, decode_stream_event, encode_event
-from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, PersonLinkRow, SessionRow, TouchRow
 from schemas.topics import Topic
 
 DAY_MS = 86_400_000
 END_MS = stream_traffic.START_MS + 9 * DAY_MS
-ROWS: dict[Topic, tuple[str, Any]] = {
-    Topic.SESSIONS: ("sessions", SessionRow),
-    Topic.TOUCHES: ("touches", TouchRow),
-    Topic.CONVERSIONS: ("conversions", ConversionRow),
-    Topic.ATTRIBUTIONS: ("attributions", AttributionRow),
-    Topic.EVENT_MARKS: ("marks", EventMarkRow),
-    Topic.PERSON_LINKS: ("links", PersonLinkRow),
-}
 
 
 def _history(count: int, persons: int, partitions: int, seed: int) -> list[AcceptedEvent]:
