@@ -93,7 +93,7 @@ def conversion_rows(app_id: str, wanted: ConversionQuery) -> Statement[Conversio
         _part(_PATHS, _top_paths(rows), all_of={"is_total", "goal", "path", "conversion_count", "total_minor"}),
         _part(
             _PEOPLE,
-            f"SELECT uniqExact(person_hash) AS user_count FROM {source(Table.SESSIONS, active)}",
+            f"SELECT uniqExact(person_hash) AS user_count FROM {source(Table.NARROW_SESSIONS, active)}",
             all_of={"user_count"},
         ),
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -11,24 +11,29 @@ from services.query.answers import Event, EventList, Meta
 from services.query.cursors import Position
 from services.query.pages import Page, cut
 from services.query.sql import (
+    OF_FEW_ROWS,
     Condition,
+    Edge,
+    Listing,
     Newest,
     Statement,
     Table,
     columns,
     equals,
+    newest_first,
     older_than,
     one_of,
+    peeking_statement,
+    raw_source,
+    reaching_to,
     source,
     statement,
     within,
 )
 from services.query.times import TimeRange, utc_text
+from services.query.users import USER_PREFIX
 
 LIST_NAME: Final = "events"
-_PLAIN: Final = re.compile(r"^[A-Za-z0-9_-]+\Z")
-_NUMERIC: Final = re.compile(r"^[+-]?(\d|inf|nan)", re.IGNORECASE)
-"""What may be written otherwise in JSON: as 1e3, say."""
 _NUMBER: Final = re.compile(r"^-?[0-9]{1,15}(\.[0-9]{1,15})?\Z")
 
 
@@ -85,49 +90,122 @@ def session_place(app_id: str, session_id: str) -> Statement[SessionPlace]:
     return statement(SessionPlace, app_id, sql, conditions)
 
 
-def list_events(app_id: str, wanted: EventFilter, page: Page) -> Newest[EventRow]:
-    conditions = (
+def list_events(app_id: str, wanted: EventFilter, page: Page) -> Listing[EventRow]:
+    around = (*within("timestamp_ms", wanted.time_range), *_in_session(wanted.session))
+    others = (
         *one_of("event_name", wanted.event_names),
-        *equals("user_id", wanted.user_id),
         *equals("anonymous_id", wanted.anonymous_id),
-        *one_of("person_key", wanted.person_keys),
-        *_in_session(wanted.session, wanted.session_keys),
-        *within("timestamp_ms", wanted.time_range),
-        *(property_condition(index, *pair) for index, pair in enumerate(wanted.properties)),
         *older_than("timestamp_ms", "event_id", page.after),
     )
-    return Newest(EventRow, app_id, Table.EVENTS, "timestamp_ms", "event_id", conditions, page.row_limit)
+    exact = (property_condition(index, *pair) for index, pair in enumerate(wanted.properties))
+    persons = _persons(wanted)
+    if persons:
+        return NewestOfPersons(app_id, persons, around, (*others, *exact), page)
+    hints = (property_hint(index, *pair) for index, pair in enumerate(wanted.properties))
+    plain = (*around, *others)
+    return Newest(
+        EventRow,
+        app_id,
+        Table.EVENTS,
+        "timestamp_ms",
+        "event_id",
+        (*plain, *exact),
+        page.row_limit,
+        (*plain, *hints),
+    )
 
 
-def _in_session(session: SessionPlace | None, keys: tuple[str, ...]) -> list[Condition]:
+def _persons(wanted: EventFilter) -> tuple[tuple[str, ...], ...]:
+    """The person keys events are asked for of: of each group one."""
+    groups = [wanted.person_keys] if wanted.person_keys else []
+    if wanted.user_id is not None:
+        groups.append((USER_PREFIX + wanted.user_id,))
+    if wanted.session is not None:
+        groups.append(wanted.session_keys or (wanted.session.person_key,))
+    return tuple(groups)
+
+
+def _in_session(session: SessionPlace | None) -> list[Condition]:
     if session is None:
         return []
     return [
         Condition(
-            "person_key IN {session_persons:Array(String)}"
-            " AND timestamp_ms BETWEEN {session_start_ms:Int64} AND {session_end_ms:Int64}",
-            {
-                "session_persons": list(keys or (session.person_key,)),
-                "session_start_ms": session.start_ms,
-                "session_end_ms": session.end_ms,
-            },
+            "timestamp_ms BETWEEN {session_start_ms:Int64} AND {session_end_ms:Int64}",
+            {"session_start_ms": session.start_ms, "session_end_ms": session.end_ms},
         )
     ]
 
 
-_HASHES: Final = """arrayMap(
-    property -> cityHash64(property.1, ifNull(toString(toFloat64OrNull(property.2)), property.2)),
-    JSONExtractKeysAndValues(properties, 'String')
+@dataclass(frozen=True)
+class NewestOfPersons:
+    """The `Listing` of some people's events.
+
+    The projection `by_person` tells when they did anything; the events of those times are read by the key of the table.
+    What else is asked of an event is asked of those alone: if few of them meet it, the next try reaches further.
+    """
+
+    app_id: str
+    persons: tuple[tuple[str, ...], ...]
+    around: tuple[Condition, ...]
+    """About the time."""
+    others: tuple[Condition, ...]
+    page: Page
+
+    @property
+    def row_limit(self) -> int:
+        return self.page.row_limit
+
+    @property
+    def first_reach(self) -> int:
+        return 2 * self.row_limit
+
+    def edge(self, reach: int) -> Statement[Edge]:
+        places = self._places()
+        sql = f"""SELECT count() AS found, minOrNull(timestamp_ms) AS from_ms FROM
+(
+    SELECT timestamp_ms FROM {raw_source(Table.EVENTS, places)} ORDER BY timestamp_ms DESC LIMIT {{row_limit:UInt32}}
 )"""
-"""To the letter what the index `by_property` is made of."""
+        return replace(peeking_statement(Edge, self.app_id, sql, places, row_limit=reach), settings=OF_FEW_ROWS)
+
+    def rows(self, edge: Edge) -> Statement[EventRow]:
+        places = [*self._places(), *reaching_to("timestamp_ms", edge)]
+        then = Condition(f"timestamp_ms IN (SELECT timestamp_ms FROM {raw_source(Table.EVENTS, places)})")
+        rows = source(Table.EVENTS, [then, *self._keys(), *self.others])
+        sql = f"SELECT {columns(EventRow)} FROM {rows}" + newest_first("timestamp_ms", "event_id")
+        found = peeking_statement(EventRow, self.app_id, sql, [*places, *self.others], row_limit=self.row_limit)
+        return replace(found, settings=OF_FEW_ROWS)
+
+    def _keys(self) -> list[Condition]:
+        return [
+            Condition(f"person_key IN {{persons_{index}:Array(String)}}", {f"persons_{index}": list(keys)})
+            for index, keys in enumerate(self.persons)
+        ]
+
+    def _places(self) -> list[Condition]:
+        found = self._keys()
+        if self.page.after is not None:
+            found.append(Condition("timestamp_ms <= {newest_ms:Int64}", {"newest_ms": self.page.after.time_ms}))
+        return [*found, *self.around]
+
+
+def property_hint(index: int, name: str, value: str) -> Condition:
+    """What holds of every event that `property_condition` holds of, and hardly of another: cheap, by an index.
+
+    The hash is to the letter that of the column `property_hashes`. Of nulls it knows nothing.
+    """
+    if value == "null":
+        return property_condition(index, name, value)
+    name_sql, text_sql = f"{{property_{index}:String}}", f"{{property_{index}_text:String}}"
+    wanted = f"toUInt32(cityHash64({name_sql}, ifNull(toString(toFloat64OrNull({text_sql})), {text_sql})))"
+    return Condition(f"has(property_hashes, {wanted})", {f"property_{index}": name, f"property_{index}_text": value})
 
 
 def property_condition(index: int, name: str, value: str) -> Condition:
     """The property `name` at the top of the object equals `value`.
 
     A string is compared with the value as it is, anything else by its JSON text (`true`, `null`, `12`), and a number
-    also by what it amounts to, so 19.9 finds 19.90. Before that, an index of hashes says where it cannot be; of nulls
-    it knows nothing. `index` keeps the parameters of several conditions apart.
+    also by what it amounts to, so 19.9 finds 19.90. Before that, hashes say where it cannot be. `index` keeps the
+    parameters of several conditions apart.
     """
     property_name, text, number = f"property_{index}", f"property_{index}_text", f"property_{index}_number"
     name_sql, text_sql = f"{{{property_name}:String}}", f"{{{text}:String}}"
@@ -145,12 +223,7 @@ def property_condition(index: int, name: str, value: str) -> Condition:
     exact = f"JSONHas(properties, {name_sql}) AND ({' OR '.join(alternatives)})"
     if value == "null":
         return Condition(exact, parameters)
-    wanted = f"cityHash64({name_sql}, ifNull(toString(toFloat64OrNull({text_sql})), {text_sql}))"
-    found = f"has({_HASHES}, {wanted}) AND {exact}"
-    if _PLAIN.match(value) and not _NUMERIC.match(value):
-        # Written as it is, unless the caller escaped even letters: far cheaper to look for than to parse.
-        found = rf"(position(properties, {text_sql}) > 0 OR position(properties, '\\u') > 0) AND {found}"
-    return Condition(found, parameters)
+    return Condition(f"{property_hint(index, name, value).sql} AND {exact}", parameters)
 
 
 def event_page(rows: list[EventRow], page: Page, meta: Meta, list_name: str = LIST_NAME) -> EventList:

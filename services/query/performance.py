@@ -112,7 +112,7 @@ def _places(wanted: PerformanceQuery, parts: dict[str, Part]) -> list[Place]:
 
 def _numbers(wanted: PerformanceQuery, found: _Found) -> PerformanceNumbers:
     touches, clicks, impressions = found.touches or (0, 0, 0)
-    sessions, users, converted_sessions = found.sessions or (0, 0, 0)
+    sessions, converted_sessions, users = found.sessions or (0, 0, 0)
     conversions, value_minor, refunded_minor = found.conversions or (0, 0, 0)
     spend_minor = found.costs[0] if found.costs and found.costs[1] else None
     return {

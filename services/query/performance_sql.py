@@ -79,7 +79,7 @@ def _place(column: str, wanted: PerformanceQuery) -> str:
 
 
 def _touches(wanted: PerformanceQuery) -> PartSql:
-    rows = source(Table.TOUCHES, _within("touched_at_ms", wanted))
+    rows = source(Table.NARROW_TOUCHES, _within("touched_at_ms", wanted))
     return PartSql(
         TOUCHES,
         f"SELECT {_place('touched_at_ms', wanted)}, {wanted.dimension} AS key, touch_type FROM {rows}",
@@ -88,12 +88,13 @@ def _touches(wanted: PerformanceQuery) -> PartSql:
 
 
 def _sessions(wanted: PerformanceQuery) -> PartSql:
-    rows = source(Table.SESSIONS, _within("start_ms", wanted))
+    rows = source(Table.NARROW_SESSIONS, _within("start_ms", wanted))
     return PartSql(
         SESSIONS,
         f"SELECT {_place('start_ms', wanted)}, {_session_key(wanted.dimension)} AS key, person_hash,"
         f" {_has_converted(wanted)} AS has_converted FROM {rows}",
-        ("count()", "uniqExact(person_hash)", "countIf(has_converted)"),
+        ("count()", "countIf(has_converted)"),
+        distinct="person_hash",
     )
 
 
@@ -110,11 +111,15 @@ def _of_conversions(table: Table, wanted: PerformanceQuery) -> str:
 
 def _conversions(wanted: PerformanceQuery) -> PartSql:
     place = _place("converted_at_ms", wanted)
-    of_sessions = f"SELECT session_hash FROM {_of_conversions(Table.CONVERSIONS, wanted)}"
     return PartSql(
         CONVERSIONS,
         f"""SELECT is_previous, period, key, value_minor, refunded_minor, currency
 FROM
+(
+    SELECT session_hash, {_session_key(wanted.dimension)} AS key
+    FROM {source(Table.NARROW_SESSIONS, _possible_sessions(wanted))}
+) AS visited
+RIGHT ANY JOIN
 (
     SELECT {place}, value_minor, refunded_minor, currency, session_hash
     FROM
@@ -126,12 +131,7 @@ FROM
     (
         SELECT conversion_hash, session_hash FROM {_of_conversions(Table.CONVERSIONS, wanted)}
     ) AS converted USING (conversion_hash)
-) AS facts
-LEFT ANY JOIN
-(
-    SELECT session_hash, {_session_key(wanted.dimension)} AS key
-    FROM {source(Table.SESSIONS, _possible_sessions(wanted))} AND session_hash IN ({of_sessions})
-) AS visited USING (session_hash)""",
+) AS facts USING (session_hash)""",
         (
             "count()",
             "sumIf(value_minor, currency = {currency:String})",

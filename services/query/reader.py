@@ -52,7 +52,8 @@ class Reader:
         again, where it cannot be answered now.
         """
         try:
-            body = await self._clickhouse.query_bytes(statement.sql + self._limits.clause(), statement.parameters)
+            sql = statement.sql + self._limits.clause() + statement.settings
+            body = await self._clickhouse.query_bytes(sql, statement.parameters)
         except (ClickHouseUnavailable, ClickHouseRejected) as error:
             raise as_api_error(error, self._limits) from error
         return decode_rows(statement.row_type, body)

@@ -30,17 +30,19 @@ class ReportRow(msgspec.Struct):
 
 @dataclass(frozen=True)
 class PartSql:
-    """`source`: a subselect that gives `is_previous`, `period`, `key` and what `numbers` are computed from."""
+    """`source`: a subselect that gives `is_previous`, `period`, `key` and what the numbers are computed from."""
 
     name: str
     source: str
     numbers: tuple[str, ...]
-    """Expressions of aggregates that are whole numbers."""
+    """Expressions of aggregates that are whole numbers; of all places together they are the sums over the places."""
     currency: str = "''"
     """An expression over the source's columns."""
+    distinct: str | None = None
+    """A column whose values are counted, each once: the last of the part's numbers."""
 
 
-_OTHERS: Final = "arraySort(groupUniqArrayIf({currency}, {currency} NOT IN ('', {{currency:String}})))"
+_OTHERS: Final = "groupUniqArrayIf({currency}, {currency} NOT IN ('', {{currency:String}}))"
 
 
 def union(parts: Iterable[PartSql]) -> str:
@@ -49,13 +51,27 @@ def union(parts: Iterable[PartSql]) -> str:
 
 
 def _select(part: PartSql) -> str:
-    numbers = ", ".join(f"toInt64({number})" for number in part.numbers)
-    others = _OTHERS.format(currency=part.currency) if part.currency != "''" else "[]"
+    """The rows are grouped once, by place; the totals are put together from the places' own numbers.
+
+    A hash of the key divides the rows much faster than its text does, and of 10,000 keys the odds that two share one
+    are 1 to 10^11.
+    """
+    others = _OTHERS.format(currency=part.currency) if part.currency != "''" else "emptyArrayString()"
+    inner = [f"{number} AS number_{index}" for index, number in enumerate(part.numbers)]
+    outer = [f"toInt64(sum(number_{index}))" for index in range(len(part.numbers))]
+    if part.distinct is not None:
+        inner.append(f"uniqExactState({part.distinct}) AS distinct_values")
+        outer.append("toInt64(uniqExactMerge(distinct_values))")
     return f"""SELECT * FROM (
-SELECT '{part.name}' AS part, is_previous, toBool(grouping(key)) AS is_total, toInt64(period) AS period,
-    toString(key) AS key, [{numbers}] AS numbers,
-    arrayMap(c -> toString(c), {others}) AS currencies
-FROM ({part.source})
+SELECT '{part.name}' AS part, is_previous, toBool(grouping(key)) AS is_total, toInt64(period) AS period, key,
+    [{", ".join(outer)}] AS numbers, arraySort(groupUniqArrayArray(others)) AS currencies
+FROM
+(
+    SELECT is_previous, period, toString(any(key)) AS key, {", ".join(inner)},
+        arrayMap(c -> toString(c), {others}) AS others
+    FROM (SELECT *, CAST(sipHash64(key) AS UInt64) AS key_hash FROM ({part.source}))
+    GROUP BY is_previous, period, key_hash
+)
 GROUP BY GROUPING SETS ((is_previous, period, key), (is_previous))
 ORDER BY is_total DESC, is_previous, period, key LIMIT {{row_limit:UInt32}})"""
 

@@ -8,7 +8,7 @@ and deleted ones among them: it can tell where to look, never what to answer.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -21,6 +21,11 @@ RowT = TypeVar("RowT", bound=msgspec.Struct)
 
 MAX_RESULT_ROWS: Final = 50_000
 FEW_KEYS: Final = 512
+OF_FEW_ROWS: Final = (
+    ", optimize_read_in_order = 0, merge_tree_min_rows_for_concurrent_read = 16384,"
+    " merge_tree_min_bytes_for_concurrent_read = 1048576"
+)
+"""Settings of a statement that reads little, here and there: sorted afterwards, and all threads have a share of it."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,11 @@ class Table(StrEnum):
     EVENTS = "events"
     SESSIONS = "sessions"
     SESSIONS_BY_PERSON = "sessions_by_person"
+    NARROW_SESSIONS = "narrow_sessions"
     TOUCHES = "touches"
     CONVERSIONS = "conversions"
     ATTRIBUTIONS = "attributions"
+    NARROW_TOUCHES = "narrow_touches"
     ATTRIBUTION_REVISIONS = "attribution_revisions"
     EVENT_MARKS = "event_marks"
     PERSON_LINKS = "person_links"
@@ -76,6 +83,8 @@ class Statement(Generic[RowT]):
     row_type: type[RowT]
     sql: str
     parameters: Mapping[str, Any]
+    settings: str = ""
+    """Beside those of the limits: each begins with a comma."""
     reads_raw: bool = False
     """Whether some of its reading is of rows as they were written, to find out where to look."""
 
@@ -206,13 +215,16 @@ class Newest(Generic[RowT]):
     id_column: str
     conditions: tuple[Condition, ...]
     row_limit: int
+    hints: tuple[Condition, ...] | None = None
+    """Conditions that hold wherever `conditions` do, and elsewhere too, but are cheaper: enough for the edge."""
 
     @property
     def first_reach(self) -> int:
         return 2 * self.row_limit
 
     def edge(self, reach: int) -> Statement[Edge]:
-        return edge_of(self.app_id, self.table, self.time_column, self.id_column, self.conditions, reach)
+        conditions = self.conditions if self.hints is None else self.hints
+        return edge_of(self.app_id, self.table, self.time_column, self.id_column, conditions, reach)
 
     def rows(self, edge: Edge) -> Statement[RowT]:
         """Where few rows meet the conditions they may lie far apart: then they are read one by one."""
@@ -222,7 +234,8 @@ class Newest(Generic[RowT]):
         sql = f"SELECT {columns(self.row_type)} FROM {source(self.table, conditions)}" + newest_first(
             self.time_column, self.id_column
         )
-        return statement(self.row_type, self.app_id, sql, conditions, row_limit=self.row_limit)
+        found = statement(self.row_type, self.app_id, sql, conditions, row_limit=self.row_limit)
+        return replace(found, settings=OF_FEW_ROWS)
 
     def _among(self, edge: Edge) -> Condition:
         keys = "arrayZip({edge_times:Array(Int64)}, {edge_ids:Array(String)})"

@@ -4,7 +4,7 @@ The list is ordered by when a person was first seen, newest first: unlike the la
 so a walk through the pages meets everybody once while data arrives.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -14,11 +14,11 @@ from services.query.cursors import Position
 from services.query.numbers import money_by_currency
 from services.query.pages import Page, cut
 from services.query.sql import (
+    OF_FEW_ROWS,
     Condition,
     Edge,
     Statement,
     Table,
-    edge_of,
     equals,
     newest_first,
     older_than,
@@ -99,24 +99,33 @@ class NewestUsers:
         return _SESSIONS_PER_NEW_PERSON * self.row_limit
 
     def edge(self, reach: int) -> Statement[Edge]:
-        return edge_of(self.app_id, Table.SESSIONS, "start_ms", "session_id", self._window(), reach)
+        window = self._window()
+        sql = f"""SELECT count() AS found, minOrNull(start_ms) AS from_ms FROM
+(
+    SELECT start_ms FROM {raw_source(Table.NARROW_SESSIONS, window)} ORDER BY start_ms DESC LIMIT {{row_limit:UInt32}}
+)"""
+        return peeking_statement(Edge, self.app_id, sql, window, row_limit=reach)
 
     def rows(self, edge: Edge) -> Statement[UserRow]:
         window = [*self._window(), *reaching_to("start_ms", edge)]
-        in_window = source(Table.SESSIONS, window)
         after = older_than("first_seen_ms", "person_key", self.page.after)
         newest = newest_first("first_seen_ms", "person_key")
-        sql = f"""{SELECT} FROM {source(Table.SESSIONS_BY_PERSON)} AND person_key IN
+        sql = f"""{SELECT} FROM
 (
-    SELECT person_key FROM
+    SELECT * FROM {raw_source(Table.SESSIONS_BY_PERSON)} AND person_key IN
     (
-        SELECT person_key, any(person_hash) AS known_by, min(start_ms) AS first_seen_ms
-        FROM {in_window} GROUP BY person_key
+        SELECT person_key FROM
+        (
+            SELECT person_key, any(person_hash) AS known_by, min(start_ms) AS first_seen_ms
+            FROM {source(Table.SESSIONS, window)} GROUP BY person_key
+        )
+        WHERE known_by NOT IN ({_seen_before(window)}){"".join(f" AND {condition.sql}" for condition in after)}{newest}
     )
-    WHERE {_not_seen_before(in_window)}{"".join(f" AND {condition.sql}" for condition in after)}{newest}
+    ORDER BY revision DESC LIMIT 1 BY person_key, start_ms, session_id
 )
-GROUP BY person_key{newest}"""
-        return peeking_statement(UserRow, self.app_id, sql, [*window, *after], row_limit=self.row_limit)
+WHERE NOT is_deleted GROUP BY person_key{newest}"""
+        found = peeking_statement(UserRow, self.app_id, sql, [*window, *after], row_limit=self.row_limit)
+        return replace(found, settings=OF_FEW_ROWS)
 
     def _window(self) -> list[Condition]:
         found = within("start_ms", self.wanted.first_seen)
@@ -125,21 +134,15 @@ GROUP BY person_key{newest}"""
         return found
 
 
-def _not_seen_before(in_window: str) -> str:
-    """Of people with a session in the window: that they have none before its edge.
+def _seen_before(window: list[Condition]) -> str:
+    """The hashes of those with a session in the window who have one before its edge too.
 
-    Who has raw rows there and nothing was ever taken back of has sessions there; only of the few others all rows must
-    be merged to know.
+    What FINAL would merge of everybody's sessions is merged here of theirs: of each session its newest row counts.
     """
-    before = Condition("start_ms < {edge_ms:Int64}")
-    of_them = Condition(f"person_hash IN (SELECT person_hash FROM {in_window})")
-    raw = raw_source(Table.SESSIONS, [before, of_them])
-    taken_back = raw_source(Table.SESSIONS, [Condition("is_deleted"), before, of_them])
-    doubtful = source(
-        Table.SESSIONS_BY_PERSON, [before, Condition(f"person_key IN (SELECT person_key FROM {taken_back})")]
-    )
-    return f"""known_by NOT IN (SELECT person_hash FROM {raw} GROUP BY person_hash HAVING NOT max(is_deleted))
-        AND person_key NOT IN (SELECT person_key FROM {doubtful})"""
+    of_them = f"person_hash IN (SELECT person_hash FROM {raw_source(Table.SESSIONS, window)})"
+    return f"""SELECT person_hash FROM {raw_source(Table.NARROW_SESSIONS, [Condition(of_them)])}
+            GROUP BY person_hash, start_ms, session_hash
+            HAVING min(start_ms) < {{edge_ms:Int64}} AND NOT argMax(is_deleted, revision)"""
 
 
 def list_users(app_id: str, wanted: UserFilter, page: Page) -> NewestUsers:
@@ -153,18 +156,20 @@ def find_user(app_id: str, person_key: str) -> Statement[UserRow]:
 
 
 def find_persons(app_id: str, given_id: str) -> Statement[PersonRow]:
-    """Everybody an id may mean: the user of that id, the anonymous visitor of that id, a user linked with it."""
+    """The user of that id and the anonymous visitor of that id."""
     keys = [USER_PREFIX + given_id, ANONYMOUS_PREFIX + given_id]
     where = [Condition("person_key IN {persons:Array(String)}", {"persons": keys})]
-    seen_with = [Condition("anonymous_id = {given_id:String}", {"given_id": given_id})]
-    sql = f"""SELECT person_key, max(seen_ms) AS last_seen_ms FROM
-(
-    SELECT person_key, end_ms AS seen_ms FROM {source(Table.SESSIONS_BY_PERSON, where)}
-    UNION ALL
-    SELECT person_key, end_ms AS seen_ms FROM {source(Table.SESSIONS, seen_with)}
-)
+    sql = f"""SELECT person_key, max(end_ms) AS last_seen_ms FROM {source(Table.SESSIONS_BY_PERSON, where)}
+GROUP BY person_key"""
+    return statement(PersonRow, app_id, sql, where)
+
+
+def find_seen_with(app_id: str, given_id: str) -> Statement[PersonRow]:
+    """Users with sessions that show that anonymous id."""
+    where = [Condition("anonymous_id = {given_id:String}", {"given_id": given_id})]
+    sql = f"""SELECT person_key, max(end_ms) AS last_seen_ms FROM {source(Table.SESSIONS, where)}
 GROUP BY person_key ORDER BY last_seen_ms DESC LIMIT 100"""
-    return statement(PersonRow, app_id, sql, [*where, *seen_with])
+    return statement(PersonRow, app_id, sql, where)
 
 
 def choose_person(given_id: str, found: list[PersonRow]) -> str | None:

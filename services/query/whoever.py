@@ -13,6 +13,8 @@ async def person(caller: Caller, reader: Reader, given_id: str) -> str | None:
     found, owners = await asyncio.gather(
         reader.rows(users.find_persons(app_id, given_id)), reader.rows(people.owners_of(app_id, given_id))
     )
+    if not found and not owners:
+        found = await reader.rows(users.find_seen_with(app_id, given_id))
     return people.choose(given_id, found, owners)
 
 

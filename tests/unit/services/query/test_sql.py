@@ -115,6 +115,10 @@ def every_statement() -> Iterator[Statement[Any]]:
     )
     yield from both_steps(events.list_events(app, wanted, PAGE))
     yield from both_steps(events.list_events(app, events.EventFilter(), Page(1)))
+    of_nobody = events.EventFilter(
+        (HOSTILE,), time_range=RANGE, properties=((HOSTILE, HOSTILE), ("n", "1.5"), ("z", "null"))
+    )
+    yield from both_steps(events.list_events(app, of_nobody, PAGE))
     yield events.session_place(app, HOSTILE)
     event = msgspec.convert(
         dict.fromkeys(event_detail.EventPlaceRow.__struct_fields__, HOSTILE)
@@ -142,6 +146,7 @@ def every_statement() -> Iterator[Statement[Any]]:
     yield from both_steps(users.list_users(app, users.UserFilter(), Page(1)))
     yield users.find_user(app, HOSTILE)
     yield users.find_persons(app, HOSTILE)
+    yield users.find_seen_with(app, HOSTILE)
     yield people.owners_of(app, HOSTILE)
     yield people.links_of(app, [HOSTILE])
     asked = conversion_report.ConversionQuery(HOSTILE, (HOSTILE,), RANGE)
