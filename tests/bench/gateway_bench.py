@@ -1,12 +1,18 @@
 """Gateway: single events at 32 connections and batches of 500, against the idiomatic baseline in the same run.
 
-Rounds of the two alternate, and the best round of each counts: on a shared machine the slower rounds measure the
-neighbours. The load generator and the broker want the same two cores, so the processor time a request costs the gateway
-itself stands beside the rates: it is the steadier figure. On the small broker, which takes the least of the two.
+The two take turns, each kind of load right after the other's and every round in the other order, and of every figure
+the round with the median ratio is told: on a shared machine single rounds measure the neighbours, but they press on
+both. Before the first round both are warmed up. On the small broker, which takes the least of the two.
+
+Both get the same load from the same generator: bodies made beforehand, raw sockets, nothing decoded of the answers but
+status and length. What a request costs the gateway in processor time stands beside the rates, as the steadier figure,
+and so does what it costs the generator and the broker, who share the machine: where they need more than a core, or
+more than the gateway, the rate is theirs.
 """
 
 import asyncio
 import json
+import os
 import random
 import tempfile
 from collections.abc import Callable
@@ -14,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import baseline_gateway
+import uvloop
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from figures import Figure
 from http_load import LoadResult, request_bytes, run_load
@@ -27,12 +34,9 @@ from pipeline.runtime.kafka import ensure_topics
 from pipeline.runtime.settings import Settings
 from schemas.control import App, Scope
 
-SINGLE_CONNECTIONS = 32
-SINGLE_REQUESTS = 12_000
-BATCH_CONNECTIONS = 4
-BATCH_REQUESTS = 240
 BATCH_EVENTS = 500
-ROUNDS = 3
+ROUNDS = 5
+"""Odd, so that one is the median."""
 
 
 def make_event(rng: random.Random, number: int) -> dict[str, object]:
@@ -90,33 +94,82 @@ async def _create_baseline_topic(settings: Settings) -> None:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """A kind of load. `requests`: so many a round for the gateway and the baseline, a good second for each."""
+
+    name: str
+    connections: int
+    events: int
+    make_requests: Callable[[str], Callable[[int], bytes]]
+    requests: tuple[int, int]
+
+
+KINDS = (
+    Kind("single events, 32 connections", 32, 1, single_requests, (8_000, 3_000)),
+    Kind("batches of 500", 4, BATCH_EVENTS, batch_requests, (300, 80)),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A process under load. `index`: its place in `Kind.requests`."""
+
+    process: ChildProcess
+    port: int
+    key: str
+    index: int
+
+
+@dataclass(frozen=True)
 class Round:
-    """One kind of load on one process; `cpu_us` is what an event has cost that process."""
+    """One kind of load on one process; `_us` is what an event has cost whom in processor time."""
 
     load: LoadResult
-    cpu_us: float
+    events: int
+    server_us: float
+    client_us: float
+    broker_us: float
+
+    @property
+    def rate(self) -> float:
+        return self.load.requests_per_second * self.events
+
+    @property
+    def p99_ms(self) -> float:
+        return self.load.percentile_ms(99)
 
 
-def measure(process: ChildProcess, port: int, key: str) -> tuple[Round, Round]:
-    single = _load(process, port, SINGLE_CONNECTIONS, single_requests(key), SINGLE_REQUESTS, 1)
-    return single, _load(process, port, BATCH_CONNECTIONS, batch_requests(key), BATCH_REQUESTS, BATCH_EVENTS)
+Pair = tuple[Round, Round]
+"""Ours and the baseline's, one right after the other."""
 
 
-def _load(
-    process: ChildProcess, port: int, connections: int, request: Callable[[int], bytes], count: int, events: int
-) -> Round:
-    before = cpu_seconds(process.pid)
-    result = asyncio.run(run_load("127.0.0.1", port, connections, request, count))
-    assert set(result.statuses) == {201}, result.statuses
-    return Round(result, (cpu_seconds(process.pid) - before) / (count * events) * 1e6)
+def measure(kind: Kind, target: Target, broker: ChildProcess, share: float = 1.0) -> Round:
+    """`share`: of the requests of a round."""
+    request = kind.make_requests(target.key)
+    count = round(kind.requests[target.index] * share)
+    pids = (target.process.pid, os.getpid(), broker.pid)
+    before = [cpu_seconds(pid) for pid in pids]
+    load = uvloop.run(run_load("127.0.0.1", target.port, kind.connections, request, count))
+    assert set(load.statuses) == {201}, load.statuses
+    costs = [cpu_seconds(pid) - spent for pid, spent in zip(pids, before, strict=True)]
+    server_us, client_us, broker_us = (cost / (count * kind.events) * 1e6 for cost in costs)
+    return Round(load, kind.events, server_us, client_us, broker_us)
 
 
-def fastest(rounds: list[Round]) -> LoadResult:
-    return max((found.load for found in rounds), key=lambda load: load.requests_per_second)
+def measure_pairs(kind: Kind, ours: Target, theirs: Target, broker: ChildProcess) -> list[Pair]:
+    for target in (ours, theirs):
+        measure(kind, target, broker, share=0.1)
+    pairs: list[Pair] = []
+    for number in range(ROUNDS):
+        turns = (ours, theirs) if number % 2 == 0 else (theirs, ours)
+        first, second = (measure(kind, target, broker) for target in turns)
+        pairs.append((first, second) if number % 2 == 0 else (second, first))
+    return pairs
 
 
-def cheapest(rounds: list[Round]) -> float:
-    return min(found.cpu_us for found in rounds)
+def typical(pairs: list[Pair], figure: Callable[[Round], float]) -> Pair:
+    """The pair whose ratio of this figure is the median."""
+    return sorted(pairs, key=lambda pair: figure(pair[0]) / figure(pair[1]))[len(pairs) // 2]
 
 
 def run() -> list[Figure]:
@@ -124,49 +177,40 @@ def run() -> list[Figure]:
         folder = Path(name)
         settings = Settings(data_dir=folder, kafka_bootstrap=broker.bootstrap)
         key = prepare(settings)
-        ports = {"gateway": free_port(), "baseline": free_port()}
+        ports = (free_port(), free_port())
         base = {"ATTRIKIT_DATA_DIR": name, "ATTRIKIT_KAFKA_BOOTSTRAP": broker.bootstrap}
-        here = Path(__file__).parent
-        gateway = running(
-            "gateway", ["-m", "deploy.cli", "gateway"], base | {"ATTRIKIT_PORT": str(ports["gateway"])}, folder
-        )
-        baseline = running(
-            "baseline", [str(here / "baseline_gateway.py")], base | {"ATTRIKIT_PORT": str(ports["baseline"])}, folder
+        scripts = (["-m", "deploy.cli", "gateway"], [str(Path(__file__).parent / "baseline_gateway.py")])
+        gateway, baseline = (
+            running(name, script, base | {"ATTRIKIT_PORT": str(port)}, folder)
+            for name, script, port in zip(("gateway", "baseline"), scripts, ports, strict=True)
         )
         with gateway as ours, baseline as theirs:
-            ours.wait_until(lambda: answers(f"http://127.0.0.1:{ports['gateway']}/readyz"), READY_SECONDS)
-            theirs.wait_until(lambda: answers(f"http://127.0.0.1:{ports['baseline']}/openapi.json"), READY_SECONDS)
-            rounds = [
-                (measure(ours, ports["gateway"], key), measure(theirs, ports["baseline"], baseline_gateway.KEY))
-                for _ in range(ROUNDS)
+            ours.wait_until(lambda: answers(f"http://127.0.0.1:{ports[0]}/readyz"), READY_SECONDS)
+            theirs.wait_until(lambda: answers(f"http://127.0.0.1:{ports[1]}/openapi.json"), READY_SECONDS)
+            targets = Target(ours, ports[0], key, 0), Target(theirs, ports[1], baseline_gateway.KEY, 1)
+            figures = [
+                figure for kind in KINDS for figure in _figures(kind, measure_pairs(kind, *targets, broker.process))
             ]
-            memory = peak_memory_mb(ours.pid)
-    return _figures(rounds, memory)
+            return [*figures, Figure("gateway, peak memory", peak_memory_mb(ours.pid), "MB")]
 
 
-def _figures(rounds: list[tuple[tuple[Round, Round], tuple[Round, Round]]], memory: float) -> list[Figure]:
-    singles, batches = [ours[0] for ours, _ in rounds], [ours[1] for ours, _ in rounds]
-    base_singles, base_batches = [theirs[0] for _, theirs in rounds], [theirs[1] for _, theirs in rounds]
-    single, batch, base_single, base_batch = map(fastest, (singles, batches, base_singles, base_batches))
-    return [
-        Figure(
-            "gateway, single events, 32 connections",
-            single.requests_per_second,
-            "requests/s",
-            base_single.requests_per_second,
-        ),
-        Figure("gateway, single events, p99", single.percentile_ms(99), "ms", base_single.percentile_ms(99)),
-        Figure("gateway, single events, processor time", cheapest(singles), "us/event", cheapest(base_singles)),
-        Figure(
-            "gateway, batches of 500",
-            batch.requests_per_second * BATCH_EVENTS,
-            "events/s",
-            base_batch.requests_per_second * BATCH_EVENTS,
-        ),
-        Figure("gateway, batches of 500, p99", batch.percentile_ms(99), "ms", base_batch.percentile_ms(99)),
-        Figure("gateway, batches of 500, processor time", cheapest(batches), "us/event", cheapest(base_batches)),
-        Figure("gateway, peak memory", memory, "MB"),
+def _figures(kind: Kind, pairs: list[Pair]) -> list[Figure]:
+    columns: list[tuple[str, str, Callable[[Round], float]]] = [
+        ("", "requests/s" if kind.events == 1 else "events/s", lambda one: one.rate),
+        (", p99", "ms", lambda one: one.p99_ms),
+        (", processor time", "us/event", lambda one: one.server_us),
     ]
+    figures = []
+    for what, unit, figure in columns:
+        ours, theirs = typical(pairs, figure)
+        figures.append(Figure(f"gateway, {kind.name}{what}", figure(ours), unit, figure(theirs)))
+    ours, theirs = typical(pairs, lambda one: one.server_us)
+    beside = {"load generator": (ours.client_us, theirs.client_us), "broker": (ours.broker_us, theirs.broker_us)}
+    figures += [
+        Figure(f"gateway, {kind.name}, {who}'s processor time", mine, "us/event", its)
+        for who, (mine, its) in beside.items()
+    ]
+    return figures
 
 
 if __name__ == "__main__":
