@@ -8,6 +8,8 @@ DATA ?= .attrikit
 BROKER ?= noida
 PYTHON ?=
 ARGS ?=
+# Processes that share the tests; 0: one, with output as it comes.
+JOBS ?= 2
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -32,7 +34,7 @@ run: $(RUNTIME) ## Run the whole platform on this machine until Ctrl-C
 
 test: $(DEV) ## Run all tests
 	@tests/install_tools.sh
-	@exec $(PY) -m pytest $(ARGS)
+	@exec $(PY) -m pytest -n $(JOBS) $(ARGS)
 
 check: $(DEV) ## Lint, format, types, import rules
 	$(PY) -m ruff check .

@@ -15,7 +15,7 @@ import pytest
 from deploy.demo.product import Product
 
 T = TypeVar("T")
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 60.0
 WEBHOOKS = {"ATTRIKIT_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1", "ATTRIKIT_WEBHOOK_RETRY_SECONDS": "1,1"}
 """Receivers of the tests listen here, and a delivery is given up soon."""
 
@@ -38,12 +38,12 @@ def api(product: Product) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def eventually() -> Callable[[Callable[[], T | None]], T]:
-    def wait(look: Callable[[], T | None]) -> T:
+def eventually() -> Callable[..., T]:
+    def wait(look: Callable[[], T | None], patience_seconds: float = _PATIENCE_SECONDS) -> T:
         """What `look` returns as soon as that is true; fails if that takes too long."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + patience_seconds
         while not (found := look()):
-            assert time.monotonic() < deadline, f"still {found!r} after {_PATIENCE_SECONDS:.0f} s"
+            assert time.monotonic() < deadline, f"still {found!r} after {patience_seconds:.0f} s"
             time.sleep(0.1)
         return found
 

@@ -47,6 +47,10 @@ class Receiver:
         return [json.loads(body) for _, body in self.calls[path]]
 
 
+DEFERRED_SECONDS = 120.0
+"""A delivery to an endpoint that is down is put off by 16 s, then by 64 s."""
+
+
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
     made = Receiver()
@@ -157,6 +161,7 @@ def test_from_a_purchase_to_a_signed_call_and_its_log(
     assert attrikit("remove", endpoint_id).exit_code == 0
 
 
+@pytest.mark.timeout(400)
 def test_what_failed_is_found_and_replayed_and_what_was_missed_in_a_pause_too(
     api: httpx.Client,
     add: Callable[..., tuple[str, str]],
@@ -173,7 +178,7 @@ def test_what_failed_is_found_and_replayed_and_what_was_missed_in_a_pause_too(
         found = data(api.get("/v1/webhooks/deliveries", params={"endpoint_id": endpoint_id, "status": status}))
         return found["items"]
 
-    failed = eventually(lambda: with_status("failed"))[0]
+    failed = eventually(lambda: with_status("failed"), DEFERRED_SECONDS)[0]
     attempts = [attempt for attempt in failed["attempts"] if attempt["status"] != "deferred"]
     assert [(a["attempt"], a["status"], a["error"]) for a in attempts] == [
         (1, "retrying", "HTTP 503"),
@@ -183,7 +188,7 @@ def test_what_failed_is_found_and_replayed_and_what_was_missed_in_a_pause_too(
     assert attrikit("pause", endpoint_id).exit_code == 0
     eventually(lambda: "paused" in attrikit("list", "--app", "demo").stdout)
     purchase(api, "skipped-1", "failed-and-replayed")
-    eventually(lambda: not with_status("retrying") and not with_status("deferred"))
+    eventually(lambda: not with_status("retrying") and not with_status("deferred"), DEFERRED_SECONDS)
     receiver.status["/flaky"] = 200
     assert attrikit("resume", endpoint_id).exit_code == 0
     replay = ("replay", "--since", "2024-01-01", "--endpoint", endpoint_id)
@@ -198,7 +203,7 @@ def test_what_failed_is_found_and_replayed_and_what_was_missed_in_a_pause_too(
             assert attrikit(*replay).exit_code == 0
         return missed <= delivered
 
-    eventually(replayed)
+    eventually(replayed, DEFERRED_SECONDS)
     assert missed <= {message["id"] for message in receiver.messages("/flaky")}
     assert attrikit("remove", endpoint_id).exit_code == 0
 
