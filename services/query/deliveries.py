@@ -74,8 +74,12 @@ def list_deliveries(app_id: str, wanted: DeliveryFilter, page: Page) -> Statemen
         *within_range("created_at_ms", wanted.time_range),
         *older_than("created_at_ms", "delivery_id", page.after),
     ]
+    # All of what may be on the page is looked at for it, as the table is not in order of time; but not what came of it.
     having, bound = _having(wanted.statuses)
-    sql = _select(conditions, "") + having + newest_first("created_at_ms", "delivery_id")
+    newest = newest_first("created_at_ms", "delivery_id")
+    ids = f"SELECT delivery_id FROM {source(Table.WEBHOOK_ATTEMPTS, conditions)} GROUP BY delivery_id, created_at_ms"
+    on_page = Condition(f"delivery_id IN ({ids}{having}{newest})")
+    sql = _select([on_page], "") + newest
     return statement(DeliveryFact, app_id, sql, conditions, row_limit=page.row_limit, **bound)
 
 

@@ -92,8 +92,9 @@ def test_sent_again_it_is_queued_for_its_endpoint_as_it_was(served: ServedApi, a
     answer = api.post(URL + "/whd_1/resend")
     assert answer.status_code == 201, answer.text
     assert answer.json()["data"]["delivery_id"] == "whd_1"
-    ((topic, partition, value),) = served.sink.records
-    assert (topic, partition) == (Topic.WEBHOOK_DELIVERIES, partition_of_endpoint(ENDPOINT_ID, 4))
+    queued = [record for record in served.sink.records if record[0] is Topic.WEBHOOK_DELIVERIES]  # others are counts
+    ((_topic, partition, value),) = queued
+    assert partition == partition_of_endpoint(ENDPOINT_ID, 4)
     (delivery,) = decode_deliveries(value)
     assert body_of(delivery).decode() == some_attempts(APP_ID, ENDPOINT_ID)[0].payload
     assert (delivery.is_resent, delivery.attempt, delivery.endpoint_id) == (True, 1, ENDPOINT_ID)

@@ -12,6 +12,7 @@ from served_api import SECRET_KEY, ServedApi
 from structlog.testing import capture_logs
 
 from pipeline.runtime.http.server import MAX_HEAD_BYTES
+from schemas.topics import Topic
 
 EVENT = b'{"event_name":"page_view"}'
 
@@ -125,7 +126,7 @@ def test_a_mistake_in_the_body_is_answered_and_nothing_is_stored(served: ServedA
     head = track(b"", b"Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
     chunk = b"1a\r\n" + EVENT + b"\r\n"
     error_of(converse(served, head, chunk, b"no size\r\n\r\n"), "INVALID_PARAMETER")
-    assert served.sink.records == []
+    assert served.sink.lines(Topic.EVENTS) == served.sink.lines(Topic.REJECTED) == []
 
 
 def test_a_mistake_while_the_body_is_asked_for(served: ServedApi) -> None:
