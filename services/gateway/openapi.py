@@ -129,8 +129,8 @@ _PROPERTY_VALUE: Final[Document] = {
 _ENCODING: Final[Document] = {
     "name": "Content-Encoding",
     "in": "header",
-    "schema": {"type": "string", "enum": ["identity", "gzip", "deflate", "br", "zstd"]},
-    "description": "Coding of the body. Limits hold before and after it is undone.",
+    "schema": {"type": "string", "enum": ["identity", "gzip", "deflate", "br", "zstd", ""]},
+    "description": "Coding of the body; empty: none. Limits hold before and after it is undone.",
 }
 _RESULTS: Final[Document] = {
     "name": "results",
