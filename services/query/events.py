@@ -28,6 +28,7 @@ from services.query.sql import (
     reaching_to,
     source,
     statement,
+    time_edge_of,
     within,
 )
 from services.query.times import TimeRange, utc_text
@@ -160,12 +161,8 @@ class NewestOfPersons:
         return 2 * self.row_limit
 
     def edge(self, reach: int) -> Statement[Edge]:
-        places = self._places()
-        sql = f"""SELECT count() AS found, minOrNull(timestamp_ms) AS from_ms FROM
-(
-    SELECT timestamp_ms FROM {raw_source(Table.EVENTS, places)} ORDER BY timestamp_ms DESC LIMIT {{row_limit:UInt32}}
-)"""
-        return replace(peeking_statement(Edge, self.app_id, sql, places, row_limit=reach), settings=OF_FEW_ROWS)
+        found = time_edge_of(self.app_id, Table.EVENTS, "timestamp_ms", self._places(), reach)
+        return replace(found, settings=OF_FEW_ROWS)
 
     def rows(self, edge: Edge) -> Statement[EventRow]:
         places = [*self._places(), *reaching_to("timestamp_ms", edge)]

@@ -257,5 +257,17 @@ FROM (SELECT {time_column} AS time_ms, {id_column} AS id FROM {raw_source(table,
     return peeking_statement(Edge, app_id, sql, conditions, row_limit=reach)
 
 
+def time_edge_of(
+    app_id: str, table: Table, time_column: str, conditions: Iterable[Condition], reach: int
+) -> Statement[Edge]:
+    """The same for lists whose rows are not found by the keys of those raw rows."""
+    conditions = tuple(conditions)
+    sql = f"""SELECT count() AS found, minOrNull({time_column}) AS from_ms FROM
+(
+    SELECT {time_column} FROM {raw_source(table, conditions)} ORDER BY {time_column} DESC LIMIT {{row_limit:UInt32}}
+)"""
+    return peeking_statement(Edge, app_id, sql, conditions, row_limit=reach)
+
+
 def reaching_to(time_column: str, edge: Edge) -> list[Condition]:
     return [Condition(f"{time_column} >= {{edge_ms:Int64}}", {"edge_ms": edge.from_ms})]

@@ -27,6 +27,7 @@ from services.query.sql import (
     reaching_to,
     source,
     statement,
+    time_edge_of,
     within,
 )
 from services.query.times import TimeRange, utc_text
@@ -99,12 +100,7 @@ class NewestUsers:
         return _SESSIONS_PER_NEW_PERSON * self.row_limit
 
     def edge(self, reach: int) -> Statement[Edge]:
-        window = self._window()
-        sql = f"""SELECT count() AS found, minOrNull(start_ms) AS from_ms FROM
-(
-    SELECT start_ms FROM {raw_source(Table.NARROW_SESSIONS, window)} ORDER BY start_ms DESC LIMIT {{row_limit:UInt32}}
-)"""
-        return peeking_statement(Edge, self.app_id, sql, window, row_limit=reach)
+        return time_edge_of(self.app_id, Table.NARROW_SESSIONS, "start_ms", self._window(), reach)
 
     def rows(self, edge: Edge) -> Statement[UserRow]:
         window = [*self._window(), *reaching_to("start_ms", edge)]
