@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from stories import START_MS
 
 from pipeline.domain import merging
 from pipeline.domain.effects import Effects
@@ -15,9 +16,6 @@ from pipeline.domain.state import PersonState, decode_state, encode_state, new_s
 from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Goal
 from schemas.events import StreamEvent, person_key
 from schemas.facts import AttributionRow, ConversionRow, SessionRow, TouchRow
-
-START_MS = 20_000 * 86_400_000 + 10 * 3_600_000
-"""Ten in the morning, UTC."""
 
 
 @dataclass

@@ -1,26 +1,16 @@
 """Stories: what a person does becomes touches and conversions, within bounds and in time."""
 
 from base64 import b85decode
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from stories import AD, BAIDU, DAY, HOUR, SITE, START_MS, MakePerson
 
 from pipeline.domain import state as limits
 from pipeline.domain.journey import has_unpublished, is_expired, next_timer_ms
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import decode_state, encode_state, new_state
 from schemas.control import DEFAULT_GOALS, App, AttributionSettings
-
-SITE = "https://shop.example.com"
-AD = SITE + "/?utm_source=baidu&utm_medium=cpc&utm_campaign=spring"
-BAIDU = "https://www.baidu.com/"
-HOUR = 60
-DAY = 24 * HOUR
-START_MS = 20_000 * 86_400_000 + 10 * 3_600_000
-
-MakePerson = Callable[..., Any]
-
 
 # Touches
 

@@ -2,24 +2,14 @@
 
 import struct
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from stories import AD, BAIDU, DAY, HOUR, SITE, START_MS, MakePerson
 
 from pipeline.domain.journey import apply_event, has_unpublished, next_timer_ms
 from pipeline.domain.state import encode_state
 from schemas.events import StreamEvent
-
-SITE = "https://shop.example.com"
-AD = SITE + "/?utm_source=baidu&utm_medium=cpc&utm_campaign=spring"
-BAIDU = "https://www.baidu.com/"
-HOUR = 60
-DAY = 24 * HOUR
-START_MS = 20_000 * 86_400_000 + 10 * 3_600_000
-
-MakePerson = Callable[..., Any]
-
 
 # Sessions
 
