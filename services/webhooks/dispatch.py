@@ -131,8 +131,8 @@ class Dispatcher:
     @staticmethod
     def _number(tracker: Tracker, offset: int, delivery: Delivery) -> bool:
         """False: it was read before."""
-        place = Mark(delivery.source_offset, delivery.source_row, delivery.created_at_ms)
-        if tracker.is_repeat(offset, delivery.source, place, delivery.delivery_id):
+        mark = Mark(delivery.source_offset, delivery.source_row, delivery.created_at_ms, delivery.endpoint_id)
+        if tracker.is_repeat(offset, delivery.source, mark):
             return False
         delivery.sequence = tracker.number(offset, delivery.endpoint_id)
         return True

@@ -10,7 +10,8 @@ receiver can hold up another's facts.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -30,17 +31,21 @@ from services.webhooks.payload import SOURCES, BadRecord, Fact, facts_of
 _POLL_MS: Final = 500
 _MAX_RECORDS: Final = 50
 _REMEMBERED_IDS: Final = 50_000
+SOURCE_NAMES: Final[Mapping[Topic, str]] = {Topic.CONVERSIONS: "cv", Topic.ATTRIBUTIONS: "at", Topic.ALERTS: "al"}
+"""What the partitions of a topic are called in `Delivery.source`: short, as many have to fit into a commit, and other
+names than the first letters used before, which attributions and alerts shared."""
 log = get_logger("webhooks")
 
 
 def deliveries_of(
     fact: Fact, endpoints: tuple[WebhookEndpoint, ...], recorded_at_ms: int, queued_at_ms: int
 ) -> Iterator[Delivery]:
-    """Who gets the fact. `recorded_at_ms`: when its record was written; an endpoint gets nothing older than itself.
+    """The deliveries of one fact. `recorded_at_ms`: when its record was written; an endpoint gets no earlier ones.
 
-    Paused and disabled endpoints have their deliveries too: they are logged as skipped and can be sent later. Pure.
+    They come in the order of their endpoints' ids, as `tracker` recognises repeats by their order. Paused and disabled
+    endpoints have theirs too: they are logged as skipped and can be sent later. Pure.
     """
-    for endpoint in endpoints:
+    for endpoint in sorted(endpoints, key=attrgetter("endpoint_id")):
         if fact.event_type in endpoint.event_types and recorded_at_ms >= endpoint.created_at_ms:
             yield Delivery(
                 delivery_id=delivery_id(endpoint.endpoint_id, fact.event_type, fact.fact_id, fact.revision),
@@ -88,7 +93,7 @@ class FactsReader:
         for row, fact in enumerate(facts):
             FACTS.labels(fact.event_type.value).inc()
             for delivery in deliveries_of(fact, webhooks.get(fact.app_id, ()), record.timestamp, now_ms()):
-                delivery.source = f"{tp.topic[0]}{tp.partition}"
+                delivery.source = f"{SOURCE_NAMES[Topic(tp.topic)]}{tp.partition}"
                 delivery.source_offset, delivery.source_row = record.offset, row
                 if self._is_new(delivery.delivery_id):
                     partition = partition_of_endpoint(delivery.endpoint_id, self._settings.partitions)

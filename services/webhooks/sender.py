@@ -22,6 +22,8 @@ from services.webhooks.addresses import Network, parse_networks, refusal_of_addr
 
 MAX_RESPONSE_BYTES: Final = 4_096
 _KEPT_HEAD_CHARACTERS: Final = 1_024
+_MAX_INFORMATIONAL: Final = 16
+"""1xx answers before the one that counts. aiohttp takes any number, at the price of a processor until the timeout."""
 _LOOKUPS_AT_ONCE: Final = 32
 _DNS_CACHE_SECONDS: Final = 10
 _KEEP_ALIVE_SECONDS: Final = 30.0
@@ -79,6 +81,7 @@ class Sender:
             timeout=aiohttp.ClientTimeout(total=self._seconds, sock_connect=self._connect_seconds),
             auto_decompress=False,
             trust_env=False,
+            response_class=_Response,
             headers={"User-Agent": USER_AGENT, "Accept": "*/*"},
             skip_auto_headers=["Accept-Encoding"],
         )
@@ -119,6 +122,36 @@ class Sender:
             if not response.content.at_eof():
                 response.close()  # the rest is not wanted, so the connection cannot be kept
             return response.status, head, response.headers.get("Retry-After", "")
+
+
+class _Response(aiohttp.ClientResponse):
+    """An answer that may come after at most `_MAX_INFORMATIONAL` informational ones."""
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        await super().start(_Counted(connection, protocol=_Counted(connection.protocol)))  # type: ignore[arg-type]
+        self._protocol, self._connection = connection.protocol, connection
+        return self
+
+
+class _Counted:
+    """Stands before a connection, or its protocol, whose messages are read a limited number of times.
+
+    `replaced`: attributes that are not those of `target`. `read` raises `ClientError` once the limit is reached.
+    """
+
+    def __init__(self, target: Any, **replaced: Any) -> None:
+        self._target = target
+        self._reads_left = _MAX_INFORMATIONAL + 1
+        self.__dict__.update(replaced)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    async def read(self) -> Any:
+        if not self._reads_left:
+            raise aiohttp.ClientPayloadError(f"more than {_MAX_INFORMATIONAL} informational (1xx) answers")
+        self._reads_left -= 1
+        return await self._target.read()
 
 
 def describe(error: Exception, seconds: float) -> str:

@@ -9,6 +9,7 @@ as `threshold.alert` to whichever other endpoint of the app wants alerts; and a 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -40,7 +41,7 @@ class Standing:
         self._failing_since_ms: dict[str, int | None] = {}
         self._changes: dict[str, StateChange] = {}
         self._written_at_ms: dict[str, int] = {}
-        self._alerts: list[AlertRow] = []
+        self._alerts: deque[AlertRow] = deque()
         self._changed = asyncio.Event()
 
     def forget(self, endpoint_id: str) -> None:
@@ -82,10 +83,13 @@ class Standing:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what has changed; what cannot be written is tried again."""
-        alerts, self._alerts = self._alerts, []
-        for row in alerts:
+        """Write what has changed; what cannot be written is tried again. An alert waits until it is acknowledged, and
+        goes before the state that says "disabled": a process that ends in between raises it again, with the same id."""
+        while self._alerts:
+            row = self._alerts[0]
             await self._alert(row)
+            if self._alerts and self._alerts[0] is row:
+                self._alerts.popleft()
         for endpoint_id, change in list(self._changes.items()):
             try:
                 await asyncio.to_thread(self._write, change)
@@ -112,7 +116,7 @@ def _alert_row(endpoint: WebhookEndpoint, since_ms: int, at_ms: int, limit_ms: i
     rule = f"webhook:{endpoint.endpoint_id}"
     return AlertRow(
         app_id=endpoint.app_id,
-        alert_id=alert_id(endpoint.app_id, rule, AlertState.BEGAN.value, at_ms),
+        alert_id=alert_id(endpoint.app_id, rule, AlertState.BEGAN.value, since_ms),
         rule_id=rule,
         rule_name=f"webhook endpoint disabled: {endpoint.description or endpoint.endpoint_id}",
         metric="webhook_failing",

@@ -5,8 +5,9 @@ done (delivered, or safely in `webhook-retries`). With it goes, as the commit's 
 
 - the *count* of each endpoint, so that a delivery that is read again gets the number it had, and the receiver sees a
   gap only where one is;
-- the *mark* of each source: the place of the newest fact that has come from it. Facts of a source come in order, so
-  one at or before its mark is a repeat: its writer was killed before it could commit, and wrote it again.
+- the *mark* of each source: the place of the newest delivery that has come from it. Deliveries of a source come in the
+  order of their places (offset, row, endpoint), so one at or before the mark is a repeat: its writer was killed before
+  it could commit, and wrote it again. A repeat keeps the number it had, because it gets none.
 
 Why there: the number has to be one per endpoint, without holes, the same after a crash. Offsets have holes (many
 endpoints share a partition), and a count kept anywhere else could disagree with the offset. Kafka keeps 4 KB of
@@ -18,17 +19,24 @@ from collections import OrderedDict, deque
 from typing import Final, NamedTuple
 
 MAX_METADATA_BYTES: Final = 4_000
-MAX_MARKS_BYTES: Final = 1_500
-_VERSION: Final = "1"
+MAX_MARKS_BYTES: Final = 2_000
+_VERSION: Final = "2"
 _PREFIX: Final = "whe_"
 
 
 class Mark(NamedTuple):
-    """A fact's place in its source, and when its record was written."""
+    """The place of a delivery in its source, and when the record of its fact was written."""
 
     offset: int
     row: int
     created_at_ms: int
+    endpoint_id: str = ""
+    """Empty in marks of before version 2: any endpoint of the same fact comes after it."""
+
+    @property
+    def place(self) -> tuple[int, int, str]:
+        """What deliveries of a source are ordered by."""
+        return self.offset, self.row, self.endpoint_id
 
 
 class State(NamedTuple):
@@ -60,7 +68,6 @@ class Tracker:
         self.is_closed = False
         self._counts = dict(state.counts)
         self._marks = dict(state.marks)
-        self._ids_at_mark: dict[str, set[str]] = {}
         self._committed_counts: OrderedDict[str, int] = OrderedDict(state.counts)
         self._committed_marks: OrderedDict[str, Mark] = OrderedDict(state.marks)
         self._entries: deque[_Entry] = deque()
@@ -85,23 +92,15 @@ class Tracker:
         self._counts[endpoint_id] = self._open[offset].counts[endpoint_id] = number
         return number
 
-    def is_repeat(self, offset: int, source: str, place: Mark, delivery_id: str) -> bool:
-        """Whether this delivery, found in that record, has come before.
+    def is_repeat(self, offset: int, source: str, mark: Mark) -> bool:
+        """Whether the delivery at `mark`, found in that record, has come before.
 
-        A place before the mark that was written *after* it is none: the source was made anew, and begins again.
+        A place before the known mark that was written *after* it is no repeat: the source was made anew.
         """
-        mark = self._marks.get(source)
-        if mark is not None and place.created_at_ms <= mark.created_at_ms and place[:2] < mark[:2]:
+        known = self._marks.get(source)
+        if known is not None and mark.created_at_ms <= known.created_at_ms and mark.place <= known.place:
             return True
-        if mark is None or place[:2] != mark[:2]:
-            self._marks[source] = self._open[offset].marks[source] = place
-            self._ids_at_mark[source] = {delivery_id}
-            return False
-        # One fact goes to several endpoints. Which of them had it before a restart is not known any more.
-        known = self._ids_at_mark.setdefault(source, set())
-        if delivery_id in known:
-            return True
-        known.add(delivery_id)
+        self._marks[source] = self._open[offset].marks[source] = mark
         return False
 
     def done(self, offset: int) -> None:
@@ -117,7 +116,7 @@ class Tracker:
 
     def metadata(self) -> str:
         """The state at `committable`."""
-        marks = [f"{source}:{m.offset}.{m.row}.{m.created_at_ms}" for source, m in self._committed_marks.items()]
+        marks = [f"{source}:{_write_mark(mark)}" for source, mark in self._committed_marks.items()]
         counts = [f"{name.removeprefix(_PREFIX)}:{count}" for name, count in self._committed_counts.items()]
         told = _newest_that_fit(marks, MAX_MARKS_BYTES)
         return "|".join((_VERSION, told, _newest_that_fit(counts, MAX_METADATA_BYTES - len(told) - 3)))
@@ -148,15 +147,24 @@ def _newest_that_fit(parts: list[str], limit: int) -> str:
 
 
 def read_metadata(text: str) -> State:
-    """Nothing where there is no metadata, or not ours."""
+    """Nothing where there is no metadata, or not ours. Version 1 has marks without endpoints."""
     version, _, rest = text.partition("|")
-    if version != _VERSION:
+    if version not in ("1", _VERSION):
         return NOTHING
     marks, _, counts = rest.partition("|")
     return State(
         {_PREFIX + name: int(count) for name, count in _pairs(counts)},
-        {source: Mark(*map(int, place.split("."))) for source, place in _pairs(marks)},
+        {source: _read_mark(mark) for source, mark in _pairs(marks)},
     )
+
+
+def _write_mark(mark: Mark) -> str:
+    return f"{mark.offset}.{mark.row}.{mark.created_at_ms}.{mark.endpoint_id.removeprefix(_PREFIX)}"
+
+
+def _read_mark(text: str) -> Mark:
+    offset, row, created_at_ms, *endpoint = text.split(".")
+    return Mark(int(offset), int(row), int(created_at_ms), _PREFIX + endpoint[0] if any(endpoint) else "")
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from pipeline.runtime.kafka import build_producer, ensure_topics
 from pipeline.runtime.secret_box import SecretBox
 from pipeline.runtime.settings import Settings
 from schemas.control import App, WebhookEndpoint
-from schemas.facts import AttributionRow, ConversionRow, encode_rows
+from schemas.facts import AlertRow, AlertState, AttributionRow, ConversionRow, encode_rows
 from schemas.topics import Topic
 from schemas.webhooks import EventType
 from services.webhooks.app import Webhooks
@@ -146,6 +146,26 @@ class Desk:
 
     def attribution(self, number: int, **given: Any) -> AttributionRow:
         return attribution_row(self.app_id, number, **given)
+
+    def alert(self, number: int) -> AlertRow:
+        return AlertRow(
+            app_id=self.app_id,
+            alert_id=f"alr_{number:08}",
+            rule_id=f"rule_{number % 7}",
+            rule_name="few events",
+            metric="events",
+            subject="",
+            comparison="below",
+            threshold=10.0,
+            value=float(number),
+            average=None,
+            unit="",
+            state=AlertState.BEGAN.value,
+            window_start_ms=1_700_000_000_000,
+            window_end_ms=1_700_000_060_000 + number,
+            began_at_ms=1_700_000_060_000 + number,
+            fired_at_ms=1_700_000_060_000 + number,
+        )
 
 
 def conversion_row(app_id: str, number: int, person: str = "", reason: str = "initial", **given: Any) -> ConversionRow:

@@ -19,8 +19,9 @@ async def test_every_fact_goes_to_whom_it_concerns(tmp_path: Path, broker: str) 
         async with dispatching(settings):
             await publish(settings, Topic.CONVERSIONS, [desk.conversion(n) for n in range(20)])
             await publish(settings, Topic.ATTRIBUTIONS, [desk.attribution(n) for n in range(20)])
-            await receiver.until(lambda: len(receiver.of("/all")) >= 40 and len(receiver.of("/conversions")) >= 20)
-        assert len(receiver.ids("/all")) == len(receiver.of("/all")) == 40
+            await publish(settings, Topic.ALERTS, [desk.alert(n) for n in range(20)], per_record=1)
+            await receiver.until(lambda: len(receiver.of("/all")) >= 60 and len(receiver.of("/conversions")) >= 20)
+        assert len(receiver.ids("/all")) == len(receiver.of("/all")) == 60
         assert len(receiver.ids("/conversions")) == len(receiver.of("/conversions")) == 20
         assert not receiver.ids("/all").keys() & receiver.ids("/conversions").keys()
         for path in ("/all", "/conversions"):

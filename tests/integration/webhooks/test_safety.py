@@ -8,7 +8,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -187,6 +187,30 @@ async def test_a_slow_answer_has_its_time_and_no_more(tmp_path: Path) -> None:
     server.close()
     assert reply.status == 0
     assert reply.error.startswith("timeout")
+
+
+@pytest.mark.parametrize(("informational", "status"), [(3, 200), (1_000_000, 0)])
+async def test_informational_answers_are_passed_over_but_not_without_end(
+    tmp_path: Path, informational: int, status: int
+) -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with suppress(ConnectionError):
+            for _ in range(0, informational, 1_000):
+                writer.write(b"HTTP/1.1 102 Processing\r\n\r\n" * min(1_000, informational))
+                await writer.drain()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with sending(tmp_path, {}, allowed="127.0.0.1") as sender:
+        reply = await sender.post(f"http://127.0.0.1:{port}/", {}, b"{}")
+    server.close()
+    assert reply.status == status
+    assert reply.is_success is (status == 200)
+    if not status:
+        assert "1xx" in reply.error
 
 
 async def test_a_certificate_nobody_vouches_for_is_not_accepted(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """How long an endpoint has been failing, by an injected clock: disabled after five days or by 410, enabled again."""
 
+import asyncio
 from dataclasses import replace
 
 from pipeline.runtime.control_plane.webhooks import StateChange
@@ -81,6 +82,39 @@ async def test_gone_disables_at_once() -> None:
     await world.standing.flush()
     assert world.written == [StateChange("whe_1", NOW_MS, "it answered 410 Gone")]
     assert len(world.alerts) == 1
+
+
+async def test_an_alert_cut_off_while_it_is_sent_is_sent_by_the_next_flush() -> None:
+    """The dispatcher is stopped in the middle of a flush: its writer is cancelled, and then flushed once more."""
+    world, started = World(), asyncio.Event()
+
+    async def hang(_row: AlertRow) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    standing = Standing(world.write, hang, 5 * DAY_MS)
+    standing.disable(ENDPOINT, "it answered 410 Gone", NOW_MS, "gone")
+    running = asyncio.create_task(standing.run())
+    async with asyncio.timeout(10):
+        await started.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert not world.written, "the alert goes before the state"
+    standing._alert = world.alert
+    await standing.flush()
+    assert len(world.alerts) == len(world.written) == 1
+
+
+async def test_raised_again_after_a_crash_the_alert_has_the_id_it_had() -> None:
+    alerts = []
+    for later_ms in (0, 60_000):
+        world = World()
+        failing = replace(ENDPOINT, failing_since_ms=NOW_MS - 5 * DAY_MS)
+        assert world.standing.failed(failing, NOW_MS + later_ms)
+        await world.standing.flush()
+        alerts += [row.alert_id for row in world.alerts]
+    assert len(alerts) == 2
+    assert len(set(alerts)) == 1
 
 
 async def test_what_could_not_be_written_is_written_later(monkeypatch) -> None:  # type: ignore[no-untyped-def]
