@@ -21,9 +21,10 @@ from random import Random
 from typing import Any
 
 import pytest
-from insistent import InsistentClient, Seen
+from insistent import Gate, InsistentClient, Seen
 from installation import SECOND_GATEWAY, Installation
 from tables import dump_tables
+from waiting import until
 
 from deploy.demo.observe import count_topic_lines
 from deploy.local.apache_kafka import KafkaBroker
@@ -36,6 +37,11 @@ GATEWAYS = ("gateway", SECOND_GATEWAY)
 CLIENTS = 8
 BATCHES_OF_EACH = 60
 SETTLE_SECONDS = 120.0
+BROKER_SHARE = 0.15
+KILLS = ((0.45, GATEWAYS[0]), (0.6, GATEWAYS[1]), (0.75, GATEWAYS[0]))
+"""Share of the events confirmed → the gateway that is killed then."""
+STEP_SECONDS = 100.0
+"""No step of the story takes longer, however busy the machine is."""
 HANG_SECONDS = 20.0
 """A refusal takes two seconds at most, and this is a machine that does other things too."""
 TWICE_SHARE = 0.2
@@ -67,44 +73,54 @@ def ms_text(time_ms: int) -> str:
 
 
 class Story:
-    """What happens while the clients report, at given shares of their work."""
+    """What happens while the clients report, at given shares of their work. The clients wait at each share until its
+    deed has begun, so that there is work left for it to disturb."""
 
     def __init__(self, installation: Installation, broker: Broker, seen: Seen, total: int) -> None:
         self._installation = installation
         self._broker = broker
         self._seen = seen
         self._total = total
+        self.gate = Gate(seen, BROKER_SHARE * total)
 
     async def run(self) -> None:
-        await self._until_share(0.15)
-        await self._lose_broker()
-        for share, name in ((0.45, GATEWAYS[0]), (0.6, GATEWAYS[1]), (0.75, GATEWAYS[0])):
-            await self._until_share(share)
-            self._installation.kill(name)
-            self._installation.launch(name)
-            await asyncio.to_thread(self._installation.wait_ready, name)
+        await self._share_reached()
+        await self._lose_broker(next_share=KILLS[0][0])
+        next_shares = [share for share, _ in KILLS[1:]] + [2.0]
+        for (_, name), next_share in zip(KILLS, next_shares, strict=True):
+            await self._share_reached()
+            await self._kill_under_request(name, next_share)
 
-    async def _lose_broker(self) -> None:
+    async def _share_reached(self) -> None:
+        await until(lambda: self.gate.is_reached, "the clients' share is confirmed", STEP_SECONDS, 0.002)
+        assert len(self._seen.confirmed) < self._total, "no work is left"
+
+    async def _lose_broker(self, next_share: float) -> None:
         await asyncio.to_thread(self._take_away)
         before = self._seen.answers[500]
+        self.gate.limit = next_share * self._total
         await asyncio.sleep(OUTAGE_SECONDS)  # how long it is away is what is tried
-        while self._seen.answers[500] < before + CLIENTS:
-            await asyncio.sleep(0.01)
+        await until(lambda: self._seen.answers[500] >= before + CLIENTS, "each client is refused", STEP_SECONDS)
+        assert len(self._seen.confirmed) < self._total, "no work is left"
         if isinstance(self._broker, NoidaBroker):
             self._broker.process.signal(signal.SIGCONT)
         else:
             self._broker.spawn()
         await asyncio.to_thread(self._broker.wait_ready)
 
+    async def _kill_under_request(self, name: str, next_share: float) -> None:
+        port = self._installation.port(name)
+        self.gate.limit = next_share * self._total
+        await until(lambda: self._seen.under_way[port], f"a request to {name} is under way", STEP_SECONDS, 0.0)
+        self._installation.kill(name)
+        self._installation.launch(name)
+        await asyncio.to_thread(self._installation.wait_ready, name)
+
     def _take_away(self) -> None:
         if isinstance(self._broker, NoidaBroker):
             self._broker.process.signal(signal.SIGSTOP)
         else:
             self._broker.stop()
-
-    async def _until_share(self, share: float) -> None:
-        while len(self._seen.confirmed) < share * self._total:
-            await asyncio.sleep(0.002)
 
 
 async def restart_worker(installation: Installation) -> None:
@@ -142,12 +158,13 @@ async def test_what_was_confirmed_is_stored_and_counted_once(
     seen = Seen()
     try:
         installation.start(*GATEWAYS, "worker", "store")
-        ports = [int(installation.urls[name].rsplit(":", 1)[1]) for name in GATEWAYS]
+        ports = [installation.port(name) for name in GATEWAYS]
+        story = Story(installation, broker, seen, len(events))
         supervisor = asyncio.create_task(restart_worker(installation))
         async with asyncio.TaskGroup() as group:
-            group.create_task(Story(installation, broker, seen, len(events)).run())
+            group.create_task(story.run())
             for number, batches in enumerate(work):
-                client = InsistentClient(ports, installation.key, seen, number)
+                client = InsistentClient(ports, installation.key, seen, story.gate, number)
                 group.create_task(client.report(batches, TWICE_SHARE))
         async with open_reader(installation.settings) as reader:
             await wait_until_settled(reader, SETTLE_SECONDS)

@@ -64,6 +64,9 @@ class Installation:
         argv = [sys.executable, "-P", "-m", "deploy.cli", REPLICAS.get(name, name)]
         return ChildProcess(name, argv, folder / "logs" / f"{name}.log", environment=own)
 
+    def port(self, name: str) -> int:
+        return int(self.urls[name].rsplit(":", 1)[1])
+
     def data_dir(self, name: str) -> Path:
         """Where a process keeps its files."""
         return self.settings.data_dir / SECOND_WORKER if name == SECOND_WORKER else self.settings.data_dir

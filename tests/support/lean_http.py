@@ -15,7 +15,7 @@ class Connection:
     """Raises `OSError` or `EOFError` where no complete answer came; the next request opens it anew."""
 
     def __init__(self, port: int, key: str) -> None:
-        self._port = port
+        self.port = port
         self._key = key
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -27,7 +27,7 @@ class Connection:
         )
         try:
             if self._streams is None:
-                self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+                self._streams = await asyncio.open_connection("127.0.0.1", self.port)
             reader, writer = self._streams
             writer.write(head.encode() + body)
             return await _read(reader)

@@ -22,7 +22,7 @@ def started(data_dir: Path, bootstrap: str, group: str, max_rows: int) -> Iterat
         yield process
     finally:
         process.kill()
-        process.wait()
+        process.wait(60)
 
 
 async def _main(data_dir: str, bootstrap: str, group: str, max_rows: str) -> None:

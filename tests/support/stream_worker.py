@@ -18,6 +18,8 @@ from pipeline.runtime.settings import Settings
 from schemas.control import App
 from schemas.topics import Topic
 
+_READ_SECONDS = 120.0
+
 
 def worker_process(
     settings: Settings,
@@ -85,9 +87,10 @@ async def read_topic(settings: Settings, topic: Topic | str) -> list[tuple[int, 
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
         found = []
-        while any([await consumer.position(place) < ends[place] for place in places]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += [(record.partition, record.offset, record.key, record.value) for record in records]
+        async with asyncio.timeout(_READ_SECONDS):
+            while any([await consumer.position(place) < ends[place] for place in places]):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found += [(record.partition, record.offset, record.key, record.value) for record in records]
         return found
     finally:
         await consumer.stop()

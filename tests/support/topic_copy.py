@@ -1,5 +1,6 @@
 """Copies a topic from one broker to another, record by record: the same values at the same offsets."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -9,6 +10,8 @@ from stream_worker import read_topic
 from pipeline.runtime.kafka import build_producer, ensure_topics
 from pipeline.runtime.settings import Settings
 from schemas.topics import MAX_MESSAGE_BYTES, Topic
+
+_PARTITION_SECONDS = 300.0
 
 
 async def copy_topic(topic: Topic, source: Settings, target: Settings) -> int:
@@ -34,10 +37,11 @@ async def _copy_partition(topic: Topic, partition: int, consumer: AIOKafkaConsum
     place = TopicPartition(topic.value, partition)
     end = (await consumer.end_offsets([place]))[place]
     consumer.assign([place])
-    while await consumer.position(place) < end:
-        for record in (await consumer.getmany(place, timeout_ms=100)).get(place, []):
-            sent = await producer.send_and_wait(topic.value, record.value, key=record.key, partition=partition)
-            assert sent.offset == record.offset
+    async with asyncio.timeout(_PARTITION_SECONDS):
+        while await consumer.position(place) < end:
+            for record in (await consumer.getmany(place, timeout_ms=100)).get(place, []):
+                sent = await producer.send_and_wait(topic.value, record.value, key=record.key, partition=partition)
+                assert sent.offset == record.offset
     return end
 
 

@@ -38,6 +38,16 @@ def converse(api: ServedApi, *pieces: bytes) -> bytes:
         return received
 
 
+def read_answer(connection: socket.socket) -> bytes:
+    """One complete answer; fails if the connection is closed before its end."""
+    received = b""
+    while not is_complete(received):
+        chunk = connection.recv(65536)
+        assert chunk, f"closed after {received!r}"
+        received += chunk
+    return received
+
+
 def is_complete(received: bytes) -> bool:
     head, separator, body = received.partition(b"\r\n\r\n")
     sizes = [line.partition(b":")[2] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
@@ -160,9 +170,7 @@ def test_an_offer_to_speak_another_protocol_is_ignored(served: ServedApi, offer:
         for _ in range(2):
             for piece in (sent[:cut], sent[cut:]):
                 connection.sendall(piece)
-            received = b""
-            while not is_complete(received):
-                received += connection.recv(65536)
+            received = read_answer(connection)
             assert received.startswith(b"HTTP/1.1 201 Created\r\n"), received
     chunked = track(b"", b"Transfer-Encoding: chunked", *offer).replace(b"Content-Length: 0\r\n", b"")
     chunks = b"1a\r\n" + EVENT + b"\r\n0\r\n\r\n"
@@ -229,10 +237,7 @@ def test_who_reads_an_early_answer_and_goes_on_slowly_is_cut_off(
     _, host, port = served.url.replace("/", "").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(stranger)
-        received = connection.recv(65536)
-        assert received.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
-        while not is_complete(received):
-            received += connection.recv(65536)
+        assert read_answer(connection).startswith(b"HTTP/1.1 401 Unauthorized\r\n")
         connection.sendall(b"x")
         assert connection.recv(1) == b""
 

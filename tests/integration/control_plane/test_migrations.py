@@ -33,7 +33,8 @@ def test_migrating_again_and_from_many_processes_at_once_changes_nothing(dsn):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
+        assert not thread.is_alive()
     assert failures == []
     store = ControlPlane(dsn)
     store.create_app(App("shop", "Shop"), 1)

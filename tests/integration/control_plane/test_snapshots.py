@@ -51,8 +51,10 @@ async def test_a_source_writes_the_use_of_keys_now_and_then_and_at_its_end(sourc
     source.note_use(key_id)
     await _until(lambda: last_use() is not None)
     first = last_use()
-    while source._usage.unwritten() == {}:  # until the clock shows another millisecond
-        source.note_use(key_id)
+    async with asyncio.timeout(20):
+        while source._usage.unwritten() == {}:  # until the clock shows another millisecond
+            source.note_use(key_id)
+            await asyncio.sleep(0)
     await _until(lambda: source.current().taken_at_ms > (first or 0) + 50)
     assert last_use() == first, "the minute is not over"
     await source.stop()

@@ -90,7 +90,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Ru
     for run in runs:
         if run.process.poll() is None:
             run.process.kill()
-        run.process.wait()
+        run.process.wait(SECONDS)
     for run in runs:
         _wait(lambda run=run: not _processes_on(run.data_dir))
 

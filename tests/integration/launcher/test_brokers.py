@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
@@ -51,12 +52,13 @@ async def state(settings: Settings) -> tuple[int, int, int]:
 
 
 async def fill(settings: Settings) -> None:
-    while True:  # a broker that has just begun to answer may still be electing leaders
-        try:
-            await ensure_topics(settings)
-            break
-        except Exception:
-            await asyncio.sleep(0.1)
+    async with asyncio.timeout(60):
+        while True:  # a broker that has just begun to answer may still be electing leaders
+            try:
+                await ensure_topics(settings)
+                break
+            except KafkaError:
+                await asyncio.sleep(0.1)
     await produce(settings, 300)
     await commit(settings, LOADER_GROUP, 250)
     await commit(settings, STREAM_GROUP, 200)

@@ -36,7 +36,7 @@ def test_the_environment_goes_first(running: Settings, monkeypatch: pytest.Monke
 def test_a_run_that_is_over_is_not_found(running: Settings) -> None:
     given = Settings(data_dir=running.data_dir)
     ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
+    ended.wait(60)
     file = running.data_dir / "running.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"pid": ended.pid}))
     assert with_running(given) == given

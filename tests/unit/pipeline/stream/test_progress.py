@@ -3,6 +3,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from waiting import until
 
 from pipeline.stream import progress
 from pipeline.stream.progress import ProgressReporter
@@ -33,8 +34,7 @@ async def test_under_load_only_the_newest_row_of_a_partition_is_sent(monkeypatch
         reporter.report(_row(0, offset), at_once=False)
         reporter.report(_row(1, offset), at_once=False)
         await asyncio.sleep(0)
-    while len(producer.sent) < 2:
-        await asyncio.sleep(0.01)
+    await until(lambda: len(producer.sent) >= 2, "both partitions are reported", 20)
     assert sorted(producer.sent) == [(0, 49), (1, 49)]
     task.cancel()
 
@@ -47,8 +47,7 @@ async def test_a_partition_with_nothing_left_to_do_is_reported_at_once(monkeypat
     reporter.report(_row(0, 7), at_once=False)
     await asyncio.sleep(0.01)
     reporter.report(_row(0, 8), at_once=True)
-    while not producer.sent:
-        await asyncio.sleep(0.01)
+    await until(lambda: producer.sent, "the partition is reported", 20)
     assert producer.sent == [(0, 8)]
     task.cancel()
 

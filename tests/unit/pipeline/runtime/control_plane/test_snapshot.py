@@ -1,11 +1,11 @@
 """The source's own behaviour over a store that answers what it is told; the real database is in tests/integration."""
 
-import asyncio
 import math
 import threading
 
 import pytest
 import structlog.testing
+from waiting import until
 
 from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
 from schemas.control import App, Snapshot
@@ -71,8 +71,7 @@ async def test_it_refreshes_by_itself_and_stops(source, store):
     await source.start()
     assert source.is_loaded
     store.answer = {"shop": App("shop", "Shop")}
-    while not source.current().apps:
-        await asyncio.sleep(0.005)
+    await until(lambda: source.current().apps, "the app is read", 20)
     await source.stop()
     assert not any(thread.name == "control-plane" for thread in threading.enumerate())
 
@@ -82,6 +81,5 @@ async def test_start_returns_although_the_database_is_away_and_catches_up_later(
     await source.start()
     assert not source.is_loaded
     store.answer = {}
-    while not source.is_loaded:
-        await asyncio.sleep(0.005)
+    await until(lambda: source.is_loaded, "the first snapshot is read", 20)
     await source.stop()

@@ -97,7 +97,7 @@ async def test_work_that_takes_too_long_is_ended() -> None:
 
     with pytest.raises(TimeoutError):
         await _within(0.01, endless())
-    await ended.wait()
+    await asyncio.wait_for(ended.wait(), 20)
 
 
 async def test_a_pause_of_this_process_is_not_taken_for_one_of_the_other() -> None:
