@@ -50,6 +50,11 @@ class Fences:
 
     async def _raise_one(self, partition: int) -> int:
         producer = build_fenced_producer(self._settings, f"{self._topic}-{partition}", compression="zstd")
-        await producer.start()
+        try:
+            await producer.start()
+            offset = await append_group(producer, self._topic, partition, [(FENCE_KEY, b"")], [], now_ms())
+        except BaseException:  # a taking that is cancelled leaves no producer behind
+            await producer.stop()
+            raise
         self._producers[partition] = producer
-        return await append_group(producer, self._topic, partition, [(FENCE_KEY, b"")], [], now_ms())
+        return offset

@@ -5,11 +5,13 @@ Either is a copy of the changelog up to `offset`; it may be lost at any time and
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import rocksdict
 
+from pipeline.runtime.log import get_logger
 from pipeline.stream.visits import UNKNOWN
 
 _INTERNAL: Final = b"\x00"
@@ -21,7 +23,19 @@ _VISIT_PREFIX: Final = b"\x00v\x1f"
 _VISIT_END: Final = b"\x00v\x20"
 _FIRST_PERSON: Final = b"\x01"
 _MIB: Final = 1024 * 1024
-
+_DAMAGE_MARK: Final = "ATTRIKIT-DAMAGED"
+_OBSTACLES: Final = (
+    "lock file",
+    "lock hold",
+    "permission denied",
+    "no space left",
+    "too many open files",
+    "read-only file system",
+)
+"""What an operating system says of files that are whole."""
+_Opened: TypeAlias = tuple[rocksdict.Rdict, bytes | None, bytes | None]
+"""A database with its changelog offset, and the offset up to which it has the visits."""
+_log = get_logger("stream.stores")
 
 _NO_VISITS: Final[Mapping[bytes, bytes]] = {}
 
@@ -138,22 +152,30 @@ class MemoryStore:
         self.wipe()
 
 
+class StoreDamaged(RuntimeError):
+    """A store that cannot be read whole. It is set aside when it is opened next, and filled from the changelog."""
+
+
 class RocksStore:
-    """One database per partition under `path`. A damaged one is thrown away: the changelog has it all."""
+    """One database per partition under `path`. A damaged one is set aside as `….damaged`: the changelog has it all.
+
+    RocksDB keeps a checksum of every block and a list of its files, so damage is noticed where it is read; `rocksdict`
+    ends an iteration over damaged blocks as if there was no more, hence the look at the status (`_iterate`).
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._db = self._open_or_replace()
-        raw = self._db.get(_OFFSET_KEY)
+        self._db, raw, visits_offset = self._open_or_replace()
         self._offset = None if raw is None else int(raw)
-        self._has_visits = raw is not None and raw == self._db.get(_VISITS_OFFSET_KEY)
+        self._has_visits = raw is not None and raw == visits_offset
 
     @property
     def offset(self) -> int | None:
         return self._offset
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        found: Any = self._db.get(list(keys)) if keys else []
+        with self._noticing_damage():
+            found: Any = self._db.get(list(keys)) if keys else []
         return list(found)
 
     def write(
@@ -176,12 +198,12 @@ class RocksStore:
         put(_OFFSET_KEY, raw_offset)
         if self._has_visits:
             put(_VISITS_OFFSET_KEY, raw_offset)
-        self._db.write(batch)
+        with self._noticing_damage():
+            self._db.write(batch)
         self._offset = offset
 
     def scan(self) -> Iterator[tuple[bytes, bytes]]:
-        items: Any = self._db.items(from_key=_FIRST_PERSON)
-        yield from items
+        return self._iterate(rocksdict.ReadOptions(), _FIRST_PERSON)
 
     @property
     def has_visits(self) -> bool:
@@ -190,15 +212,15 @@ class RocksStore:
     def visits(self) -> Iterator[tuple[bytes, bytes]]:
         only = rocksdict.ReadOptions()
         only.set_iterate_upper_bound(_VISIT_END)
-        items: Any = self._db.items(from_key=_VISIT_PREFIX, read_opt=only)
         start = len(_VISIT_PREFIX)
-        return ((key[start:], visit) for key, visit in items)
+        return ((key[start:], visit) for key, visit in self._iterate(only, _VISIT_PREFIX))
 
     def note_visits(self, visits: Iterable[tuple[bytes, bytes]]) -> None:
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, visit in visits:
             batch.put(_VISIT_PREFIX + key, visit)
-        self._db.write(batch)
+        with self._noticing_damage():
+            self._db.write(batch)
 
     def forget_visits(self) -> None:
         self._has_visits = False
@@ -211,22 +233,73 @@ class RocksStore:
             self._has_visits = True
 
     def wipe(self) -> None:
-        self._db.close()
+        self.close()
         shutil.rmtree(self._path)
         self._db = _open(self._path)
         self._offset, self._has_visits = None, False
 
     def close(self) -> None:
-        self._db.close()
+        """What cannot be written any more is in the changelog."""
+        with suppress(StoreDamaged), self._noticing_damage():
+            self._db.close()
 
-    def _open_or_replace(self) -> rocksdict.Rdict:
+    def _iterate(self, options: rocksdict.ReadOptions, from_key: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Raises `StoreDamaged` where an iteration ends before the data does."""
+        with self._noticing_damage():
+            rows = self._db.iter(options)
+            rows.seek(from_key)
+            while rows.valid():
+                yield rows.key(), rows.value()
+                rows.next()
+            rows.status()
+
+    @contextmanager
+    def _noticing_damage(self) -> Iterator[None]:
+        """Leave a mark for the next start, as this process cannot go on with what it has read so far."""
         try:
-            return _open(self._path)
+            yield
         except Exception as error:
-            if "corruption" not in str(error).lower():
+            if not _is_damage(error):
                 raise
-            shutil.rmtree(self._path)
-            return _open(self._path)
+            with suppress(OSError):
+                (self._path / _DAMAGE_MARK).touch()
+            raise StoreDamaged(f"{self._path}: {error}") from error
+
+    def _open_or_replace(self) -> _Opened:
+        if not (self._path / _DAMAGE_MARK).exists():
+            try:
+                return _open_and_look(self._path)
+            except Exception as error:
+                if not _is_damage(error):
+                    raise
+                _log.error("store_damaged", path=str(self._path), error=str(error))
+        _set_aside(self._path)
+        return _open_and_look(self._path)
+
+
+def _open_and_look(path: Path) -> _Opened:
+    db = _open(path)
+    try:
+        return db, db.get(_OFFSET_KEY), db.get(_VISITS_OFFSET_KEY)
+    except Exception:
+        with suppress(Exception):
+            db.close()
+        raise
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether an error speaks of the files themselves, and not of what keeps us from them."""
+    text = str(error).lower()
+    is_status = text.startswith(("corruption", "io error", "invalid argument", "not found"))
+    return is_status and not any(obstacle in text for obstacle in _OBSTACLES)
+
+
+def _set_aside(path: Path) -> None:
+    """Keep the newest damaged database of a partition for inspection."""
+    aside = path.with_name(path.name + ".damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    path.rename(aside)
+    _log.warning("store_set_aside", path=str(aside), note="it is filled again from the changelog")
 
 
 def _open(path: Path) -> rocksdict.Rdict:

@@ -82,6 +82,7 @@ class Worker:
         self.directory = AppDirectory(source, self._rules)
         self.committers: dict[int, PartitionCommitter] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._taking: asyncio.Task[None] | None = None
         self._parked: dict[int, tuple[WorkingSet, int | None]] = {}
         """What was given up in a rebalance, with the changelog offset of its store: most of it comes straight back."""
         self._people = PeopleReader(settings, self._deliver_people, self._has_room_for_people)
@@ -128,7 +129,16 @@ class Worker:
     # Owning
 
     async def take(self, partitions: set[int]) -> None:
-        """Work on these; their stores are recovered. Nothing must be running on them."""
+        """Work on these; their stores are recovered. Returns when that has begun, or when a rebalance ended it.
+
+        One taking at a time: an earlier one, of an assignment that is no more, is cancelled whole first. Faust neither
+        ends it nor looks at how it ended, so a failure ends the process here.
+        """
+        await self.release()
+        self._taking = taking = self._watch(self._take(partitions))
+        await asyncio.wait([taking])
+
+    async def _take(self, partitions: set[int]) -> None:
         while not self._source.is_loaded:  # noqa: ASYNC110 - a thread loads it
             await asyncio.sleep(_LOADED_POLL_SECONDS)
         self._rules.use(self._source.current())
@@ -150,13 +160,13 @@ class Worker:
         await self._people.follow({p: w.people.next_to_receive for p, w in working_sets.items()})
         if self._people.task is not None:
             self._people.task.add_done_callback(_exit_on_failure)
-        self._parked.clear()
         metrics.ASSIGNED.set(len(partitions))
         self._is_ready = True
 
     async def release(self) -> None:
-        """Finish what was applied and give all partitions up."""
+        """Finish what was applied and give all partitions up; a taking under way is cancelled whole."""
         self._is_ready = False
+        await self._end_taking()
         await self._people.leave()
         for committer in self.committers.values():
             committer.stop()
@@ -169,9 +179,18 @@ class Worker:
         self._running.clear()
         metrics.ASSIGNED.set(0)
 
+    async def _end_taking(self) -> None:
+        taking, self._taking = self._taking, None
+        if taking is not None and not taking.done():
+            _log.info("taking_cancelled", note="the group rebalances again")
+            taking.cancel()
+            await asyncio.wait([taking])
+
     async def _shut_others_out(self, partitions: set[int]) -> None:
         """From now on the changelogs grow by our hand alone, and the stores hold all there is of them."""
         kept = {partition for partition in partitions if self._is_as_parked(partition)}
+        # What is not taken back now may be another's by the next time.
+        self._parked = {partition: self._parked[partition] for partition in kept}
         await self._fences.keep_only(kept)
         raised = await self._fences.raise_for(sorted(partitions - kept))
         behind = []

@@ -1,13 +1,19 @@
 """What a partition's store promises, held by both of them."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 import rocksdict
 
-from pipeline.stream.stores import MemoryStore, PartitionStore, RocksStore
+from pipeline.stream.stores import MemoryStore, PartitionStore, RocksStore, StoreDamaged
 from pipeline.stream.visits import UNKNOWN
+
+PERSONS = 3_000
+PERSONS_AT = {0: 1_000, 1_000: 2_000, 2_000: PERSONS, PERSONS: PERSONS}
+"""By the offset of the last write contained: an older store is brought up to date from the changelog."""
 
 
 @pytest.fixture(params=["memory", "rocksdb"])
@@ -143,6 +149,72 @@ def test_a_damaged_database_is_replaced_by_an_empty_one(open_rocks: Callable[[],
     again = open_rocks()
     assert again.offset is None
     again.close()
+
+
+@pytest.fixture(scope="module")
+def whole_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """3,000 persons with their visits, in several files."""
+    folder = tmp_path_factory.mktemp("whole") / "p-1.db"
+    store, random = RocksStore(folder), Random(1)
+    for start in range(0, PERSONS, 1_000):
+        store.write([(b"%06d" % n, random.randbytes(100)) for n in range(start, start + 1_000)], [], start)
+        store._db.flush()
+    store.write([], [], PERSONS)
+    _note_all(store, {b"%06d" % n: b"AAAAAAAA" for n in range(PERSONS)})
+    store._db.flush()
+    store.close()
+    return folder
+
+
+@pytest.mark.parametrize("seed", range(72))
+def test_of_a_damaged_database_nothing_is_left_out_in_silence(whole_database: Path, tmp_path: Path, seed: int) -> None:
+    """Whatever is done to a file: a store is whole, or it is empty and filled from the changelog; on the second start
+    at the latest, without anybody's help."""
+    folder = tmp_path / "p-1.db"
+    shutil.copytree(whole_database, folder)
+    damage(folder, Random(seed))
+    try:
+        found = _read_all(folder)
+        assert found is None or found[1:] == (PERSONS_AT[found[0]],) * 3, "all there was at that offset"
+    except StoreDamaged:
+        # The next process; this one may be unable to close what is damaged.
+        again = folder.rename(tmp_path / "p-2.db")
+        assert _read_all(again) is None
+        assert (tmp_path / "p-2.db.damaged").is_dir()
+
+
+def damage(folder: Path, random: Random) -> None:
+    names = ("LOG", "LOCK", "rocksdict-config.json")
+    path = random.choice(sorted(path for path in folder.iterdir() if not path.name.startswith(names)))
+    data = bytearray(path.read_bytes())
+    kind = random.choice(["delete", "truncate", "overwrite", "clear"])
+    if kind == "delete":
+        path.unlink()
+        return
+    at = random.randrange(max(1, len(data)))
+    if kind == "truncate":
+        del data[at:]
+    else:
+        data[at : at + 64] = random.randbytes(len(data[at : at + 64])) if kind == "overwrite" else b""
+    path.write_bytes(data)
+
+
+def _read_all(folder: Path) -> tuple[int, int, int, int] | None:
+    """The offset, and how many visits, states and gettable states there are; None: the store is empty.
+
+    Raises `StoreDamaged`.
+    """
+    store = RocksStore(folder)
+    try:
+        if store.offset is None:
+            return None
+        found = store.get_many([b"%06d" % n for n in range(PERSONS)])
+        scanned = sum(1 for _ in store.scan())
+        # Without visits, they are worked out from the states.
+        visits = sum(1 for _ in store.visits()) if store.has_visits else scanned
+        return store.offset, visits, scanned, sum(item is not None for item in found)
+    finally:
+        store.close()
 
 
 def test_two_workers_cannot_open_the_same_database(open_rocks: Callable[[], RocksStore]) -> None:

@@ -1,0 +1,133 @@
+"""Taking partitions: one at a time, cancelled whole by a rebalance, and a failure ends the process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from pipeline.runtime.kafka import ensure_topics
+from pipeline.runtime.settings import Settings
+from pipeline.stream import worker as worker_module
+from pipeline.stream.stores import MemoryStore
+from pipeline.stream.worker import Worker
+from schemas.control import Snapshot
+
+LIMIT_SECONDS = 30.0
+
+
+class HeldSource:
+    """A control plane whose first snapshot comes when the test says so: until then a taking waits for it."""
+
+    def __init__(self) -> None:
+        self.is_loaded = False
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def current(self) -> Snapshot:
+        return Snapshot({}, {}, 1)
+
+    def refresh(self) -> bool:
+        return True
+
+
+class Committed:
+    """Takes the offsets a worker commits."""
+
+    def __init__(self) -> None:
+        self.offsets: list[dict[int, int]] = []
+
+    async def commit(self, offsets: dict[int, int]) -> None:
+        self.offsets.append(offsets)
+
+    def end_offset(self, _partition: int) -> int:
+        return 0
+
+
+class Bench:
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self.source = HeldSource()
+        self.committed = Committed()
+        self.stores = {partition: MemoryStore() for partition in range(settings.partitions)}
+        self.worker = Worker(settings, self.source, self.stores.__getitem__, topic, self.committed, 30.0)
+
+
+@pytest.fixture
+async def bench(broker: str, make_settings: Callable[..., Settings]) -> AsyncIterator[Bench]:
+    settings = make_settings(kafka_bootstrap=broker, worker_port=0)
+    topic = f"changelog-{uuid4().hex}"
+    await ensure_topics(settings)
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, settings.partitions, 1, topic_configs={"cleanup.policy": "compact"})])
+    await admin.close()
+    made = Bench(settings, topic)
+    await made.worker.start()
+    yield made
+    await made.worker.release()
+    await made.worker.stop()
+
+
+def _committer_tasks() -> list[str]:
+    return sorted(task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("committer-"))
+
+
+async def test_a_second_taking_ends_the_first(bench: Bench) -> None:
+    first = asyncio.create_task(bench.worker.take({0, 1}))
+    second = asyncio.create_task(bench.worker.take({1, 2}))
+    await asyncio.sleep(0)
+    bench.source.is_loaded = True
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await asyncio.gather(first, second)
+    assert sorted(bench.worker.committers) == [1, 2]
+    assert _committer_tasks() == ["committer-1", "committer-2"], "one committer per partition"
+    assert bench.committed.offsets == [{1: 0, 2: 0}]
+    assert bench.worker.is_ready()
+
+
+async def test_a_revocation_during_a_taking_ends_it(bench: Bench) -> None:
+    taking = asyncio.create_task(bench.worker.take({0, 1}))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await bench.worker.release()
+        bench.source.is_loaded = True
+        await taking
+        assert (bench.worker.committers, _committer_tasks(), bench.worker.is_ready()) == ({}, [], False)
+        await bench.worker.take({0, 1})
+    assert _committer_tasks() == ["committer-0", "committer-1"]
+
+
+@pytest.mark.parametrize("steps", range(0, 60, 4))
+async def test_a_taking_that_is_cancelled_anywhere_leaves_nothing_behind(bench: Bench, steps: int) -> None:
+    """`steps`: turns of the loop after which the group rebalances. What is taken back afterwards works."""
+    bench.source.is_loaded = True
+    taking = asyncio.create_task(bench.worker.take({0, 1, 2}))
+    for _ in range(steps):
+        await asyncio.sleep(0.001)
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await bench.worker.release()
+        await taking
+        await bench.worker.take({1, 2})
+    assert _committer_tasks() == ["committer-1", "committer-2"]
+    assert bench.worker.is_ready()
+
+
+async def test_a_failure_while_partitions_are_taken_ends_the_process(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[BaseException] = []
+    monkeypatch.setattr(worker_module, "exit_process", ended.append)
+
+    def fail(*_args: Any) -> Any:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(bench.stores[1], "scan", fail)
+    bench.source.is_loaded = True
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await bench.worker.take({0, 1})
+    assert [str(error) for error in ended] == ["the disk is gone"]
+    assert not bench.worker.is_ready()
