@@ -17,11 +17,11 @@ An error once step 1 has begun leaves memory ahead of the log: the process must 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.waiting import event_or_timeout
 from pipeline.stream import metrics
 from pipeline.stream.cadence import Decision, Facts, decide
 from pipeline.stream.changelog import MARKER_KEY, encode_marker
@@ -58,6 +58,8 @@ class Surroundings:
     now_ms: Callable[[], int]
     end_offset: Callable[[int], int]
     """As far as known without asking: where the partition of `events` ends."""
+    check_gap: Callable[[int, int, int], Awaitable[None]]
+    """(partition, begin, end): raises if the log holds a message of these offsets of `events`."""
     check_ownership: Callable[[], None]
     """Raises if the partitions may be another worker's by now."""
     report: Callable[[ProgressRow, bool], None]
@@ -111,9 +113,12 @@ class PartitionCommitter:
 
         Waits while the open group is full: never more than two groups are ahead of the log, one open, one in flush.
         """
-        if decoded.place.offset < self.working_set.next_offset:
+        offset, expected = decoded.place.offset, self.working_set.next_offset
+        if offset < expected:
             await acknowledge()
             return
+        if offset > expected:
+            await self._around.check_gap(self.partition, expected, offset)
         self._last_message_at = self._around.clock()
         if not self.working_set.has_open_changes:
             self._opened_at = self._last_message_at
@@ -199,8 +204,7 @@ class PartitionCommitter:
             self._report(at_once=False)
 
     async def _sleep(self, seconds: float | None) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
+        await event_or_timeout(self._woken, seconds)
 
     # Flushing
 

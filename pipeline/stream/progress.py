@@ -6,11 +6,11 @@ its row is sent at once.
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
 
+from pipeline.runtime.waiting import event_or_timeout
 from schemas.facts import ProgressRow, encode_rows
 from schemas.topics import Topic
 
@@ -36,8 +36,7 @@ class ProgressReporter:
     async def run(self) -> None:
         while True:
             await self._any.wait()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._urgent.wait(), COALESCE_SECONDS)
+            await event_or_timeout(self._urgent, COALESCE_SECONDS)
             await self.flush()
 
     async def flush(self) -> None:

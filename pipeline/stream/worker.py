@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -25,6 +26,7 @@ from pipeline.stream.guard import StallGuard
 from pipeline.stream.health import HealthServer
 from pipeline.stream.kafka_log import KafkaLog
 from pipeline.stream.liveness import Liveness, watch
+from pipeline.stream.offset_gaps import check_gap
 from pipeline.stream.people import DecodedPeople
 from pipeline.stream.people_reader import COMMIT_SECONDS, PeopleReader
 from pipeline.stream.progress import ProgressReporter
@@ -288,6 +290,7 @@ class Worker:
             clock=monotonic_seconds,
             now_ms=now_ms,
             end_offset=self._source_topic.end_offset,
+            check_gap=partial(check_gap, self._settings),
             check_ownership=self._guard.check,
             report=lambda row, at_once: self._reporter.report(row, at_once=at_once),
             on_fatal=exit_process,

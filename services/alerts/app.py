@@ -11,7 +11,7 @@ has the first measure of each window, and both draw the same conclusions from it
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -25,6 +25,7 @@ from pipeline.runtime.control_plane import SnapshotNotLoaded
 from pipeline.runtime.kafka import build_consumer, build_producer, ensure_topics
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.waiting import event_or_timeout
 from schemas.control import Snapshot
 from schemas.facts import AlertRow, AlertWindowRow, encode_rows
 from schemas.ids import partition_for
@@ -73,8 +74,7 @@ class Alerter:
                 await self._work_until(stop)
             except (KafkaError, ClickHouseError, SnapshotNotLoaded, OSError) as error:
                 _log.warning("alerts_paused", reason=f"{type(error).__name__}: {error}"[:300])
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), _RETRY_SECONDS)
+                await event_or_timeout(stop, _RETRY_SECONDS)
 
     async def _work_until(self, stop: asyncio.Event) -> None:
         stopped, working = asyncio.create_task(stop.wait()), asyncio.create_task(self._work())

@@ -19,6 +19,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.waiting import event_or_timeout
 from services.loader import metrics
 from services.loader.blocks import Buffer, Message, Place, Positions, start_position
 
@@ -78,8 +79,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         """Return when messages of the topic arrive, or when the time is over."""
         event = self._arrivals[topic]
         event.clear()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), at_most_seconds)
+        await event_or_timeout(event, at_most_seconds)
 
     def made_room(self) -> None:
         """A block was taken out of a buffer."""

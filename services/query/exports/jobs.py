@@ -22,6 +22,7 @@ from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.control_plane.exports import MAX_ATTEMPTS, ExportJob, ExportJobs, ExportState
 from pipeline.runtime.http.errors import ApiError, Text
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.waiting import event_or_timeout
 from schemas.control import App
 from schemas.errors import ErrorCode
 from services.query import arguments
@@ -100,8 +101,7 @@ class ExportRunner:
                 _log.warning("export_round_failed", error=type(error).__name__)
                 await asyncio.sleep(_POLL_SECONDS)
             self._woken.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), _POLL_SECONDS)
+            await event_or_timeout(self._woken, _POLL_SECONDS)
 
     async def _do(self, job: ExportJob) -> None:
         began = monotonic_seconds()

@@ -10,6 +10,7 @@ import stream_traffic
 from pipeline.stream import working_set
 from pipeline.stream.changelog import MARKER_KEY, decode_marker
 from pipeline.stream.group_commit import PartitionCommitter, Surroundings
+from pipeline.stream.offset_gaps import MessagesSkipped
 from schemas.facts import ProgressRow
 from schemas.topics import Topic
 
@@ -68,6 +69,7 @@ class Bench:
             clock=lambda: self.now,
             now_ms=lambda: 5,
             end_offset=lambda _partition: 0,
+            check_gap=self.note_gap,
             check_ownership=lambda: self.journal.append("owner?"),
             report=lambda row, at_once: self.reports.append((row, at_once)),
             on_fatal=self.fatal.append,
@@ -75,6 +77,8 @@ class Bench:
             idle_seconds=10.0,
             partitions=4,
         )
+        self.gaps: list[tuple[int, int, int]] = []
+        self.skipped: Exception | None = None
         derived = {Topic.SESSIONS.value: 40, Topic.TOUCHES.value: 0}
         self.committer = PartitionCommitter(0, partition.working_set, self.store, surroundings, derived, {})
         self.task = asyncio.create_task(self.committer.run())
@@ -84,6 +88,11 @@ class Bench:
             self.journal.append(f"message {offset}")
 
         await self.committer.submit(self.partition.decoded(offset, value), acknowledge)
+
+    async def note_gap(self, *gap: int) -> None:
+        self.gaps.append(gap)  # type: ignore[arg-type]
+        if self.skipped is not None:
+            raise self.skipped
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
@@ -226,3 +235,20 @@ async def test_under_large_messages_publication_gets_its_turn(bench: Bench, monk
     await bench.until(lambda: len(bench.acknowledged()) == len(large))
     published = [index for index, line in enumerate(bench.journal) if line == f"sent {Topic.SESSIONS}"]
     assert any(index < bench.journal.index(f"message {len(large) - 1}") for index in published)
+
+
+async def test_offsets_that_are_passed_over_are_asked_for(bench: Bench, messages: list[bytes]) -> None:
+    await bench.submit(0, messages[0])
+    await bench.submit(1, messages[1])
+    assert not bench.gaps
+    await bench.submit(4, messages[2])
+    assert bench.gaps == [(0, 2, 4)]
+    assert bench.committer.working_set.next_offset == 5
+
+
+async def test_a_message_after_one_that_was_skipped_is_not_applied(bench: Bench, messages: list[bytes]) -> None:
+    await bench.submit(0, messages[0])
+    bench.skipped = MessagesSkipped("offset 1 is in the log")
+    with pytest.raises(MessagesSkipped):
+        await bench.submit(2, messages[2])
+    assert bench.committer.working_set.next_offset == 1
