@@ -5,11 +5,12 @@ most arrive within seconds, some out of order by under a minute, some hours late
 than the pipeline allows; two in a hundred are sent twice; a few are wrong and must be refused.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
+from itertools import pairwise
 from random import Random
 from typing import Any, Final
 
@@ -190,8 +191,29 @@ def _invalid(random: Random, sending: Sending) -> Sending:
     return Sending(sending.arrival_ms, body, Kind.INVALID, code)
 
 
+def _sender(sending: Sending) -> str:
+    """The id that the event will be counted under where it arrives."""
+    return str(sending.body.get("user_id") or sending.body.get("anonymous_id", ""))
+
+
+def _followed(sendings: list[Sending]) -> set[str]:
+    """Ids of events after which their sender does something else before it is too late."""
+    by_sender: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
+    for sending in sendings:
+        by_sender[_sender(sending)].append(
+            (datetime.fromisoformat(sending.body["timestamp"]), sending.body["event_id"])
+        )
+    found = set()
+    for events in by_sender.values():
+        for (at, event_id), (next_at, _) in pairwise(sorted(events)):
+            if next_at - at < timedelta(milliseconds=SAFE_LATE_MS):
+                found.add(event_id)
+    return found
+
+
 def _make_some_late(random: Random, plan: Plan, sendings: list[Sending]) -> None:
-    """A handful of page views, of moments that leave room for it, arrive much too late.
+    """A handful of page views, of moments that leave room for it, arrive much too late: after later ones of their
+    sender are final (`pipeline.domain.lateness`).
 
     Not of the first days: until then there may be a partition whose watermark hardly moves.
     """
@@ -207,7 +229,9 @@ def _make_some_late(random: Random, plan: Plan, sendings: list[Sending]) -> None
         and s.body["event_id"] not in repeated
         and "sent_at" not in s.body
     ]
-    for place in random.sample(candidates, min(plan.late_events, len(candidates))):
+    followed = _followed([s for s in sendings if s.kind is Kind.VALID])
+    chosen = {_sender(sendings[place]): place for place in candidates if sendings[place].body["event_id"] in followed}
+    for place in random.sample(sorted(chosen.values()), min(plan.late_events, len(chosen))):
         on_time = sendings[place]
         arrival_ms = on_time.arrival_ms + random.randrange(*TOO_LATE_MS)
         sendings[place] = replace(on_time, arrival_ms=arrival_ms, kind=Kind.LATE)

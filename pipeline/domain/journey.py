@@ -3,7 +3,7 @@
     apply_event
       1. seen before?            mark `duplicate`, nothing else
       2. nobody's event?         remembered, nothing else
-      3. beyond the lateness?    mark `late`, remembered, nothing else
+      3. before what is final?   mark `late`, remembered, nothing else (see `lateness`)
       4. classify                what touch it is, which goals it meets, what it refunds
       5. in order and ordinary?  count it into the open session          (nearly every event)
          else restructure        fold it in where it belongs, compare the sessions and touches there before and after
@@ -17,9 +17,10 @@ every event, so they are written from time to time (`publish_sessions`), and the
 from pipeline.domain.counting import counts_once
 from pipeline.domain.effects import Effects
 from pipeline.domain.goals import REFUND, conversions_of
+from pipeline.domain.lateness import is_late
 from pipeline.domain.publishing import has_unpublished, is_expired, next_timer_ms, publish_sessions
 from pipeline.domain.refunds import refund_of
-from pipeline.domain.regrouping import regroup
+from pipeline.domain.regrouping import regroup, thaw_regrouped
 from pipeline.domain.restating import Change, restructure
 from pipeline.domain.rows import mark_row
 from pipeline.domain.rules import DAY_MS, SESSION_CAP_MS, AppRules
@@ -33,7 +34,7 @@ from pipeline.domain.segments import (
     sessions_of,
 )
 from pipeline.domain.settling import Desk, settle
-from pipeline.domain.state import PersonState, Segment, Touch
+from pipeline.domain.state import MAX_HELD_SEGMENTS, PersonState, Segment, Touch
 from pipeline.domain.touches import contact, is_marketing, marketing_touch, own_page, place, rank_of
 from schemas.events import StreamEvent
 
@@ -60,24 +61,29 @@ def apply_event(
     """
     timestamp_ms = event.timestamp_ms
     received_s = event.received_us // 1_000_000
-    mark = fingerprint(event.event_id)
+    mark, times = fingerprint(event.event_id), pack_times(timestamp_ms, received_s)
+    is_somebodys = not person.startswith(_NOBODY)
+    # Of repeats too: where the journey has moved on, nobody can tell them any more (see `merging`).
+    late = is_somebodys and is_late(state, timestamp_ms, received_s, rules, watermark_ms)
     first_ms = first_timestamp_ms(state, mark, received_s)
     if first_ms is not None:
         effects.marks.append(mark_row(event, "duplicate", first_ms, (partition, offset, index)))
         return
-    remember(state, mark, pack_times(timestamp_ms, received_s))
+    remember(state, mark, times)
     if received_s > state.received_s:
         state.received_s = received_s
-    if person.startswith(_NOBODY):
-        return
-    if timestamp_ms < watermark_ms - rules.lateness_ms or timestamp_ms < state.sealed_before_ms:
+    if late:
         effects.marks.append(mark_row(event, "late", timestamp_ms, (partition, offset, index)))
-        return
-    fold(state, event, person, rules, effects)
+    elif is_somebodys:
+        fold(state, event, person, rules, watermark_ms, effects)
 
 
-def fold(state: PersonState, event: StreamEvent, person: str, rules: AppRules, effects: Effects) -> None:
+def fold(
+    state: PersonState, event: StreamEvent, person: str, rules: AppRules, watermark_ms: int, effects: Effects
+) -> None:
     """Steps 4 to 6, of an event that counts."""
+    if event.timestamp_ms < state.sealed_before_ms and state.archive:
+        thaw_regrouped(Desk(state, event.app_id, person, rules, effects))
     if state.gap_ms != rules.gap_ms:
         regroup(Desk(state, event.app_id, person, rules, effects))
     goals = rules.goals_by_event.get(event.event_name)
@@ -86,8 +92,6 @@ def fold(state: PersonState, event: StreamEvent, person: str, rules: AppRules, e
     marketing = marketing_touch(event) if is_marketing(event) else None
     state.version += 1
     state.is_unpublished = True
-    if event.timestamp_ms > state.last_ms:
-        state.last_ms = event.timestamp_ms
     segment = None
     if not conversions or not any(map(counts_once, conversions)):
         segment = _open_segment(state, event, marketing, rules)
@@ -100,6 +104,8 @@ def fold(state: PersonState, event: StreamEvent, person: str, rules: AppRules, e
     else:
         drop_old(state, event.received_us // 1_000_000)
         change = restructure(state, event, person, rules, marketing, conversions, effects)
+        if state.held_s and len(state.segments) > MAX_HELD_SEGMENTS:
+            publish_sessions(state, event.app_id, person, rules, watermark_ms, effects)
         if not (state.conversions or conversions or refund or change.won or change.lost):
             return
     settle(Desk(state, event.app_id, person, rules, effects), change, conversions, refund)

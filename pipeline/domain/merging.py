@@ -34,7 +34,6 @@ import msgspec
 
 from pipeline.domain.effects import Effects
 from pipeline.domain.journey import fold
-from pipeline.domain.regrouping import thaw_regrouped
 from pipeline.domain.rows import mark_row, user_of
 from pipeline.domain.rules import AppRules
 from pipeline.domain.seen import fingerprint, first_timestamp_ms, pack_times, take
@@ -139,15 +138,17 @@ def hand_over(state: PersonState) -> bytes:
     is_empty = not (state.version or state.seen_ids)
     journey = b"" if is_empty else _encode(Journey(links.event_id, links.received_s, state))
     links.is_handed_over = True
-    stub = PersonState(received_s=state.received_s, sealed_before_ms=state.sealed_before_ms, links=links)
+    stub = PersonState(
+        received_s=state.received_s,
+        links=links,
+        first_ms=state.first_ms,
+        last_ms=state.last_ms,
+        history_s=state.history_s,
+        final_ms=state.final_ms,
+    )
     for name in state.__struct_fields__:
         setattr(state, name, getattr(stub, name))
     return journey
-
-
-def is_late(state: PersonState, event: StreamEvent, rules: AppRules, watermark_ms: int) -> bool:
-    """Whether an event of the stub is beyond the lateness, by the watermark of its own partition."""
-    return event.timestamp_ms < max(watermark_ms - rules.lateness_ms, state.sealed_before_ms)
 
 
 def note_forwarded(state: PersonState, received_s: int) -> bool:
@@ -214,9 +215,10 @@ def apply_forwarded(
         return
     take(state, mark, pack_times(event.timestamp_ms, received_s))
     state.received_s = max(state.received_s, received_s)
-    if is_late:
+    if is_late or event.timestamp_ms < state.cut_ms:
         effects.marks.append(mark_row(event, "late", event.timestamp_ms, place))
         return
-    if state.archive and event.timestamp_ms < state.sealed_before_ms:
-        thaw_regrouped(Desk(state, event.app_id, person, rules, effects))
-    fold(state, msgspec.structs.replace(event, user_id=user_of(person)), person, rules, effects)
+    state.taken_last_ms = max(state.taken_last_ms, event.timestamp_ms)
+    if event.timestamp_ms < watermark_ms - rules.lateness_ms:
+        state.held_s = max(state.held_s, received_s)
+    fold(state, msgspec.structs.replace(event, user_id=user_of(person)), person, rules, watermark_ms, effects)

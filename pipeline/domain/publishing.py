@@ -1,11 +1,12 @@
 """Sessions written out, made final, and forgotten.
 
-A session is *closed* once the watermark has passed its end by the gap, and *final* once no event within the allowed
-lateness can reach it any more; its touches then stay, its aggregate goes to the `archive`.
+A session is *closed* once the watermark has passed its end by the gap, and *final* once no event that is not late can
+reach it any more (see `lateness`); its touches then stay, its aggregate goes to the `archive`.
 """
 
 from pipeline.domain.archive import oldest_start_ms, put_away, trim
 from pipeline.domain.effects import Effects
+from pipeline.domain.lateness import final_before_ms, open_until_ms
 from pipeline.domain.refunds import forget_old
 from pipeline.domain.regrouping import regroup
 from pipeline.domain.rows import session_row, session_tombstone
@@ -24,6 +25,7 @@ from pipeline.domain.settling import Desk
 from pipeline.domain.state import (
     CONVERSION_KEEP_MS,
     FIRSTS_KEEP_MS,
+    MAX_HELD_SEGMENTS,
     MAX_KEPT_TOUCHES,
     MAX_TOUCHES,
     PersonState,
@@ -53,9 +55,13 @@ def publish_sessions(
             session[0].published = revision
             effects.sessions.append(session_row(app_id, person, session, is_closed, revision))
     state.is_unpublished = False
+    if watermark_ms < open_until_ms(state.held_s, rules):
+        _cut(state, rules)
+        return
     # What is final must be closed first, and that happens at full minutes.
     _seal(state, rules, watermark_ms - watermark_ms % TIMER_STEP_MS - rules.lateness_ms)
-    _forget(state, rules, watermark_ms - rules.lateness_ms - _reach_ms(rules))
+    reachable_ms = min(watermark_ms - rules.lateness_ms, final_before_ms(state, rules, watermark_ms))
+    _forget(state, rules, reachable_ms - _reach_ms(rules))
 
 
 def has_unpublished(state: PersonState) -> bool:
@@ -99,10 +105,12 @@ def _expires_at_ms(state: PersonState, rules: AppRules) -> int:
     if state.links is not None:
         return (state.received_s + 1) * 1000 + FIRSTS_KEEP_MS
     seen_until_ms = (state.received_s + 1 + KEEP_S) * 1000
-    if not state.last_ms:
+    last_ms = max(state.last_ms, state.taken_last_ms)
+    if not last_ms:
         return seen_until_ms
     keep_ms = max(rules.max_window_ms, CONVERSION_KEEP_MS, rules.gap_ms, FIRSTS_KEEP_MS if state.firsts else 0)
-    return max(seen_until_ms, state.last_ms + keep_ms + rules.lateness_ms + _reach_ms(rules))
+    until_ms = max(seen_until_ms, open_until_ms(state.held_s, rules))
+    return max(until_ms, last_ms + keep_ms + rules.lateness_ms + _reach_ms(rules))
 
 
 def _reach_ms(rules: AppRules) -> int:
@@ -120,6 +128,13 @@ def _closes_at_ms(session: Session, rules: AppRules) -> int:
 
 
 # Final sessions
+
+
+def _cut(state: PersonState, rules: AppRules) -> None:
+    """Of a history that is longer than what is held open the oldest sessions are final, down to half."""
+    if len(state.segments) > MAX_HELD_SEGMENTS:
+        _seal(state, rules, state.segments[-MAX_HELD_SEGMENTS // 2].start_ms)
+        state.cut_ms = max(state.cut_ms, state.sealed_before_ms)
 
 
 def _seal(state: PersonState, rules: AppRules, reachable_ms: int) -> None:
@@ -180,7 +195,7 @@ def _drop_settled(state: PersonState) -> None:
     if not all(conversion.is_counted for conversion in state.conversions):
         open_ms = oldest_start_ms(state)
         if open_ms is None:
-            open_ms = state.segments[0].start_ms if state.segments else state.last_ms + 1
+            open_ms = state.segments[0].start_ms if state.segments else max(state.last_ms, state.taken_last_ms) + 1
         state.conversions = [found for found in state.conversions if found.is_counted or found.at_ms >= open_ms]
 
 

@@ -9,6 +9,7 @@ What is bounded, and what is lost at the bound:
 | ids seen | 7 days | `MAX_SEEN`, newest | a repeat of an older id is counted again |
 | ids taken from anonymous ids | 7 + 30 days | `MAX_SEEN`, last taken | the same |
 | segments | until no event in time can reach them | (lateness + gap) / gap | - |
+| segments of a history | a day from its receipt, or the lateness | `MAX_HELD_SEGMENTS` | older events are late |
 | sessions in the archive | 30 days | `MAX_ARCHIVE_BYTES`, newest | older ones, and their touch rows, are not moved |
 | touches of a segment | as the segment | `MAX_TOUCHES` campaigns, first met | further campaigns of that day's visit |
 | touches | longest window | `MAX_TOUCHES`, newest | the oldest touches of a path longer than that |
@@ -33,6 +34,7 @@ from pipeline.domain.rules import DAY_MS
 MAX_SEEN: Final = 2_048
 MAX_TOUCHES: Final = 100
 MAX_KEPT_TOUCHES: Final = 300
+MAX_HELD_SEGMENTS: Final = 400
 MAX_CONVERSIONS: Final = 100
 MAX_REFUNDS: Final = 100
 CONVERSION_KEEP_MS: Final = 30 * DAY_MS
@@ -157,11 +159,11 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     version: int = 0
     """Events applied so far. Every row's revision comes from it, so a replay writes the same revisions."""
     last_ms: int = 0
-    """Greatest event time applied."""
+    """Greatest time of an event counted under its own id."""
     received_s: int = 0
     """Latest receipt, seconds since the epoch."""
     sealed_before_ms: int = 0
-    """Sessions up to here are final and gone: whatever the watermark says, an event before it is late."""
+    """Sessions that ended before it by the gap are in the archive, or gone."""
     is_unpublished: bool = False
     seen_ids: bytearray = msgspec.field(default_factory=bytearray)
     seen_times: bytearray = msgspec.field(default_factory=bytearray)
@@ -188,6 +190,18 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     taken_times: bytes = b""
     gap_ms: int = 0
     """The session gap its segments are grouped by; 0: that of the rules."""
+    first_ms: int = 0
+    """Least time of an event counted under its own id; 0 where there is none, and in states of before it was kept."""
+    history_s: int = 0
+    """Latest receipt of an event of its own id that came from behind the horizon; see `lateness`."""
+    final_ms: int = 0
+    """What was final before that: an own event before it is late."""
+    held_s: int = 0
+    """As `history_s`, with the events of other ids that are the person's: until then no session is put away."""
+    taken_last_ms: int = 0
+    """As `last_ms`, of events of other ids."""
+    cut_ms: int = 0
+    """Sessions before it were put away because there were more than `MAX_HELD_SEGMENTS`: an event before it is late."""
 
 
 encode_state = msgspec.msgpack.Encoder().encode

@@ -49,7 +49,8 @@ def _take_back_sessions(desk: Desk, anonymous_id: str, other: PersonState, their
 
 
 def _unite_facts(state: PersonState, other: PersonState) -> None:
-    state.last_ms = max(state.last_ms, other.last_ms)
+    state.taken_last_ms = max(state.taken_last_ms, other.last_ms, other.taken_last_ms)
+    state.held_s, state.cut_ms = max(state.held_s, other.held_s), max(state.cut_ms, other.cut_ms)
     state.received_s = max(state.received_s, other.received_s)
     state.is_unpublished = True
     take(state, bytes(other.seen_ids), bytes(other.seen_times))

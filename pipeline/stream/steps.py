@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 from pipeline.domain.effects import Effects
 from pipeline.domain.journey import apply_event, is_expired, publish_sessions
-from pipeline.domain.merging import absorb, apply_forwarded, apply_link, hand_over, is_late, is_moving, note_forwarded
+from pipeline.domain.lateness import is_late
+from pipeline.domain.merging import absorb, apply_forwarded, apply_link, hand_over, is_moving, note_forwarded
 from pipeline.domain.rules import AppRules
 from pipeline.domain.state import PersonState, decode_state, encode_state
 from pipeline.domain.watermark import Watermark
@@ -127,8 +128,9 @@ def _apply(group: OpenGroup, step: EventStep) -> None:
 def _forward(group: OpenGroup, state: PersonState, event: StreamEvent, offset: int, index: int) -> None:
     """To the user whose journey this anonymous person's has become; duplicates too, for the ids seen went there."""
     assert state.links is not None
-    late = is_late(state, event, group.rules[event.app_id], group.watermark.value_ms)
-    note_forwarded(state, event.received_us // 1_000_000)
+    received_s = event.received_us // 1_000_000
+    late = is_late(state, event.timestamp_ms, received_s, group.rules[event.app_id], group.watermark.value_ms)
+    note_forwarded(state, received_s)
     group.outbox.append(Forwarded(state.links.users[0], event, late, group.partition, offset, index))
 
 

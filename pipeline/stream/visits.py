@@ -22,7 +22,7 @@ NEVER: Final = 2**32 - 1
 """Instead of a minute: nothing is to be done before the next event."""
 UNKNOWN: Final = bytes(8)
 
-_FORMULA: Final = 1
+_FORMULA: Final = 2
 """To be raised with every change of what `next_timer_ms` answers."""
 _LAYOUT: Final = Struct("<II")
 """The minute, and for which rules it was worked out."""

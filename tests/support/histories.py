@@ -95,7 +95,7 @@ REFUNDS: list[dict[str, Any]] = [
 class History:
     app: App
     arrivals: list[StreamEvent]
-    """In order of arrival, repeats included; none beyond the allowed lateness."""
+    """In order of arrival, repeats included."""
     event_watermarks_ms: list[int]
     final_watermark_ms: int
 
@@ -117,6 +117,23 @@ def histories(draw: st.DrawFn, max_events: int = 16) -> History:
     watermarks = _watermarks(arrivals, draw(st.sampled_from([0, 60_000])))
     final_ms = watermarks[-1] + draw(st.sampled_from([0, HOUR_MS, lateness_ms, 40 * DAY_MS]))
     return History(app, arrivals, watermarks, final_ms)
+
+
+@st.composite
+def imports(draw: st.DrawFn, max_events: int = 14) -> History:
+    """A past that is sent in any order, within minutes or over days, while live traffic moves the watermark on."""
+    app = draw(apps())
+    events = draw(st.permutations(draw(_events(max_events, app.attribution.session_gap_seconds * 1000))))
+    now_ms = max(event.timestamp_ms for event in events) + draw(st.sampled_from([0, HOUR_MS, 2 * DAY_MS, 20 * DAY_MS]))
+    steps = st.sampled_from(
+        draw(st.sampled_from([[0, 1000], [0, HOUR_MS, 7 * HOUR_MS], [0, 1000, DAY_MS, 36 * HOUR_MS]]))
+    )
+    arrivals, watermarks = [], []
+    for event in [*events, *draw(st.lists(st.sampled_from(events[-4:]), max_size=2))]:
+        now_ms += draw(steps) if len(arrivals) < len(events) else HOUR_MS
+        arrivals.append(msgspec.structs.replace(event, received_us=now_ms * 1000))
+        watermarks.append(now_ms - 60_000)
+    return History(app, arrivals, watermarks, watermarks[-1] + draw(st.sampled_from([0, HOUR_MS, 2 * DAY_MS])))
 
 
 @st.composite

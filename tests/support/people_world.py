@@ -14,8 +14,9 @@ from zlib import crc32
 import msgspec
 from histories import BROWSING, BUYING, DAY_MS, HOUR_MS, MIDNIGHT_MS, Ledger, a_single_event, apps
 from hypothesis import strategies as st
+from reference_lateness import SentBefore
 
-from pipeline.domain import merging
+from pipeline.domain import lateness, merging
 from pipeline.domain.effects import Effects
 from pipeline.domain.journey import apply_event, publish_sessions
 from pipeline.domain.merging import LinkOutcome
@@ -36,7 +37,7 @@ BOTH = [("u1", "a1"), ("u1", "a2"), ("u2", "a2"), ("u2", "a3"), ("u2", "a1")]
 class Crowd:
     app: App
     arrivals: list[StreamEvent]
-    """In order of acceptance, repeats included, some beyond the lateness."""
+    """In order of acceptance, repeats included, some beyond the lateness, some days old."""
     partitions: int
     out_of_orderness_ms: int
     settled_ms: int
@@ -48,7 +49,8 @@ def crowds(draw: st.DrawFn, max_events: int = 18) -> Crowd:
     app = draw(apps())
     lateness_ms, gap_ms = app.attribution.allowed_lateness_seconds * 1000, app.attribution.session_gap_seconds * 1000
     events = draw(_events(max_events, gap_ms))
-    delays = draw(st.sampled_from([st.just(0), st.integers(0, lateness_ms), st.integers(0, 2 * lateness_ms)]))
+    imports = st.sampled_from([0, 0, HOUR_MS, DAY_MS, 2 * DAY_MS, 9 * DAY_MS, 30 * DAY_MS])
+    delays = draw(st.sampled_from([st.just(0), st.integers(0, lateness_ms), st.integers(0, 2 * lateness_ms), imports]))
     arriving = [(event.timestamp_ms + draw(delays), place, event) for place, event in enumerate(events)]
     for event in draw(st.lists(st.sampled_from(events), max_size=3)):
         first_ms = next(at_ms for at_ms, _, known in arriving if known is event)
@@ -147,7 +149,8 @@ class Partition:
         state = self._state(group, person)
         if merging.is_moved(state):
             merging.note_forwarded(state, event.received_us // 1_000_000)
-            user_id, is_late = merging.owner_of(state), merging.is_late(state, event, self.rules, watermark_ms)
+            user_id, received_s = merging.owner_of(state), event.received_us // 1_000_000
+            is_late = lateness.is_late(state, event.timestamp_ms, received_s, self.rules, watermark_ms)
             group.sent.append(("u:" + user_id, Forwarded(user_id, event, is_late, self.number, offset, 0)))
         else:
             apply_event(state, event, person, self.rules, watermark_ms, self.number, offset, 0, group.effects)
@@ -271,13 +274,16 @@ class World:
 
 
 def late_ids(world: World) -> set[str]:
-    """Of events whose first coming was beyond the lateness, by the watermark of the partition it came to."""
+    """Of events whose first coming was late, by the watermark of the partition it came to."""
     found, known = set(), set()
     for partition in world.partitions:
         watermark = Watermark(partition.out_of_orderness_ms)
+        persons: dict[str, SentBefore] = {}
         for event in partition.events:
             watermark.observe(event.timestamp_ms, event.received_us // 1000)
-            if event.event_id not in known and event.timestamp_ms < watermark.value_ms - partition.rules.lateness_ms:
+            person = person_key(event.user_id, event.anonymous_id, event.event_id)
+            late = persons.setdefault(person, SentBefore(world.crowd.app)).is_late(event, watermark.value_ms)
+            if event.event_id not in known and late:
                 found.add(event.event_id)
             known.add(event.event_id)
     return found

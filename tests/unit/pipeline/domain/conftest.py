@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from stories import START_MS
 
-from pipeline.domain import merging
+from pipeline.domain import lateness, merging
 from pipeline.domain.effects import Effects
 from pipeline.domain.journey import apply_event, publish_sessions
 from pipeline.domain.rules import AppRules, compile_rules
@@ -66,7 +66,8 @@ class Person:
         merging.absorb(self.state, journey, *whose, self.rules, self.watermark_ms, self.effects)
 
     def _forward(self, event: StreamEvent, owner: "Person") -> None:
-        is_late = merging.is_late(self.state, event, self.rules, self.watermark_ms)
+        received_s = event.received_us // 1_000_000
+        is_late = lateness.is_late(self.state, event.timestamp_ms, received_s, self.rules, self.watermark_ms)
         owner.state = decode_state(encode_state(owner.state))
         key, place = "u:" + owner.user_id, (3, self.sent, 1)
         merging.apply_forwarded(owner.state, event, key, owner.rules, owner.watermark_ms, is_late, place, owner.effects)

@@ -5,10 +5,11 @@ import os
 from random import Random
 
 from comparing import assert_same_tables
-from histories import DAY_MS, History, Ledger, Run, histories
+from histories import DAY_MS, History, Ledger, Run, histories, imports
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import compute
+from reference_lateness import SentBefore
 
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import decode_state, encode_state
@@ -22,9 +23,21 @@ seeds = st.integers(0, 2**32)
 
 
 def assert_equals_reference(history: History, ledger: Ledger) -> None:
-    truth = compute(history.arrivals, history.app, history.final_watermark_ms)
+    late = late_ids(history)
+    truth = compute(history.arrivals, history.app, history.final_watermark_ms, late)
     assert_same_tables(ledger, truth)
-    assert sorted(mark.event_id for mark in ledger.marks) == sorted(truth.duplicates)
+    assert sorted(mark.event_id for mark in ledger.marks if mark.mark == "duplicate") == sorted(truth.duplicates)
+    assert {mark.event_id for mark in ledger.marks if mark.mark == "late"} == late
+
+
+def late_ids(history: History) -> set[str]:
+    """Of events whose first coming was late."""
+    before = SentBefore(history.app)
+    found: dict[str, bool] = {}
+    for event, watermark_ms in zip(history.arrivals, history.event_watermarks_ms, strict=True):
+        is_late = before.is_late(event, watermark_ms)
+        found.setdefault(event.event_id, is_late)
+    return {event_id for event_id, is_late in found.items() if is_late}
 
 
 @many
@@ -33,8 +46,14 @@ def test_any_order_gives_the_rows_of_the_batch_computation(history: History, see
     assert_equals_reference(history, Run(history, compile_rules(history.app), Random(seed)).all())
 
 
+@many
+@given(imports(), seeds)
+def test_a_past_that_is_imported_in_any_order_counts_as_if_it_had_come_in_order(history: History, seed: int) -> None:
+    assert_equals_reference(history, Run(history, compile_rules(history.app), Random(seed)).all())
+
+
 @some
-@given(histories(), seeds)
+@given(st.one_of(histories(), imports()), seeds)
 def test_the_same_log_gives_the_same_rows_and_revisions_whenever_sessions_are_published(
     history: History, seed: int
 ) -> None:
@@ -45,7 +64,7 @@ def test_the_same_log_gives_the_same_rows_and_revisions_whenever_sessions_are_pu
 
 
 @some
-@given(histories(), seeds, st.data())
+@given(st.one_of(histories(), imports()), seeds, st.data())
 def test_a_crash_after_writing_rows_and_before_writing_state_changes_nothing(
     history: History, seed: int, data: st.DataObject
 ) -> None:

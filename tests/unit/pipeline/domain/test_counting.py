@@ -107,10 +107,11 @@ def test_a_late_first_of_the_person_takes_over_from_another_session(make_person:
 def test_a_persons_first_is_remembered_for_400_days(make_person: MakePerson) -> None:
     person = make_person(goals=(PERSON,))
     person.buys(0, "first")
+    person.does("page_view", 350 * DAY)
     person.publish(399 * DAY)
     assert person.state.conversions == []
-    assert not is_expired(person.state, person.rules, START_MS + 400 * 86_400_000)
-    assert is_expired(person.state, person.rules, START_MS + 403 * 86_400_000)
+    assert not is_expired(person.state, person.rules, START_MS + 750 * 86_400_000)
+    assert is_expired(person.state, person.rules, START_MS + 753 * 86_400_000)
 
 
 def test_an_earlier_one_takes_over_even_beyond_the_bound_of_conversions_kept(make_person: MakePerson) -> None:

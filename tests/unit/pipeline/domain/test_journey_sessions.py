@@ -2,6 +2,7 @@
 
 import struct
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -149,6 +150,8 @@ def test_a_repeat_is_marked_with_the_time_of_the_one_that_counts(person: Any) ->
     assert (mark.mark, mark.event_id, mark.app_id) == ("duplicate", "p1", "shop")
     assert (mark.timestamp_ms, mark.first_timestamp_ms) == (START_MS + 60_000, START_MS)
     assert (mark.partition, mark.offset, mark.index) == (3, 1, 1)
+    assert person.state.last_ms == START_MS + 60_000  # it was sent, see `lateness`
+    person.state.last_ms = START_MS
     assert encode_state(person.state) == before
     assert len(person.effects.conversions) == 1
 
@@ -177,25 +180,28 @@ def test_ids_seen_are_capped_and_the_oldest_are_forgotten(person: Any, monkeypat
     assert len(person.effects.marks) == 1
 
 
-def test_an_event_beyond_the_lateness_is_marked_and_changes_nothing(person: Any) -> None:
+def test_an_event_before_what_is_final_is_marked_and_changes_nothing(person: Any) -> None:
+    person.does("page_view", 0)
     person.does("page_view", 2 * DAY)
     person.publish()
     person.does("page_view", DAY - 0.01, "late")
     person.does("page_view", DAY, "in time")
     (mark,) = person.effects.marks
     assert (mark.mark, mark.event_id, mark.first_timestamp_ms) == ("late", "late", mark.timestamp_ms)
-    assert [row.events for row in person.sessions()] == [1, 1]
+    assert [row.events for row in person.sessions()] == [1, 1, 1]
     person.does("page_view", DAY - 0.01, "late")
     assert person.effects.marks[-1].mark == "duplicate"
 
 
-def test_what_is_final_stays_final_if_the_watermark_goes_back(person: Any) -> None:
+def test_what_is_put_away_is_joined_by_an_event_that_is_not_late(person: Any) -> None:
+    """A longer lateness is set while sessions are final by the one before."""
     person.does("page_view", 0)
-    (row,) = person.publish(3 * DAY)
-    person.watermark_ms = 0
+    person.publish(3 * DAY)
+    assert person.state.segments == []
+    person.rules = replace(person.rules, lateness_ms=5 * 86_400_000)
     person.does("page_view", 5)
-    assert [mark.mark for mark in person.effects.marks] == ["late"]
-    assert person.sessions() == [row]
+    assert person.effects.marks == []
+    assert [row.events for row in person.sessions()] == [2]
 
 
 def test_nobodys_event_is_remembered_and_nothing_else(make_person: MakePerson) -> None:

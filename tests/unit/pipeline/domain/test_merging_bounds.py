@@ -164,5 +164,5 @@ def test_states_of_before_merging_are_read(person: Any) -> None:
     fields = msgspec.msgpack.decode(encode_state(person.state))
     count = PersonState.__struct_fields__.index("archive")
     old = decode_state(msgspec.msgpack.encode(fields[:count]))
-    assert old == msgspec.structs.replace(person.state, gap_ms=0)
+    assert old == msgspec.structs.replace(person.state, gap_ms=0, first_ms=0)
     assert (old.archive, old.links, old.merged, old.taken_ids) == (b"", None, b"", b"")

@@ -148,7 +148,8 @@ def test_touches_and_refunds_kept_are_bounded(person: Any) -> None:
     for number in range(limits.MAX_REFUNDS + 20):
         refund(person, 12 * DAY + number, f"r{number:03}", order_id=f"x-{number}")
     assert len(person.state.refunds) == limits.MAX_REFUNDS
-    person.publish(80 * DAY)
+    person.does("page_view", 80 * DAY)
+    person.publish()
     assert (person.state.refunds, person.state.conversions, person.state.touches) == ([], [], [])
 
 
