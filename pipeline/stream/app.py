@@ -20,6 +20,7 @@ from pipeline.runtime.control_plane import SnapshotSource
 from pipeline.runtime.kafka import TopicMismatch, ensure_topics
 from pipeline.runtime.log import configure_logging, get_logger
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.waiting import until_it_works
 from pipeline.stream.agents import register_agent
 from pipeline.stream.beginning import ensure_changelog
 from pipeline.stream.recovery import BulkTableManager
@@ -155,7 +156,7 @@ def main(settings: Settings, source: Snapshots | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     try:
         loop.run_until_complete(_prepare(settings))
-    except (KafkaError, TopicMismatch) as error:
+    except TopicMismatch as error:
         _log.error("cannot_start", kafka=settings.kafka_bootstrap, error=str(error))
         sys.exit(1)
     source = source or SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
@@ -173,8 +174,11 @@ class _Process(FaustWorker):
 
 
 async def _prepare(settings: Settings) -> None:
-    await ensure_topics(settings)
-    await ensure_changelog(settings, CHANGELOG_TOPIC)
+    async def prepare() -> None:
+        await ensure_topics(settings)
+        await ensure_changelog(settings, CHANGELOG_TOPIC)
+
+    await until_it_works(prepare, (KafkaError, OSError), _log, "broker")
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

@@ -34,6 +34,8 @@ class StallGuard:
         self._last_seen = now
 
     async def run(self) -> NoReturn:
+        """Count from here on: a process that is slow to start has no partitions yet."""
+        self._last_seen = self._clock()
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             self.check()

@@ -12,7 +12,6 @@ changes nothing a reader sees. Each topic has a task of its own for step 2; one 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -24,6 +23,7 @@ from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.kafka import build_consumer, ensure_topics
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.waiting import until_it_works
 from schemas.topics import LOADER_GROUP, Topic
 from services.loader.blocks import Buffer, Limits, Place, Positions
 from services.loader.reader import Reader
@@ -80,9 +80,9 @@ class Loader:
             await _cancel(stopped, starting)
 
     async def _start(self) -> None:
-        await _until(lambda: migrate(self._clickhouse), ClickHouseUnavailable, "waiting for ClickHouse")
-        await _until(lambda: ensure_topics(self._settings), KafkaConnectionError, "waiting for Kafka")
-        await _until(self._start_reader, KafkaConnectionError, "waiting for Kafka")
+        await until_it_works(lambda: migrate(self._clickhouse), (ClickHouseUnavailable,), log, "ClickHouse")
+        await until_it_works(lambda: ensure_topics(self._settings), (KafkaConnectionError,), log, "broker")
+        await until_it_works(self._start_reader, (KafkaConnectionError,), log, "broker")
         log.info("loader started", group=self._group)
 
     async def _start_reader(self) -> None:
@@ -162,7 +162,7 @@ class Loader:
 
     async def _loaded_offsets(self) -> dict[Place, int]:
         sql = "SELECT topic, `partition`, next_offset FROM loaded_offsets FINAL"
-        rows = await _until(lambda: self._clickhouse.query(sql), ClickHouseUnavailable, "waiting for ClickHouse")
+        rows = await until_it_works(lambda: self._clickhouse.query(sql), (ClickHouseUnavailable,), log, "ClickHouse")
         return {(topic, partition): offset for topic, partition, offset in rows}
 
     # Ends
@@ -186,17 +186,6 @@ def _loaded_rows(positions: dict[Place, int], loaded_at_ms: int) -> bytes:
         for (topic, partition), offset in positions.items()
     ]
     return msgspec.json.Encoder().encode_lines(rows)
-
-
-async def _until(call: Callable[[], Awaitable[T]], retried: type[Exception], doing: str) -> T:
-    attempt = 0
-    while True:
-        try:
-            return await call()
-        except retried as error:
-            log.warning(doing, attempt=attempt, reason=str(error)[:300])
-        await asyncio.sleep(backoff_seconds(attempt))
-        attempt += 1
 
 
 async def _first_of(*tasks: asyncio.Task[Any]) -> None:

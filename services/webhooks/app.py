@@ -5,7 +5,6 @@ cannot go on after (another number of partitions, the wrong key of secrets).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from pipeline.runtime.kafka import ensure_topics
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.secret_box import SecretBox
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.waiting import until_it_works
 from schemas.facts import AlertRow, encode_row
 from schemas.ids import partition_for
 from schemas.topics import Topic
@@ -31,7 +31,7 @@ from services.webhooks.sender import Sender
 from services.webhooks.standing import Standing
 from services.webhooks.waiting import WaitingRoom
 
-_PAUSE_SECONDS: Final = 0.5
+_BROKER_AWAY: Final = (KafkaError, OSError)
 _DAY_MS: Final = 86_400_000
 log = get_logger("webhooks")
 
@@ -78,12 +78,12 @@ class Webhooks:
 
     async def _start(self) -> None:
         await self._snapshots.start()
-        await _until(self._check_snapshot)
-        await _until(lambda: ensure_topics(self._settings))
+        await until_it_works(self._check_snapshot, (SnapshotNotLoaded,), log, "control plane")
+        await until_it_works(lambda: ensure_topics(self._settings), _BROKER_AWAY, log, "broker")
         await self._outbox.start()
         await self._sender.start()
         for follower in self._followers:
-            await _until(follower.start)
+            await until_it_works(follower.start, _BROKER_AWAY, log, "broker")
         log.info("webhooks started", bootstrap=self._settings.kafka_bootstrap)
 
     async def _work(self, stopped: asyncio.Task[Any]) -> None:
@@ -126,15 +126,6 @@ def create_app(webhooks: Webhooks) -> FastAPI:
     app = FastAPI(title="AttriKit webhooks", openapi_url=None, docs_url=None, redoc_url=None)
     add_operations(app, webhooks.missing)
     return app
-
-
-async def _until(start: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            return await start()
-        except (KafkaError, OSError, SnapshotNotLoaded) as error:
-            log.warning("waiting to start", reason=repr(error)[:300])
-        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

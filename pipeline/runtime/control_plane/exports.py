@@ -51,8 +51,24 @@ class ExportJob:
     rows_done: int = 0
     bytes_written: int = 0
     file_name: str = ""
+    """What a download is called."""
     complete_through_ms: int | None = None
     error: dict[str, Any] | None = None
+
+    @property
+    def stored_name(self) -> str:
+        """Where the file of the present attempt is stored: each attempt has its own, so that a process that lost the
+        job cannot touch the file of its successor."""
+        return attempt_name(self.file_name, self.attempts)
+
+    @property
+    def earlier_names(self) -> list[str]:
+        """Where attempts before this one may have left a file."""
+        return [attempt_name(self.file_name, attempt) for attempt in range(1, self.attempts)]
+
+
+def attempt_name(file_name: str, attempt: int) -> str:
+    return file_name if attempt <= 1 else f"attempt-{attempt}/{file_name}"
 
 
 class ExportJobs:

@@ -5,8 +5,8 @@
     Step 3  read, encode and store them piece by piece; the lease's keeper notes how far it is
     Step 4  the file is there: the job is done, and its link holds until the file expires
 
-A kill anywhere leaves a job whose lease runs out; whoever claims it then starts at step 2, and its file replaces what
-was left. A cancelled job's keeper learns of it with the next renewal.
+A kill anywhere leaves a job whose lease runs out; the next process that claims it starts at step 2 with a file of its
+own, and deletes what an earlier attempt has left. A cancelled job's keeper learns of it with the next renewal.
 """
 
 import asyncio
@@ -72,7 +72,6 @@ class ExportRunner:
         self._reader = reader
         self._snapshots = snapshots
         self._limits = limits
-        self._owner = secrets.token_hex(12)
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -93,9 +92,10 @@ class ExportRunner:
     async def _work(self) -> None:
         while True:
             try:
-                job = await asyncio.to_thread(self._jobs.claim, self._owner, now_ms(), LEASE_MS)
+                owner = secrets.token_hex(12)  # of this claim: another worker of this process is another owner
+                job = await asyncio.to_thread(self._jobs.claim, owner, now_ms(), LEASE_MS)
                 if job is not None:
-                    await self._do(job)
+                    await self._do(job, owner)
                     continue
             except Exception as error:  # the control plane is away, say: the next round finds out
                 _log.warning("export_round_failed", error=type(error).__name__)
@@ -103,19 +103,19 @@ class ExportRunner:
             self._woken.clear()
             await event_or_timeout(self._woken, _POLL_SECONDS)
 
-    async def _do(self, job: ExportJob) -> None:
+    async def _do(self, job: ExportJob, owner: str) -> None:
         began = monotonic_seconds()
-        running = _Running(job)
+        running = _Running(job, owner)
         keeping = asyncio.create_task(self._keep(running))
         try:
             done = await self._until_lost(self._write(running), running)
             state, values = ExportState.DONE, done
         except _Lost:
-            await self._storage.delete(job.file_name)
+            await self._storage.delete(job.stored_name)
             _log.info("export_given_up", job_id=job.job_id)
             return
         except asyncio.CancelledError:
-            await asyncio.to_thread(self._jobs.keep, job.job_id, self._owner, 0, {})
+            await asyncio.to_thread(self._jobs.keep, job.job_id, owner, 0, {})
             raise
         except _RETRY as error:
             if job.attempts < MAX_ATTEMPTS:
@@ -127,8 +127,8 @@ class ExportRunner:
             state, values = ExportState.FAILED, _failure(error)
         finally:
             keeping.cancel()
-        if not await asyncio.to_thread(self._jobs.finish, job.job_id, self._owner, state, values | running.progress):
-            await self._storage.delete(job.file_name)
+        if not await asyncio.to_thread(self._jobs.finish, job.job_id, owner, state, values | running.progress):
+            await self._storage.delete(job.stored_name)
             return
         _log.info("export_ended", job_id=job.job_id, state=state, seconds=round(monotonic_seconds() - began, 1))
 
@@ -154,7 +154,7 @@ class ExportRunner:
             with suppress(OSError):
                 try:
                     is_mine = await asyncio.to_thread(
-                        self._jobs.keep, running.job.job_id, self._owner, until_ms, running.progress
+                        self._jobs.keep, running.job.job_id, running.owner, until_ms, running.progress
                     )
                 except Exception as error:  # away for a moment: the lease outlasts many tries
                     _log.warning("export_lease_not_renewed", error=type(error).__name__)
@@ -164,6 +164,8 @@ class ExportRunner:
 
     async def _write(self, running: "_Running") -> dict[str, Any]:
         job = running.job
+        for left in job.earlier_names:
+            await self._storage.delete(left)
         app = self._snapshots.current().apps.get(job.app_id)
         if app is None or job.attempts > MAX_ATTEMPTS:
             raise ApiError(ErrorCode.SERVER_ERROR, reason=_GIVEN_UP)
@@ -210,7 +212,7 @@ class ExportRunner:
         pool = ThreadPoolExecutor(1, "export")
         try:
             async with aclosing(_encoded(running, encoder, pieces, pool)) as data:
-                await self._storage.write(running.job.file_name, data)
+                await self._storage.write(running.job.stored_name, data)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -219,7 +221,7 @@ class ExportRunner:
         while True:
             try:
                 for job in await asyncio.to_thread(self._jobs.expire, now_ms()):
-                    await self._storage.delete(job.file_name)
+                    await self._storage.delete(job.stored_name)
             except Exception as error:
                 _log.warning("export_sweep_failed", error=type(error).__name__)
             await asyncio.sleep(_SWEEP_SECONDS)
@@ -232,8 +234,9 @@ _BROKEN: Final = Text("数据库中断了读取", "the database broke off")
 class _Running:
     """A job under way."""
 
-    def __init__(self, job: ExportJob) -> None:
+    def __init__(self, job: ExportJob, owner: str) -> None:
         self.job = job
+        self.owner = owner
         self.lost = asyncio.Event()
         self.rows_total: int | None = None
         self.rows_done = 0

@@ -197,7 +197,7 @@ async def download_export(
     if job is None or job.state is not ExportState.DONE or request.app.state.export_storage is None:
         raise ApiError(ErrorCode.NOT_FOUND)
     try:
-        size, pieces = await request.app.state.export_storage.read(job.file_name)
+        size, pieces = await request.app.state.export_storage.read(job.stored_name)
     except NoSuchFile:
         raise ApiError(ErrorCode.NOT_FOUND) from None
     except StorageFailed as error:

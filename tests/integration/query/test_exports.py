@@ -261,6 +261,28 @@ async def test_a_job_of_a_killed_process_is_done_by_the_next(running: Any, expor
     dead.close()
 
 
+async def test_a_process_that_lost_its_job_leaves_the_file_of_its_successor(
+    running: Any, gate: "Gate", export_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood still for longer than its lease; the next process has done the job when it wakes up and finds out."""
+    client = await running()
+    job = await ask(client, "events")
+    await asyncio.to_thread(gate.reached.wait, 20)
+    plane = ExportJobs(export_settings.control_plane_dsn())
+    monkeypatch.setattr(jobs, "_RENEW_SECONDS", 3600.0)  # the one at work renews no more …
+    await asyncio.sleep(0.2)  # … once a renewal under way is over
+    with plane._writer.begin() as connection:
+        connection.exec_driver_sql("UPDATE export_jobs SET lease_until_ms = 5 WHERE job_id = ?", (job["job_id"],))
+    gate.opened.set()
+    monkeypatch.undo()
+    successor = await running()
+    found = await ended(successor, job["job_id"], "done")
+    rows = await fetch(successor, found)
+    assert rows
+    assert await fetch(client, found) == rows
+    plane.close()
+
+
 class Gate:
     """Holds a stream up after its first piece."""
 

@@ -19,6 +19,7 @@ class Site:
     """A broker of its own (the topics' names are fixed), a control plane, and workers on them."""
 
     settings: Settings
+    broker: NoidaBroker
     log_path: Path
     started: list[ChildProcess]
 
@@ -60,7 +61,7 @@ def make_site(tmp_path: Path, make_settings: Callable[..., Settings]) -> Iterato
         fixed = {"data_dir": folder / "data", "kafka_bootstrap": broker.bootstrap, "idle_seconds": 600}
         settings = make_settings(**(fixed | given))
         create_control_plane(settings, stream_traffic.App("demo", "Demo"))
-        site = Site(settings, folder / "worker.log", [])
+        site = Site(settings, broker, folder / "worker.log", [])
         sites.append(site)
         return site
 

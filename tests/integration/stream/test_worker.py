@@ -81,6 +81,20 @@ def _assert_same_but_places(found: Folded, expected: Folded) -> None:
         assert found[topic].keys() == expected[topic].keys(), topic
 
 
+async def test_a_worker_started_before_its_broker_waits_for_it(make_site: Callable) -> None:
+    site = make_site()
+    site.broker.kill()
+    worker = site.start_worker()
+    async with asyncio.timeout(30):
+        while '"waiting_for"' not in site.log:
+            assert worker.is_running, site.log
+            await asyncio.sleep(0.05)
+    site.broker.start()
+    await produce(site.settings, _messages(200, 20, 50, seed=8))
+    await wait_until_processed(site.settings, worker)
+    assert worker.stop(20) == 0
+
+
 async def test_a_restart_announces_progress_again_and_a_stop_drains(make_site: Callable, free_port: Callable) -> None:
     port = free_port()
     site = make_site(worker_port=port)

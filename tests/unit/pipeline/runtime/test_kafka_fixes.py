@@ -2,9 +2,10 @@
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import GroupAuthorizationFailedError
+from aiokafka.errors import GroupAuthorizationFailedError, GroupLoadInProgressError
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
 
 from pipeline.runtime import (
@@ -70,6 +71,34 @@ async def test_nothing_committed_is_still_nothing(coordinator_of):
 async def test_what_cannot_be_mended_by_asking_again_is_raised(coordinator_of):
     with pytest.raises(GroupAuthorizationFailedError):
         await coordinator_of(refusal(UNAUTHORIZED)).fetch_committed_offsets([PLACE])
+
+
+@pytest.fixture
+def admin_of(monkeypatch: pytest.MonkeyPatch):
+    """An admin client that is given these answers, one after the other."""
+    monkeypatch.setattr(kafka_fixes, "_COORDINATOR_PAUSE_SECONDS", 0.0)
+
+    def make(*answers: OffsetFetchResponse_v3) -> AIOKafkaAdminClient:
+        admin = AIOKafkaAdminClient.__new__(AIOKafkaAdminClient)
+        admin._client = Client(list(answers))
+        admin._closed = True
+        return admin
+
+    return make
+
+
+async def test_the_admin_client_asks_a_coordinator_that_is_loading_again(admin_of) -> None:
+    """Or its caller takes "still loading" for "nothing was ever committed", and begins at the earliest record."""
+    admin = admin_of(refusal(LOADING), refusal(NOT_MINE), offset(250))
+    assert (await admin.list_consumer_group_offsets("webhooks", 1))[PLACE].offset == 250
+
+
+async def test_the_admin_client_raises_what_does_not_pass(admin_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(GroupAuthorizationFailedError):
+        await admin_of(refusal(UNAUTHORIZED)).list_consumer_group_offsets("webhooks", 1)
+    monkeypatch.setattr(kafka_fixes, "COORDINATOR_SECONDS", -1.0)
+    with pytest.raises(GroupLoadInProgressError):
+        await admin_of(refusal(LOADING)).list_consumer_group_offsets("webhooks", 1)
 
 
 @pytest.mark.parametrize("has_records", [True, False])
