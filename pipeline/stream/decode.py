@@ -4,9 +4,9 @@ One bad line never costs its neighbours, and nothing that arrives makes this rai
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ MAX_REJECTS_PER_MESSAGE: Final = 1_000
 MAX_TIME_MS: Final = 253_402_300_799_999
 """The end of the year 9999; times beyond it are no times, and would not fit the columns they go to."""
 _NEWLINE: Final = b"\n"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,24 @@ def _is_in_time(event: StreamEvent) -> bool:
 
 
 def _decode_line_by_line(value: bytes, place: Place) -> Decoded:
-    events: list[StreamEvent] = []
+    return Decoded(place, len(value), *decode_each_line(value, place, _decode_line))
+
+
+def decode_each_line(
+    value: bytes, place: Place, decode_line: Callable[[bytes], T | str]
+) -> tuple[list[T], list[int], list[RejectedRow]]:
+    """The records of a message, the number of the line each came from, and a reject for every line that is none.
+
+    `decode_line` returns a record, or why there is none. Past `MAX_REJECTS_PER_MESSAGE` the lines left share a reject.
+    """
+    records: list[T] = []
     indexes: list[int] = []
     rejected: list[RejectedRow] = []
     unnamed = 0
     for index, line in enumerate(line for line in value.split(_NEWLINE) if line.strip()):
-        outcome = _decode_line(line)
-        if isinstance(outcome, StreamEvent):
-            events.append(outcome)
+        outcome = decode_line(line)
+        if not isinstance(outcome, str):
+            records.append(outcome)
             indexes.append(index)
         elif len(rejected) < MAX_REJECTS_PER_MESSAGE:
             rejected.append(reject_line(place, index, line, outcome))
@@ -88,7 +99,7 @@ def _decode_line_by_line(value: bytes, place: Place) -> Decoded:
     if unnamed:
         reason = f"{unnamed} more lines of this message are unreadable"
         rejected.append(reject_line(place, "rest", b"", reason))
-    return Decoded(place, len(value), events, indexes, rejected)
+    return records, indexes, rejected
 
 
 def _decode_line(line: bytes) -> StreamEvent | str:

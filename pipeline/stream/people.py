@@ -21,14 +21,13 @@ from typing import Final
 
 import msgspec
 
-from pipeline.stream.decode import MAX_REJECTS_PER_MESSAGE, MAX_TIME_MS, Place, reject_line
+from pipeline.stream.decode import MAX_TIME_MS, Place, decode_each_line, reject_line
 from schemas.errors import ErrorCode
 from schemas.facts import RejectedRow
 from schemas.people import Forwarded, Journey, Link, PeopleRecord, decode_people, decode_people_line, encode_people
 
 HELD_BYTES: Final = 16 * 1024 * 1024
 """A partition that holds this much asks for no more, until some of it had its turn."""
-_NEWLINE: Final = b"\n"
 
 
 @dataclass(frozen=True)
@@ -86,16 +85,8 @@ def reject_record(place: Place, index: int, record: PeopleRecord, reason: str) -
 
 
 def _decode_line_by_line(value: bytes, place: Place) -> DecodedPeople:
-    records: list[PeopleRecord] = []
-    indexes: list[int] = []
-    rejected: list[RejectedRow] = []
-    for index, line in enumerate(line for line in value.split(_NEWLINE) if line.strip()):
-        outcome = _decode_line(line)
-        if not isinstance(outcome, str):
-            records.append(outcome)
-            indexes.append(index)
-        elif len(rejected) < MAX_REJECTS_PER_MESSAGE:
-            rejected.append(reject_line(place, index, line, outcome))
+    records: list[PeopleRecord]
+    records, indexes, rejected = decode_each_line(value, place, _decode_line)
     return DecodedPeople(place, len(value), records, indexes, rejected)
 
 

@@ -18,7 +18,7 @@ from pipeline.domain.effects import Effects
 from pipeline.domain.watermark import Watermark
 from pipeline.stream import steps, working_set
 from pipeline.stream.changelog import MARKER_KEY, Marker, decode_marker, encode_marker
-from pipeline.stream.decode import Place, decode_message
+from pipeline.stream.decode import MAX_REJECTS_PER_MESSAGE, Place, decode_message
 from pipeline.stream.outputs import packed
 from pipeline.stream.people import PeopleQueue
 from pipeline.stream.people import decode_message as decode_people_message
@@ -285,3 +285,9 @@ def test_a_marker_of_before_people_decodes() -> None:
     assert decode_marker(old) == Marker(7, 3, 99, 0, 0, 0, 0, {})
     marker = Marker(7, 3, 99, 5, 1, 9, 2, {3: (8, 1)})
     assert decode_marker(encode_marker(marker)) == marker
+
+
+def test_past_a_thousand_bad_lines_the_rest_share_a_reject() -> None:
+    decoded = decode_people_message(b"x\n" * (MAX_REJECTS_PER_MESSAGE + 500), Place("people", 0, 7, 5))
+    assert len(decoded.rejected) == MAX_REJECTS_PER_MESSAGE + 1
+    assert decoded.rejected[-1].reason.startswith("500 more lines")
