@@ -9,7 +9,7 @@ much arrives meanwhile.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -133,6 +133,28 @@ def _needed_offset(facts: Facts, topic: Topic, partition: int) -> int:
     return row.derived_offsets.get(topic, 0) if row else 0
 
 
+async def read_last_reports(consumer: AIOKafkaConsumer, partitions: Iterable[int]) -> dict[int, ProgressRow]:
+    """The last row of these partitions of `progress`, where there is one. The consumer is assigned to them."""
+    places = [TopicPartition(Topic.PROGRESS.value, p) for p in partitions]
+    begins = await consumer.beginning_offsets(places)
+    ends = await consumer.end_offsets(places)
+    filled = [place for place in places if ends[place] > begins[place]]
+    consumer.assign(filled)
+    for place in filled:
+        consumer.seek(place, max(begins[place], ends[place] - _LAST_RECORDS))
+    async with asyncio.timeout(_READ_SECONDS):
+        return await _read_to(consumer, {place: ends[place] for place in filled})
+
+
+async def _read_to(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> dict[int, ProgressRow]:
+    reports: dict[int, ProgressRow] = {}
+    while any([await consumer.position(place) < end for place, end in ends.items()]):
+        for records in (await consumer.getmany(timeout_ms=100)).values():
+            for record in records:
+                reports |= {row.partition: row for row in _decode_rows(record.value)}
+    return reports
+
+
 class TopicsMissing(RuntimeError):
     """There is nothing to read: the topics were never made. Make them (`attrikit topics create`), or look elsewhere."""
 
@@ -148,7 +170,7 @@ class ProgressReader:
     async def read(self) -> Facts:
         """Raises aiokafka's errors while the broker is away, `TimeoutError` when it stays silent."""
         ends = await self._end_offsets()
-        reported = await self._last_reports()
+        reported = await read_last_reports(self._consumer, range(self._settings.partitions))
         return Facts(
             partitions=self._settings.partitions,
             end_offsets=ends,
@@ -161,25 +183,6 @@ class ProgressReader:
         wanted = [TopicPartition(t.value, p) for t in _WATCHED for p in range(self._settings.partitions)]
         found = await self._consumer.end_offsets(wanted)
         return {(Topic(tp.topic), tp.partition): offset for tp, offset in found.items()}
-
-    async def _last_reports(self) -> dict[int, ProgressRow]:
-        places = [TopicPartition(Topic.PROGRESS.value, p) for p in range(self._settings.partitions)]
-        begins = await self._consumer.beginning_offsets(places)
-        ends = await self._consumer.end_offsets(places)
-        filled = [place for place in places if ends[place] > begins[place]]
-        self._consumer.assign(filled)
-        for place in filled:
-            self._consumer.seek(place, max(begins[place], ends[place] - _LAST_RECORDS))
-        async with asyncio.timeout(_READ_SECONDS):
-            return await self._read_to({place: ends[place] for place in filled})
-
-    async def _read_to(self, ends: dict[TopicPartition, int]) -> dict[int, ProgressRow]:
-        reports: dict[int, ProgressRow] = {}
-        while any([await self._consumer.position(place) < end for place, end in ends.items()]):
-            for records in (await self._consumer.getmany(timeout_ms=100)).values():
-                for record in records:
-                    reports |= {row.partition: row for row in _decode_rows(record.value)}
-        return reports
 
     async def _committed(self, group: str) -> Offsets:
         found = await self._admin.list_consumer_group_offsets(group)

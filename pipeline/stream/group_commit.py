@@ -55,7 +55,8 @@ class Surroundings:
 
     log: Log
     clock: Callable[[], float]
-    now_ms: Callable[[], int]
+    reported_at_ms: Callable[[], int]
+    """Milliseconds that only rise, over a change of owner too: newer reports replace older ones by it."""
     end_offset: Callable[[int], int]
     """As far as known without asking: where the partition of `events` ends."""
     check_gap: Callable[[int, int, int], Awaitable[None]]
@@ -282,7 +283,7 @@ class PartitionCommitter:
             watermark_ms=self._committed_watermark_ms,
             pending_sessions=self.working_set.pending_sessions + waiting,
             derived_offsets=dict(self._derived_offsets),
-            reported_at_ms=self._around.now_ms(),
+            reported_at_ms=self._around.reported_at_ms(),
             people_next_offset=self.committed_people_offset,
             people_sent=dict(self._people_sent),
         )

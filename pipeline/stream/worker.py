@@ -13,9 +13,10 @@ from typing import Any, Final, Protocol
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from pipeline.domain.watermark import Watermark
-from pipeline.runtime.clock import monotonic_seconds, now_ms
+from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
 from pipeline.runtime.kafka import build_producer
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.progress import read_last_reports
 from pipeline.runtime.settings import Settings
 from pipeline.stream import metrics
 from pipeline.stream.agents import AppDirectory
@@ -148,7 +149,7 @@ class Worker:
         kept = {p: working_set for p in partitions if (working_set := self._unpark(p)) is not None}
         # Reading the stores is work, asking the broker is waiting.
         restoring = self._restore_all(sorted(partitions - kept.keys()), len(partitions))
-        (begins, ends), restored = await asyncio.gather(self._read_offsets(partitions), restoring)
+        (begins, ends, reported_ms), restored = await asyncio.gather(self._read_offsets(partitions), restoring)
         for partition, working_set in restored.items():
             working_set.people.waits_for = ends[(Topic.EVENTS, partition)]
         working_sets = dict(sorted((kept | restored).items()))
@@ -157,7 +158,9 @@ class Worker:
         await self._receive_decided(working_sets)
         for partition, working_set in working_sets.items():
             working_set.begin()
-            self.committers[partition] = self._start_committer(partition, working_set, ends)
+            self.committers[partition] = self._start_committer(
+                partition, working_set, ends, reported_ms.get(partition, 0)
+            )
         await self._source_topic.commit({p: c.working_set.next_offset for p, c in self.committers.items()})
         await self._people.follow({p: w.people.next_to_receive for p, w in working_sets.items()})
         if self._people.task is not None:
@@ -284,11 +287,14 @@ class Worker:
             await asyncio.sleep(COMMIT_SECONDS)
             await self._people.commit({p: c.committed_people_offset for p, c in self.committers.items()})
 
-    def _start_committer(self, partition: int, working_set: WorkingSet, ends: Offsets) -> PartitionCommitter:
+    def _start_committer(
+        self, partition: int, working_set: WorkingSet, ends: Offsets, reported_ms: int
+    ) -> PartitionCommitter:
+        """`reported_ms`: of the last row of `progress` about the partition, whoever wrote it."""
         surroundings = Surroundings(
             log=KafkaLog(self._producer, self._fences.producer(partition), self._changelog_topic, now_ms),
             clock=monotonic_seconds,
-            now_ms=now_ms,
+            reported_at_ms=RisingClock(now_ms, reported_ms),
             end_offset=self._source_topic.end_offset,
             check_gap=partial(check_gap, self._settings),
             check_ownership=self._guard.check,
@@ -305,8 +311,9 @@ class Worker:
         self._running[partition] = asyncio.create_task(committer.run(), name=f"committer-{partition}")
         return committer
 
-    async def _read_offsets(self, partitions: set[int]) -> tuple[Offsets, Offsets]:
-        """Where the sources begin, and where they and the derived topics end; `people` in all its partitions."""
+    async def _read_offsets(self, partitions: set[int]) -> tuple[Offsets, Offsets, dict[int, int]]:
+        """Where the sources begin, and where they and the derived topics end; `people` in all its partitions. And when
+        progress was last reported, by partition."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka_bootstrap,
             enable_auto_commit=False,
@@ -320,11 +327,13 @@ class Worker:
             derived = [TopicPartition(topic.value, p) for topic in DERIVED_TOPICS for p in partitions]
             begins = await consumer.beginning_offsets([*sources, *people])
             ends = await consumer.end_offsets([*sources, *people, *derived])
+            reports = await read_last_reports(consumer, partitions)
         finally:
             await consumer.stop()
         return (
             {(Topic(tp.topic), tp.partition): offset for tp, offset in begins.items()},
             {(Topic(tp.topic), tp.partition): offset for tp, offset in ends.items()},
+            {partition: row.reported_at_ms for partition, row in reports.items()},
         )
 
     # Watching

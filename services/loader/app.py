@@ -19,7 +19,7 @@ import msgspec
 from aiokafka.errors import KafkaConnectionError
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable, migrate
-from pipeline.runtime.clock import monotonic_seconds, now_ms
+from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
 from pipeline.runtime.kafka import build_consumer, ensure_topics
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
@@ -58,6 +58,7 @@ class Loader:
         self._store = BlockStore(clickhouse)
         self._buffers = {topic.value: Buffer(topic.value, limits) for topic in Topic if topic.is_loaded}
         self._positions = Positions()
+        self._loaded_at = RisingClock(now_ms)
         self._unreported = asyncio.Event()
         self._is_draining = False
         self._reader: Reader
@@ -153,7 +154,7 @@ class Loader:
             return True
         is_committed = False
         try:
-            await self._store.insert("loaded_offsets", _loaded_rows(positions, now_ms()))
+            await self._store.insert("loaded_offsets", _loaded_rows(positions, self._loaded_at()))
             is_committed = epoch != self._positions.epoch or await self._reader.commit(positions)
         finally:
             if not is_committed:
@@ -161,9 +162,10 @@ class Loader:
         return is_committed
 
     async def _loaded_offsets(self) -> dict[Place, int]:
-        sql = "SELECT topic, `partition`, next_offset FROM loaded_offsets FINAL"
+        sql = "SELECT topic, `partition`, next_offset, loaded_at_ms FROM loaded_offsets FINAL"
         rows = await until_it_works(lambda: self._clickhouse.query(sql), (ClickHouseUnavailable,), log, "ClickHouse")
-        return {(topic, partition): offset for topic, partition, offset in rows}
+        self._loaded_at.rise_above(max((loaded_at_ms for *_, loaded_at_ms in rows), default=0))
+        return {(topic, partition): offset for topic, partition, offset, _ in rows}
 
     # Ends
 

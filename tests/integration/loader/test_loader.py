@@ -8,6 +8,7 @@ import pytest
 from loader_log import Log, Running, dump, random_events, until
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable
+from pipeline.runtime.clock import now_ms
 from schemas.events import AcceptedEvent, encode_event
 from schemas.facts import EventMarkRow, ProgressRow, RejectedRow, TouchRow, encode_rows
 from schemas.ids import reject_id
@@ -79,6 +80,16 @@ async def test_a_bad_line_is_kept_as_a_reject_and_the_rest_is_stored(
     assert rejects[0]["app_id"] == "app_bad"
     assert rejects[0]["payload"] == bad.decode()
     assert "timestamp_ms" in rejects[0]["reason"]
+
+
+async def test_what_is_loaded_is_told_after_a_step_of_the_clock(log: Log, clickhouse: ClickHouse, group: str) -> None:
+    """Rows of `loaded_offsets` replace each other by their time; that of before the step is an hour ahead."""
+    ahead_ms = now_ms() + 3_600_000
+    await clickhouse.command(f"INSERT INTO loaded_offsets VALUES ('events', 2, 0, {ahead_ms})")
+    offset = await log.send(Topic.EVENTS, _event("after", app_id="app_step"), partition=2)
+    await log.load(clickhouse, group)
+    sql = "SELECT next_offset FROM loaded_offsets FINAL WHERE topic = 'events' AND partition = 2"
+    assert await clickhouse.query(sql) == [(offset + 1,)]
 
 
 async def test_a_stop_stores_and_commits_what_was_read(log: Log, clickhouse: ClickHouse, group: str) -> None:

@@ -10,9 +10,10 @@ import stream_traffic
 from stream_reference import IDS, Folded, fold, reference
 from stream_worker import produce, read_rows, wait_until_processed
 
+from pipeline.runtime.clock import now_ms
 from pipeline.runtime.progress import open_reader
 from pipeline.runtime.settings import Settings
-from schemas.facts import ProgressRow
+from schemas.facts import ProgressRow, encode_rows
 from schemas.topics import Topic
 
 
@@ -93,6 +94,29 @@ async def test_a_worker_started_before_its_broker_waits_for_it(make_site: Callab
     await produce(site.settings, _messages(200, 20, 50, seed=8))
     await wait_until_processed(site.settings, worker)
     assert worker.stop(20) == 0
+
+
+async def test_progress_goes_on_after_the_clock_was_set_back(make_site: Callable) -> None:
+    """Rows of `progress` replace each other by their time; those of before the step are an hour ahead."""
+    site = make_site(stream_store="memory")
+    ahead_ms = now_ms() + 3_600_000
+    rows = [
+        ProgressRow(
+            partition=partition,
+            next_offset=0,
+            watermark_ms=0,
+            pending_sessions=0,
+            derived_offsets={},
+            reported_at_ms=ahead_ms,
+        )
+        for partition in range(site.settings.partitions)
+    ]
+    await produce(site.settings, [(row.partition, encode_rows([row])) for row in rows], Topic.PROGRESS)
+    worker = site.start_worker()
+    await produce(site.settings, _messages(100, 10, 50, seed=9))
+    await wait_until_processed(site.settings, worker)
+    reported = await _reported(site.settings)
+    assert all(row.reported_at_ms > ahead_ms for row in reported.values())
 
 
 async def test_a_restart_announces_progress_again_and_a_stop_drains(make_site: Callable, free_port: Callable) -> None:

@@ -67,7 +67,7 @@ class Bench:
         surroundings = Surroundings(
             log=self.log,
             clock=lambda: self.now,
-            now_ms=lambda: 5,
+            reported_at_ms=lambda: 5,
             end_offset=lambda _partition: 0,
             check_gap=self.note_gap,
             check_ownership=lambda: self.journal.append("owner?"),
