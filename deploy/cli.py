@@ -41,6 +41,9 @@ app.command()(operations.doctor)
 
 
 def main() -> None:
+    from pipeline.runtime.private_files import make_files_private
+
+    make_files_private()
     app()
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from deploy.local.process import LaunchError
 from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.private_files import make_private_folder
 
 _LEFTOVER_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.1
@@ -32,8 +33,8 @@ class DataFolder:
     def open(cls, path: Path, say: Say) -> "DataFolder":
         """Raises `LaunchError` if another run has the folder, or it cannot be written."""
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            lock_fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            make_private_folder(path)
+            lock_fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise LaunchError(f"the data folder {path} cannot be used: {error.strerror}") from error
         try:

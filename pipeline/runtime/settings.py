@@ -1,6 +1,7 @@
 """Settings of every process: frozen, typed, read once at the edge from `ATTRIKIT_…` environment variables.
 
-`.env.example` lists each with its default; a unit test keeps the two the same.
+`.env.example` lists each with its default; a unit test keeps the two the same. What may hold a password is not shown by
+`repr`.
 """
 
 from pathlib import Path
@@ -26,12 +27,12 @@ class Settings(BaseSettings):
     min_insync_replicas: int = Field(default=1, ge=1)
 
     # ClickHouse
-    clickhouse_url: str = ""
+    clickhouse_url: str = Field(default="", repr=False)
     """`http(s)://user:password@host:port/database`; empty: embedded (chDB under `data_dir`)."""
     database: str = "attrikit"
 
     # Control plane
-    control_plane_url: str = ""
+    control_plane_url: str = Field(default="", repr=False)
     """SQLAlchemy URL; empty: SQLite under `data_dir`."""
     control_plane_refresh_seconds: float = Field(default=2.0, gt=0)
 
@@ -53,7 +54,7 @@ class Settings(BaseSettings):
     count_requests: bool = True
     """Whether this process counts. Every request has to be counted once: not again by a query service behind a gateway
     that forwards to it (`query_url`)."""
-    quota_redis_url: str = ""
+    quota_redis_url: str = Field(default="", repr=False)
     """`redis://[user:password@]host:port/database`, shared by all that count; empty: this process counts for itself."""
     quota_timeout_seconds: float = Field(default=0.05, gt=0)
     """What a request of a limited plan waits for Redis at most; then it is let through uncounted."""
@@ -80,7 +81,7 @@ class Settings(BaseSettings):
     query_max_memory_bytes: int = Field(default=4 * 1024 * 1024 * 1024, ge=0)
 
     # Exports
-    export_url: str = ""
+    export_url: str = Field(default="", repr=False)
     """`s3://bucket/prefix` (endpoint and credentials: the usual `AWS_…` variables) or `file:///folder`; empty: the
     folder `exports` under `data_dir`. Query services that share a control plane must share it too."""
     export_file_hours: float = Field(default=24.0, gt=0)

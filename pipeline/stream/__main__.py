@@ -5,7 +5,9 @@ import gc
 # What is imported stays: a sixth of the time it takes would go into looking for garbage in it. `main` enables it again.
 gc.disable()
 
+from pipeline.runtime.private_files import make_files_private  # noqa: E402
 from pipeline.runtime.settings import Settings  # noqa: E402
 from pipeline.stream.app import main  # noqa: E402
 
+make_files_private()
 main(Settings())

@@ -180,3 +180,13 @@ def test_the_same_event_id_in_two_apps_is_two_events(make_client: Any, eventuall
     assert "strangers_own" not in mine
     assert "strangers_own" in theirs
     assert "owners_own" not in theirs
+
+
+def test_nothing_in_the_data_folder_is_for_others_to_read(product: Product) -> None:
+    """Keys, states, events, logs: of the launcher and of all it starts."""
+    open_to_others = [
+        str(path.relative_to(product.data_dir))
+        for path in (product.data_dir, *product.data_dir.rglob("*"))
+        if not path.is_symlink() and path.exists() and path.stat().st_mode & 0o077
+    ]
+    assert not open_to_others

@@ -42,3 +42,17 @@ def test_settings_are_frozen(make_settings):
 def test_the_control_plane_lies_in_the_data_folder_unless_told_otherwise(make_settings, tmp_path):
     assert make_settings().control_plane_dsn() == f"sqlite:///{tmp_path}/control.db"
     assert make_settings(control_plane_url="postgresql://x/y").control_plane_dsn() == "postgresql://x/y"
+
+
+def test_no_password_is_shown(make_settings):
+    secrets = {
+        "clickhouse_url": "http://attrikit:hush-1@clickhouse:8123/attrikit",
+        "control_plane_url": "postgresql+psycopg://attrikit:hush-2@postgres/attrikit",
+        "quota_redis_url": "redis://:hush-3@redis:6379/0",
+        "export_url": "s3://key:hush-4@bucket/prefix",
+        "operator_token": "hush-5",
+        "webhook_key": "hush-6",
+    }
+    settings = make_settings(**secrets)
+    assert "hush" not in repr(settings)
+    assert "hush" not in str(settings)
