@@ -184,7 +184,9 @@ class AttributionRow(msgspec.Struct, gc=False):
 class EventMarkRow(msgspec.Struct, gc=False):
     """What the stream found out about a single accepted event, with the event's place in the `events` topic.
 
-    `duplicate`: its id was accepted before, within 7 days (`first_timestamp_ms` is the time the kept one carries).
+    `duplicate`: its id was accepted before, within 7 days (`first_timestamp_ms` is the time the kept one carries). If
+    that was found only when two journeys became one person's, its place is `NO_PLACE`, its `index` names the person,
+    and its receipt is to the millisecond.
     `late`: older than the allowed lateness, so stored but not counted into sessions or credits.
     """
 
@@ -197,7 +199,11 @@ class EventMarkRow(msgspec.Struct, gc=False):
     partition: int
     offset: int
     index: int
+    person_key: str = ""
+    """Whose the event was; given where the place is not."""
 
+
+NO_PLACE: Final = -1
 
 MAX_PAYLOAD_BYTES: Final = 4_096
 """What is kept of a refused payload, in UTF-8."""

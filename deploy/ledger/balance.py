@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from schemas.facts import NO_PLACE
+
 HOUR_MS: Final = 3_600_000
 
 
@@ -132,21 +134,25 @@ def _by_bucket(counts: Counter[Place]) -> Counter[Bucket]:
 
 
 def _stored_problems(topic: TopicAccount, tables: TableAccount) -> Iterator[Problem]:
-    by_partition: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
+    by_app: dict[str, dict[Place, int]] = defaultdict(dict)
     for place in sorted({*topic.lines, *tables.stored, *tables.duplicates}):
         difference = topic.lines[place] - tables.stored[place] - tables.duplicates[place]
         if difference:
-            by_partition[place.app_id, place.partition][place.hour] = difference
-    for (app_id, partition), differences in by_partition.items():
-        if not _is_swap(app_id, partition, differences, tables.swapped):
-            for hour, difference in differences.items():
-                yield Problem(app_id, hour, partition, _describe(difference))
+            by_app[place.app_id][place] = difference
+    for app_id, differences in by_app.items():
+        if not _is_swap(app_id, differences, tables):
+            for place, difference in differences.items():
+                yield Problem(app_id, place.hour, place.partition, _describe(difference))
 
 
-def _is_swap(app_id: str, partition: int, differences: dict[int, int], swapped: Counter[Place]) -> bool:
-    """Whether the hours differ only because of repeats that were received on both sides of a full hour, and stand in
-    the topic the other way round: the table keeps the earlier receipt, the mark names the later line."""
-    known = sum(count for place, count in swapped.items() if (place.app_id, place.partition) == (app_id, partition))
+def _is_swap(app_id: str, differences: dict[Place, int], tables: TableAccount) -> bool:
+    """Whether places differ only because of repeats: those that stand in the topic the other way round (the table keeps
+    the earlier receipt, the mark names the later line; they may be in two hours, or in the partitions of two ids that
+    became one person's), and those whose mark does not know its partition."""
+    known = sum(count for place, count in tables.swapped.items() if place.app_id == app_id)
+    known += sum(
+        count for place, count in tables.duplicates.items() if (place.app_id, place.partition) == (app_id, NO_PLACE)
+    )
     return sum(differences.values()) == 0 and sum(map(abs, differences.values())) <= 2 * known
 
 

@@ -24,7 +24,7 @@ from pipeline.domain.regrouping import regroup, thaw_regrouped
 from pipeline.domain.restating import Change, restructure
 from pipeline.domain.rows import mark_row
 from pipeline.domain.rules import DAY_MS, SESSION_CAP_MS, AppRules
-from pipeline.domain.seen import drop_old, fingerprint, first_timestamp_ms, pack_times, remember
+from pipeline.domain.seen import drop_old, fingerprint, first_seen, pack_times, remember
 from pipeline.domain.segments import (
     MAX_PAGE_CHARACTERS,
     PAGE_VIEW,
@@ -61,13 +61,17 @@ def apply_event(
     """
     timestamp_ms = event.timestamp_ms
     received_s = event.received_us // 1_000_000
-    mark, times = fingerprint(event.event_id), pack_times(timestamp_ms, received_s)
+    mark = fingerprint(event.event_id)
     is_somebodys = not person.startswith(_NOBODY)
+    is_page_view = event.event_name == PAGE_VIEW
+    times = pack_times(timestamp_ms, event.received_us, is_page_view)
     # Of repeats too: where the journey has moved on, nobody can tell them any more (see `merging`).
     late = is_somebodys and is_late(state, timestamp_ms, received_s, rules, watermark_ms)
-    first_ms = first_timestamp_ms(state, mark, received_s)
-    if first_ms is not None:
-        effects.marks.append(mark_row(event, "duplicate", first_ms, (partition, offset, index)))
+    if late:
+        times = pack_times(timestamp_ms, event.received_us, is_page_view, is_late=True)
+    known = first_seen(state, mark, received_s)
+    if known is not None:
+        effects.marks.append(mark_row(event, "duplicate", known.at_ms, (partition, offset, index)))
         return
     remember(state, mark, times)
     if received_s > state.received_s:

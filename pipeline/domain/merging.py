@@ -34,9 +34,10 @@ import msgspec
 
 from pipeline.domain.effects import Effects
 from pipeline.domain.journey import fold
-from pipeline.domain.rows import mark_row, user_of
+from pipeline.domain.rows import mark_row, twin_mark_row, user_of
 from pipeline.domain.rules import AppRules
-from pipeline.domain.seen import fingerprint, first_timestamp_ms, pack_times, take
+from pipeline.domain.seen import Seen, fingerprint, first_seen, forget, pack_times, take
+from pipeline.domain.segments import PAGE_VIEW
 from pipeline.domain.settling import Desk
 from pipeline.domain.state import Links, PersonState
 from pipeline.domain.uniting import unite_journeys
@@ -209,13 +210,18 @@ def apply_forwarded(
     from, and not again here. `place`: (partition, offset, index) in `events`, for marks."""
     received_s = event.received_us // 1_000_000
     mark = fingerprint(event.event_id)
-    first_ms = first_timestamp_ms(state, mark, received_s)
-    if first_ms is not None:
-        effects.marks.append(mark_row(event, "duplicate", first_ms, place))
+    late = is_late or event.timestamp_ms < state.cut_ms
+    known = first_seen(state, mark, received_s)
+    if known is not None and (late or not known.is_late):
+        effects.marks.append(mark_row(event, "duplicate", known.at_ms, place))
         return
-    take(state, mark, pack_times(event.timestamp_ms, received_s))
+    if known is not None:  # the user's own sending of it came too late to count
+        forget(state, {mark})
+        this = Seen(mark, event.timestamp_ms, event.received_us // 1000, False, late, True)
+        effects.marks.append(twin_mark_row(event.app_id, person, event.event_id, this, known))
+    take(state, mark, pack_times(event.timestamp_ms, event.received_us, event.event_name == PAGE_VIEW, late))
     state.received_s = max(state.received_s, received_s)
-    if is_late or event.timestamp_ms < state.cut_ms:
+    if late:
         effects.marks.append(mark_row(event, "late", event.timestamp_ms, place))
         return
     state.taken_last_ms = max(state.taken_last_ms, event.timestamp_ms)

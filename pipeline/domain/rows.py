@@ -5,12 +5,13 @@ from typing import Final
 from pipeline.domain.attribution import credit_path
 from pipeline.domain.channel_tables import Channel
 from pipeline.domain.rules import AppRules
+from pipeline.domain.seen import Seen
 from pipeline.domain.segments import Session, session_entry, session_firsts, session_values
 from pipeline.domain.state import Conversion, Touch
 from pipeline.domain.touches import VISIT
 from schemas.events import StreamEvent
-from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, SessionRow, TouchRow
-from schemas.ids import conversion_id, session_id
+from schemas.facts import NO_PLACE, AttributionRow, ConversionRow, EventMarkRow, SessionRow, TouchRow
+from schemas.ids import conversion_id, person_hash, session_id
 
 _USER: Final = "u:"
 _ANONYMOUS: Final = "a:"
@@ -179,6 +180,22 @@ def attribution_row(
         supersedes=conversion.attribution_revision - 1,
         config_version=conversion.config_version,
         refunded_minor=conversion.refunded_minor,
+    )
+
+
+def twin_mark_row(app_id: str, person: str, event_id: str, first: Seen, later: Seen) -> EventMarkRow:
+    """Of an event whose place nobody knows any more. `person`: whose it was; empty: that is not known either."""
+    return EventMarkRow(
+        app_id=app_id,
+        event_id=event_id,
+        mark="duplicate",
+        timestamp_ms=later.at_ms,
+        first_timestamp_ms=first.at_ms,
+        received_us=later.received_ms * 1000,
+        partition=NO_PLACE,
+        offset=NO_PLACE,
+        index=person_hash(app_id, person),
+        person_key=person,
     )
 
 

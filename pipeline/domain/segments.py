@@ -52,6 +52,17 @@ def add_conversions(segment: Segment, conversions: list[Conversion]) -> None:
         _add_value(segment.values_minor, conversion.currency, conversion.value_minor)
 
 
+def take_out(segment: Segment, is_page_view: bool, conversions: list[Conversion]) -> None:
+    """One event less. `conversions`: its own, of goals that count every time."""
+    segment.events -= 1
+    segment.page_views -= is_page_view
+    segment.conversions -= len(conversions)
+    for conversion in conversions:
+        left = segment.values_minor.get(conversion.currency, 0) - conversion.value_minor
+        segment.values_minor[conversion.currency] = max(left, 0)
+    segment.values_minor = {currency: value for currency, value in segment.values_minor.items() if value}
+
+
 def absorb(kept: Segment, other: Segment) -> None:
     """`kept` becomes the segment of both's events. Commutative and associative in all that rows show."""
     if (other.start_ms, other.first_id) < (kept.start_ms, kept.first_id):

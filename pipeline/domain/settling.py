@@ -103,7 +103,7 @@ def _recount(
     candidates = {_key(first) for session in change.sessions for segment in session for first in segment.firsts}
     for first in change.lost:
         conversion = known.get(_key(first)) or _forgotten(first, desk.state.version)
-        _take_back(desk, conversion)
+        take_back(desk, conversion)
         orders.append(conversion.order_id)
         if _key(first) not in candidates:
             known.pop(_key(first), None)
@@ -176,7 +176,7 @@ def _write(desk: Desk, sessions: list[Session], conversion: Conversion, path: li
         desk.effects.attributions.append(row)
 
 
-def _take_back(desk: Desk, conversion: Conversion) -> None:
+def take_back(desk: Desk, conversion: Conversion) -> None:
     conversion.is_counted = False
     conversion.attribution_revision += 1
     conversion.path_digest = ""

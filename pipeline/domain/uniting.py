@@ -11,6 +11,7 @@ from pipeline.domain.segments import sessions_of, unite
 from pipeline.domain.settling import Desk, settle_all
 from pipeline.domain.state import Conversion, PersonState
 from pipeline.domain.touches import place
+from pipeline.domain.twins import take_back_twins
 
 
 def unite_journeys(desk: Desk, other: PersonState, anonymous_id: str, watermark_ms: int) -> None:
@@ -21,6 +22,7 @@ def unite_journeys(desk: Desk, other: PersonState, anonymous_id: str, watermark_
     state = desk.state
     state.version = other.version = max(state.version, other.version) + 1
     ours, theirs = (thawed_view(each, desk.rules.gap_ms) for each in (state, other))
+    standing = take_back_twins(desk, other, anonymous_id, ours, theirs)
     _name(other, anonymous_id)
     moved = other.conversions
     _take_back_sessions(desk, anonymous_id, other, theirs)
@@ -28,7 +30,7 @@ def unite_journeys(desk: Desk, other: PersonState, anonymous_id: str, watermark_
     state.segments = unite(state.segments, other.segments, desk.rules.gap_ms)
     state.gap_ms = desk.rules.gap_ms
     sessions = sessions_of(state.segments, state.gap_ms)
-    settle_all(desk, compare(desk, ours, sessions, View(sessions), theirs), moved)
+    settle_all(desk, compare(desk, ours, sessions, View(sessions), theirs), moved + standing)
     trim_touches(state)
     publish_sessions(state, desk.app_id, desk.person, desk.rules, watermark_ms, desk.effects)
 

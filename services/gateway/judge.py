@@ -1,7 +1,7 @@
 """The events of one request → which are accepted, which repeat one before them, which are refused and why. Pure.
 
 Where a repeat of an `event_id` is caught. An id names one event of its app, and is looked for among the events of its
-person: sent again under another person (before and after a login, say) it is not recognised.
+person.
 
     in one batch                      here: answered `duplicate`, and only the first is published
     across requests                   the stream (`pipeline.domain.seen`): answered as accepted, published, then marked
@@ -9,6 +9,7 @@ person: sent again under another person (before and after a login, say) it is no
     across gateway replicas           the stream: a person's events meet in one partition, whoever took them
     after a restart of a gateway      the stream: a gateway remembers nothing, so there is nothing to lose
     after a restart of a worker       the stream: the ids seen are part of the person's state, which is restored
+    before and after a login          the stream, when it unites the two journeys (`pipeline.domain.twins`)
     by our own producer's retries     Kafka: the producer is idempotent, a record is appended once
     by the loader, reading again      ClickHouse: `events` replaces rows of one app, time and id; the first stands
     after more than 7 days, or past   nobody: it is a new event, unless its time is the same

@@ -31,8 +31,10 @@ SELECT app_id, intDiv(received_us, {_HOUR_US}) AS hour,
     CRC32(concat(app_id, char(31), person_key)) % {{partitions:UInt32}} AS place, count() AS count
 FROM events FINAL WHERE received_us >= {{from_us:Int64}} AND received_us < {{through_us:Int64}}
 GROUP BY app_id, hour, place""",
+    # Found in a merge, a mark has no place but says whose the event was, or (-1) not even that.
     "duplicates": f"""
-SELECT app_id, intDiv(received_us, {_HOUR_US}) AS hour, `partition` AS place, count() AS count
+SELECT app_id, intDiv(received_us, {_HOUR_US}) AS hour, multiIf(`partition` >= 0, `partition`, person_key = '', -1,
+    CRC32(concat(app_id, char(31), person_key)) % {{partitions:UInt32}}) AS place, count() AS count
 FROM event_marks FINAL
 WHERE mark = 'duplicate' AND received_us >= {{from_us:Int64}} AND received_us < {{through_us:Int64}}
 GROUP BY app_id, hour, place""",

@@ -1,24 +1,13 @@
 """`attrikit ledger` and `attrikit doctor` beside the running product, knowing nothing but its data folder."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import httpx
+from operator_commands import attrikit
 
 from deploy.demo.product import Product
-
-
-def attrikit(
-    product: Product, *arguments: str, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("ATTRIKIT_")}
-    own |= {"ATTRIKIT_DATA_DIR": str(product.data_dir), "COLUMNS": "200"} | (environment or {})
-    argv = [sys.executable, "-P", "-m", "deploy.cli", *arguments]
-    return subprocess.run(argv, env=own, capture_output=True, text=True, timeout=100)
 
 
 def test_the_ledger_counts_what_was_posted_and_balances(product: Product, api: httpx.Client) -> None:

@@ -204,25 +204,27 @@ def _watermarks(arrivals: list[StreamEvent], out_of_orderness_ms: int) -> list[i
 
 @dataclass
 class Ledger:
-    """What a reader of the tables sees: of each id the row with the greatest revision, unless that takes it back."""
+    """What a reader of the tables sees: of each id and time the row with the greatest revision, unless that takes it
+    back."""
 
-    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: dict[str, dict[tuple[str, int], Any]] = field(default_factory=dict)
     marks: list[EventMarkRow] = field(default_factory=list)
     links: list[PersonLinkRow] = field(default_factory=list)
-    written: dict[tuple[str, str, int], Any] = field(default_factory=dict)
-    """Every row, by table, id and revision."""
+    written: dict[tuple[str, str, int, str], Any] = field(default_factory=dict)
+    """Every row, by table, id, revision and person."""
 
     def add(self, effects: Effects) -> None:
-        for table, name, rows in (
-            ("sessions", "session_id", effects.sessions),
-            ("touches", "touch_id", effects.touches),
-            ("conversions", "conversion_id", effects.conversions),
-            ("attributions", "conversion_id", effects.attributions),
+        for table, name, time, rows in (
+            ("sessions", "session_id", "start_ms", effects.sessions),
+            ("touches", "touch_id", "touched_at_ms", effects.touches),
+            ("conversions", "conversion_id", "converted_at_ms", effects.conversions),
+            ("attributions", "conversion_id", "converted_at_ms", effects.attributions),
         ):
             kept = self.rows.setdefault(table, {})
             for row in rows:
-                row_id = getattr(row, name)
-                assert self.written.setdefault((table, row_id, row.revision), row) == row, "one revision, two contents"
+                row_id = (getattr(row, name), getattr(row, time))
+                written = self.written.setdefault((table, row_id[0], row.revision, row.person_key), row)
+                assert written == row, "one revision, two contents"
                 known = kept.get(row_id)
                 if known is None or row.revision > known.revision:
                     kept[row_id] = row
@@ -231,7 +233,9 @@ class Ledger:
         effects.clear()
 
     def table(self, name: str) -> dict[str, Any]:
-        return {key: row for key, row in self.rows.get(name, {}).items() if not row.is_deleted}
+        live = [(row_id, row) for (row_id, _), row in self.rows.get(name, {}).items() if not row.is_deleted]
+        assert len(dict(live)) == len(live), "one id, two rows"
+        return dict(live)
 
 
 @dataclass

@@ -6,7 +6,7 @@ forgets the group and not what is out.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 from zlib import crc32
@@ -59,6 +59,25 @@ def crowds(draw: st.DrawFn, max_events: int = 18) -> Crowd:
     arrivals = [msgspec.structs.replace(event, received_us=at_ms * 1000) for at_ms, _, event in arriving]
     settled_ms = draw(st.sampled_from([0, HOUR_MS, lateness_ms, 3 * DAY_MS]))
     return Crowd(app, arrivals, draw(st.integers(1, 3)), draw(st.sampled_from([0, 60_000])), settled_ms)
+
+
+@st.composite
+def logins(draw: st.DrawFn) -> Crowd:
+    """One person before and after a login, within six days; some events are sent again with the user's id added."""
+    crowd = draw(crowds(max_events=12))
+    start_ms = min(event.timestamp_ms for event in crowd.arrivals)
+    arriving = []
+    for place, event in enumerate({event.event_id: event for event in crowd.arrivals}.values()):
+        user_id = draw(st.sampled_from(["", "", "u1"]))
+        at_ms = start_ms + (event.timestamp_ms - start_ms) % (3 * DAY_MS)
+        event = msgspec.structs.replace(event, user_id=user_id, anonymous_id="a1", timestamp_ms=at_ms)
+        arriving.append((at_ms, place, event))
+        if not user_id and draw(st.booleans()):
+            again = msgspec.structs.replace(event, user_id="u1")
+            arriving.append((at_ms + draw(st.sampled_from([0, 1, 1000, DAY_MS])), place + 1000, again))
+    arriving.sort(key=lambda item: item[:2])
+    arrivals = [msgspec.structs.replace(event, received_us=at_ms * 1000) for at_ms, _, event in arriving]
+    return replace(crowd, arrivals=arrivals)
 
 
 @st.composite
@@ -275,15 +294,14 @@ class World:
 
 def late_ids(world: World) -> set[str]:
     """Of events whose first coming was late, by the watermark of the partition it came to."""
-    found, known = set(), set()
+    is_late: dict[int, bool] = {}
     for partition in world.partitions:
         watermark = Watermark(partition.out_of_orderness_ms)
         persons: dict[str, SentBefore] = {}
         for event in partition.events:
             watermark.observe(event.timestamp_ms, event.received_us // 1000)
             person = person_key(event.user_id, event.anonymous_id, event.event_id)
-            late = persons.setdefault(person, SentBefore(world.crowd.app)).is_late(event, watermark.value_ms)
-            if event.event_id not in known and late:
-                found.add(event.event_id)
-            known.add(event.event_id)
-    return found
+            sent_before = persons.setdefault(person, SentBefore(world.crowd.app))
+            is_late[id(event)] = sent_before.is_late(event, watermark.value_ms)
+    first = {event.event_id: event for event in reversed(world.crowd.arrivals)}
+    return {event_id for event_id, event in first.items() if is_late[id(event)]}

@@ -60,6 +60,7 @@ PUBLISHED_CHECKSUMS = {
     7: "d0838dcf51d95512cb03161c8db4da3003e7510cd43061d54e4d1d49b728400e",
     8: "c898352c7ad8cd2eaa13331a94370a2191eff66741ba899b8e9ef70168c72efd",
     9: "f1ebb9cd380ea64b061f32ceca439b7e2aac8569551854f356d01e349204c8ea",
+    10: "419f7e7fd30d319a45afa4f4b92084259810f7aebfbbcdb62213f7cc0c1c3268",
 }
 """An applied migration never changes. Do not edit a line here: add a migration."""
 

@@ -94,3 +94,13 @@ def test_refusals_that_could_not_be_written_down_are_said() -> None:
     assert result.holds
     assert result.lines[0].rejected == 5
     assert "2 refusals" in result.notes[0]
+
+
+def test_a_repeat_that_a_merge_found_may_be_marked_in_another_partition() -> None:
+    one, other = Place("shop", 9, 2), Place("shop", 9, 5)
+    topic = TopicAccount(Counter({one: 1, other: 1}))
+    swapped = TableAccount(Counter({one: 1}), Counter({one: 1}), Counter({one: 1}))
+    assert balance(topic, swapped, GatewayAccount()).holds
+    unplaced = TableAccount(Counter({one: 1}), Counter({Place("shop", 9, -1): 1}))
+    assert balance(topic, unplaced, GatewayAccount()).holds
+    assert not balance(TopicAccount(Counter({one: 2, other: 1})), unplaced, GatewayAccount()).holds

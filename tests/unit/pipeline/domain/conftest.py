@@ -100,13 +100,19 @@ def _append(effects: Effects, others: Effects) -> None:
         getattr(effects, name).extend(getattr(others, name))
 
 
+_TIMES = ("start_ms", "converted_at_ms", "touched_at_ms")
+
+
 def _newest(rows: list[Any], name: str) -> list[Any]:
-    found: dict[str, Any] = {}
+    """Rows of one id and time replace each other. Two persons may have written one before they were known to be one."""
+    found: dict[tuple[str, int], Any] = {}
     for row in rows:
-        known = found.get(getattr(row, name))
-        assert known is None or row.revision != known.revision or row == known, "one revision, two contents"
+        key = (getattr(row, name), next(getattr(row, time) for time in _TIMES if hasattr(row, time)))
+        known = found.get(key)
+        is_other = known is None or row.person_key != known.person_key
+        assert is_other or row.revision != known.revision or row == known, "one revision, two contents"
         if known is None or row.revision > known.revision:
-            found[getattr(row, name)] = row
+            found[key] = row
     return [row for row in found.values() if not row.is_deleted]
 
 

@@ -2,17 +2,17 @@
 result of a batch computation that knew from the start whose each anonymous id is."""
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from random import Random
 
 from comparing import assert_same_tables
 from histories import Ledger
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from people_world import Crowd, World, crowds, late_ids
+from people_world import Crowd, World, crowds, late_ids, logins
 from reference import compute, owners_of
 
-from schemas.facts import AttributionRow, Reason
+from schemas.facts import AttributionRow, EventMarkRow, Reason
 
 HISTORIES = int(os.environ.get("HISTORIES", "150"))
 many = settings(max_examples=HISTORIES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,10 +34,28 @@ def test_the_rows_are_those_of_a_batch_that_knew_the_owners(crowd: Crowd, seed: 
     _assert_links(crowd, ledger)
 
 
+@many
+@given(logins(), seeds)
+def test_an_event_sent_again_after_a_login_counts_once(crowd: Crowd, seed: int) -> None:
+    world = World(crowd, Random(seed))
+    ledger = world.run()
+    truth = compute(crowd.arrivals, crowd.app, world.final_watermark_ms, late_ids(world), owners_of(crowd.arrivals))
+    assert_same_tables(ledger, truth)
+    marked = Counter(mark.event_id for mark in set_of(ledger.marks) if mark.mark == "duplicate")
+    assert marked <= Counter(truth.duplicates)
+    met = {row["event_id"] for row in truth.conversions.values()}
+    assert {event_id: marked[event_id] for event_id in met} == {e: truth.duplicates.count(e) for e in met}
+
+
+def set_of(marks: list[EventMarkRow]) -> list[EventMarkRow]:
+    """As the table has them: those of one event and place are one."""
+    return list({(m.event_id, m.mark, m.partition, m.offset, m.index): m for m in marks}.values())
+
+
 def assert_revisions(ledger: Ledger) -> None:
     """Credits are restated one revision at a time, each of which says what it replaces and why."""
     chains: dict[str, dict[int, AttributionRow]] = defaultdict(dict)
-    for (table, row_id, revision), row in ledger.written.items():
+    for (table, row_id, revision, _), row in ledger.written.items():
         if table == "attributions":
             chains[row_id][revision] = row
     for rows in chains.values():

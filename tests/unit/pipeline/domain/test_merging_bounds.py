@@ -89,12 +89,13 @@ def test_touches_and_ids_of_both_are_bounded(pair: Pair, monkeypatch: pytest.Mon
     anonymous, user = pair()
     for number in range(limits.MAX_TOUCHES):
         for offset, each in ((0, anonymous), (1, user)):
-            each.does("ad_click", number * 4 * HOUR + offset, properties={"channel": f"feed{number}"})
+            event_id, properties = f"e{number}-{offset}", {"channel": f"feed{number}"}
+            each.does("ad_click", number * 4 * HOUR + offset, event_id, properties=properties)
             each.publish()
     anonymous.becomes(user)
     assert len(user.state.touches) <= limits.MAX_TOUCHES
     assert (len(user.state.seen_ids), len(user.state.taken_ids)) == (30 * 8, 30 * 8)
-    anonymous.does("ad_click", 100 * 4 * HOUR, f"e{limits.MAX_TOUCHES - 1}")
+    anonymous.does("ad_click", 100 * 4 * HOUR, f"e{limits.MAX_TOUCHES - 1}-0")
     assert [mark.mark for mark in user.effects.marks] == ["duplicate"]
 
 
@@ -120,7 +121,7 @@ def test_an_event_both_have_counted_is_one_conversion(pair: Pair) -> None:
     anonymous.effects.clear()
     anonymous.becomes(user)
     (row,) = user.attributions()
-    assert (row.person_key, row.reason, row.revision) == ("u:u1", "merge", 2)
+    assert (row.person_key, row.reason, row.revision) == ("u:u1", "merge", 3)
     assert len(user.conversions()) == len(user.state.conversions) == 1
 
 

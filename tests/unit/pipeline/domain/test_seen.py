@@ -1,7 +1,12 @@
 """Ids seen: two byte strings side by side."""
 
-from pipeline.domain.seen import KEEP_S, drop_old, fingerprint, first_timestamp_ms, pack_times, remember
-from pipeline.domain.state import new_state
+from pipeline.domain.seen import KEEP_S, drop_old, fingerprint, first_seen, pack_times, remember
+from pipeline.domain.state import PersonState, new_state
+
+
+def time_of(state: PersonState, mark: bytes, received_s: int) -> int | None:
+    found = first_seen(state, mark, received_s)
+    return None if found is None else found.at_ms
 
 
 def test_fingerprints_are_pinned() -> None:
@@ -13,18 +18,18 @@ def test_only_whole_ids_match() -> None:
     state = new_state()
     remember(state, b"aaaabbbb", pack_times(1, 0))
     remember(state, b"ccccdddd", pack_times(2, 0))
-    assert first_timestamp_ms(state, b"bbbbcccc", 0) is None
+    assert time_of(state, b"bbbbcccc", 0) is None
     remember(state, b"bbbbcccc", pack_times(3, 0))
-    assert first_timestamp_ms(state, b"bbbbcccc", 0) == 3
+    assert time_of(state, b"bbbbcccc", 0) == 3
 
 
 def test_dropping_old_ids_changes_no_answer() -> None:
     state = new_state()
     for second in range(10):
-        remember(state, b"%08d" % second, pack_times(second, second))
+        remember(state, b"%08d" % second, pack_times(second, second * 1_000_000))
     now_s = KEEP_S + 4
-    before = [first_timestamp_ms(state, b"%08d" % second, now_s) for second in range(10)]
+    before = [time_of(state, b"%08d" % second, now_s) for second in range(10)]
     drop_old(state, now_s)
-    assert [first_timestamp_ms(state, b"%08d" % second, now_s) for second in range(10)] == before
+    assert [time_of(state, b"%08d" % second, now_s) for second in range(10)] == before
     assert before == [None] * 5 + [5, 6, 7, 8, 9]
     assert len(state.seen_ids) == 5 * 8
