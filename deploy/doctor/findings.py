@@ -68,6 +68,8 @@ class Refusals:
     """By gateways."""
     put_aside: int
     """Lines in the log that the stream could not read or the tables not take."""
+    late: int = 0
+    """Of the accepted: stored, and in no session and no credit."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def findings(seen: Observations) -> list[Finding]:
         _retention,
         _stream,
         _refusals,
+        _late,
         _parts,
         _merges,
         _changelogs,
@@ -227,6 +230,20 @@ def _refusals(seen: Observations) -> Iterator[Finding]:
     if found.put_aside:
         advice = "The log held lines that are no events, or rows the tables do not take: `attrikit rejected list`."
         yield Finding("refusals", "stream, loader", Level.WARN, f"{found.put_aside:,} lines put aside", advice)
+
+
+def _late(seen: Observations) -> Iterator[Finding]:
+    found = seen.refusals
+    if found is None or not found.late:
+        return
+    share = found.late / max(1, found.accepted)
+    level = Level.WARN if found.late >= 20 and share >= 0.01 else Level.OK
+    advice = (
+        "They fall before what is final for their person: stored, in no session and no credit. Import the past of "
+        "people before their new events, or raise the app's allowed lateness."
+    )
+    value = f"{found.late:,} of {found.accepted:,} events of the last hour came too late to count ({share:.1%})"
+    yield Finding("late", "stream", level, value, "" if level is Level.OK else advice)
 
 
 def _parts(seen: Observations) -> Iterator[Finding]:

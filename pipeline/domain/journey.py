@@ -24,7 +24,7 @@ from pipeline.domain.regrouping import regroup, thaw_regrouped
 from pipeline.domain.restating import Change, restructure
 from pipeline.domain.rows import mark_row
 from pipeline.domain.rules import DAY_MS, SESSION_CAP_MS, AppRules
-from pipeline.domain.seen import drop_old, fingerprint, first_seen, pack_times, remember
+from pipeline.domain.seen import IS_LATE, IS_PAGE_VIEW, drop_old, fingerprint, first_seen, pack_times, remember
 from pipeline.domain.segments import (
     MAX_PAGE_CHARACTERS,
     PAGE_VIEW,
@@ -63,12 +63,14 @@ def apply_event(
     received_s = event.received_us // 1_000_000
     mark = fingerprint(event.event_id)
     is_somebodys = not person.startswith(_NOBODY)
-    is_page_view = event.event_name == PAGE_VIEW
-    times = pack_times(timestamp_ms, event.received_us, is_page_view)
-    # Of repeats too: where the journey has moved on, nobody can tell them any more (see `merging`).
-    late = is_somebodys and is_late(state, timestamp_ms, received_s, rules, watermark_ms)
-    if late:
-        times = pack_times(timestamp_ms, event.received_us, is_page_view, is_late=True)
+    what = IS_PAGE_VIEW if event.event_name == PAGE_VIEW else 0
+    times = pack_times(timestamp_ms, event.received_us, what)
+    late = False
+    # Repeats are noted too: where the journey has moved on, nobody can tell them any more (see `merging`).
+    if timestamp_ms > state.last_ms > 0 and timestamp_ms >= watermark_ms - rules.lateness_ms:
+        state.last_ms = timestamp_ms  # what `is_late` would do, for nearly every event
+    elif is_somebodys and is_late(state, timestamp_ms, received_s, rules, watermark_ms):
+        late, times = True, pack_times(timestamp_ms, event.received_us, what | IS_LATE)
     known = first_seen(state, mark, received_s)
     if known is not None:
         effects.marks.append(mark_row(event, "duplicate", known.at_ms, (partition, offset, index)))

@@ -52,6 +52,12 @@ def final_before_ms(state: PersonState, rules: AppRules, watermark_ms: int) -> i
     return max(final_ms, min(horizon_ms, state.last_ms + rules.gap_ms))
 
 
+def may_be_late(timestamp_ms: int, received_us: int, rules: AppRules) -> bool:
+    """What can be told of an event alone: it is behind the horizon of live traffic, so it is late where its person has
+    something final that reaches past it."""
+    return timestamp_ms < received_us // 1000 - rules.lateness_ms
+
+
 def open_until_ms(history_s: int, rules: AppRules) -> int:
     """The watermark until which nothing becomes final, if history was last received at `history_s`; 0: none was."""
     return history_s * 1000 + max(HISTORY_OPEN_MS, rules.lateness_ms) if history_s else 0

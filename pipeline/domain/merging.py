@@ -36,7 +36,7 @@ from pipeline.domain.effects import Effects
 from pipeline.domain.journey import fold
 from pipeline.domain.rows import mark_row, twin_mark_row, user_of
 from pipeline.domain.rules import AppRules
-from pipeline.domain.seen import Seen, fingerprint, first_seen, forget, pack_times, take
+from pipeline.domain.seen import IS_LATE, IS_PAGE_VIEW, Seen, fingerprint, first_seen, forget, pack_times, take
 from pipeline.domain.segments import PAGE_VIEW
 from pipeline.domain.settling import Desk
 from pipeline.domain.state import Links, PersonState
@@ -219,7 +219,8 @@ def apply_forwarded(
         forget(state, {mark})
         this = Seen(mark, event.timestamp_ms, event.received_us // 1000, False, late, True)
         effects.marks.append(twin_mark_row(event.app_id, person, event.event_id, this, known))
-    take(state, mark, pack_times(event.timestamp_ms, event.received_us, event.event_name == PAGE_VIEW, late))
+    what = IS_PAGE_VIEW * (event.event_name == PAGE_VIEW) | IS_LATE * late
+    take(state, mark, pack_times(event.timestamp_ms, event.received_us, what))
     state.received_s = max(state.received_s, received_s)
     if late:
         effects.marks.append(mark_row(event, "late", event.timestamp_ms, place))

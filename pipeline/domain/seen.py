@@ -18,12 +18,12 @@ from schemas.events import DUPLICATE_WINDOW_DAYS
 _ID_BYTES: Final = 8
 _TIMES: Final = Struct("<qI")  # 48 bits event time ms, 10 bits ms of the receipt, 2 bits of what it was; receipt s
 _TIMES_BYTES: Final = _TIMES.size
+_pack: Final = _TIMES.pack
 KEEP_S: Final = DUPLICATE_WINDOW_DAYS * 24 * 3600
-_TIME_BITS: Final = 48
-_TIME: Final = (1 << _TIME_BITS) - 1
+_TIME: Final = (1 << 48) - 1
 _RECEIPT_MS: Final = (1 << 10) - 1
-_IS_PAGE_VIEW: Final = 1 << 10
-_IS_LATE: Final = 1 << 11
+IS_PAGE_VIEW: Final = 1 << 10
+IS_LATE: Final = 1 << 11
 
 
 class Seen(NamedTuple):
@@ -66,16 +66,15 @@ def _find(ids: bytes | bytearray, times: bytes | bytearray, mark: bytes, receive
 
 
 def _unpack(mark: bytes, packed: int, received_s: int, *, is_taken: bool) -> Seen:
-    what = packed >> _TIME_BITS
+    what = packed >> 48
     received_ms = received_s * 1000 + (what & _RECEIPT_MS)
-    return Seen(mark, packed & _TIME, received_ms, bool(what & _IS_PAGE_VIEW), bool(what & _IS_LATE), is_taken)
+    return Seen(mark, packed & _TIME, received_ms, bool(what & IS_PAGE_VIEW), bool(what & IS_LATE), is_taken)
 
 
-def pack_times(timestamp_ms: int, received_us: int, is_page_view: bool = False, is_late: bool = False) -> bytes:
-    """Raises struct.error on times no gateway lets through (beyond 64 bits, or received before 1970 or after 2106)."""
-    received_s, rest_us = divmod(received_us, 1_000_000)
-    what = rest_us // 1000 + is_page_view * _IS_PAGE_VIEW + is_late * _IS_LATE
-    return _TIMES.pack(timestamp_ms + (what << _TIME_BITS), received_s)
+def pack_times(timestamp_ms: int, received_us: int, what: int = 0) -> bytes:
+    """`what`: `IS_PAGE_VIEW`, `IS_LATE`. Raises struct.error on times no gateway lets through (beyond 64 bits, or
+    received before 1970 or after 2106)."""
+    return _pack(timestamp_ms + ((received_us // 1000 % 1000 | what) << 48), received_us // 1_000_000)
 
 
 def remember(state: PersonState, mark: bytes, times: bytes) -> None:

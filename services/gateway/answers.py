@@ -74,6 +74,7 @@ class NormalizedEvent(msgspec.Struct):
     channel: str | None
     touch_type: str | None
     goals: list[MetGoal]
+    may_be_late: bool
 
 
 class Validation(msgspec.Struct):
@@ -162,4 +163,5 @@ def _normalized(index: int, event: AcceptedEvent, minted: frozenset[str], rules:
         channel=would_be.channel,
         touch_type=would_be.touch_type,
         goals=would_be.goals,
+        may_be_late=would_be.may_be_late,
     )

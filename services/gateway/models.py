@@ -158,7 +158,7 @@ class MetGoal(BaseModel):
 
 class NormalizedEvent(BaseModel):
     """The event as it would be stored, and what would come of it if a visit began with it: after others of its person's
-    it may also be a repeat, fall into a visit that has its channel already, or come too late for its session."""
+    it may also be a repeat, fall into a visit that has its channel already, or be late (see `may_be_late`)."""
 
     index: int
     event_id: str | None = Field(description="Null where the event has none: one is minted when it is stored.")
@@ -182,6 +182,10 @@ class NormalizedEvent(BaseModel):
         "the first of one. Null for an event without a person."
     )
     goals: list[MetGoal] = Field(description="What it would count for; none for an event without a person.")
+    may_be_late: bool = Field(
+        description="Its time is before the present less the app's allowed lateness. It counts as imported history, "
+        "unless its person has been active since and that is final: then it is stored, in no session and no credit."
+    )
 
 
 class Validation(BaseModel):
@@ -222,6 +226,7 @@ class ValidationResponse(BaseModel):
                                 "goals": [
                                     {"goal": "purchase", "goal_type": "macro", "value": 199.0, "currency": "CNY"}
                                 ],
+                                "may_be_late": False,
                             }
                         ],
                     },

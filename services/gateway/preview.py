@@ -1,7 +1,7 @@
 """What the stream would make of an event, said beforehand. Pure: the stream's own functions, on the stream's own bytes.
 
 An event is looked at as if a visit began with it, for that is all that can be known of one alone: after others of its
-person's it may be a repeat, fall into a visit that has its channel already, or come too late for its session.
+person's it may be a repeat, fall into a visit that has its channel already, or (`may_be_late`) before what is final.
 """
 
 from decimal import Decimal
@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from pipeline.domain.goals import conversions_of
+from pipeline.domain.lateness import may_be_late
 from pipeline.domain.rules import AppRules, compile_rules
 from pipeline.domain.touches import entry_of, is_marketing, marketing_touch
 from schemas.control import App
@@ -33,6 +34,8 @@ class Preview(msgspec.Struct):
     channel: str | None
     touch_type: str | None
     goals: list[MetGoal]
+    may_be_late: bool = False
+    """Its time is so long ago that it does not count if its person has been active since then and that is final."""
 
 
 NOTHING: Final = Preview(None, None, [])
@@ -52,7 +55,8 @@ def preview(event: AcceptedEvent, rules: AppRules) -> Preview:
         return NOTHING
     read = decode_stream_event(encode_event(event))
     _, entry = entry_of(read, marketing_touch(read) if is_marketing(read) else None)
-    return Preview(entry.channel, entry.touch_type, _goals(read, rules))
+    late = may_be_late(event.timestamp_ms, event.received_us, rules)
+    return Preview(entry.channel, entry.touch_type, _goals(read, rules), late)
 
 
 def _goals(event: StreamEvent, rules: AppRules) -> list[MetGoal]:

@@ -5,7 +5,7 @@ its currency, credit a number of conversions. A field without a value is null.
 """
 
 from decimal import Decimal
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
@@ -143,11 +143,17 @@ class EventConversion(TypedDict):
     delivered_at: Annotated[Text, Field(description="When a webhook's receiver first acknowledged it.")]
 
 
+_LATE: Final = (
+    "It fell before what was already final for its person (older than the allowed lateness, with later events of "
+    "theirs before it): stored, but in no session, no conversion and no credit."
+)
+
+
 class EventStatus(TypedDict):
     current: str
     steps: list[Step]
     conversions: list[EventConversion]
-    is_late: Annotated[bool, Field(description="Too late for its session: stored, but in no session and no credit.")]
+    is_late: Annotated[bool, Field(description=_LATE)]
     repeats: Annotated[int, Field(description="How often its id was accepted again, within 7 days; counted once.")]
 
 

@@ -130,3 +130,11 @@ def test_durations_in_words(seconds: float, text: str) -> None:
 
 def test_sizes_in_words() -> None:
     assert [size(n) for n in (5, 2_048, 3 * GIGABYTE)] == ["5 B", "2.0 KB", "3.0 GB"]
+
+
+@pytest.mark.parametrize(("late", "level"), [(19, Level.OK), (20, Level.WARN)])
+def test_events_too_late_to_count_are_told(late: int, level: Level) -> None:
+    found = findings(Observations(NOW_MS, refusals=Refusals(1_000, 0, 0, late)))
+    (told,) = [finding for finding in found if finding.check == "late"]
+    assert (told.level, bool(told.advice)) == (level, level is Level.WARN)
+    assert told.value.startswith(f"{late} of 1,000 events")

@@ -84,6 +84,13 @@ def test_settings_the_stream_cannot_use_are_replaced_as_it_replaces_them() -> No
     assert rules_of(broken) == compile_rules(App("shop", "Shop", currency="EUR", goals=GOALS))
 
 
+def test_what_is_older_than_the_lateness_may_be_late() -> None:
+    rules = compile_rules(SHOP)
+    for age_ms, expected in ((rules.lateness_ms, False), (rules.lateness_ms + 1, True)):
+        event = AcceptedEvent("shop", "e1", "purchase", NOW_MS - age_ms, NOW_MS * 1000, user_id="u1")
+        assert preview(event, rules).may_be_late is expected
+
+
 @pytest.fixture
 def snapshot(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, apps={"shop": replace(snapshot.apps["shop"], goals=GOALS, currency="EUR")})
