@@ -186,7 +186,7 @@ class EventMarkRow(msgspec.Struct, gc=False):
 
     `duplicate`: its id was accepted before, within 7 days (`first_timestamp_ms` is the time the kept one carries). If
     that was found only when two journeys became one person's, its place is `NO_PLACE`, its `index` names the person,
-    and its receipt is to the millisecond.
+    its receipt is to the millisecond, and where its id is not known any more, `HASHED_ID` and a hash stand for it.
     `late`: older than the allowed lateness, so stored but not counted into sessions or credits.
     """
 
@@ -204,6 +204,8 @@ class EventMarkRow(msgspec.Struct, gc=False):
 
 
 NO_PLACE: Final = -1
+HASHED_ID: Final = "#"
+"""No id of an event begins with it."""
 
 MAX_PAYLOAD_BYTES: Final = 4_096
 """What is kept of a refused payload, in UTF-8."""

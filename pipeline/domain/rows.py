@@ -10,7 +10,7 @@ from pipeline.domain.segments import Session, session_entry, session_firsts, ses
 from pipeline.domain.state import Conversion, Touch
 from pipeline.domain.touches import VISIT
 from schemas.events import StreamEvent
-from schemas.facts import NO_PLACE, AttributionRow, ConversionRow, EventMarkRow, SessionRow, TouchRow
+from schemas.facts import HASHED_ID, NO_PLACE, AttributionRow, ConversionRow, EventMarkRow, SessionRow, TouchRow
 from schemas.ids import conversion_id, person_hash, session_id
 
 _USER: Final = "u:"
@@ -184,10 +184,10 @@ def attribution_row(
 
 
 def twin_mark_row(app_id: str, person: str, event_id: str, first: Seen, later: Seen) -> EventMarkRow:
-    """Of an event whose place nobody knows any more. `person`: whose it was; empty: that is not known either."""
+    """Of an event whose place nobody knows any more. Empty where not known: `person`, whose it was, and `event_id`."""
     return EventMarkRow(
         app_id=app_id,
-        event_id=event_id,
+        event_id=event_id or HASHED_ID + later.mark.hex(),
         mark="duplicate",
         timestamp_ms=later.at_ms,
         first_timestamp_ms=first.at_ms,

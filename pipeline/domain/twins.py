@@ -13,7 +13,8 @@ time (it was sent with a `timestamp`), or fall into one visit, the first one's f
 result is that of one event, but for the last page of the visit. Else the visit of the later one still begins with it.
 
 The text of an id is not kept, only its hash. It is known of events that are a touch, a conversion, a refund, or the
-first, the entry or a page of their session; only these are marked `duplicate` for readers of events.
+first, the entry or a page of their session. The mark `duplicate` of any other names the hash: that is enough to tell
+that one row of `events` stands for two, where both have the same time. Where not, both rows stay, without a mark.
 """
 
 from bisect import bisect_left
@@ -72,14 +73,15 @@ def _take_back(side: _Side, stays: PersonState, first: Seen, later: Seen, name: 
     conversions = [found for found in state.conversions if name and found.event_id == name]
     if not later.is_late:
         _uncount(side, later, name, conversions)
+    if name or first.at_ms == later.at_ms:
+        person = "" if later.is_taken else side.desk.person
+        side.desk.effects.marks.append(twin_mark_row(side.desk.app_id, person, name, first, later))
     if not name:
         return []
     state.conversions = [found for found in state.conversions if found.event_id != name]
     state.firsts = [found for found in state.firsts if found[1] != name]
     state.refunds = [found for found in state.refunds if found.event_id != name]
     _take_back_touch(side, first, later, name)
-    person = "" if later.is_taken else side.desk.person
-    side.desk.effects.marks.append(twin_mark_row(side.desk.app_id, person, name, first, later))
     standing = {found.goal: found for found in stays.conversions if found.event_id == name}
     return _take_back_conversions(side, conversions, standing)
 

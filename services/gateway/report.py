@@ -42,6 +42,7 @@ from services.gateway.metrics import EVENTS, REJECTED, REJECTS_DROPPED
 from services.gateway.pack import Piece, pack_event, pack_events, pack_links, pack_rejects
 from services.gateway.parse import BODY, Events, parse_any, parse_batch
 from services.gateway.publish import Publisher, PublishError
+from services.gateway.sent import SentIds
 from services.gateway.snapshots import Snapshots
 from services.gateway.tally import Tallies
 from services.gateway.validate import Receipt, check_event
@@ -63,6 +64,7 @@ class Reporting:
         self._tallies = tallies
         self._origins = KnownOrigins()
         self._links = KnownLinks()
+        self._sent = SentIds()
 
     async def track(self, call: Call, receive: Receive) -> Reply:
         """One event → 201 with its id, or the error."""
@@ -76,9 +78,12 @@ class Reporting:
                 refusal = error.at(BODY)
                 await self._record_refusal(refusal, body, receipt, call)
                 raise refusal from None
-            await self._publish((event,), (pack_event(event, self._publisher.partitions),))
-        _ACCEPTED.inc()
-        self._tallies.events(receipt.app_id, receipt.received_us, accepted=1)
+            if self._sent.is_anothers(event):
+                self._count_duplicates(1, receipt)
+            else:
+                await self._publish((event,), (pack_event(event, self._publisher.partitions),))
+                _ACCEPTED.inc()
+                self._tallies.events(receipt.app_id, receipt.received_us, accepted=1)
         return success(201, Tracked(event.event_id, utc_seconds(receipt.received_us // 1_000_000)))
 
     async def batch(self, call: Call, receive: Receive) -> Reply:
@@ -94,10 +99,10 @@ class Reporting:
                 await self._record_refusal(error, body, receipt, call)
                 raise
             accepted = accept_all(events, receipt)
-            if accepted is not None:
+            if accepted is not None and not self._sent.know_any(accepted):
                 await self._store_accepted(accepted, list(map(len, events.pieces)), receipt)
                 return success(201, all_accepted([event.event_id for event in accepted], errors_only))
-            outcomes = judge(events, receipt)
+            outcomes = self._sent.judge(judge(events, receipt))
             await self._store(outcomes, receipt, call.request_id)
         result = batch_result(outcomes, call.language, errors_only)
         return success(201 if result.accepted else 200, result)
@@ -165,8 +170,11 @@ class Reporting:
         sizes_bytes = [outcome.size_bytes for outcome in accepted]
         await self._store_accepted([outcome.event for outcome in accepted], sizes_bytes, receipt)
         await _settled(recorded)
-        _DUPLICATE.inc(duplicates)
-        self._tallies.events(receipt.app_id, receipt.received_us, duplicates=duplicates)
+        self._count_duplicates(duplicates, receipt)
+
+    def _count_duplicates(self, count: int, receipt: Receipt) -> None:
+        _DUPLICATE.inc(count)
+        self._tallies.events(receipt.app_id, receipt.received_us, duplicates=count)
 
     async def _store_accepted(
         self, events: Sequence[AcceptedEvent], sizes_bytes: Sequence[int], receipt: Receipt
@@ -179,11 +187,12 @@ class Reporting:
     async def _publish(self, events: Sequence[AcceptedEvent], pieces: Sequence[Piece]) -> None:
         """With the links they bring to light; a pair counts as sent only once it is acknowledged."""
         links = self._links.unknown(events)
-        if not links:
+        if links:
+            await self._publisher.publish(pieces, pack_links(links, self._publisher.partitions))
+            self._links.acknowledged(links)
+        else:
             await self._publisher.publish(pieces)
-            return
-        await self._publisher.publish(pieces, pack_links(links, self._publisher.partitions))
-        self._links.acknowledged(links)
+        self._sent.published(events)
 
     async def _record_refusal(self, error: ApiError, payload: bytes, receipt: Receipt, call: Call) -> None:
         await _settled(self._record([rejected_row(error, payload, receipt, call.request_id, 0)]))

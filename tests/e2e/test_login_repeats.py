@@ -63,3 +63,24 @@ def test_an_order_sent_again_after_the_login_is_one(
     assert (row["sessions"], row["conversions"], row["value"]) == (1, 1, 100)
     done = attrikit(product, "ledger")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", ["timestamp", "without"])
+def test_an_order_reported_by_browser_and_backend_is_one(
+    kind: str, product: Product, api: httpx.Client, eventually: Callable[..., Any], data: Callable[..., Any]
+) -> None:
+    """Nobody ever says that the two ids are one person's."""
+    order, at = f"order-88-{kind}", datetime.now(UTC)
+    event = {"event_name": "purchase", "event_id": order, "properties": {"revenue": 100}} | times_of(kind, at)
+    assert api.post("/v1/events/track", json=event | {"anonymous_id": f"alone-{kind}"}).status_code == 201
+    assert api.post("/v1/events/track", json=event | {"user_id": f"u_88-{kind}"}).status_code == 201
+    batch = data(api.post("/v1/events/batch", json={"events": [event | {"user_id": f"u_88-{kind}"}]}), status=200)
+    assert [result["status"] for result in batch["results"]] == ["duplicate"]
+    detail = eventually(lambda: (answer := api.get(f"/v1/events/{order}")).status_code == 200 and data(answer))
+    eventually(lambda: data(api.get(f"/v1/events/{order}"))["status"]["conversions"])
+    assert detail["event"]["anonymous_id"] == f"alone-{kind}"
+    done = attrikit(product, "ledger")
+    assert done.returncode == 0, done.stdout + done.stderr
+    everything = data(api.get("/v1/events", params={"event_name": "purchase"}))["items"]
+    assert [item["event_id"] for item in everything].count(order) == 1
+    assert api.get(f"/v1/users/u_88-{kind}").status_code == 404

@@ -82,16 +82,17 @@ def test_a_refund_sent_twice_is_one(pair: Pair) -> None:
     assert [row.refunded_minor for row in user.conversions()] == [3_000]
 
 
-def test_an_event_that_is_only_counted_is_counted_once(pair: Pair) -> None:
-    """Its text is known to nobody, so it is not marked."""
+@pytest.mark.parametrize("apart", [0, 1])
+def test_an_event_that_is_only_counted_is_counted_once(pair: Pair, apart: float) -> None:
+    """Its id is known to nobody, so it is marked only where its two rows are one."""
     anonymous, user = pair()
     for minutes, each in ((0, anonymous), (1, user)):
         each.does("page_view", minutes, f"first-{minutes}", page_url=AD)
-        each.does("click_button", minutes + 2, "middle")
+        each.does("click_button", 2 + minutes * apart, "middle")
         each.does("page_view", minutes + 4, f"last-{minutes}", page_url=SITE)
     anonymous.becomes(user, 6)
     assert [row.events for row in user.sessions()] == [5]
-    assert user.effects.marks == []
+    assert [mark.event_id[0] for mark in user.effects.marks] == ([] if apart else ["#"])
 
 
 def test_eight_days_apart_they_are_two(pair: Pair) -> None:

@@ -1,0 +1,69 @@
+"""Which ids of events this process has published lately, and for whom. Pure.
+
+An id names one event of its app. The stream finds repeats among the events of one person, and of persons that become
+one. A browser and a backend that report one order under one id may never be known to be the same person: the second
+sending is then found here, if it comes to the same process while the id is remembered, and is not published.
+
+An event with both ids is published in any case, for it says whose the anonymous id is. What is forgotten here (when ids
+are many, after seven days, at a restart) goes the stream's way, so nothing is lost by forgetting.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from schemas.events import DUPLICATE_WINDOW_DAYS, AcceptedEvent
+from services.gateway.judge import Accepted, Duplicate, Outcome
+
+CAPACITY: Final = 200_000
+"""Ids remembered: about 20 MB."""
+_GENERATION_US: Final = DUPLICATE_WINDOW_DAYS * 86_400_000_000 // 2
+
+
+class SentIds:
+    """Two generations of half the capacity, as in `KnownLinks`. Ids and persons are known by their hashes: that an
+    event is taken for another's repeat by chance is as likely as one in 2**64 / capacity."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._generation_size = max(1, capacity // 2)
+        self._young: dict[int, int] = {}
+        """Hash of app and event id → hash of the person's id; 0: of nobody."""
+        self._old: dict[int, int] = {}
+        self._since_us = 0
+        """When the young generation began."""
+
+    def know_any(self, events: Sequence[AcceptedEvent]) -> bool:
+        """Whether an id of these, of one app, is remembered at all."""
+        keys = _keys(events)
+        return not (self._young.keys().isdisjoint(keys) and self._old.keys().isdisjoint(keys))
+
+    def is_anothers(self, event: AcceptedEvent) -> bool:
+        """Whether its id is that of an event published for another person."""
+        if bool(event.user_id) == bool(event.anonymous_id):
+            return False
+        known = (self._young.get(key, 0) or self._old.get(key, 0) for key in _keys((event,)))
+        return any(person and person != _person(event) for person in known)
+
+    def judge(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
+        """The same outcomes, of which repeats of another person's events are duplicates."""
+        return [
+            Duplicate(outcome.index, outcome.event.event_id)
+            if isinstance(outcome, Accepted) and self.is_anothers(outcome.event)
+            else outcome
+            for outcome in outcomes
+        ]
+
+    def published(self, events: Sequence[AcceptedEvent]) -> None:
+        """These, of one app, are acknowledged."""
+        received_us = events[0].received_us
+        if len(self._young) >= self._generation_size or received_us - self._since_us > _GENERATION_US:
+            self._old, self._young, self._since_us = self._young, {}, received_us
+        self._young.update(zip(_keys(events), map(_person, events), strict=True))
+
+
+def _keys(events: Sequence[AcceptedEvent]) -> list[int]:
+    app = hash(events[0].app_id)
+    return [hash(event.event_id) ^ app for event in events]
+
+
+def _person(event: AcceptedEvent) -> int:
+    return hash(event.user_id or event.anonymous_id)
