@@ -11,6 +11,7 @@ import typer
 from deploy import admin, operations
 from deploy.alerts import alerts
 from deploy.arguments import PlainGroup
+from deploy.channels import channels
 from deploy.costs import costs
 from deploy.goals import goals
 from deploy.rejected import rejected
@@ -31,6 +32,7 @@ topics = typer.Typer(help="Kafka topics.", no_args_is_help=True)
 app.add_typer(admin.apps, name="apps")
 app.add_typer(admin.keys, name="keys")
 app.add_typer(alerts, name="alerts")
+app.add_typer(channels, name="channels")
 app.add_typer(goals, name="goals")
 app.add_typer(costs, name="costs")
 app.add_typer(rejected, name="rejected")

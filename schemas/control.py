@@ -74,6 +74,35 @@ class Goal:
 
 
 @dataclass(frozen=True)
+class ChannelRule:
+    """A rule of an app's own, before the built-in ones. Patterns are lower case, `*` stands for any text; all that are
+    given must match. `source`, `medium`, `campaign`: as normalised; `referrer`: a host; `landing_page`: an address."""
+
+    name: str
+    channel: str
+    """A channel of ours, or a word of the app's own."""
+    source: str = ""
+    medium: str = ""
+    campaign: str = ""
+    referrer: str = ""
+    landing_page: str = ""
+    new_source: str = ""
+    """What the source is called; empty: as tagged, else the referrer's host."""
+
+
+@dataclass(frozen=True)
+class ChannelSettings:
+    """An app's own part of the channel rules. Hosts stand for their subdomains too."""
+
+    own_domains: tuple[str, ...] = ()
+    """Coming from there is moving about on the site."""
+    ignored_referrers: tuple[str, ...] = ()
+    """They say nothing of where somebody came from: a payment page, a survey tool."""
+    rules: tuple[ChannelRule, ...] = ()
+    """In their order; the first that matches decides."""
+
+
+@dataclass(frozen=True)
 class AttributionSettings:
     """Per app. A touch counts if its age at the conversion is inside the window of its type."""
 
@@ -92,6 +121,7 @@ class AttributionSettings:
     """Shares of the first touch, of all between, and of the last."""
     direct_touch: str = "include"
     """`include`: a direct visit is a touch in the models that spread credit. `fallback`: only where nothing else is."""
+    channels: ChannelSettings = field(default_factory=ChannelSettings)
 
 
 class AlertMetric(StrEnum):

@@ -1,8 +1,7 @@
-"""The data behind the channel rules: click ids, media, and the hosts that people come from.
+"""The data behind the channel rules: click ids, media, sources. Hosts and apps stand in `host_tables`.
 
 Kinds and grouping follow what marketers know from GA4's default channel group, the Snowplow referer-parser and Matomo;
-the lists are our own, with the Chinese platforms those leave out. A host stands for its subdomains too, unless a longer
-entry says otherwise.
+the lists are our own, with the Chinese platforms those leave out.
 """
 
 from enum import StrEnum
@@ -51,21 +50,45 @@ CLICK_IDS: Final[dict[str, tuple[Channel, str]]] = {
     "bd_vid": (Channel.PAID_SEARCH, "baidu"),
     "qhclickid": (Channel.PAID_SEARCH, "so"),
     "yclid": (Channel.PAID_SEARCH, "yandex"),
-    "clickid": (Channel.FEED, "oceanengine"),
     "qz_gdt": (Channel.FEED, "tencent"),
     "gdt_vid": (Channel.FEED, "tencent"),
     "ksclickid": (Channel.FEED, "kuaishou"),
+    "uctrackid": (Channel.FEED, "uc"),
     "ttclid": (Channel.PAID_SOCIAL, "tiktok"),
     "twclid": (Channel.PAID_SOCIAL, "x"),
     "li_fat_id": (Channel.PAID_SOCIAL, "linkedin"),
     "rdt_cid": (Channel.PAID_SOCIAL, "reddit"),
     "sccid": (Channel.PAID_SOCIAL, "snapchat"),
     "epik": (Channel.PAID_SOCIAL, "pinterest"),
+    "gad_source": (Channel.PAID_SEARCH, "google"),
 }
-"""Query parameter (lower case) an ad platform adds to a click, in the order they are looked for."""
+"""Query parameter (lower case) an ad platform adds to a click, in the order they are looked for. It proves an ad."""
 
-SHARED_CLICK_ID: Final = "fbclid"
-"""Facebook adds it to *every* outgoing link, shared posts too: it proves where from, not that it was paid."""
+HINTED_CLICK_IDS: Final[dict[str, tuple[Channel, str]]] = {
+    "clickid": (Channel.FEED, "oceanengine"),
+    "callback": (Channel.FEED, "kuaishou"),
+    "track_id": (Channel.FEED, "bilibili"),
+    "click_id": (Channel.FEED, "xiaohongshu"),
+}
+"""Names that others use for other things: they prove an ad only where a tag or the referrer names the platform, or the
+tags an advertising medium and no other source."""
+
+ORGANIC_CLICK_IDS: Final[dict[str, tuple[Channel, str]]] = {
+    "fbclid": (Channel.ORGANIC_SOCIAL, "facebook"),
+    "igshid": (Channel.ORGANIC_SOCIAL, "instagram"),
+    "igsh": (Channel.ORGANIC_SOCIAL, "instagram"),
+    "srsltid": (Channel.ORGANIC_SEARCH, "google"),
+}
+"""Put on every outgoing link, shared posts too: they say where the browser came from, not that it was paid."""
+
+PLATFORM_SOURCES: Final[dict[str, frozenset[str]]] = {
+    "google": frozenset({"google", "youtube", "doubleclick", "dv360", "gdn"}),
+    "bing": frozenset({"bing", "microsoft", "msn"}),
+    "tencent": frozenset({"tencent", "wechat", "qq", "qzone"}),
+    "oceanengine": frozenset({"oceanengine", "douyin", "toutiao", "xigua", "pangle", "dongchedi", "feishu"}),
+    "tiktok": frozenset({"tiktok", "pangle"}),
+}
+"""Sources that a platform's click ids agree with, beside its own name."""
 
 PAID_MEDIA: Final[dict[str, Channel]] = {
     **dict.fromkeys(("paid_search", "paidsearch", "sem", "search_ad", "search_ads", "searchad"), Channel.PAID_SEARCH),
@@ -95,6 +118,24 @@ OTHER_MEDIA: Final[dict[str, Channel]] = {
     **dict.fromkeys(("ai", "ai_assistant", "llm", "chatbot"), Channel.AI_ASSISTANT),
 }
 
+GENERIC_PAID: Final = "paid"
+"""Paid, of a kind only the source can tell."""
+
+MEDIUM_PATTERNS: Final[tuple[tuple[str, Channel | str], ...]] = (
+    (r"affiliat", Channel.AFFILIATE),
+    (r"(^|_)(e_?mail|newsletter|edm)(_|$)", Channel.EMAIL),
+    (r"(^|_)[sm]ms(_|$)", Channel.SMS),
+    (r"push(_|$)|notification", Channel.PUSH),
+    (r"paid_?search|search_?(ads?|paid)|(^|_)sem(_|$)|paid_?shopping", Channel.PAID_SEARCH),
+    (r"paid_?social|social_?(ads?|paid)", Channel.PAID_SOCIAL),
+    (r"display|banner|interstitial|programmatic", Channel.DISPLAY),
+    (r"video", Channel.PAID_VIDEO),
+    (r"^o?cp[a-z](_|$)|ppc(_|$)|^paid|(^|_)(ads?|retargeting|remarketing)(_|$)", GENERIC_PAID),
+    (r"social", Channel.ORGANIC_SOCIAL),
+)
+"""How marketers write media that are in no table (`cpc_brand`, `paid_ads`, `web_push`, `display_retargeting`), in the
+order of GA4's default channel group: the first that is found decides."""
+
 MEDIUM_OF: Final[dict[Channel, str]] = {
     Channel.PAID_SEARCH: "cpc",
     Channel.PAID_SOCIAL: "paid_social",
@@ -110,193 +151,16 @@ MEDIUM_OF: Final[dict[Channel, str]] = {
 }
 """The medium of an arrival that names none itself."""
 
-_SEARCH: Final = Channel.ORGANIC_SEARCH
-_SOCIAL: Final = Channel.ORGANIC_SOCIAL
-_AI: Final = Channel.AI_ASSISTANT
-_EMAIL: Final = Channel.EMAIL
-_SITE: Final = Channel.REFERRAL
-
-HOSTS: Final[dict[str, tuple[Channel, str]]] = {
-    # Search engines
-    "baidu.com": (_SEARCH, "baidu"),
-    "sogou.com": (_SEARCH, "sogou"),
-    "so.com": (_SEARCH, "so"),
-    "haosou.com": (_SEARCH, "so"),
-    "sm.cn": (_SEARCH, "shenma"),
-    "quark.cn": (_SEARCH, "quark"),
-    "so.toutiao.com": (_SEARCH, "toutiao"),
-    "youdao.com": (_SEARCH, "youdao"),
-    "chinaso.com": (_SEARCH, "chinaso"),
-    "petalsearch.com": (_SEARCH, "petal"),
-    "bing.com": (_SEARCH, "bing"),
-    "duckduckgo.com": (_SEARCH, "duckduckgo"),
-    "naver.com": (_SEARCH, "naver"),
-    "daum.net": (_SEARCH, "daum"),
-    "seznam.cz": (_SEARCH, "seznam"),
-    "ecosia.org": (_SEARCH, "ecosia"),
-    "startpage.com": (_SEARCH, "startpage"),
-    "qwant.com": (_SEARCH, "qwant"),
-    "search.brave.com": (_SEARCH, "brave"),
-    "kagi.com": (_SEARCH, "kagi"),
-    "ask.com": (_SEARCH, "ask"),
-    "aol.com": (_SEARCH, "aol"),
-    "com.google.android.googlequicksearchbox": (_SEARCH, "google"),
-    # Other services of the same houses
-    "baike.baidu.com": (_SITE, "baike.baidu.com"),
-    "zhidao.baidu.com": (_SITE, "zhidao.baidu.com"),
-    "jingyan.baidu.com": (_SITE, "jingyan.baidu.com"),
-    "pan.baidu.com": (_SITE, "pan.baidu.com"),
-    "docs.google.com": (_SITE, "docs.google.com"),
-    "drive.google.com": (_SITE, "drive.google.com"),
-    "sites.google.com": (_SITE, "sites.google.com"),
-    "classroom.google.com": (_SITE, "classroom.google.com"),
-    "blog.naver.com": (_SOCIAL, "naver"),
-    "tieba.baidu.com": (_SOCIAL, "tieba"),
-    "plus.google.com": (_SOCIAL, "google_plus"),
-    # Social sites
-    "weibo.com": (_SOCIAL, "weibo"),
-    "weibo.cn": (_SOCIAL, "weibo"),
-    "t.cn": (_SOCIAL, "weibo"),
-    "weixin.qq.com": (_SOCIAL, "wechat"),
-    "servicewechat.com": (_SOCIAL, "wechat"),
-    "com.tencent.mm": (_SOCIAL, "wechat"),
-    "qzone.qq.com": (_SOCIAL, "qzone"),
-    "zhihu.com": (_SOCIAL, "zhihu"),
-    "xiaohongshu.com": (_SOCIAL, "xiaohongshu"),
-    "xhslink.com": (_SOCIAL, "xiaohongshu"),
-    "douyin.com": (_SOCIAL, "douyin"),
-    "iesdouyin.com": (_SOCIAL, "douyin"),
-    "kuaishou.com": (_SOCIAL, "kuaishou"),
-    "bilibili.com": (_SOCIAL, "bilibili"),
-    "b23.tv": (_SOCIAL, "bilibili"),
-    "douban.com": (_SOCIAL, "douban"),
-    "toutiao.com": (_SOCIAL, "toutiao"),
-    "hupu.com": (_SOCIAL, "hupu"),
-    "v2ex.com": (_SOCIAL, "v2ex"),
-    "facebook.com": (_SOCIAL, "facebook"),
-    "fb.me": (_SOCIAL, "facebook"),
-    "messenger.com": (_SOCIAL, "facebook"),
-    "instagram.com": (_SOCIAL, "instagram"),
-    "threads.net": (_SOCIAL, "threads"),
-    "threads.com": (_SOCIAL, "threads"),
-    "x.com": (_SOCIAL, "x"),
-    "twitter.com": (_SOCIAL, "x"),
-    "t.co": (_SOCIAL, "x"),
-    "linkedin.com": (_SOCIAL, "linkedin"),
-    "lnkd.in": (_SOCIAL, "linkedin"),
-    "reddit.com": (_SOCIAL, "reddit"),
-    "pinterest.com": (_SOCIAL, "pinterest"),
-    "tiktok.com": (_SOCIAL, "tiktok"),
-    "youtube.com": (_SOCIAL, "youtube"),
-    "youtu.be": (_SOCIAL, "youtube"),
-    "quora.com": (_SOCIAL, "quora"),
-    "vk.com": (_SOCIAL, "vk"),
-    "ok.ru": (_SOCIAL, "ok"),
-    "t.me": (_SOCIAL, "telegram"),
-    "telegram.org": (_SOCIAL, "telegram"),
-    "whatsapp.com": (_SOCIAL, "whatsapp"),
-    "wa.me": (_SOCIAL, "whatsapp"),
-    "line.me": (_SOCIAL, "line"),
-    "discord.com": (_SOCIAL, "discord"),
-    "bsky.app": (_SOCIAL, "bluesky"),
-    "mastodon.social": (_SOCIAL, "mastodon"),
-    "snapchat.com": (_SOCIAL, "snapchat"),
-    "tumblr.com": (_SOCIAL, "tumblr"),
-    "news.ycombinator.com": (_SOCIAL, "hacker_news"),
-    "stackoverflow.com": (_SOCIAL, "stackoverflow"),
-    # AI assistants
-    "chatgpt.com": (_AI, "chatgpt"),
-    "chat.openai.com": (_AI, "chatgpt"),
-    "perplexity.ai": (_AI, "perplexity"),
-    "gemini.google.com": (_AI, "gemini"),
-    "bard.google.com": (_AI, "gemini"),
-    "notebooklm.google.com": (_AI, "notebooklm"),
-    "copilot.microsoft.com": (_AI, "copilot"),
-    "claude.ai": (_AI, "claude"),
-    "grok.com": (_AI, "grok"),
-    "meta.ai": (_AI, "meta_ai"),
-    "chat.mistral.ai": (_AI, "le_chat"),
-    "poe.com": (_AI, "poe"),
-    "you.com": (_AI, "you"),
-    "phind.com": (_AI, "phind"),
-    "doubao.com": (_AI, "doubao"),
-    "kimi.com": (_AI, "kimi"),
-    "kimi.moonshot.cn": (_AI, "kimi"),
-    "deepseek.com": (_AI, "deepseek"),
-    "yiyan.baidu.com": (_AI, "wenxin"),
-    "chat.baidu.com": (_AI, "wenxin"),
-    "tongyi.com": (_AI, "tongyi"),
-    "tongyi.aliyun.com": (_AI, "tongyi"),
-    "qianwen.com": (_AI, "tongyi"),
-    "yuanbao.tencent.com": (_AI, "yuanbao"),
-    "chatglm.cn": (_AI, "chatglm"),
-    "xinghuo.xfyun.cn": (_AI, "xinghuo"),
-    "metaso.cn": (_AI, "metaso"),
-    # Web mail
-    "mail.google.com": (_EMAIL, "gmail"),
-    "com.google.android.gm": (_EMAIL, "gmail"),
-    "outlook.live.com": (_EMAIL, "outlook"),
-    "outlook.office.com": (_EMAIL, "outlook"),
-    "outlook.office365.com": (_EMAIL, "outlook"),
-    "mail.qq.com": (_EMAIL, "qqmail"),
-    "exmail.qq.com": (_EMAIL, "qqmail"),
-    "mail.163.com": (_EMAIL, "netease"),
-    "mail.126.com": (_EMAIL, "netease"),
-    "mail.sina.com.cn": (_EMAIL, "sina"),
-    "mail.aliyun.com": (_EMAIL, "aliyun"),
-    "qiye.aliyun.com": (_EMAIL, "aliyun"),
-    "mail.yahoo.com": (_EMAIL, "yahoo"),
-    "mail.yandex.ru": (_EMAIL, "yandex"),
-    "mail.proton.me": (_EMAIL, "proton"),
-}
-
-COUNTRY_HOSTS: Final[dict[str, tuple[Channel, str]]] = {
-    "google": (_SEARCH, "google"),
-    "yahoo": (_SEARCH, "yahoo"),
-    "yandex": (_SEARCH, "yandex"),
-    "pinterest": (_SOCIAL, "pinterest"),
-}
-"""Names found under many country domains: `www.google.com.hk`, `search.yahoo.co.jp`."""
-
-STEPS_OF_A_VISIT: Final = frozenset(
-    {
-        # Payment
-        "alipay.com",
-        "alipay.cn",
-        "alipayobjects.com",
-        "pay.weixin.qq.com",
-        "wx.tenpay.com",
-        "tenpay.com",
-        "unionpay.com",
-        "95516.com",
-        "cashier.jd.com",
-        "pay.jd.com",
-        "jdpay.com",
-        "paypal.com",
-        "checkout.stripe.com",
-        "buy.stripe.com",
-        "hooks.stripe.com",
-        "pay.google.com",
-        "adyen.com",
-        "klarna.com",
-        "checkout.shopify.com",
-        "pay.amazon.com",
-        "squareup.com",
-        # Sign-in
-        "accounts.google.com",
-        "appleid.apple.com",
-        "login.microsoftonline.com",
-        "login.live.com",
-        "open.weixin.qq.com",
-        "graph.qq.com",
-        "xui.ptlogin2.qq.com",
-        "open.work.weixin.qq.com",
-    }
-)
-"""Where a visitor is sent in the middle of a visit and comes back from. Coming back is no arrival."""
-
 SOURCE_ALIASES: Final[dict[str, str]] = {
     "fb": "facebook",
+    "meta": "facebook",
+    "an": "facebook",
+    "audience_network": "facebook",
+    "msg": "facebook",
+    "messenger": "facebook",
+    "microsoft": "bing",
+    "youtube_shorts": "youtube",
+    "openai": "chatgpt",
     "ig": "instagram",
     "twitter": "x",
     "weixin": "wechat",
@@ -317,7 +181,8 @@ SOURCE_ALIASES: Final[dict[str, str]] = {
     "adwords": "google",
     "googleads": "google",
 }
-"""How marketers write a source, where it is not the name used here."""
+"""How marketers and platforms write a source, where it is not the name used here: `an` and `msg` are what Meta fills in
+for its audience network and Messenger."""
 
 SYNDICATION_SOURCES: Final = frozenset({"feedburner", "feedly", "inoreader", "rss"})
 """Readers of a site's own feed. They tag with `utm_medium=feed` too, long before in-feed advertising did."""
@@ -325,27 +190,24 @@ SYNDICATION_SOURCES: Final = frozenset({"feedburner", "feedly", "inoreader", "rs
 FEED_SOURCES: Final = frozenset({"oceanengine", "tencent"})
 """Advertising systems that sell in-feed places above all."""
 
-SEARCH_SOURCES: Final = frozenset(
-    name for table in (HOSTS, COUNTRY_HOSTS) for channel, name in table.values() if channel is _SEARCH
-)
-SOCIAL_SOURCES: Final = frozenset(
-    name for table in (HOSTS, COUNTRY_HOSTS) for channel, name in table.values() if channel is _SOCIAL
-)
-AI_SOURCES: Final = frozenset(name for channel, name in HOSTS.values() if channel is _AI)
-
-TWO_LABEL_SUFFIXES: Final = frozenset({"ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"})
-"""Second-level labels below which a country registers names: `example.com.cn`, `example.co.uk`."""
-
-SHARED_SUFFIXES: Final = frozenset(
+PLACEHOLDERS: Final = frozenset(
     {
-        "blogspot.com",
-        "gitee.io",
-        "github.io",
-        "myshopify.com",
-        "netlify.app",
-        "pages.dev",
-        "vercel.app",
-        "wordpress.com",
+        "(direct)", "(none)", "(not set)", "(not_set)", "(not provided)", "(not_provided)", "(other)", "(unknown)",
+        "(organic)", "undefined", "null", "none", "nil", "nan", "n/a", "na", "-", "--", "not set", "not_set",
+        "[object object]", "false", "true",
     }
+)  # fmt: skip
+"""What programs write where there is no value, in lower case. As a tag it says nothing."""
+
+MACROS: Final = (
+    r"\{\{.*\}\}",
+    r"\{[^{}]*\}",
+    r"[$#]\{.*\}",
+    r"\$\$.*\$\$",
+    r"%%.*%%",
+    r"%[a-z_]+%",
+    r"__[a-z0-9_]+__",
+    r"\[[a-z0-9_ .-]+\]",
+    r"<[^<>]*>",
 )
-"""Under these, neighbours are strangers to each other."""
+"""Placeholders of ad platforms and templates that nobody filled in: `{{campaign.name}}`, `__CID__`, `{keyword}`."""

@@ -95,7 +95,7 @@ def fold(
     goals = rules.goals_by_event.get(event.event_name)
     conversions = conversions_of(event, goals, rules) if goals else []
     refund = refund_of(event) if event.event_name == REFUND else None
-    marketing = marketing_touch(event) if is_marketing(event) else None
+    marketing = marketing_touch(event, rules.channels) if is_marketing(event) else None
     state.version += 1
     state.is_unpublished = True
     segment = None

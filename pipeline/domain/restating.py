@@ -76,7 +76,7 @@ def restructure(
     gap_ms, segments = rules.gap_ms, state.segments
     low, high = neighbourhood(segments, event.timestamp_ms, gap_ms)
     before = View(sessions_of(segments[low:high], gap_ms))
-    new = segment_of(event, entry_of(event, marketing), marketing, state.version)
+    new = segment_of(event, entry_of(event, marketing, rules.channels), marketing, state.version)
     if conversions:
         new.firsts = firsts
         add_conversions(new, every_of(conversions))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from pipeline.domain.channels import ChannelRules, compile_channels
 from schemas.control import App, Goal
 from schemas.facts import NANOS_PER_CONVERSION
 
@@ -34,6 +35,7 @@ class AppRules:
     goals_by_event: dict[str, tuple[Goal, ...]]
     config_version: int
     """Of the attribution settings, for the rows computed under them."""
+    channels: ChannelRules
 
 
 def compile_rules(app: App) -> AppRules:
@@ -56,6 +58,7 @@ def compile_rules(app: App) -> AppRules:
         is_direct_fallback=settings.direct_touch == "fallback",
         goals_by_event=goals,
         config_version=app.config_version,
+        channels=compile_channels(settings.channels),
     )
 
 

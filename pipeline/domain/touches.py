@@ -19,7 +19,7 @@ second contact. Rows keep both, or there would be no click rate.
 from typing import Final
 
 from pipeline.domain.channel_tables import Channel
-from pipeline.domain.channels import DIRECT, Arrival, classify_ad, classify_arrival, has_tags
+from pipeline.domain.channels import DIRECT, Arrival, ChannelRules, classify_ad, classify_arrival, has_tags
 from pipeline.domain.properties import read_properties
 from pipeline.domain.state import Touch
 from schemas.events import StreamEvent
@@ -30,6 +30,8 @@ IMPRESSION: Final = TouchType.IMPRESSION.value
 VIEW: Final = TouchType.VIEW.value
 VISIT: Final = TouchType.VISIT.value
 
+PAGE_EVENTS: Final = frozenset({"page_view", "screen_view"})
+_UTM: Final = b'"utm_'
 AD_EVENTS: Final[dict[str, str]] = {"ad_click": CLICK, "ad_impression": IMPRESSION, "ad_view": VIEW}
 
 ARRIVAL_RANK: Final = 0
@@ -45,21 +47,42 @@ def is_marketing(event: StreamEvent) -> bool:
         or event.campaign_source != ""
         or event.campaign_medium != ""
         or event.campaign_name != ""
-        or ("?" in event.page_url and has_tags(event.page_url))
+        or has_tags(event.page_url)
+        or _has_tagged_properties(event)
     )
 
 
-def marketing_touch(event: StreamEvent) -> Touch | None:
+def marketing_touch(event: StreamEvent, rules: ChannelRules) -> Touch | None:
     """The ad contact or campaign click this event is, wherever in a session it stands."""
-    touch_type = AD_EVENTS.get(event.event_name)
-    fields = (event.campaign_source, event.campaign_medium, event.campaign_name)
-    if touch_type is not None:
-        arrival = classify_ad(read_properties(event.properties), event.page_url, *fields)
-        return _touch(event, touch_type, arrival)
-    if not is_marketing(event):
+    if event.event_name not in AD_EVENTS and not is_marketing(event):
         return None
-    arrival = classify_arrival(event.page_url, event.referrer, *fields)
-    return _touch(event, CLICK, arrival) if arrival.is_click else None
+    arrival = arrival_of(event, rules)
+    touch_type = AD_EVENTS.get(event.event_name, CLICK)
+    return _touch(event, touch_type, arrival) if event.event_name in AD_EVENTS or arrival.is_click else None
+
+
+def arrival_of(event: StreamEvent, rules: ChannelRules) -> Arrival:
+    """How the person came, as far as this event tells."""
+    if event.event_name in AD_EVENTS:
+        fields = (event.campaign_source, event.campaign_medium, event.campaign_name)
+        return classify_ad(read_properties(event.properties), event.page_url, *fields, rules)
+    return classify_arrival(event.page_url, event.referrer, *campaign_of(event), rules)
+
+
+def campaign_of(event: StreamEvent) -> tuple[str, str, str]:
+    """Source, medium and name: the event's campaign fields; of a page also `utm_…` among its properties, where most web
+    SDKs put them."""
+    source, medium, name = event.campaign_source, event.campaign_medium, event.campaign_name
+    if _has_tagged_properties(event):
+        properties = read_properties(event.properties)
+        source = source or _text(properties.get("utm_source"))
+        medium = medium or _text(properties.get("utm_medium"))
+        name = name or _text(properties.get("utm_campaign"))
+    return source, medium, name
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def rank_of(event: StreamEvent) -> int:
@@ -69,21 +92,30 @@ def rank_of(event: StreamEvent) -> int:
     return ARRIVAL_RANK if tells_arrival(event) else BARE_RANK
 
 
-def entry_of(event: StreamEvent, marketing: Touch | None) -> tuple[int, Touch]:
+def entry_of(event: StreamEvent, marketing: Touch | None, rules: ChannelRules) -> tuple[int, Touch]:
     """(rank, touch) of the event as a session's entry; the smallest (rank, time, id) of a session is its entry."""
     rank = rank_of(event)
     if marketing is not None:
         return rank, marketing
     if rank == BARE_RANK:
         return rank, _touch(event, VISIT, DIRECT)
-    fields = (event.campaign_source, event.campaign_medium, event.campaign_name)
-    return rank, _touch(event, VISIT, classify_arrival(event.page_url, event.referrer, *fields))
+    return rank, _touch(event, VISIT, arrival_of(event, rules))
 
 
 def tells_arrival(event: StreamEvent) -> bool:
+    """Whether the event says where the person came from, or at least that they came."""
     return bool(
-        event.page_url or event.referrer or event.campaign_source or event.campaign_medium or event.campaign_name
+        event.page_url
+        or event.referrer
+        or event.campaign_source
+        or event.campaign_medium
+        or event.campaign_name
+        or _has_tagged_properties(event)
     )
+
+
+def _has_tagged_properties(event: StreamEvent) -> bool:
+    return event.event_name in PAGE_EVENTS and _UTM in bytes(event.properties)
 
 
 def own_page(event: StreamEvent) -> str:

@@ -72,6 +72,7 @@ class NormalizedEvent(msgspec.Struct):
     locale: str
     is_bot: bool
     channel: str | None
+    channel_rule: str | None
     touch_type: str | None
     goals: list[MetGoal]
     may_be_late: bool
@@ -161,6 +162,7 @@ def _normalized(index: int, event: AcceptedEvent, minted: frozenset[str], rules:
         locale=event.locale,
         is_bot=event.is_bot,
         channel=would_be.channel,
+        channel_rule=would_be.channel_rule,
         touch_type=would_be.touch_type,
         goals=would_be.goals,
         may_be_late=would_be.may_be_late,

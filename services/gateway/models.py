@@ -177,6 +177,10 @@ class NormalizedEvent(BaseModel):
     locale: str
     is_bot: bool
     channel: str | None = Field(description="Of the visit it would begin; null for an event without a person.")
+    channel_rule: str | None = Field(
+        description="Which rule decided the channel: `click_id:gclid`, `tags:medium`, `referrer:search_engine`, "
+        "`app:<name>` of the app's own rules. Null for an event without a person."
+    )
     touch_type: TouchType | None = Field(
         description="The touch it would be: `click`, `impression` and `view` wherever in a visit it stands, `visit` as "
         "the first of one. Null for an event without a person."
@@ -222,6 +226,7 @@ class ValidationResponse(BaseModel):
                                 "locale": "",
                                 "is_bot": False,
                                 "channel": "paid_search",
+                                "channel_rule": "tags:medium_and_source",
                                 "touch_type": "click",
                                 "goals": [
                                     {"goal": "purchase", "goal_type": "macro", "value": 199.0, "currency": "CNY"}

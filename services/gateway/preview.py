@@ -12,7 +12,7 @@ import msgspec
 from pipeline.domain.goals import conversions_of
 from pipeline.domain.lateness import may_be_late
 from pipeline.domain.rules import AppRules, compile_rules
-from pipeline.domain.touches import entry_of, is_marketing, marketing_touch
+from pipeline.domain.touches import arrival_of, entry_of, is_marketing, marketing_touch
 from schemas.control import App
 from schemas.events import AcceptedEvent, StreamEvent, decode_stream_event, encode_event
 from schemas.money import from_minor
@@ -29,16 +29,18 @@ class MetGoal(msgspec.Struct):
 
 class Preview(msgspec.Struct):
     """`channel`: of the visit that begins with the event. `touch_type`: `click`, `impression` or `view` wherever in a
-    visit the event stands, `visit` where only its being the first makes it a touch."""
+    visit the event stands, `visit` where only its being the first makes it a touch. `channel_rule`: the rule that
+    decided."""
 
     channel: str | None
+    channel_rule: str | None
     touch_type: str | None
     goals: list[MetGoal]
     may_be_late: bool = False
     """Its time is so long ago that it does not count if its person has been active since then and that is final."""
 
 
-NOTHING: Final = Preview(None, None, [])
+NOTHING: Final = Preview(None, None, None, [])
 """An event without a person is stored, and belongs to no visit, touch or conversion."""
 
 
@@ -54,9 +56,11 @@ def preview(event: AcceptedEvent, rules: AppRules) -> Preview:
     if not (event.user_id or event.anonymous_id):
         return NOTHING
     read = decode_stream_event(encode_event(event))
-    _, entry = entry_of(read, marketing_touch(read) if is_marketing(read) else None)
+    channels = rules.channels
+    _, entry = entry_of(read, marketing_touch(read, channels) if is_marketing(read) else None, channels)
+    rule = arrival_of(read, channels).rule
     late = may_be_late(event.timestamp_ms, event.received_us, rules)
-    return Preview(entry.channel, entry.touch_type, _goals(read, rules), late)
+    return Preview(entry.channel, rule, entry.touch_type, _goals(read, rules), late)
 
 
 def _goals(event: StreamEvent, rules: AppRules) -> list[MetGoal]:

@@ -11,7 +11,32 @@ CASES = {
     "view": {"event_name": "ad_view", "properties": {"platform": "douyin", "campaign": "spring"}},
     "search": {"event_name": "page_view", "context": {"page": {"referrer": "https://www.baidu.com/"}}},
     "bare": {"event_name": "user_signup"},
+    "single_page": {
+        "event_name": "page_view",
+        "properties": {"page_url": "https://shop.example/?spm=1#/item?utm_source=baidu&utm_medium=cpc"},
+    },
+    "properties": {
+        "event_name": "page_view",
+        "properties": {"page_url": "https://shop.example/", "utm_source": "baidu", "utm_medium": "cpc"},
+    },
+    "placeholder": {
+        "event_name": "page_view",
+        "properties": {"page_url": "https://shop.example/"},
+        "context": {"campaign": {"source": "(direct)", "medium": "(none)"}},
+    },
+    "affiliate": {
+        "event_name": "page_view",
+        "properties": {"page_url": "https://shop.example/?utm_source=cj&utm_medium=affiliate&fbclid=1"},
+    },
     "sale": {"event_name": "purchase", "properties": {"revenue": "19.99", "currency": "USD"}},
+}
+CHANNELS = {
+    "click": ("paid_search", "click_id:gclid", "click"),
+    "search": ("organic_search", "referrer:search_engine", "visit"),
+    "single_page": ("paid_search", "tags:medium_and_source", "click"),
+    "properties": ("paid_search", "tags:medium_and_source", "click"),
+    "placeholder": ("direct", "direct", "visit"),
+    "affiliate": ("affiliate", "tags:medium", "click"),
 }
 
 
@@ -21,6 +46,8 @@ def test_it_comes_as_foretold(
 ) -> None:
     event = CASES[name] | {"event_id": f"foretold-{name}", "user_id": f"foretold-{name}-person"}
     (foretold,) = data(api.post("/v1/events/validate", json=event))["normalized"]
+    if name in CHANNELS:
+        assert (foretold["channel"], foretold["channel_rule"], foretold["touch_type"]) == CHANNELS[name]
     assert api.get(f"/v1/events/{event['event_id']}").status_code == 404, "validate stored it"
     assert api.post("/v1/events/track", json=event).status_code == 201
     found = eventually(lambda: (d := api.get(f"/v1/events/{event['event_id']}")).status_code == 200 and d)

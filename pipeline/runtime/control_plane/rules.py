@@ -13,6 +13,8 @@ from schemas.control import (
     ApiKey,
     App,
     AttributionSettings,
+    ChannelRule,
+    ChannelSettings,
     Counting,
     Goal,
     GoalCondition,
@@ -35,6 +37,9 @@ SECRET_BITS: Final = 190
 """log2(62 ** 32), rounded down."""
 MAX_GOALS: Final = 100
 MAX_CONDITIONS: Final = 20
+MAX_CHANNEL_RULES: Final = 100
+MAX_CHANNEL_HOSTS: Final = 100
+_HOST: Final = re.compile(r"^(?=.{1,253}\Z)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\Z")
 _MAX_DAYS: Final = 400
 _ORDERING: Final = frozenset({Operator.GT, Operator.GTE, Operator.LT, Operator.LTE})
 _SHOWN_CHARACTERS: Final = len("ak_live_") + 4
@@ -98,6 +103,31 @@ def check_attribution(settings: AttributionSettings) -> None:
     _require(
         settings.direct_touch in ("include", "fallback"), "direct touch", settings.direct_touch, "include, fallback"
     )
+    _check_channels(settings.channels)
+
+
+def _check_channels(settings: ChannelSettings) -> None:
+    for what, hosts in (("own domain", settings.own_domains), ("ignored referrer", settings.ignored_referrers)):
+        _require(len(hosts) <= MAX_CHANNEL_HOSTS, f"number of {what}s", len(hosts), f"at most {MAX_CHANNEL_HOSTS}")
+        for host in hosts:
+            _require(bool(_HOST.match(host)), what, host, "a host in lower case, such as shop.example")
+    rules = settings.rules
+    _require(len(rules) <= MAX_CHANNEL_RULES, "number of channel rules", len(rules), f"at most {MAX_CHANNEL_RULES}")
+    names = [rule.name for rule in rules]
+    _require(len(set(names)) == len(names), "channel rules", names, "no name twice")
+    for rule in rules:
+        _check_channel_rule(rule)
+
+
+def _check_channel_rule(rule: ChannelRule) -> None:
+    _require(bool(EVENT_NAME_PATTERN.match(rule.name)), "rule name", rule.name, "snake_case, at most 64 characters")
+    _require(bool(EVENT_NAME_PATTERN.match(rule.channel)), "channel", rule.channel, "snake_case, at most 64 characters")
+    _require(len(rule.new_source) <= 200, "source", rule.new_source, "at most 200 characters")
+    patterns = [rule.source, rule.medium, rule.campaign, rule.referrer, rule.landing_page]
+    _require(any(patterns), "rule", rule.name, "one pattern at least")
+    for pattern in patterns:
+        is_fit = len(pattern) <= 200 and pattern.count("*") <= 10
+        _require(is_fit, "pattern", pattern, "at most 200 characters, of which 10 may be *")
 
 
 def _require(is_met: bool, what: str, value: object, expected: str) -> None:

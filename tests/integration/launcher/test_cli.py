@@ -116,6 +116,28 @@ def test_attribution_settings_of_an_app(attrikit, store):
     assert "\tattribution v2\t" in attrikit("apps", "set", "shop", "--plan", "free").output
 
 
+def test_channel_rules_of_an_app(attrikit, store):
+    attrikit("apps", "create", "shop")
+    change = ["channels", "add", "--app", "shop"]
+    assert "attribution v2" in attrikit(*change, "kol", "--channel", "influencer", "--source", "kol*").output
+    attrikit(*change, "agency", "--channel", "paid_social", "--campaign", "*x*", "--before", "kol")
+    attrikit("channels", "hosts", "--app", "shop", "--own", "brand.example", "--ignore", "survey.example")
+    settings = store.app("shop").attribution.channels
+    assert [rule.name for rule in settings.rules] == ["agency", "kol"]
+    assert (settings.own_domains, settings.ignored_referrers) == (("brand.example",), ("survey.example",))
+    shown = attrikit("channels", "show", "--app", "shop").output
+    assert "rule 1\tagency\tcampaign=*x*\t→ paid_social" in shown
+    page = "https://shop.example/?utm_source=KOL-7"
+    told = attrikit("channels", "test", "--app", "shop", "--page", page).output
+    assert "channel\tinfluencer" in told
+    assert "rule\tapp:kol" in told
+    attrikit("channels", "remove", "kol", "--app", "shop")
+    assert "rule\ttags:source" in attrikit("channels", "test", "--app", "shop", "--page", page).output
+    ignored = attrikit("channels", "test", "--app", "shop", "--referrer", "https://forms.survey.example/").output
+    assert "channel\tdirect" in ignored
+    assert store.app("shop").config_version == 5
+
+
 def test_an_app_is_changed_where_told_and_nowhere_else(attrikit, store):
     attrikit("apps", "create", "shop", "--plan", "pro")
     assert store.app("shop").allowed_origins == ("*",)
@@ -151,6 +173,7 @@ def test_when_a_key_was_last_used_is_listed(attrikit, store):
         (["apps", "set", "nope", "--half-life-days", "1"], 1, "there is no app 'nope'"),
         (["apps", "set", "nope", "--window", "click"], 2, "expected click, impression"),
         (["apps", "set", "nope", "--position-weights", "1,2"], 2, "three numbers"),
+        (["channels", "add", "x", "--app", "nope", "--channel", "c", "--source", "y"], 1, "there is no app 'nope'"),
         (["goals", "list", "--app", "nope"], 1, "there is no app 'nope'"),
         (["goals", "add", "Big!", "--app", "nope"], 1, "goal name 'Big!'"),
         (["goals", "add", "big", "--app", "nope", "--where", "amount is 5"], 2, "expected PROPERTY OPERATOR VALUE"),

@@ -4,17 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.domain.channel_tables import CLICK_IDS, COUNTRY_HOSTS, HOSTS, MEDIUM_OF, STEPS_OF_A_VISIT, UNPAID, Channel
-from pipeline.domain.channels import (
-    DIRECT,
-    Arrival,
-    classify_ad,
-    classify_arrival,
-    classify_referrer,
-    has_tags,
-    host_of,
-    read_tags,
-)
+from pipeline.domain.addresses import host_of
+from pipeline.domain.app_tables import APPS
+from pipeline.domain.channel_tables import CLICK_IDS, HINTED_CLICK_IDS, MEDIUM_OF, ORGANIC_CLICK_IDS, UNPAID, Channel
+from pipeline.domain.channels import DIRECT, Arrival, classify_ad, classify_arrival, compile_channels
+from pipeline.domain.host_tables import COUNTRY_HOSTS, HOSTS, STEPS_OF_A_VISIT
+from pipeline.domain.tags import has_tags, read_tags
+from schemas.control import ChannelRule, ChannelSettings
 
 SITE = "https://www.shop.example.com"
 
@@ -27,7 +23,8 @@ BY_PAGE = [
     ("bd_vid=1", "paid_search", "baidu", "cpc", "", True),
     ("qhclickid=1", "paid_search", "so", "cpc", "", True),
     ("dclid=1", "display", "google", "display", "", True),
-    ("clickid=1", "feed", "oceanengine", "feed", "", True),
+    ("uctrackid=1", "feed", "uc", "feed", "", True),
+    ("gad_source=1", "paid_search", "google", "cpc", "", True),
     ("qz_gdt=1", "feed", "tencent", "feed", "", True),
     ("gdt_vid=1", "feed", "tencent", "feed", "", True),
     ("ksclickid=1", "feed", "kuaishou", "feed", "", True),
@@ -39,17 +36,67 @@ BY_PAGE = [
     ("gclid=a&utm_medium=display&utm_campaign=r", "display", "google", "display", "r", True),
     ("ttclid=a&utm_medium=cpc", "paid_social", "tiktok", "cpc", "", True),
     ("gclid=&utm_source=newsletter&utm_medium=email", "email", "newsletter", "email", "", True),
+    # tags that name another platform contradict it: channel and source are the click id's
+    ("gclid=a&utm_source=newsletter&utm_medium=email&utm_campaign=may", "paid_search", "google", "cpc", "may", True),
+    ("msclkid=a&utm_source=google&utm_medium=display", "paid_search", "bing", "cpc", "", True),
+    ("gclid=a&utm_source=youtube&utm_medium=video", "paid_video", "google", "video", "", True),
+    # generic names need a second hint
+    ("clickid=1", "direct", "direct", "none", "", False),
+    ("callback=https%3A%2F%2Fx", "direct", "direct", "none", "", False),
+    ("track_id=1", "direct", "direct", "none", "", False),
+    ("click_id=1&utm_source=cj&utm_medium=affiliate", "affiliate", "cj", "affiliate", "", True),
+    ("clickid=1&utm_source=douyin", "feed", "oceanengine", "feed", "", True),
+    ("callback=1&utm_source=kuaishou&utm_medium=cpc", "feed", "kuaishou", "cpc", "", True),
+    ("track_id=1&utm_source=bilibili", "feed", "bilibili", "feed", "", True),
+    ("click_id=1&utm_source=xhs&utm_medium=cpc", "feed", "xiaohongshu", "cpc", "", True),
+    ("clickid=1&utm_medium=cpc", "feed", "oceanengine", "cpc", "", True),
+    # nobody filled it in
+    ("clickid=__CLICKID__&utm_source=douyin", "organic_social", "douyin", "social", "", False),
+    ("gclid={gclid}", "direct", "direct", "none", "", False),
     # on every link out of Facebook
     ("fbclid=a", "organic_social", "facebook", "social", "", False),
     ("fbclid=a&utm_medium=paid_social&utm_campaign=c", "paid_social", "facebook", "paid_social", "c", True),
     ("fbclid=a&utm_source=fb&utm_medium=cpc", "paid_social", "facebook", "cpc", "", True),
     ("fbclid=a&utm_source=ig&utm_medium=social", "organic_social", "instagram", "social", "", False),
+    ("fbclid=1&utm_source=cj&utm_medium=affiliate", "affiliate", "cj", "affiliate", "", True),
+    ("fbclid=1&utm_source=mailchimp&utm_medium=email", "email", "mailchimp", "email", "", True),
+    ("fbclid=1&utm_medium=sms", "sms", "", "sms", "", True),
+    ("fbclid=1&utm_source=kol&utm_campaign=11.11", "other_campaign", "kol", "", "11.11", True),
+    ("igshid=1", "organic_social", "instagram", "social", "", False),
+    ("srsltid=1", "organic_search", "google", "organic", "", False),
+    # placeholders are no tags
+    ("utm_source=(direct)&utm_medium=(none)", "direct", "direct", "none", "", False),
+    ("utm_source=undefined&utm_medium=undefined&utm_campaign=null", "direct", "direct", "none", "", False),
+    ("utm_source=%28not+set%29&utm_medium=cpc", "paid_other", "", "cpc", "", True),
+    ("utm_source={{site_source_name}}&utm_campaign={{campaign.name}}", "direct", "direct", "none", "", False),
+    ("utm_source=baidu&utm_medium=cpc&utm_campaign=__CID__", "paid_search", "baidu", "cpc", "", True),
+    ("utm_source=%24%7Bsource%7D", "direct", "direct", "none", "", False),
+    ("utm_campaign=brand_{{ad.id}}", "other_campaign", "", "", "brand_{{ad.id}}", True),
+    # media as marketers write them
+    ("utm_source=google&utm_medium=cpl", "paid_search", "google", "cpl", "", True),
+    ("utm_source=google&utm_medium=CPC-Brand", "paid_search", "google", "cpc_brand", "", True),
+    ("utm_source=bing&utm_medium=paid_ads", "paid_search", "bing", "paid_ads", "", True),
+    ("utm_source=google&utm_medium=google_ppc", "paid_search", "google", "google_ppc", "", True),
+    ("utm_source=criteo&utm_medium=display_retargeting", "display", "criteo", "display_retargeting", "", True),
+    ("utm_source=iqiyi&utm_medium=in-stream-video", "paid_video", "iqiyi", "in_stream_video", "", True),
+    ("utm_source=braze&utm_medium=web-push", "push", "braze", "web_push", "", True),
+    ("utm_source=aliyun&utm_medium=sms_promo", "sms", "aliyun", "sms_promo", "", True),
+    ("utm_source=awin&utm_medium=affiliate_network", "affiliate", "awin", "affiliate_network", "", True),
+    ("utm_source=meta&utm_medium=cpc", "paid_social", "facebook", "cpc", "", True),
+    ("utm_source=facebook_ads&utm_medium=cpc", "paid_social", "facebook", "cpc", "", True),
+    ("utm_source=an&utm_medium=paid", "paid_social", "facebook", "paid", "", True),
+    ("utm_source=msg&utm_medium=paid_social", "paid_social", "facebook", "paid_social", "", True),
+    ("utm_source=google_ads&utm_medium=cpc", "paid_search", "google", "cpc", "", True),
+    ("utm_source=taboola&utm_medium=cpc", "paid_other", "taboola", "cpc", "", True),
+    ("utm_source=wechat&utm_medium=article", "organic_social", "wechat", "article", "", False),
+    ("utm_source=facebook&utm_medium=organic", "organic_social", "facebook", "organic", "", False),
+    ("utm_source=chatgpt.com&utm_medium=referral", "ai_assistant", "chatgpt", "referral", "", False),
     # tags alone: the medium decides
     ("utm_source=baidu&utm_medium=cpc&utm_campaign=spring", "paid_search", "baidu", "cpc", "spring", True),
     ("utm_source=Baidu&utm_medium=SEM", "paid_search", "baidu", "sem", "", True),
     ("utm_source=weibo&utm_medium=cpc", "paid_social", "weibo", "cpc", "", True),
     ("utm_source=oceanengine&utm_medium=cpc", "feed", "oceanengine", "cpc", "", True),
-    ("utm_source=somebody&utm_medium=cpc", "paid_search", "somebody", "cpc", "", True),
+    ("utm_source=somebody&utm_medium=cpc", "paid_other", "somebody", "cpc", "", True),
     ("utm_source=somebody&utm_medium=paid", "paid_other", "somebody", "paid", "", True),
     ("utm_source=douyin&utm_medium=Paid-Social", "paid_social", "douyin", "paid_social", "", True),
     ("utm_source=toutiao&utm_medium=feed", "feed", "toutiao", "feed", "", True),
@@ -84,7 +131,30 @@ BY_PAGE = [
 @pytest.mark.parametrize(("query", "channel", "source", "medium", "campaign", "is_click"), BY_PAGE)
 def test_click_ids_and_tags(query: str, channel: str, source: str, medium: str, campaign: str, is_click: bool) -> None:
     arrival = classify_arrival(f"{SITE}/landing?{query}#top", "", "", "", "")
-    assert arrival == Arrival(channel, source, medium, campaign, is_click)
+    assert _facts(arrival) == (channel, source, medium, campaign, is_click)
+    assert arrival.rule
+
+
+def _facts(arrival: Arrival) -> tuple[str, str, str, str, bool]:
+    return arrival.channel, arrival.source, arrival.medium, arrival.campaign, arrival.is_click
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/?spm=1#/item?utm_source=baidu&utm_medium=cpc",
+        "/#/item?utm_source=baidu&utm_medium=cpc",
+        "/#utm_source=baidu&utm_medium=cpc",
+        "/?utm_source=baidu&amp;utm_medium=cpc",
+        "/?a=1?utm_source=baidu&utm_medium=cpc",
+        "/?utm_source=%62aidu&utm%5Fmedium=cpc&utm_medium=CPC",
+        "/?utm_source=+baidu+&utm_medium=cp%00c",
+        "/?utm_source=bai%00du&UTM_MEDIUM=cpc",
+    ],
+)
+def test_addresses_are_read_one_way(address: str) -> None:
+    arrival = classify_arrival(SITE + address, "", "", "", "")
+    assert (arrival.channel, arrival.source, arrival.medium) == ("paid_search", "baidu", "cpc")
 
 
 @pytest.mark.parametrize(
@@ -128,6 +198,42 @@ def test_click_ids_and_tags(query: str, channel: str, source: str, medium: str, 
         ("https://mail.google.com/", "email", "gmail"),
         ("https://mail.qq.com/", "email", "qqmail"),
         ("https://blog.partner.org/post", "referral", "blog.partner.org"),
+        # other services of search portals
+        ("https://mail.naver.com/", "email", "naver"),
+        ("https://mail.yahoo.com/", "email", "yahoo"),
+        ("https://mail.yandex.ru/", "email", "yandex"),
+        ("https://calendar.google.com/", "referral", "calendar.google.com"),
+        ("https://news.google.com/articles/x", "referral", "news.google.com"),
+        ("https://docs.google.com/", "referral", "docs.google.com"),
+        ("https://cafe.naver.com/x", "referral", "cafe.naver.com"),
+        ("https://finance.yahoo.com/", "referral", "finance.yahoo.com"),
+        ("https://pan.baidu.com/s/1", "referral", "pan.baidu.com"),
+        ("https://search.naver.com/search.naver?query=x", "organic_search", "naver"),
+        ("https://m.search.daum.net/", "organic_search", "daum"),
+        ("https://weixin.sogou.com/", "organic_search", "sogou"),
+        ("https://passport.baidu.com/", "direct", "direct"),
+        ("https://login.yahoo.com/", "direct", "direct"),
+        ("https://pay.google.com/", "direct", "direct"),
+        ("https://nid.naver.com/", "direct", "direct"),
+        # users' sites under a shared name
+        ("https://google.github.io/", "referral", "google.github.io"),
+        ("https://baidu.blogspot.com/", "referral", "baidu.blogspot.com"),
+        ("https://baidu.example/", "referral", "baidu.example"),
+        # apps
+        ("android-app://com.pinterest/", "organic_social", "pinterest"),
+        ("android-app://com.facebook.katana/https/x", "organic_social", "facebook"),
+        ("android-app://com.tencent.mm/", "organic_social", "wechat"),
+        ("android-app://com.google.android.gm/", "email", "gmail"),
+        ("android-app://com.openai.chatgpt", "ai_assistant", "chatgpt"),
+        ("android-app://com.example.partner/", "referral", "com.example.partner"),
+        ("https://l.instagram.com/?u=x", "organic_social", "instagram"),
+        ("https://duck.ai/", "ai_assistant", "duck_ai"),
+        # AMP caches show somebody's page
+        ("https://www-shop-example-com.cdn.ampproject.org/v/s/x", "direct", "direct"),
+        ("https://blog-my--partner-org.cdn.ampproject.org/v/s/x", "referral", "blog.my-partner.org"),
+        # addresses
+        ("https://[2001:db8::1]:8443/x", "referral", "2001:db8::1"),
+        ("http://203.0.113.7:8080/x", "referral", "203.0.113.7"),
         ("https://www.Partner.org:8443/post", "referral", "partner.org"),
         # steps of a visit
         ("https://openapi.alipay.com/gateway", "direct", "direct"),
@@ -148,7 +254,7 @@ def test_click_ids_and_tags(query: str, channel: str, source: str, medium: str, 
     ],
 )
 def test_referrers(referrer: str, channel: str, source: str) -> None:
-    arrival = classify_referrer(referrer, SITE + "/p/1")
+    arrival = classify_arrival(SITE + "/p/1", referrer, "", "", "")
     assert (arrival.channel, arrival.source, arrival.is_click) == (channel, source, False)
     assert arrival.medium == MEDIUM_OF[Channel(channel)]
 
@@ -167,7 +273,7 @@ def test_referrers(referrer: str, channel: str, source: str) -> None:
     ],
 )
 def test_same_site(referrer: str, page: str, is_same: bool) -> None:
-    assert (classify_referrer(referrer, page) == DIRECT) is is_same
+    assert (classify_arrival(page, referrer, "", "", "") == DIRECT) is is_same
 
 
 def test_first_match_wins() -> None:
@@ -179,10 +285,64 @@ def test_first_match_wins() -> None:
 
 def test_the_events_own_campaign_fields_go_before_the_page() -> None:
     page = SITE + "/?utm_source=baidu&utm_medium=cpc&utm_campaign=old"
-    assert classify_arrival(page, "", "", "", "new") == Arrival("paid_search", "baidu", "cpc", "new", True)
-    assert classify_arrival("", "", "Facebook", "Paid Social", "x") == Arrival(
-        "paid_social", "facebook", "paid_social", "x", True
+    assert _facts(classify_arrival(page, "", "", "", "new")) == ("paid_search", "baidu", "cpc", "new", True)
+    assert _facts(classify_arrival("", "", "Facebook", "Paid Social", "x")) == (
+        "paid_social",
+        "facebook",
+        "paid_social",
+        "x",
+        True,
     )
+    assert _facts(classify_arrival(page, "", "(direct)", "(none)", "")) == ("paid_search", "baidu", "cpc", "old", True)
+
+
+def test_a_referrer_is_a_second_hint() -> None:
+    arrival = classify_arrival(SITE + "/?clickid=1", "https://www.douyin.com/", "", "", "")
+    assert (arrival.channel, arrival.source, arrival.rule) == ("feed", "oceanengine", "click_id:clickid")
+    assert classify_arrival(SITE + "/?clickid=1", "https://partner.org/", "", "", "").channel == "referral"
+
+
+RULES = compile_channels(
+    ChannelSettings(
+        own_domains=("shop-brand.example",),
+        ignored_referrers=("survey.example",),
+        rules=(
+            ChannelRule("kol", "influencer", source="kol*"),
+            ChannelRule("spring", "paid_social", campaign="*spring*2026", medium="cpc", new_source="agency"),
+            ChannelRule("partners", "referral", referrer="*.partner.example"),
+            ChannelRule("print", "print", landing_page="*/qr/*"),
+        ),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("page", "referrer", "channel", "source", "rule"),
+    [
+        ("/?utm_source=KOL-anna&utm_medium=cpc", "", "influencer", "kol_anna", "app:kol"),
+        ("/?gclid=1&utm_source=kol_b", "", "influencer", "kol_b", "app:kol"),
+        ("/?utm_source=google&utm_medium=cpc&utm_campaign=Spring-May-2026", "", "paid_social", "agency", "app:spring"),
+        (
+            "/?utm_source=google&utm_medium=cpc&utm_campaign=Spring",
+            "",
+            "paid_search",
+            "google",
+            "tags:medium_and_source",
+        ),
+        ("/", "https://www.partner.example/", "referral", "www.partner.example", "app:partners"),
+        ("/qr/42", "", "print", "", "app:print"),
+        ("/", "https://forms.survey.example/", "direct", "direct", "direct"),
+        ("/", "https://blog.shop-brand.example/", "direct", "direct", "direct"),
+        ("/", "https://other.example/", "referral", "other.example", "referrer:site"),
+    ],
+)
+def test_the_apps_own_rules_come_first(page: str, referrer: str, channel: str, source: str, rule: str) -> None:
+    arrival = classify_arrival(SITE + page, referrer, "", "", "", RULES)
+    assert (arrival.channel, arrival.source, arrival.rule) == (channel, source, rule)
+
+
+def test_an_ad_is_judged_by_the_apps_rules_too() -> None:
+    assert classify_ad({"source": "kol_x"}, "", "", "", "", RULES).channel == "influencer"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +368,7 @@ def test_ads_are_never_unpaid(properties: dict, page: str, channel: str, source:
 
 
 def test_an_ad_may_be_described_by_the_campaign_fields() -> None:
-    assert classify_ad({}, "", "tencent", "feed", "c") == Arrival("feed", "tencent", "feed", "c", True)
+    assert _facts(classify_ad({}, "", "tencent", "feed", "c")) == ("feed", "tencent", "feed", "c", True)
 
 
 def test_tags_are_bounded_and_the_first_that_says_something_counts() -> None:
@@ -226,12 +386,13 @@ def test_no_text_breaks_the_rules(page: str, referrer: str, source: str, medium:
 
 
 def test_the_tables_agree_with_each_other() -> None:
-    for table in (HOSTS, COUNTRY_HOSTS):
+    for table in (HOSTS, COUNTRY_HOSTS, APPS):
         for host, (channel, _) in table.items():
             assert host == host.lower()
             assert channel in MEDIUM_OF
-    for channel, _ in CLICK_IDS.values():
+    for channel, _ in (CLICK_IDS | HINTED_CLICK_IDS).values():
         assert channel in MEDIUM_OF
         assert channel not in UNPAID
-    assert all(name == name.lower() for name in CLICK_IDS)
+    assert all(channel in UNPAID for channel, _ in ORGANIC_CLICK_IDS.values())
+    assert all(name == name.lower() for name in CLICK_IDS | HINTED_CLICK_IDS | ORGANIC_CLICK_IDS)
     assert not STEPS_OF_A_VISIT & HOSTS.keys()

@@ -25,6 +25,8 @@ from schemas.control import (
     DEFAULT_GOALS,
     App,
     AttributionSettings,
+    ChannelRule,
+    ChannelSettings,
     Counting,
     Goal,
     GoalCondition,
@@ -183,3 +185,31 @@ def test_a_key_read_back(revoked_at_ms, is_revoked):
     key = key_from_row(row)
     assert key.is_revoked is is_revoked
     assert key.scopes == {Scope.READ}
+
+
+@pytest.mark.parametrize(
+    ("channels", "named"),
+    [
+        (ChannelSettings(own_domains=("https://shop.example",)), "own domain"),
+        (ChannelSettings(ignored_referrers=("Shop.example",)), "ignored referrer"),
+        (ChannelSettings(own_domains=tuple(f"d{n}.example" for n in range(101))), "number of own domains"),
+        (ChannelSettings(rules=(ChannelRule("Bad name", "x", source="y"),)), "rule name"),
+        (ChannelSettings(rules=(ChannelRule("ok", "Paid Social", source="y"),)), "channel"),
+        (ChannelSettings(rules=(ChannelRule("ok", "x"),)), "rule"),
+        (ChannelSettings(rules=(ChannelRule("ok", "x", source="*" * 11),)), "pattern"),
+        (ChannelSettings(rules=(ChannelRule("ok", "x", source="y"),) * 2), "channel rules"),
+    ],
+)
+def test_channel_settings_that_mean_nothing_are_refused_by_name(channels, named):
+    with pytest.raises(InvalidRecord, match=named):
+        check_app(App("shop", "Shop", attribution=AttributionSettings(channels=channels)))
+
+
+def test_channel_settings_survive_the_row_and_older_rows_have_none():
+    rule = ChannelRule("kol", "influencer", source="kol*", new_source="agency")
+    channels = ChannelSettings(("shop.example",), ("survey.example",), (rule,))
+    app = App("shop", "Shop", attribution=AttributionSettings(channels=channels))
+    row = json.loads(json.dumps(app_values(app)))
+    assert app_from_row(row, ()).attribution == app.attribution
+    del row["attribution"]["channels"]
+    assert app_from_row(row, ()).attribution == AttributionSettings()
