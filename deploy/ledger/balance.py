@@ -50,6 +50,8 @@ class TableAccount:
     duplicates: Counter[Place] = field(default_factory=Counter)
     swapped: Counter[Place] = field(default_factory=Counter)
     """Repeats whose receipt is the one the stored row carries: the other one's came into the topic first."""
+    folded: Counter[Place] = field(default_factory=Counter)
+    """Sent under two ids that nothing links, with one time: the row of another place stands for them."""
     late: Counter[Bucket] = field(default_factory=Counter)
     rejected: Counter[Bucket] = field(default_factory=Counter)
     """Refusals of gateways that were written down."""
@@ -110,9 +112,28 @@ def balance(topic: TopicAccount, tables: TableAccount, gateways: GatewayAccount)
     return Balance(tuple(_lines(topic, tables, gateways)), tuple(problems), tuple(_notes(topic, tables, gateways)))
 
 
+def missing(topic: TopicAccount, tables: TableAccount) -> dict[Place, int]:
+    """Places with more lines than the tables account for."""
+    return {place: count for place, count in _differences(topic, tables).items() if count > 0}
+
+
+def folded(topic: TopicAccount, tables: TableAccount, repeats: Counter[Place]) -> Counter[Place]:
+    """What is missing because one row stands for two lines. `repeats`: lines that repeat an id of their partition, or
+    an id and a time of another one. All of the former are marked, and as many of the latter as belong to persons
+    who became one; so at least `repeats` less the marks are unmarked, and their rows are elsewhere."""
+    found = missing(topic, tables)
+    return Counter({p: n for p, n in found.items() if n <= repeats[p] - tables.duplicates[p]})
+
+
+def _differences(topic: TopicAccount, tables: TableAccount) -> dict[Place, int]:
+    places = sorted({*topic.lines, *tables.stored, *tables.duplicates})
+    found = {p: topic.lines[p] - tables.stored[p] - tables.duplicates[p] - tables.folded[p] for p in places}
+    return {place: count for place, count in found.items() if count}
+
+
 def _lines(topic: TopicAccount, tables: TableAccount, gateways: GatewayAccount) -> Iterator[Line]:
     accepted, stored = _by_bucket(topic.lines), _by_bucket(tables.stored)
-    duplicates = _by_bucket(tables.duplicates)
+    duplicates = _by_bucket(tables.duplicates + tables.folded)
     counted = (accepted, stored, duplicates, tables.late, tables.rejected, gateways.acknowledged, gateways.rejected)
     for bucket in sorted({bucket for counts in counted for bucket in counts}):
         yield Line(
@@ -135,10 +156,8 @@ def _by_bucket(counts: Counter[Place]) -> Counter[Bucket]:
 
 def _stored_problems(topic: TopicAccount, tables: TableAccount) -> Iterator[Problem]:
     by_app: dict[str, dict[Place, int]] = defaultdict(dict)
-    for place in sorted({*topic.lines, *tables.stored, *tables.duplicates}):
-        difference = topic.lines[place] - tables.stored[place] - tables.duplicates[place]
-        if difference:
-            by_app[place.app_id][place] = difference
+    for place, difference in _differences(topic, tables).items():
+        by_app[place.app_id][place] = difference
     for app_id, differences in by_app.items():
         if not _is_swap(app_id, differences, tables):
             for place, difference in differences.items():
@@ -182,6 +201,9 @@ def _notes(topic: TopicAccount, tables: TableAccount, gateways: GatewayAccount) 
     unreadable, aside = topic.unreadable.total(), tables.put_aside.total()
     if unreadable or aside:
         yield f"{unreadable} unreadable lines in the topic; {aside} rows put aside (attrikit rejected list)"
+    if tables.folded:
+        count = tables.folded.total()
+        yield f"{count} events were sent again under another person's id, and are one row with the first"
     unwritten = sum(max(0, count - tables.rejected[bucket]) for bucket, count in gateways.rejected.items())
     if unwritten:
         yield f"{unwritten} refusals were counted and not written down: accepted events had gone first"

@@ -9,7 +9,7 @@ The last try is because two of the accounts are read one after the other: what m
 
 import asyncio
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
-from deploy.ledger.balance import HOUR_MS, Balance, balance
+from deploy.ledger.balance import HOUR_MS, Balance, balance, folded, missing
 from deploy.ledger.sources import (
     EventsReader,
     Store,
@@ -155,8 +155,11 @@ def _others_done(facts: Facts) -> bool:
 async def _count(events: EventsReader, store: Store, span: TopicSpan, through_ms: int) -> Result:
     topic = await events.count(span, through_ms)
     counts = await store.ledger(span.from_ms * 1000, through_ms * 1000)
-    found = balance(topic, table_account(counts), gateway_account(counts))
-    return Result(found, span.from_ms, through_ms)
+    tables, gateways = table_account(counts), gateway_account(counts)
+    wanted = set(missing(topic, tables))
+    if wanted:
+        tables = replace(tables, folded=folded(topic, tables, await events.repeats(span, through_ms, wanted)))
+    return Result(balance(topic, tables, gateways), span.from_ms, through_ms)
 
 
 def to_json(result: Result, app_id: str | None) -> str:

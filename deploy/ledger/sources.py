@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -17,12 +17,15 @@ from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.kafka import build_consumer
 from pipeline.runtime.settings import Settings
 from pipeline.stream import decode
+from schemas.events import StreamEvent
 from schemas.topics import Topic
 from services.query.operator import PREFIX, CountRow, LedgerCounts, StoreState, ledger_counts, store_state
 
 _HTTP_SECONDS: Final = 600.0
 _READ_MS: Final = 500
 _FIRST_SECONDS: Final = 30.0
+MAX_REPEATS_LINES: Final = 2_000_000
+"""Looked at for repeats: about 200 MB."""
 _CLOCKS_OFF_MS: Final = 600_000
 """How far the clocks of gateways and brokers may be apart."""
 
@@ -174,7 +177,28 @@ class EventsReader:
     async def count(self, span: TopicSpan, through_ms: int) -> TopicAccount:
         """Lines received from `span.from_ms` on and before `through_ms`."""
         account = TopicAccount()
-        filled = [place for place in self._places if span.ends[place.partition] > span.begins[place.partition]]
+        async for record in self._records(span, set(span.ends)):
+            _count_record(account, record, span.from_ms, through_ms)
+        return account
+
+    async def repeats(self, span: TopicSpan, through_ms: int, wanted: set[Place]) -> Counter[Place]:
+        """Of each place: its lines whose event id stood in its partition before, or with the same time, and received
+        earlier, in another partition. Empty if there are more lines to look at than `MAX_REPEATS_LINES`."""
+        found = RepeatedLines(wanted, through_ms)
+        partitions = {place.partition for place in wanted}
+        async for record in self._records(span, partitions):
+            if not found.note(_decoded(record).events, record.partition):
+                return Counter()
+        async for record in self._records(span, set(span.ends)):
+            found.compare(_decoded(record).events, record.partition)
+        return found.count
+
+    async def _records(self, span: TopicSpan, partitions: set[int]) -> AsyncIterator[ConsumerRecord[Any, Any]]:
+        filled = [
+            place
+            for place in self._places
+            if place.partition in partitions and span.ends[place.partition] > span.begins[place.partition]
+        ]
         self._consumer.assign(filled)
         for place in filled:
             self._consumer.seek(place, span.begins[place.partition])
@@ -184,13 +208,12 @@ class EventsReader:
             for place, records in batches.items():
                 for record in records:
                     if record.offset < span.ends[place.partition]:
-                        _count_record(account, record, span.from_ms, through_ms)
+                        yield record
             for place in list(left):
                 if await self._consumer.position(place) >= span.ends[place.partition]:
                     left.discard(place)
                     self._consumer.pause(place)
             await asyncio.sleep(0)
-        return account
 
     async def _first_full_hour_ms(self, place: TopicPartition, begin: int) -> int:
         self._consumer.assign([place])
@@ -202,6 +225,49 @@ class EventsReader:
                 latest_ms = max(latest_us // 1000, int(records[0].timestamp))
                 return (latest_ms // HOUR_MS + 1) * HOUR_MS
         raise TimeoutError(f"nothing came of {place.topic}[{place.partition}] in {_FIRST_SECONDS:.0f} s")
+
+
+class RepeatedLines:
+    """Lines of some places that repeat others. Pure."""
+
+    def __init__(self, wanted: set[Place], through_ms: int) -> None:
+        """Of `wanted`, lines received before `through_ms` count."""
+        self.count: Counter[Place] = Counter()
+        self._through_us = through_ms * 1000
+        self._wanted = wanted
+        self._ids: set[int] = set()
+        self._first: dict[int, tuple[Place, int]] = {}
+        """Hash of app, id and time → (place, receipt)"""
+
+    def note(self, events: Iterable[StreamEvent], partition: int) -> bool:
+        """Lines of a partition that is looked into, in order; returns whether there is room for more."""
+        for event in events:
+            place = _place(event, partition)
+            key = hash((event.app_id, event.event_id, partition))
+            if place not in self._wanted or event.received_us >= self._through_us:
+                self._ids.add(key)
+            elif key in self._ids:
+                self.count[place] += 1
+            else:
+                self._ids.add(key)
+                self._first[_line_key(event)] = (place, event.received_us)
+        return len(self._ids) <= MAX_REPEATS_LINES
+
+    def compare(self, events: Iterable[StreamEvent], partition: int) -> None:
+        """Lines of any partition."""
+        for event in events:
+            place, received_us = self._first.get(_line_key(event), (None, 0))
+            if place is not None and place.partition != partition and event.received_us <= received_us:
+                self.count[place] += 1
+                del self._first[_line_key(event)]
+
+
+def _line_key(event: StreamEvent) -> int:
+    return hash((event.app_id, event.event_id, event.timestamp_ms))
+
+
+def _place(event: StreamEvent, partition: int) -> Place:
+    return Place(event.app_id, event.received_us // 1000 // HOUR_MS, partition)
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """An event sent again, in every way there is, is stored and counted once: see the table in `services.gateway.judge`."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import httpx
 import pytest
 from installation import Installation
 
+from deploy.ledger.command import examine
 from deploy.local.broker import NoidaBroker
 
 pytestmark = pytest.mark.timeout(240)
@@ -96,3 +98,13 @@ def test_counted_once_however_it_is_repeated(
     report = installation.get("/v1/reports/performance")["totals"]
     assert (report["conversions"], report["value"], report["sessions"]) == (2, 110, 1)
     assert installation.get("/v1/events/order-1")["session"]["events"] == 2
+
+    def stranger() -> dict[str, Any]:
+        return {name: value for name, value in purchase.items() if name != "user_id"} | {"anonymous_id": "stranger"}
+
+    restart(installation, "gateway")  # it has forgotten whose the order was, and nothing links the two
+    assert post(installation, "batch", {"events": [stranger()]})["results"][0]["status"] == "accepted"
+    balance = asyncio.run(examine(installation.settings, timeout_seconds=60.0)).balance
+    assert balance.holds, balance.problems
+    assert any("1 events were sent again under another person's id" in note for note in balance.notes)
+    assert len(installation.get("/v1/events")["items"]) == 2

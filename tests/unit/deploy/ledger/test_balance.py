@@ -1,12 +1,15 @@
 """The books compared: they balance for every true history, and name the place of every single fault."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.ledger.balance import Bucket, GatewayAccount, Place, TableAccount, TopicAccount, balance
+from deploy.ledger.balance import Bucket, GatewayAccount, Place, TableAccount, TopicAccount, balance, folded, missing
+from deploy.ledger.sources import RepeatedLines
+from schemas.events import StreamEvent
 
 PLACES = st.builds(Place, st.sampled_from(["shop", "blog"]), st.integers(100, 103), st.integers(0, 3))
 
@@ -104,3 +107,29 @@ def test_a_repeat_that_a_merge_found_may_be_marked_in_another_partition() -> Non
     unplaced = TableAccount(Counter({one: 1}), Counter({Place("shop", 9, -1): 1}))
     assert balance(topic, unplaced, GatewayAccount()).holds
     assert not balance(TopicAccount(Counter({one: 2, other: 1})), unplaced, GatewayAccount()).holds
+
+
+@pytest.mark.parametrize(("lost", "holds"), [(0, True), (1, False)])
+def test_one_row_may_stand_for_two_lines_of_ids_that_nothing_links(lost: int, holds: bool) -> None:
+    """Of five lines in partition 5 one repeats another of them, and one an event of partition 2."""
+    one, other = Place("shop", 9, 2), Place("shop", 9, 5)
+    topic = TopicAccount(Counter({one: 1, other: 5}))
+    tables = TableAccount(Counter({one: 1, other: 3 - lost}), Counter({other: 1}))
+    assert missing(topic, tables) == {other: 1 + lost}
+    found = replace(tables, folded=folded(topic, tables, Counter({other: 2})))
+    result = balance(topic, found, GatewayAccount())
+    assert result.holds is holds
+    assert any("under another person's id" in note for note in result.notes) is holds
+
+
+def test_lines_that_repeat_others() -> None:
+    def event(event_id: str, received_us: int, timestamp_ms: int = 7) -> StreamEvent:
+        return StreamEvent("shop", event_id, "page_view", timestamp_ms, received_us)
+
+    here = Place("shop", 0, 5)
+    found = RepeatedLines({here}, 1)
+    mine = [event("a", 9), event("b", 9), event("b", 10, 8), event("c", 9), event("d", 9)]
+    assert found.note(mine, 5)
+    for partition, events in ((2, [event("a", 8), event("c", 10), event("d", 8, 8)]), (5, mine)):
+        found.compare(events, partition)
+    assert found.count == {here: 2}  # b again, and a of partition 2; c was received here first, d has another time
