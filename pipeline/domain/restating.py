@@ -35,7 +35,7 @@ class Change:
     sessions: list[Session]
     """Of the neighbourhood of the event, as they are now."""
     from_ms: int | None = None
-    """Paths and sessions of conversions from here on may be other ones; None: no touch has changed."""
+    """Paths and sessions of conversions from here on may be other ones; None: no touch and no session has."""
     won: Sequence[First] = ()
     """What counts once, and now counts."""
     lost: Sequence[First] = ()
@@ -86,7 +86,8 @@ def restructure(
     stamp(state, sessions, before)
     retire(state, before, after)
     has_changed = write_touches(event.app_id, person, before.touches, after.touches, 2 * state.version, effects)
-    change = Change(sessions, sessions[0][0].start_ms if has_changed else None)
+    has_moved = bool(before.sizes) and before.sizes.keys() != after.sizes.keys()
+    change = Change(sessions, sessions[0][0].start_ms if has_changed or has_moved else None)
     if lost or before.firsts or after.firsts:
         change.won = [first for key, first in after.firsts.items() if key not in before.firsts]
         change.lost = lost + [first for key, first in before.firsts.items() if key not in after.firsts]

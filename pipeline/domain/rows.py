@@ -53,7 +53,7 @@ def session_row(app_id: str, person: str, session: Session, is_closed: bool, rev
         campaign=entry.campaign,
         conversions=conversions,
         values_minor=session_values(session, firsts),
-        is_bounce=events == 1 and conversions == 0,
+        is_bounce=events == 1 and conversions == 0 and entry.channel != "",
         is_closed=is_closed,
         revision=revision,
     )

@@ -146,11 +146,7 @@ def _in_order(conversions: list[Conversion]) -> list[Conversion]:
 
 
 def _restate(desk: Desk, from_ms: int, sessions: list[Session], occasions: _Occasions) -> None:
-    """Conversions whose path or session changed get new rows; credits a new revision only if the path differs.
-
-    A session that gets another id changes touch rows too, for every session has a touch: where no touch row changed,
-    nothing is to be restated.
-    """
+    """Conversions whose path or session changed get new rows; credits a new revision only if the path differs."""
     for conversion in desk.state.conversions:
         if conversion.at_ms < from_ms or not conversion.is_counted or _key(conversion) in occasions:
             continue

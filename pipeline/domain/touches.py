@@ -6,9 +6,12 @@ as its first: who came by a search result and twenty minutes later clicks an ad 
 otherwise get nothing. An untagged referrer in mid-session is no touch: going away and coming back is one visit.
 
 **Entry.** The first event that says where the person came from (a page, a referrer, a campaign, an ad click) decides
-the session's channel; without one the first event of any other kind, as direct. An impression or a view happens on
-somebody else's page: it belongs to the visit it falls into but is no arrival, so a session of nothing else has its ad's
-channel and no `visit`.
+the session's channel; without one the first view of a page or screen that says nothing more, as direct. An impression
+or a view of an ad happens on somebody else's page: it belongs to the visit it falls into but is no arrival, so a
+session of nothing else has its ad's channel and no `visit`.
+
+**No visit.** An event without page, screen, referrer and campaign (a purchase, refund or renewal posted by a backend)
+tells nothing about an arrival. A session of such events only has no touch and no channel: it is no visit.
 
 **Once per session.** In one session the first of each (type, channel, campaign) is a touch row: later ones change
 nothing before them, so a conversion never sees its past change. A path goes further: of one channel and campaign in one
@@ -36,7 +39,11 @@ AD_EVENTS: Final[dict[str, str]] = {"ad_click": CLICK, "ad_impression": IMPRESSI
 
 ARRIVAL_RANK: Final = 0
 BARE_RANK: Final = 1
+"""A view of a page or screen that says nothing more. States of before `NO_VISIT_RANK` have other events at it too."""
 EXPOSURE_RANK: Final = 2
+NO_VISIT_RANK: Final = 3
+_NO_VISIT: Final = Arrival(channel="", source="", medium="", campaign="", is_click=False)
+_SCREEN_PROPERTIES: Final = ("screen", "screen_name")
 STRENGTH: Final[dict[str, int]] = {CLICK: 0, VIEW: 1, IMPRESSION: 2, VISIT: 3}
 
 
@@ -89,7 +96,9 @@ def rank_of(event: StreamEvent) -> int:
     """How well the event tells where the session came from, 0 the best."""
     if event.event_name in AD_EVENTS:
         return ARRIVAL_RANK if AD_EVENTS[event.event_name] == CLICK else EXPOSURE_RANK
-    return ARRIVAL_RANK if tells_arrival(event) else BARE_RANK
+    if tells_arrival(event):
+        return ARRIVAL_RANK
+    return BARE_RANK if is_view(event) else NO_VISIT_RANK
 
 
 def entry_of(event: StreamEvent, marketing: Touch | None, rules: ChannelRules) -> tuple[int, Touch]:
@@ -97,8 +106,8 @@ def entry_of(event: StreamEvent, marketing: Touch | None, rules: ChannelRules) -
     rank = rank_of(event)
     if marketing is not None:
         return rank, marketing
-    if rank == BARE_RANK:
-        return rank, _touch(event, VISIT, DIRECT)
+    if rank in (BARE_RANK, NO_VISIT_RANK):
+        return rank, _touch(event, VISIT, DIRECT if rank == BARE_RANK else _NO_VISIT)
     return rank, _touch(event, VISIT, arrival_of(event, rules))
 
 
@@ -116,6 +125,16 @@ def tells_arrival(event: StreamEvent) -> bool:
 
 def _has_tagged_properties(event: StreamEvent) -> bool:
     return event.event_name in PAGE_EVENTS and _UTM in bytes(event.properties)
+
+
+def is_view(event: StreamEvent) -> bool:
+    """Whether a page or screen was seen: by the event's name, or by a property that names the screen."""
+    if event.event_name in PAGE_EVENTS:
+        return True
+    if b'"screen' not in bytes(event.properties):
+        return False
+    properties = read_properties(event.properties)
+    return any(properties.get(name) for name in _SCREEN_PROPERTIES)
 
 
 def own_page(event: StreamEvent) -> str:

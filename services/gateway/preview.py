@@ -30,7 +30,7 @@ class MetGoal(msgspec.Struct):
 class Preview(msgspec.Struct):
     """`channel`: of the visit that begins with the event. `touch_type`: `click`, `impression` or `view` wherever in a
     visit the event stands, `visit` where only its being the first makes it a touch. `channel_rule`: the rule that
-    decided."""
+    decided. All three None: it is no visit."""
 
     channel: str | None
     channel_rule: str | None
@@ -60,6 +60,8 @@ def preview(event: AcceptedEvent, rules: AppRules) -> Preview:
     _, entry = entry_of(read, marketing_touch(read, channels) if is_marketing(read) else None, channels)
     rule = arrival_of(read, channels).rule
     late = may_be_late(event.timestamp_ms, event.received_us, rules)
+    if not entry.channel:
+        return Preview(None, None, None, _goals(read, rules), late)
     return Preview(entry.channel, rule, entry.touch_type, _goals(read, rules), late)
 
 

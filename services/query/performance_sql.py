@@ -88,7 +88,8 @@ def _touches(wanted: PerformanceQuery) -> PartSql:
 
 
 def _sessions(wanted: PerformanceQuery) -> PartSql:
-    rows = source(Table.NARROW_SESSIONS, _within("start_ms", wanted))
+    """Visits: a session without a channel is none."""
+    rows = source(Table.NARROW_SESSIONS, [*_within("start_ms", wanted), Condition("channel != ''")])
     return PartSql(
         SESSIONS,
         f"SELECT {_place('start_ms', wanted)}, {_session_key(wanted.dimension)} AS key, person_hash,"

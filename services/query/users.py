@@ -65,17 +65,18 @@ class UserFilter:
     first_seen: TimeRange = field(default_factory=TimeRange)
 
 
+# A session without a channel is no visit (see SEMANTICS.md): a backend's purchase, say.
 SELECT: Final = f"""SELECT person_key,
     arraySort(groupUniqArrayIf({MAX_LINKED_IDS})(anonymous_id, anonymous_id != '')) AS linked_ids,
     min(start_ms) AS first_seen_ms,
     max(end_ms) AS last_seen_ms,
-    count() AS session_count,
+    countIf(channel != '') AS session_count,
     sum(events) AS event_count,
     sum(page_views) AS page_view_count,
     sum(conversions) AS conversion_count,
     sumMap(values_minor) AS totals_minor,
-    argMin(channel, (start_ms, session_id)) AS first_channel,
-    argMax(channel, (start_ms, session_id)) AS last_channel"""
+    argMinIf(channel, (start_ms, session_id), channel != '') AS first_channel,
+    argMaxIf(channel, (start_ms, session_id), channel != '') AS last_channel"""
 
 
 @dataclass(frozen=True)

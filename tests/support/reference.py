@@ -137,7 +137,9 @@ def _visits(events: list[StreamEvent], gap_ms: int) -> list[list[StreamEvent]]:
 def _session_row(
     person: str, named: str, app: App, visit: list[StreamEvent], met: list[Row], watermark_ms: int | None
 ) -> Row:
-    arrival = _arrival(_entry(visit))
+    entry = _entry(visit)
+    arrival = _arrival(entry)
+    is_visit = not _is_no_visit(entry)
     pages = [e.page_url[:1024] for e in visit if e.page_url and e.event_name not in ("ad_impression", "ad_view")]
     values: dict[str, int] = defaultdict(int)
     for row in met:
@@ -154,13 +156,13 @@ def _session_row(
         "page_views": sum(e.event_name == "page_view" for e in visit),
         "entry_page": pages[0] if pages else "",
         "exit_page": pages[-1] if pages else "",
-        "channel": arrival.channel,
-        "source": arrival.source,
-        "medium": arrival.medium,
-        "campaign": arrival.campaign,
+        "channel": arrival.channel if is_visit else "",
+        "source": arrival.source if is_visit else "",
+        "medium": arrival.medium if is_visit else "",
+        "campaign": arrival.campaign if is_visit else "",
         "conversions": len(met),
         "values_minor": {currency: value for currency, value in values.items() if value},
-        "is_bounce": len(visit) == 1 and not met,
+        "is_bounce": len(visit) == 1 and not met and is_visit,
         "is_closed": watermark_ms is None or watermark_ms >= closes_ms,
     }
 
@@ -183,12 +185,24 @@ def _arrival(event: StreamEvent) -> Any:
     return classify_arrival(event.page_url, event.referrer, *campaign)
 
 
+def _says_something(event: StreamEvent) -> bool:
+    return bool(
+        event.page_url + event.referrer + event.campaign_source + event.campaign_medium + event.campaign_name
+        or event.event_name == "ad_click"
+    )
+
+
+def _is_no_visit(event: StreamEvent) -> bool:
+    screens = {"screen", "screen_name"} & json.loads(bytes(event.properties)).keys()
+    is_seen = event.event_name in ("page_view", "screen_view", "ad_impression", "ad_view") or screens
+    return not (_says_something(event) or is_seen)
+
+
 def _entry(visit: list[StreamEvent]) -> StreamEvent:
     def witness(event: StreamEvent) -> int:
         if event.event_name in ("ad_impression", "ad_view"):
             return 2
-        says = event.page_url + event.referrer + event.campaign_source + event.campaign_medium + event.campaign_name
-        return 0 if says or event.event_name == "ad_click" else 1
+        return 3 if _is_no_visit(event) else int(not _says_something(event))
 
     return min(visit, key=lambda event: (witness(event), event.timestamp_ms, event.event_id))
 
@@ -200,7 +214,7 @@ def _touches(visit: list[StreamEvent]) -> list[tuple[StreamEvent, str]]:
     for event in visit:
         arrival = _arrival(event)
         touch_type = AD_TYPES.get(event.event_name) or ("click" if arrival.is_click else "")
-        touch_type = touch_type or ("visit" if event is entry else "")
+        touch_type = touch_type or ("visit" if event is entry and not _is_no_visit(event) else "")
         key = (touch_type, arrival.channel, arrival.campaign)
         if touch_type and key not in known:
             known.add(key)

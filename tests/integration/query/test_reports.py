@@ -228,6 +228,21 @@ async def test_a_conversion_whose_session_is_missing_still_counts(ask: Any, fact
     assert [(item["key"], item["conversions"]) for item in data["items"]] == [("direct", 0), (None, 1)]
 
 
+async def test_a_session_without_a_channel_is_no_visit(ask: Any, facts: Any) -> None:
+    row = {"app_id": "empty", "person_key": "u:backend", "user_id": "backend", "events": 1, "revision": 1}
+    sessions = [
+        row | {"session_id": "v1", "start_ms": 86_400_000, "end_ms": 86_400_000, "channel": "paid_search"},
+        row | {"session_id": "v2", "start_ms": 100_000_000, "end_ms": 100_000_000, "channel": "", "conversions": 1},
+    ]
+    await facts.insert_ndjson("sessions", encode_rows(sessions))
+    user = (await ask("users/{}", "backend", key="empty"))["user"]
+    assert (user["sessions"], user["first_channel"], user["last_channel"]) == (1, "paid_search", "paid_search")
+    day = {"from_": "1970-01-02", "to": "1970-01-02", "tz": "UTC"}
+    report = await ask("reports/performance", key="empty", **day)
+    assert [(item["key"], item["sessions"]) for item in report["items"]] == [("paid_search", 1)]
+    assert (report["totals"]["sessions"], report["totals"]["users"]) == (1, 1)
+
+
 async def test_conversion_report(ask: Any, alpha: World) -> None:
     data = await ask("reports/conversion", **JANUARY)
     rows = [row for row in alpha.conversions if in_january(row.converted_at_ms)]

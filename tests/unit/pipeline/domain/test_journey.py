@@ -4,6 +4,7 @@ from base64 import b85decode
 from typing import Any
 
 import msgspec
+import pytest
 from stories import AD, BAIDU, DAY, HOUR, SITE, START_MS, MakePerson
 
 from pipeline.domain import state as limits
@@ -56,9 +57,40 @@ def test_an_impression_is_no_arrival(person: Any) -> None:
 
 def test_a_page_tells_more_about_the_arrival_than_a_backends_event_before_it(person: Any) -> None:
     person.does("login", 0)
-    assert [row.channel for row in person.touches()] == ["direct"]
+    assert person.touches() == []
     person.does("page_view", 1, page_url=SITE + "/", referrer=BAIDU)
     assert [(row.touch_id, row.channel) for row in person.touches()] == [("e1", "organic_search")]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [("page_view", {}), ("screen_view", {}), ("search", {"properties": {"screen_name": "Home"}})],
+)
+def test_a_page_or_screen_that_says_nothing_more_is_a_direct_visit(person: Any, name: str, fields: Any) -> None:
+    person.does("login", 0)
+    person.does(name, 1, "seen", **fields)
+    assert [(row.touch_id, row.channel) for row in person.touches()] == [("seen", "direct")]
+    assert [row.channel for row in person.sessions()] == ["direct"]
+
+
+def test_a_backends_events_are_no_visit_and_take_no_credit(person: Any) -> None:
+    person.does("page_view", 0, "ad", page_url=AD)
+    person.buys(2 * DAY, "bought", 100, order_id="o1")
+    person.does("refund", 3 * DAY, properties={"order_id": "o1"})
+    person.buys(4 * DAY, "again", 50)
+    assert [row.touch_id for row in person.touches()] == ["ad"]
+    assert [(row.channel, row.is_bounce) for row in person.sessions()] == [("paid_search", True)] + 3 * [("", False)]
+    for row in person.attributions():
+        assert row.touch_ids == ["ad"]
+        assert all(credits == [1_000_000_000] for credits in row.credits_nanos.values())
+
+
+def test_a_conversion_of_no_visit_follows_its_session_to_another_id(person: Any) -> None:
+    person.buys(10, "bought", 100)
+    person.does("login", 5)
+    (session,) = person.sessions()
+    assert [row.session_id for row in person.conversions()] == [session.session_id]
+    assert [row.revision for row in person.attributions()] == [1]
 
 
 def test_an_ad_click_before_the_landing_page_is_the_arrival(person: Any) -> None:
@@ -139,7 +171,7 @@ def test_a_late_touch_restates_what_came_after_it(person: Any) -> None:
     by_event = {row.event_id: row for row in person.conversions()}
     after, before = (rows[by_event[name].conversion_id] for name in ("after", "before"))
     assert (after.revision, after.reason) == (2, "late_touch")
-    assert after.touch_ids == by_event["after"].path_touch_ids == ["e0", "before", "ad", "after"]
+    assert after.touch_ids == by_event["after"].path_touch_ids == ["e0", "ad"]
     assert (before.revision, before.reason) == (1, "initial")
     assert by_event["after"].revision > by_event["before"].revision
 
@@ -280,4 +312,4 @@ def test_a_late_event_under_another_configuration_says_so(person: Any) -> None:
     person.rules = compile_rules(app)
     person.does("ad_click", 100, "t1", properties={"channel": "email"})
     found = [(row.reason, row.config_version, row.touch_ids) for row in person.effects.attributions]
-    assert found == [("initial", 1, ["t0", "buy"]), ("config", 2, ["t0", "t1", "buy"])]
+    assert found == [("initial", 1, ["t0"]), ("config", 2, ["t0", "t1"])]

@@ -274,6 +274,7 @@ def test_the_newest_touches_are_found_whatever_was_thawed(pair: Pair, monkeypatc
     for each in (anonymous, user):
         each.publish(9 * DAY)
     user.state.archive = b""  # as at its bound
-    user.buys(9 * DAY, "t9")
+    user.does("page_view", 9 * DAY, "t9", page_url=SITE + "/")
+    user.buys(9 * DAY + 1, "bought")
     anonymous.becomes(user)
     assert user.attributions()[0].touch_ids == ["t3", "t4", "t9"]

@@ -48,8 +48,8 @@ def test_what_is_older_than_the_archive_stays_the_anonymous_ids(pair: Pair) -> N
     user.buys(34 * DAY, "p0")
     anonymous.becomes(user)
     assert [row.person_key for row in user.sessions()] == ["a:a1", "u:u1", "u:u1"]
-    assert {row.touch_id: row.person_key for row in user.touches()} == {"old": "a:a1", "new": "u:u1", "p0": "u:u1"}
-    assert user.attributions()[0].touch_ids == ["new", "p0"]
+    assert {row.touch_id: row.person_key for row in user.touches()} == {"old": "a:a1", "new": "u:u1"}
+    assert user.attributions()[0].touch_ids == ["new"]
 
 
 def test_an_ordinary_event_does_not_decode_the_archive(person: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,8 +120,8 @@ async def test_validate_tells_it_for_every_good_event(
         ),
         (
             2,
-            "direct",
-            "visit",
+            None,
+            None,
             [
                 {"goal": "form_submitted", "goal_type": "macro", "value": 0, "currency": "JPY"},
                 {"goal": "lead", "goal_type": "micro", "value": 7, "currency": "JPY"},
