@@ -41,7 +41,8 @@ class IncomingContext(msgspec.Struct, gc=False):
 
 
 class IncomingEvent(msgspec.Struct, gc=False):
-    """One event of a request, its types checked and nothing else. JSON `null` stands for an absent field."""
+    """One event of a request, its types checked and nothing else. JSON `null` stands for an absent field; so does an
+    empty text, which `decode_event` leaves out where the field is none of text."""
 
     event_name: str | None = None
     event_id: str | None = None
@@ -57,6 +58,8 @@ _decode: Final = msgspec.json.Decoder(IncomingEvent).decode
 _PATH: Final = re.compile(r"`\$\.([^`]+)`$")
 _TIMES: Final = frozenset(("timestamp", "sent_at"))
 _OBJECTS: Final = frozenset(("context", "context.page", "context.campaign"))
+_EMPTY: Final = b'""'
+_decode_parts: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 NOT_UTF8: Final = Text("不是有效的 UTF-8 编码", "it is not valid UTF-8")
 NOT_TEXT: Final = Text("必须是字符串", "it must be a string")
@@ -78,11 +81,34 @@ def decode_event(raw: bytes) -> IncomingEvent:
     except UnicodeDecodeError:
         raise invalid("", NOT_UTF8) from None
     except msgspec.ValidationError as error:
-        _raise_for_type(raw, error)
+        return _decode_without_empty(raw, error)
     except msgspec.DecodeError:
         raise invalid("", syntax_reason(raw)) from None
     except RecursionError:
         raise invalid("", TOO_DEEP) from None
+
+
+def _decode_without_empty(raw: bytes, error: msgspec.ValidationError) -> IncomingEvent:
+    """`raw` without its fields that are empty texts; `error`: why it was refused with them."""
+    try:
+        return _decode(_without_empty(raw, "context"))
+    except msgspec.ValidationError as remaining:
+        _raise_for_type(raw, remaining)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        _raise_for_type(raw, error)
+
+
+def _without_empty(raw: bytes | msgspec.Raw, *inside: str) -> bytes:
+    """The object without the fields that are empty texts, and so the objects named by `inside` and those in them. What
+    is left stays as it was, byte for byte."""
+    try:
+        parts = _decode_parts(raw)
+    except msgspec.ValidationError:
+        return bytes(raw)
+    kept = {name: value for name, value in parts.items() if bytes(value) != _EMPTY}
+    for name in kept.keys() & set(inside):
+        kept[name] = msgspec.Raw(_without_empty(kept[name], "page", "campaign"))
+    return msgspec.json.encode(kept)
 
 
 def _raise_for_type(raw: bytes, error: msgspec.ValidationError) -> NoReturn:

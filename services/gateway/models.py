@@ -38,6 +38,14 @@ Address = Annotated[
 ]
 
 
+EMPTY: Final[dict[str, Any]] = {"const": ""}
+"""As good as absent, in every field but `event_name`."""
+
+
+def _or_empty(schema: dict[str, Any]) -> None:
+    schema["anyOf"].append(EMPTY)
+
+
 class Page(BaseModel):
     url: Text | None = None
     title: Text | None = None
@@ -60,8 +68,8 @@ class Context(BaseModel):
         None, description="The visitor's agent; the caller's if absent. Cut at 1,024 characters."
     )
     locale: Text | None = None
-    page: Page | None = None
-    campaign: Campaign | None = None
+    page: Page | None = Field(None, json_schema_extra=_or_empty)
+    campaign: Campaign | None = Field(None, json_schema_extra=_or_empty)
 
 
 class Event(BaseModel):
@@ -85,10 +93,13 @@ class Event(BaseModel):
         None, description="Any JSON object, nested at most 8 levels deep (itself the first), without NUL characters."
     )
     timestamp: AwareDatetime | None = Field(
-        None, description="RFC 3339 with a zone; the time of receipt if absent. At most 24 hours in the future."
+        None,
+        json_schema_extra=_or_empty,
+        description="RFC 3339 with a zone; the time of receipt if absent. At most 24 hours in the future.",
     )
     sent_at: AwareDatetime | None = Field(
         None,
+        json_schema_extra=_or_empty,
         description="The sender's clock when it sent this; `timestamp` is then corrected by received_at - sent_at.",
     )
     user_id: PersonId | None = Field(
@@ -100,7 +111,7 @@ class Event(BaseModel):
         pattern=_EVENT_ID,
         description="Your idempotency key: a repeat within 7 days is counted once. We mint one if it is absent.",
     )
-    context: Context | None = None
+    context: Context | None = Field(None, json_schema_extra=_or_empty)
 
 
 class Batch(BaseModel):

@@ -64,7 +64,7 @@ def own_document(version: str) -> Document:
     described += [(model, "serialization") for model in answers]
     _, definitions = models_json_schema(described, ref_template=_REFS)
     schemas = definitions["$defs"] | {"PropertyValue": _PROPERTY_VALUE}
-    schemas["Event"]["properties"]["properties"]["anyOf"] = [_PROPERTY_OBJECT, {"type": "null"}]
+    schemas["Event"]["properties"]["properties"]["anyOf"] = [_PROPERTY_OBJECT, {"type": "null"}, models.EMPTY]
     document = {
         "openapi": "3.1.0",
         "info": {"title": "AttriKit API", "version": version, "description": _DESCRIPTION},

@@ -1,8 +1,8 @@
 """A body → the raw bytes of each of its events. Pure.
 
-One bad event must not cost its neighbours, so the events are split here and decoded one by one later. Only a body
-that cannot be split at all is refused whole: broken JSON around the events, nesting past what a parser bears, too
-many events. A line of NDJSON stands alone, whatever is in it.
+One bad event must not cost its neighbours, so the events are split here and decoded one by one later. What is no JSON
+because of a mistake inside an event is split by a tolerant scan (`scan`). Only a body that cannot be split at all is
+refused whole: broken JSON around the events, too many events. A line of NDJSON stands alone, whatever is in it.
 """
 
 import re
@@ -15,6 +15,7 @@ from pipeline.runtime.http.errors import ApiError, Text, invalid, missing
 from schemas.events import MAX_BATCH_EVENTS
 from services.gateway.errors import too_large
 from services.gateway.fields import NOT_OBJECT, TOO_DEEP, IncomingEvent, syntax_reason
+from services.gateway.scan import has_events, scan_events
 
 BODY: Final = "body"
 NDJSON_TYPES: Final = frozenset(
@@ -102,20 +103,27 @@ def _lines(body: bytes) -> list[bytes]:
     return lines
 
 
-def _split(body: bytes) -> Sequence[msgspec.Raw]:
+def _split(body: bytes) -> Sequence[bytes | msgspec.Raw]:
+    events: Sequence[bytes | msgspec.Raw]
     try:
         events = _raw_events(body)
     except msgspec.ValidationError as error:
         in_events = "`$.events`" in str(error)
         raise invalid("events" if in_events else BODY, NOT_LIST if in_events else NOT_OBJECT) from None
-    except msgspec.DecodeError:
-        raise invalid(BODY, syntax_reason(body)) from None
-    except RecursionError:
-        raise invalid(BODY, TOO_DEEP) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        events = _scanned(body, error)
     if not events:
         raise missing("events")
     if len(events) > MAX_BATCH_EVENTS:
         raise _too_many(len(events))
+    return events
+
+
+def _scanned(body: bytes, error: Exception) -> list[bytes]:
+    """The events of a body that is no JSON because of some of them; `error`: what the parser said."""
+    events = scan_events(body)
+    if events is None:
+        raise invalid(BODY, TOO_DEEP if isinstance(error, RecursionError) else syntax_reason(body)) from None
     return events
 
 
@@ -158,4 +166,4 @@ def _has_events(body: bytes) -> bool:
     except msgspec.ValidationError as error:
         return "`$.events`" in str(error)
     except (msgspec.DecodeError, RecursionError):
-        return False
+        return has_events(body)

@@ -58,7 +58,7 @@ def one_line(given: msgspec.Raw) -> msgspec.Raw:
 
 def _check_uncommon(raw: bytes) -> tuple[msgspec.Raw, Values]:
     """Not an object; or one that holds others, or a number that is wide or has no value."""
-    if raw == b"null":
+    if raw in (b"null", b'""'):
         return EMPTY_OBJECT, {}
     if raw[0] != ord("{"):
         raise invalid("properties", NOT_OBJECT)

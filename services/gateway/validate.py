@@ -39,6 +39,9 @@ from services.gateway.properties import Values, check_properties, refuse_nul
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _DAY_MS: Final = 24 * 3600 * 1000
+_FIRST_MS: Final = -2_208_988_800_000
+_LAST_MS: Final = 10_413_791_999_999
+"""1900-01-01 to the end of 2299: what ClickHouse can show as a time."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 NO_PROPERTIES: Final[tuple[msgspec.Raw, Values]] = (EMPTY_OBJECT, {})
 _is_event_id: Final = EVENT_ID_PATTERN.match
@@ -60,6 +63,7 @@ HAS_CONTROL: Final = Text("包含控制字符", "it holds control characters")
 TOO_LONG: Final = Text(f"不能超过 {MAX_ID_CHARACTERS} 个字符", f"it is longer than {MAX_ID_CHARACTERS} characters")
 NOT_EVENT_ID: Final = Text("必须是 1 到 64 个字母、数字或 _ . : -", "it must be 1 to 64 letters, digits or _ . : -")
 NOT_ADDRESS: Final = Text("不是有效的 IP 地址", "it is not an IP address")
+NOT_READABLE: Final = Text("必须在 1900 年到 2299 年之间", "it must be in the years 1900 to 2299")
 IN_FUTURE: Final = Text("晚于当前时间 24 小时以上", "it is more than 24 hours in the future")
 EVENT_TOO_LARGE: Final = Text("单个事件不能超过 32 KB", "an event may have at most 32 KB")
 
@@ -172,9 +176,11 @@ def check_times(own: datetime | None, sent_at: datetime | None, receipt: Receipt
     own_ms = (own - _EPOCH) // _MILLISECOND
     skew_ms = received_ms - (sent_at - _EPOCH) // _MILLISECOND if sent_at is not None else 0
     corrected_ms = own_ms + skew_ms
+    if skew_ms and not _FIRST_MS <= own_ms <= _LAST_MS:
+        raise invalid("timestamp", NOT_READABLE)
     if corrected_ms > received_ms + MAX_FUTURE_SECONDS * 1000:
         raise invalid("timestamp", IN_FUTURE)
-    if corrected_ms < received_ms - receipt.history_limit_days * _DAY_MS:
+    if corrected_ms < max(received_ms - receipt.history_limit_days * _DAY_MS, 0):
         raise _too_old(receipt.history_limit_days)
     return corrected_ms, own_ms if skew_ms else 0
 

@@ -103,6 +103,26 @@ async def test_ndjson(client: httpx.AsyncClient, stored: Stored, refused: Refuse
     assert [row.field for row in refused()] == ["events[1]", "events[2]"]
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-ndjson"])
+async def test_one_event_that_is_no_json_costs_itself_alone(
+    client: httpx.AsyncClient, stored: Stored, refused: Refused, content_type: str
+) -> None:
+    odd = rb'{"event_name":"page_view","event_id":"odd","properties":{"page_title":"sale \ud83d","items":[{"n":1}]}}'
+    pieces = [b'{"event_name":"page_view","event_id":"e-%d"}' % n for n in range(500)]
+    pieces[77] = odd
+    body = b"\n".join(pieces) if "nd" in content_type else b'{"events": [' + b", ".join(pieces) + b"]}"
+    headers = {"Content-Type": content_type}
+    data = (await client.post(BATCH, content=body, headers=headers)).json()["data"]
+    assert (data["accepted"], data["rejected"]) == (499, 1)
+    assert [result["index"] for result in data["results"] if result["status"] == "rejected"] == [77]
+    assert len(stored()) == 499
+    (row,) = refused()
+    assert (row.field, row.payload) == ("events[77]", odd.decode())
+    validated = (await client.post(VALIDATE, content=body, headers=headers)).json()["data"]
+    assert [(error["index"], error["details"]["field"]) for error in validated["errors"]] == [(77, "events[77]")]
+    assert len(validated["normalized"]) == 499
+
+
 async def test_counts_are_conserved(client: httpx.AsyncClient, stored: Stored, refused: Refused) -> None:
     events = [{"event_name": "a" if n % 10 else "A", "event_id": str(n // 2)} for n in range(1000)]
     data = (await client.post(BATCH, json={"events": events})).json()["data"]

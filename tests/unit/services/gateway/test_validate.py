@@ -84,6 +84,18 @@ def test_null_stands_for_an_absent_field(receipt: Receipt) -> None:
     assert check(receipt, **empty) == check(receipt)
 
 
+def test_an_empty_text_stands_for_an_absent_field(receipt: Receipt) -> None:
+    names = ("event_id", "user_id", "anonymous_id", "timestamp", "sent_at", "properties", "context")
+    assert check(receipt, **dict.fromkeys(names, "")) == check(receipt)
+    for name in names:
+        assert check(receipt, **{name: ""}) == check(receipt)
+    empty = {"context": {"ip": "", "user_agent": "", "locale": "", "page": "", "campaign": ""}}
+    assert check(receipt, **empty) == check(receipt)
+    assert check(receipt, timestamp="", properties={"a": ""}).properties == msgspec.Raw(b'{"a": ""}')
+    kept = check(receipt, sent_at="", timestamp="2024-01-15T10:30:00Z", context={"page": "", "locale": "zh"})
+    assert (kept.timestamp_ms, kept.original_timestamp_ms, kept.locale) == (1_705_314_600_000, 0, "zh")
+
+
 def test_unknown_fields_are_ignored(receipt: Receipt) -> None:
     assert check(receipt, shoe_size=43, app_id="another", key_id="forged") == check(receipt)
 
@@ -124,6 +136,28 @@ def test_a_clock_years_off_is_corrected_before_it_is_judged(receipt: Receipt) ->
     event = check(receipt, timestamp="1999-12-31T23:59:00Z", sent_at="2000-01-01T00:00:00Z")
     assert event.timestamp_ms == RECEIVED_MS - 60_000
     assert event.original_timestamp_ms == 946_684_740_000
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "sent_at"),
+    [
+        ("9999-12-31T23:59:59-00:10", "9999-12-31T00:20:00Z"),
+        ("2300-01-01T00:00:00Z", "2300-01-01T00:00:00Z"),
+        ("1899-12-31T23:59:59Z", "1899-12-31T23:59:59Z"),
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+14:00"),
+    ],
+)
+def test_a_time_that_could_not_be_read_again_is_refused_though_its_correction_could(
+    receipt: Receipt, timestamp: str, sent_at: str
+) -> None:
+    event = {"event_name": "a", "timestamp": timestamp, "sent_at": sent_at}
+    assert refusal(receipt, json.dumps(event).encode()).field == "timestamp"
+
+
+def test_no_history_limit_reaches_behind_the_epoch(receipt: Receipt) -> None:
+    boundless = msgspec.structs.replace(receipt, history_limit_days=10**6)
+    assert check(boundless, timestamp="1970-01-01T00:00:00Z").timestamp_ms == 0
+    assert refusal(boundless, b'{"event_name":"a","timestamp":"1969-12-31T23:59:59Z"}').field == "timestamp"
 
 
 NAMES = ErrorCode.INVALID_EVENT_NAME

@@ -1,0 +1,147 @@
+"""The borders of the events of a JSON batch that no parser reads, found by a tolerant scan. Pure.
+
+A mistake inside one event (half an emoji, NaN, a raw tab, a bad escape, a stray quote) makes the whole body invalid
+JSON. The scan knows brackets and strings and nothing else of JSON, so such a mistake stays inside its event. A stray or
+missing quote turns strings inside out; then the event ends where the next one begins: an object whose first key is a
+field of events, or that is readable and has an `event_name`.
+
+The work is linear in the size of the body: each event is scanned once, and what may be spent on looking for the next
+one is bounded by the size of the body.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+from schemas.events import MAX_BATCH_EVENTS, MAX_EVENT_BYTES
+from services.gateway.fields import IncomingEvent
+
+_DEPTH: Final = 12
+"""Brackets nested deeper than any event may have them; a deeper event ends where the next readable one begins."""
+_LEAST_COST_BYTES: Final = 256
+"""What looking at a place costs at least: calling a parser takes as long as reading so much."""
+
+_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+
+
+def _container(depth: int) -> bytes:
+    """A pattern for an object or array with up to `depth` levels inside. Possessive: it never goes back."""
+    inner = rb"" if depth == 0 else b"|" + _container(depth - 1)
+    return rb'[{\[](?:[^{}\[\]"]++|' + _STRING + inner + rb")*+[}\]]"
+
+
+_VALUE: Final = _container(_DEPTH) + b"|" + _STRING + rb'|[^{}\[\]",:\s]++'
+_FIELD: Final = rb"\s*+" + _STRING + rb"\s*+:\s*+(?:" + _VALUE + rb")\s*+"
+_match_value: Final = re.compile(_VALUE, re.DOTALL).match
+_match_head: Final = re.compile(
+    rb'\s*+\{(?:(?!\s*+"events"\s*+:)' + _FIELD + rb',)*+\s*+"events"\s*+:\s*+\[\s*+', re.DOTALL
+).match
+_match_tail: Final = re.compile(rb"\s*+\](?:\s*+," + _FIELD + rb")*+\s*+\}\s*+\Z", re.DOTALL).match
+_match_comma: Final = re.compile(rb"\s*+,\s*+").match
+_NEXT: Final = rb"\}\s*+,\s*+(?=\{"
+_next_object: Final = re.compile(_NEXT + rb")").finditer
+_next_named: Final = re.compile(
+    _NEXT + rb'\s*+"(?:' + "|".join(IncomingEvent.__struct_fields__).encode() + rb')"\s*+:)'
+).search
+
+
+class _Named(msgspec.Struct):
+    event_name: msgspec.Raw
+
+
+_decode_named: Final = msgspec.json.Decoder(_Named).decode
+_decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def has_events(body: bytes) -> bool:
+    """Whether the body begins as a batch does, with an array under the key `events`."""
+    return _match_head(body) is not None
+
+
+def scan_events(body: bytes) -> list[bytes] | None:
+    """The bytes of each event, one more than the most there may be at most; None if `body` is no batch of events.
+
+    The text around the events has to be in order: a body that was cut short is not split.
+    """
+    head = _match_head(body)
+    return None if head is None else _Scan(body).pieces(head.end())
+
+
+class _Scan:
+    """One body being read. `_budget_bytes`: what may still be spent on looking for the next event."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._budget_bytes = len(body) + MAX_EVENT_BYTES
+
+    def pieces(self, start: int) -> list[bytes] | None:
+        if _match_tail(self._body, start):
+            return []
+        pieces: list[bytes] = []
+        while len(pieces) <= MAX_BATCH_EVENTS:
+            end = self._end_of(start)
+            if end is None:
+                return None
+            pieces.append(self._body[start:end].rstrip())
+            comma = _match_comma(self._body, end)
+            if comma is None:
+                break
+            start = comma.end()
+        return pieces
+
+    def _end_of(self, start: int) -> int | None:
+        """Where the event that begins at `start` ends."""
+        end = self._scanned_end(start)
+        if end is not None and _is_readable(self._body[start:end]):
+            return end
+        # What is broken may have taken in the events after it.
+        return self._before_next(start, len(self._body) if end is None else end) or end or self._last_end(start)
+
+    def _scanned_end(self, start: int) -> int | None:
+        """Where its brackets close, if that is where an event may end."""
+        found = _match_value(self._body, start, start + MAX_EVENT_BYTES)
+        if found is None and self._budget_bytes > 0:
+            found = _match_value(self._body, start)
+            self._budget_bytes -= (found.end() if found else len(self._body)) - start
+        return found.end() if found and self._is_border(found.end()) else None
+
+    def _is_border(self, end: int) -> bool:
+        return _match_comma(self._body, end) is not None or _match_tail(self._body, end) is not None
+
+    def _before_next(self, start: int, stop: int) -> int | None:
+        """The end of the first object that another event follows."""
+        named = _next_named(self._body, start, stop)
+        for border in _next_object(self._body, start, named.start() if named else stop):
+            if self._budget_bytes <= 0:
+                break
+            if self._is_event(border.end()):
+                return border.start() + 1
+        return named.start() + 1 if named else None
+
+    def _is_event(self, start: int) -> bool:
+        found = _match_value(self._body, start, start + MAX_EVENT_BYTES)
+        scanned = (found.end() - start) if found else MAX_EVENT_BYTES
+        self._budget_bytes -= max(scanned, _LEAST_COST_BYTES)
+        return found is not None and _is_named(self._body[start : found.end()])
+
+    def _last_end(self, start: int) -> int | None:
+        """The end of the array, where no other event follows."""
+        closing = self._body.rfind(b"]", start)
+        return closing if closing >= 0 and _match_tail(self._body, closing) else None
+
+
+def _is_readable(piece: bytes) -> bool:
+    try:
+        _decode_list(b"[" + piece + b"]")
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def _is_named(piece: bytes) -> bool:
+    try:
+        _decode_named(piece)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
