@@ -163,8 +163,9 @@ def endpoints() -> Iterator[tuple["WebhookEndpoints", "SecretBox", int]]:
 
 
 def _check_url(url: str) -> None:
+    from pipeline.runtime.http.addresses import parse_networks
     from pipeline.runtime.settings import Settings
-    from services.webhooks.addresses import parse_networks, refusal_of_url
+    from services.webhooks.addresses import refusal_of_url
 
     refusal = refusal_of_url(url, parse_networks(Settings().webhook_allowed_networks))
     if refusal:

@@ -7,8 +7,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.runtime.http.addresses import parse_networks
 
 
 class Settings(BaseSettings):
@@ -41,6 +43,9 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     query_url: str = ""
     """Where the gateway forwards reads to, so that one port serves all; empty: reads are answered with 404 here."""
+    trusted_proxies: str = "127.0.0.1,::1"
+    """Addresses and networks of the proxies in front, separated by commas: what they say in `X-Forwarded-For` of where
+    a request came from is believed, and nobody else's word is. Empty: the client is whoever connects."""
     max_in_flight_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
     """Event bytes waiting for the broker's acknowledgement; past it the gateway answers 500 with `Retry-After`."""
     publish_timeout_seconds: float = Field(default=2.0, gt=0)
@@ -119,6 +124,12 @@ class Settings(BaseSettings):
     """Of the dispatcher's `/healthz`, `/readyz` and `/metrics`; 0: none."""
     webhooks_instance: str = ""
     """A name that only this dispatcher bears: started again under it, it has its partitions back at once."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, given: str) -> str:
+        parse_networks(given)
+        return given
 
     def control_plane_dsn(self) -> str:
         return self.control_plane_url or f"sqlite:///{self.data_dir.resolve()}/control.db"

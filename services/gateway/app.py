@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Scope
 
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
+from pipeline.runtime.http.addresses import TrustedProxies, parse_networks
 from pipeline.runtime.http.auth import identify
 from pipeline.runtime.http.documents import Document
 from pipeline.runtime.http.errors import ApiError
@@ -125,7 +126,8 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
         app.router.default = forwarder
     routes = frozenset(getattr(route, "path", "") for route in app.router.routes)
     tally = _tallying(tallies, snapshots)
-    app.surround = lambda inner: Edge(inner, endpoints, routes, _counting(quota, snapshots), tally)
+    proxies = TrustedProxies(parse_networks(settings.trusted_proxies))
+    app.surround = lambda inner: Edge(inner, endpoints, routes, _counting(quota, snapshots), tally, proxies)
     return app
 
 

@@ -28,6 +28,8 @@ MAX_ORIGIN_BYTES: Final = 255
 PREFLIGHT_SECONDS: Final = 7_200
 """Browsers keep the answer no longer than this, whatever they are told."""
 EXPOSED: Final = b"X-Request-Id, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After"
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-zA-Z0-9._~-]*|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?\Z")
+"""Scheme, host and port alone (RFC 6454, section 6.2); of some schemes browsers name no host."""
 _USUAL_HEADERS: Final = b"Authorization, Content-Type, Content-Encoding, Accept-Language, X-Request-Id"
 _HEADER_NAMES: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:[ \t]*,[ \t]*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*\Z")
 _MAX_HEADER_NAMES_BYTES: Final = 1_024
@@ -45,6 +47,8 @@ SECRET_IN_URL: Final = Text(
 
 def is_allowed(origin: str, allowed: Collection[str]) -> bool:
     """Whether `allowed` names the origin, a domain above it (`https://*.shop.example`), or any (`*`)."""
+    if origin != "null" and not _ORIGIN.match(origin):
+        return False
     if ANY_ORIGIN in allowed or origin in allowed:
         return True
     return any(pattern in allowed for pattern in _domains_above(origin))

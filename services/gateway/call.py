@@ -5,6 +5,7 @@ from typing import Final
 
 from starlette.types import Scope
 
+from pipeline.runtime.http.addresses import TrustedProxies
 from pipeline.runtime.http.envelope import Language, language_of
 from pipeline.runtime.http.middleware import choose_request_id
 
@@ -37,7 +38,7 @@ class Call:
         "user_agent",
     )
 
-    def __init__(self, scope: Scope, random_bytes: bytes) -> None:
+    def __init__(self, scope: Scope, random_bytes: bytes, proxies: TrustedProxies) -> None:
         """`random_bytes`: `RANDOM_BYTES` of them, for the ids we make: those of events that bring none, and the
         request's own where the caller sends none that is fit to log and echo."""
         found = {name: value for name, value in scope["headers"] if name in _READ}
@@ -46,7 +47,7 @@ class Call:
         self.content_type: bytes = get(b"content-type", b"")
         self.content_encoding: bytes = get(b"content-encoding", b"")
         self.content_length = _length(get(b"content-length", b""))
-        self.user_agent = get(b"user-agent", b"").decode("latin-1")
+        self.user_agent = _text(get(b"user-agent", b""))
         self.language: Language = language_of(get(b"accept-language", b""))
         self.request_id = choose_request_id(get(b"x-request-id", b"").decode("latin-1"), random_bytes[10:].hex())
         self.random_80_bits = int.from_bytes(random_bytes[:10])
@@ -56,20 +57,34 @@ class Call:
         self.requested_headers: bytes = get(b"access-control-request-headers", b"")
         self.query: bytes = scope.get("query_string", b"")
         client = scope.get("client")
-        self.ip: str = client[0] if client else ""
+        self.ip = proxies.client(client[0] if client else "", _forwarded_for(scope) if _FORWARDED_FOR in found else b"")
         self.answer_headers: tuple[tuple[bytes, bytes], ...] = ()
         """For the answer, whatever it will be."""
         self.app_id = ""
         """Whose request it is, once that is known."""
 
 
+_FORWARDED_FOR: Final = b"x-forwarded-for"
 _READ: Final = frozenset(
     {
         *(b"authorization", b"content-type", b"content-encoding", b"content-length", b"user-agent"),
-        *(b"accept-language", b"x-request-id", b"origin", b"host"),
+        *(b"accept-language", b"x-request-id", b"origin", b"host", _FORWARDED_FOR),
         *(b"access-control-request-method", b"access-control-request-headers"),
     }
 )
+
+
+def _forwarded_for(scope: Scope) -> bytes:
+    """Several headers say the same as one with their values in a row (RFC 9110, section 5.3)."""
+    return b",".join(value for name, value in scope["headers"] if name == _FORWARDED_FOR)
+
+
+def _text(value: bytes) -> str:
+    """Of a header that is UTF-8 where it is no ASCII, as people's own names for their programs are."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _length(value: bytes) -> int | None:

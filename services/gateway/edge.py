@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.control_plane import SnapshotNotLoaded
+from pipeline.runtime.http.addresses import TrustedProxies
 from pipeline.runtime.http.envelope import Reply, failure
 from pipeline.runtime.http.errors import ApiError, server_error
 from pipeline.runtime.http.handlers import http_error, response_of
@@ -22,6 +23,7 @@ from services.gateway.budget import Overloaded
 from services.gateway.call import CALL, RANDOM_BYTES, Call
 from services.gateway.errors import ClientGone
 from services.gateway.metrics import ERRORS, REQUEST_SECONDS, REQUESTS
+from services.gateway.paths import canonical_path, encoded_path
 from services.gateway.publish import PublishError
 
 RETRY_SECONDS: Final = 1
@@ -87,9 +89,11 @@ class Edge:
         routes: frozenset[str],
         count: Callable[[Scope, Call], Awaitable[None]],
         tally: Callable[[Call, int, float], None],
+        proxies: TrustedProxies,
     ) -> None:
         """`routes`: the paths that may stand as a label in the metrics. `count`: against the plan, what `direct`
         endpoints do themselves; may refuse. `tally`: told of every answer, with its status and the seconds it took."""
+        self._proxies = proxies
         self._tally = tally
         self._count_request = count
         self._app = app
@@ -101,13 +105,14 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started_seconds = monotonic_seconds()
-        call = Call(scope, os.urandom(RANDOM_BYTES))
+        call = Call(scope, os.urandom(RANDOM_BYTES), self._proxies)
         scope[CALL] = call
         answer = _Answer(send, call)
         path = scope["path"]
         app = self._direct.get(path) if scope["method"] == "POST" else None
         try:
             if app is None:
+                _settle_path(scope)
                 await self._count_request(scope, call)
                 app = self._app
             await app(scope, receive, answer.send)
@@ -116,6 +121,15 @@ class Edge:
         seconds = monotonic_seconds() - started_seconds
         _count(path if path in self._routes else "other", answer.status, seconds)
         self._tally(call, answer.status, seconds)
+
+
+def _settle_path(scope: Scope) -> None:
+    """From here on the path has one form. Raises `NOT_FOUND` where it has none."""
+    path = canonical_path(scope.get("raw_path") or scope["path"].encode())
+    if path is None:
+        raise ApiError(ErrorCode.NOT_FOUND)
+    scope["path"] = path
+    scope["raw_path"] = encoded_path(path)
 
 
 class _Answer:

@@ -8,6 +8,7 @@ import httpx
 from starlette.types import Receive, Scope, Send
 
 from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
+from pipeline.runtime.http.quota import API_PREFIX
 from pipeline.runtime.log import get_logger
 from schemas.errors import ErrorCode
 from services.gateway.bodies import read_coded_body
@@ -34,10 +35,9 @@ _OURS: Final = _HOP_BY_HOP | {
     b"x-forwarded-proto",
     b"x-forwarded-host",
 }
-NOT_FORWARDED: Final = "/operator"
-"""What the query service tells operators is for those who can reach it."""
 MAX_BODY_BYTES: Final = 1024 * 1024
 NOT_A_PATH: Final = Text("路径包含无效字符", "the path holds characters that no URL has")
+NOT_A_HEADER: Final = Text("请求头包含无效字符", "a header holds characters that none may hold")
 _log = get_logger("gateway")
 
 Headers = list[tuple[bytes, bytes]]
@@ -73,7 +73,7 @@ class Forwarder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call: Call = scope[CALL]
-        if scope["path"].startswith(NOT_FORWARDED):
+        if not scope["path"].startswith(API_PREFIX):  # what it tells operators is for those who can reach it
             await send_reply(reply_to(ApiError(ErrorCode.NOT_FOUND), call), send)
             return
         with Held(self._budget) as held:
@@ -81,6 +81,8 @@ class Forwarder:
             request = self._request(scope, body, call)
             try:
                 response = await self._client.send(request, stream=True)
+            except httpx.LocalProtocolError:
+                raise invalid("headers", NOT_A_HEADER) from None  # its words hold the header, a key perhaps
             except httpx.HTTPError as error:
                 FORWARD_FAILURES.inc()
                 _log.warning("query_away", request_id=call.request_id, error=f"{type(error).__name__}: {error}")
@@ -92,16 +94,20 @@ class Forwarder:
             await response.aclose()
 
     def _request(self, scope: Scope, body: bytes, call: Call) -> httpx.Request:
-        path: bytes = scope.get("raw_path") or scope["path"].encode()
-        query: bytes = scope["query_string"]
-        try:
-            url = self._base.copy_with(raw_path=path + b"?" + query if query else path)
-        except (httpx.InvalidURL, UnicodeDecodeError):
-            raise invalid("path", NOT_A_PATH) from None
+        url = self._url(scope["raw_path"], scope["query_string"])
         headers = _request_headers(scope, call)
         request = self._client.build_request(scope["method"], url, headers=headers, content=body or None)
         _undo_additions(request, scope)
         return request
+
+    def _url(self, path: bytes, query: bytes) -> httpx.URL:
+        try:
+            url = self._base.copy_with(raw_path=path + b"?" + query if query else path)
+        except (httpx.InvalidURL, UnicodeDecodeError):
+            raise invalid("path", NOT_A_PATH) from None
+        if url.raw_path.partition(b"?")[0] != path:
+            raise ApiError(ErrorCode.NOT_FOUND)  # what is sent must be what was checked
+        return url
 
 
 def _request_headers(scope: Scope, call: Call) -> Headers:

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import Any, Final
 
 import msgspec
 
+from pipeline.runtime.http.addresses import address_of
 from pipeline.runtime.http.errors import ApiError, Text, invalid
 from schemas.events import (
     EMPTY_OBJECT,
@@ -224,10 +224,10 @@ def _caller_agent(given: str) -> tuple[str, bool]:
 
 @lru_cache(maxsize=8_192)
 def _check_address(given: str) -> str:
-    try:
-        return str(ip_address(given))
-    except ValueError:
-        raise invalid("context.ip", NOT_ADDRESS) from None
+    address = address_of(given)
+    if address is None:
+        raise invalid("context.ip", NOT_ADDRESS)
+    return address
 
 
 def _refuse_nul(event: IncomingEvent, properties: dict[str, Any]) -> None:

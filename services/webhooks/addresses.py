@@ -10,12 +10,13 @@ Source of the blocks: the IANA special-purpose registries of IPv4 and IPv6, and 
 """
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from pipeline.runtime.http.addresses import Network
+
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 MAX_URL_CHARACTERS: Final = 2_048
 _BLOCKS: Final[tuple[tuple[str, str], ...]] = (
@@ -57,11 +58,6 @@ _REFUSED: Final[tuple[tuple[Network, str], ...]] = tuple((ip_network(block), nam
 _GLOBAL_IPV6: Final = ip_network("2000::/3")
 _NAT64: Final = ip_network("64:ff9b::/96")
 _SIX_TO_FOUR: Final = ip_network("2002::/16")
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """`10.1.0.0/16, 127.0.0.1`: raises `ValueError` naming the one that is none."""
-    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def refusal_of_address(text: str, allowed: Sequence[Network] = ()) -> str:

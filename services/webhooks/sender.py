@@ -17,8 +17,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.http.addresses import Network, parse_networks
 from pipeline.runtime.settings import Settings
-from services.webhooks.addresses import Network, parse_networks, refusal_of_address, refusal_of_url
+from services.webhooks.addresses import refusal_of_address, refusal_of_url
 
 MAX_RESPONSE_BYTES: Final = 4_096
 _KEPT_HEAD_CHARACTERS: Final = 1_024

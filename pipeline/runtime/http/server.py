@@ -3,10 +3,15 @@
 What is no HTTP never becomes a request, so no application sees it; uvicorn answers in plain text. Here it is answered
 like everything else: 400, the envelope, an id. Two things uvicorn leaves open are bounded: how much may come before a
 request's head (or anything else that is no body) is complete, and how long a connection may take over it.
+
+A head has to mean one thing to all who read it: `Host` stands in it once (RFC 9112, section 3.2), and the fields that
+decide whose a request is and how its body is read at most once. A client that ends its own side of the connection after
+its request gets its answer (RFC 9112, section 9.6).
 """
 
 import secrets
 from asyncio import TimerHandle, Transport
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -26,6 +31,9 @@ STALL_SECONDS: Final = 30.0
 LINGER_SECONDS: Final = 2.0
 
 NOT_HTTP: Final = Text("不是有效的 HTTP 请求", "it is not a valid HTTP request")
+NO_HOST: Final = Text("请求必须带一个 Host 头", "the request must have a Host header")
+REPEATED: Final = Text("该请求头只能出现一次", "the header may stand in a request only once")
+_SINGLE_HEADERS: Final = (b"host", b"authorization", b"content-type", b"content-encoding", b"origin")
 HEAD_TOO_LARGE: Final = Text("请求头超出大小限制", "the head of the request exceeds the limit")
 _ENDED: Final = Counter(
     "attrikit_http_connections_ended", "Connections ended because of what came or did not come, by reason", ["reason"]
@@ -42,6 +50,8 @@ class EnvelopeProtocol(HttpToolsProtocol):
     _progress_at_seconds = 0.0
     """When the head of a request began or ended, or a piece of its body came."""
     _watching: TimerHandle | None = None
+    _bad_head: ApiError | None = None
+    """What is wrong with a head that is HTTP otherwise."""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -63,9 +73,17 @@ class EnvelopeProtocol(HttpToolsProtocol):
         except HttpParserUpgrade as upgrade:
             self._go_on_without_upgrade(data[upgrade.args[0] :])
         except HttpParserError:
-            self._refuse(invalid("request", NOT_HTTP))
+            self._refuse(self._bad_head or invalid("request", NOT_HTTP))
         if self._bytes_since_body > MAX_HEAD_BYTES and not (self._is_refused or self.transport.is_closing()):
             self._refuse(_too_large(self._bytes_since_body))
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more. Whether it is still owed an answer: then the connection ends after the last one."""
+        last = self.cycle
+        if self._is_refused or last is None or last.response_complete or last.more_body:
+            return False
+        last.keep_alive = False
+        return True
 
     def on_message_begin(self) -> None:
         self._is_in_head = True
@@ -75,11 +93,14 @@ class EnvelopeProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers may be left out (RFC 9110, section 6.5.1), and must not change a head that has been read.
         if self._is_in_head:
-            super().on_header(name, value)
+            super().on_header(name, value.strip(b" \t"))
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return
+        self._bad_head = _mistake_in(self.headers, self.parser.get_http_version())
+        if self._bad_head is not None:
+            raise self._bad_head  # which ends the parser
         self._is_in_head = False
         self._bytes_since_body = 0
         self._progress_at_seconds = self.loop.time()
@@ -177,6 +198,14 @@ class EnvelopeProtocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
 
+def _mistake_in(headers: Sequence[tuple[bytes, bytes]], http_version: str) -> ApiError | None:
+    names = [name for name, _ in headers]
+    for name in _SINGLE_HEADERS:
+        if names.count(name) > 1:
+            return invalid(name.decode().title(), REPEATED)
+    return invalid("Host", NO_HOST) if b"host" not in names and http_version == "1.1" else None
+
+
 def _too_large(actual_bytes: int) -> ApiError:
     return ApiError(
         ErrorCode.PAYLOAD_TOO_LARGE, field="request", reason=HEAD_TOO_LARGE, limit=MAX_HEAD_BYTES, actual=actual_bytes
@@ -189,5 +218,6 @@ SERVER_OPTIONS: Final[dict[str, Any]] = {
     "log_config": None,
     "access_log": False,
     "server_header": False,
+    "proxy_headers": False,  # read where they are needed, and checked: see `pipeline.runtime.http.addresses`
 }
 """For `uvicorn.Config`, alike in every service."""

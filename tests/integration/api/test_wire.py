@@ -182,12 +182,12 @@ def test_an_offer_to_speak_another_protocol_is_ignored(served: ServedApi, offer:
 @pytest.mark.parametrize(
     ("line", "status"),
     [
-        (b"OPTIONS * HTTP/1.1", 400),
-        (b"GET * HTTP/1.1", 400),
+        (b"OPTIONS * HTTP/1.1", 404),
+        (b"GET * HTTP/1.1", 404),
         (b"TRACE / HTTP/1.1", 404),
         (b"GET http://elsewhere.example/v1/events HTTP/1.1", 401),
         (b"GET //elsewhere.example/v1/events HTTP/1.1", 404),
-        (b"GET /v1/users/../events HTTP/1.1", 401),  # what the dots mean is settled on the way
+        (b"GET /v1/users/../events HTTP/1.1", 404),
         (b"PROPFIND /v1/events HTTP/1.1", 405),
         (b"GET /v1/events HTTP/1.0", 401),
     ],
@@ -197,6 +197,73 @@ def test_what_is_http_but_odd_is_answered_by_the_api(served: ServedApi, line: by
     ((answered, body),) = answers_in(converse(served, sent))
     assert answered == status
     check_envelope(status, json.loads(body))
+
+
+def half_closed(api: ServedApi, *pieces: bytes) -> bytes:
+    """What comes back after the whole request has been sent and the client's side been closed, until the server closes
+    its own."""
+    _, host, port = api.url.replace("/", "").split(":")
+    received = b""
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+        connection.shutdown(socket.SHUT_WR)
+        while chunk := connection.recv(65536):
+            received += chunk
+    return received
+
+
+def test_who_closes_its_side_after_the_request_is_answered(served: ServedApi) -> None:
+    served.sink.records.clear()
+    read = b"GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + SECRET_KEY.encode() + b"\r\n\r\n"
+    for _ in range(10):
+        ((status, body),) = answers_in(half_closed(served, track()))
+        assert (status, json.loads(body)["success"]) == (201, True)
+    ((status, _body),) = answers_in(half_closed(served, track()[:-5], track()[-5:]))
+    assert status == 201
+    ((status, _body),) = answers_in(half_closed(served, read))
+    assert status == 200
+    assert [status for status, _ in answers_in(half_closed(served, track() + read + track()))] == [201, 200, 201]
+    assert len(served.sink.lines(Topic.EVENTS)) == 13
+
+
+@pytest.mark.parametrize("half", [b"", b"POST /v1/events/track HTTP/1.1", track()[:-5]], ids=range(3))
+def test_who_closes_its_side_before_the_end_of_the_request_is_not(served: ServedApi, half: bytes) -> None:
+    assert half_closed(served, half) == b""
+
+
+@pytest.mark.parametrize(
+    ("headers", "field"),
+    [
+        ((), "Host"),
+        ((b"Host: x", b"Host: x"), "Host"),
+        ((b"Host: x", b"host: y"), "Host"),
+        ((b"Host: x", b"Authorization: Bearer nobody"), "Authorization"),
+        ((b"Host: x", b"Content-Type: application/json", b"Content-Type: text/plain"), "Content-Type"),
+        ((b"Host: x", b"Content-Encoding: gzip", b"Content-Encoding: br"), "Content-Encoding"),
+        ((b"Host: x", b"Origin: https://a.example", b"Origin: https://b.example"), "Origin"),
+    ],
+)
+@pytest.mark.parametrize("path", [b"/v1/events/track", b"/v1/events"])
+def test_a_head_that_could_be_read_in_two_ways_is_refused(
+    served: ServedApi, path: bytes, headers: tuple[bytes, ...], field: str
+) -> None:
+    lines = (b"POST " + path + b" HTTP/1.1", b"Authorization: Bearer " + SECRET_KEY.encode(), *headers)
+    received = converse(served, b"\r\n".join([*lines, b"Content-Length: 26", b"", EVENT]))
+    assert error_of(received, "INVALID_PARAMETER")["field"] == field
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("path", [b"/v1/events/track", b"/v1/events"])
+@pytest.mark.parametrize("blank", [b" ", b"\t", b" \t "])
+def test_blanks_around_a_header_are_no_part_of_it(served: ServedApi, path: bytes, blank: bytes) -> None:
+    method, body = (b"POST", EVENT) if path.endswith(b"track") else (b"GET", b"")
+    head = (method + b" " + path + b" HTTP/1.1", b"Host: x", b"Content-Length: %d" % len(body))
+    key = b"Authorization:" + blank + b"Bearer " + SECRET_KEY.encode() + blank
+    with capture_logs() as logs:
+        received = converse(served, b"\r\n".join([*head, key, b"", body]))
+    assert received.startswith(b"HTTP/1.1 20")
+    assert SECRET_KEY not in repr(logs)
 
 
 def test_a_body_announced_too_large_is_refused_without_waiting_for_it(served: ServedApi) -> None:

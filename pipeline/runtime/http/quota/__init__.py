@@ -16,7 +16,7 @@ part of the counter's name here. In memory the counts end with the process.
 While Redis is away or slow, requests are let through uncounted: a customer's data is worth more than our arithmetic.
 """
 
-from pipeline.runtime.http.quota.gate import CountRequests, Quota, limited_app, open_quota
+from pipeline.runtime.http.quota.gate import API_PREFIX, CountRequests, Quota, limited_app, open_quota
 from pipeline.runtime.http.quota.rules import is_limited
 
-__all__ = ["CountRequests", "Quota", "is_limited", "limited_app", "open_quota"]
+__all__ = ["API_PREFIX", "CountRequests", "Quota", "is_limited", "limited_app", "open_quota"]

@@ -204,6 +204,24 @@ def test_what_a_list_of_origins_allows(origin: str, allowed: Collection[str], ex
     assert is_allowed(origin, allowed) is expected
 
 
+@pytest.mark.parametrize("allowed", [("https://*.shop.example",), ("*",)])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.com/.shop.example",
+        "https://evil.com?.shop.example",
+        "https://evil.com#.shop.example",
+        "https://evil.com:80/.shop.example",
+        "https://evil.com\\.shop.example",
+        "https://a@evil.com/.shop.example",
+        "https://a.shop.example:port",
+        "a.shop.example",
+    ],
+)
+def test_what_is_no_origin_is_not_allowed(origin: str, allowed: tuple[str, ...]) -> None:
+    assert not is_allowed(origin, allowed)
+
+
 @pytest.mark.parametrize(
     "origin",
     [

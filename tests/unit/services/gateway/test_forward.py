@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -74,14 +75,51 @@ def echoed(response: httpx.Response) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/operator/ledger",
+        "/x/../operator/ledger",
+        "/x/%2e%2e/operator/ledger",
+        "//operator/ledger",
+        "/%6fperator/ledger",
+        "/v1/../operator/ledger",
+        "/v1/%2e%2e%2foperator/ledger",
+        "/v1\\..\\..\\operator\\ledger",
+        "/v1/./echo/x",
+        "/v1//echo/x",
+        "/metrics/x",
+    ],
+)
+async def test_what_is_not_of_the_api_is_never_forwarded(
+    forwarding: Callable[[httpx.AsyncBaseTransport], httpx.AsyncClient], query: FastAPI, path: str
+) -> None:
+    """The target goes into the scope as it is: a client would settle it first."""
+    transport = CountingTransport(query)
+
+    class Target(httpx.ASGITransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            app = self.app
+
+            async def with_target(scope: Any, receive: Any, send: Any) -> None:
+                await app(scope | {"path": unquote(path), "raw_path": path.encode()}, receive, send)
+
+            return await httpx.ASGITransport(with_target).handle_async_request(request)
+
+    gateway: Any = forwarding(transport)
+    async with httpx.AsyncClient(transport=Target(gateway._transport.app), base_url="http://gateway") as client:
+        response = await client.get("/")
+    assert (response.status_code, transport.requests) == (404, 0)
+
+
 async def test_method_path_query_body_and_headers_arrive_as_they_were(client: httpx.AsyncClient) -> None:
     response = await client.post(
-        "/v1/echo/a%2Fb/%E9%A6%96?x=1&x=%20&property.a=b", content=b"body", headers={"X-A": "1", "Connection": "close"}
+        "/v1/echo/a%7Eb/%E9%A6%96?x=1&x=%20&property.a=b", content=b"body", headers={"X-A": "1", "Connection": "close"}
     )
     seen = echoed(response)
     assert (seen["method"], seen["path"], seen["query"], seen["body"]) == (
         "POST",
-        "/v1/echo/a%2Fb/%E9%A6%96",
+        "/v1/echo/a~b/%E9%A6%96",
         "x=1&x=%20&property.a=b",
         "body",
     )

@@ -53,6 +53,34 @@ async def test_the_documents_first_request(client: httpx.AsyncClient, stored: St
     assert value.endswith(b"\n")
 
 
+@pytest.mark.parametrize(
+    ("forwarded_for", "address"),
+    [
+        ("198.51.100.4", "198.51.100.4"),
+        ("198.51.100.4, unknown", ""),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("x" * 60_000, ""),
+    ],
+)
+async def test_the_address_is_what_trusted_proxies_say_if_it_is_one(
+    make_app: Callable[..., FastAPI],
+    make_client: Callable[[FastAPI], httpx.AsyncClient],
+    stored: Stored,
+    forwarded_for: str,
+    address: str,
+) -> None:
+    for proxies in ("198.51.100.7", "127.0.0.1"):
+        async with make_client(make_app(trusted_proxies=proxies)) as client:
+            await client.post(TRACK, json={"event_name": "a"}, headers={"X-Forwarded-For": forwarded_for})
+    assert [event.ip for event in stored()] == [address, "198.51.100.7"]
+
+
+async def test_an_agent_in_utf_8_keeps_its_text(client: httpx.AsyncClient, stored: Stored) -> None:
+    for agent in ("我的商店/1.0".encode(), "Caf\xe9/1.0".encode("latin-1")):
+        await client.post(TRACK, json={"event_name": "a"}, headers={b"User-Agent": agent})
+    assert [event.user_agent for event in stored()] == ["我的商店/1.0", "Caf\xe9/1.0"]
+
+
 async def test_a_batch_answers_for_every_event(client: httpx.AsyncClient, stored: Stored, refused: Refused) -> None:
     events = [
         {"event_name": "a", "event_id": "1"},

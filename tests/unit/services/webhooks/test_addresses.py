@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.webhooks.addresses import parse_networks, refusal_of_address, refusal_of_url
+from pipeline.runtime.http.addresses import parse_networks
+from services.webhooks.addresses import refusal_of_address, refusal_of_url
 
 REFUSED = {
     "0.0.0.0": "this network",
