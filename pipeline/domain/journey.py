@@ -18,7 +18,13 @@ from pipeline.domain.counting import counts_once
 from pipeline.domain.effects import Effects
 from pipeline.domain.goals import REFUND, conversions_of
 from pipeline.domain.lateness import is_late
-from pipeline.domain.publishing import has_unpublished, is_expired, next_timer_ms, publish_sessions
+from pipeline.domain.publishing import (
+    has_unpublished,
+    is_due_to_expire,
+    is_expired,
+    next_timer_ms,
+    publish_sessions,
+)
 from pipeline.domain.refunds import refund_of
 from pipeline.domain.regrouping import regroup, thaw_regrouped
 from pipeline.domain.restating import Change, restructure
@@ -34,7 +40,7 @@ from pipeline.domain.segments import (
     sessions_of,
 )
 from pipeline.domain.settling import Desk, settle
-from pipeline.domain.state import MAX_HELD_SEGMENTS, PersonState, Segment, Touch
+from pipeline.domain.state import MAX_HELD_SEGMENTS, PersonState, Segment, Touch, become, new_state
 from pipeline.domain.touches import contact, is_marketing, marketing_touch, own_page, place, rank_of
 from schemas.events import StreamEvent
 
@@ -69,8 +75,11 @@ def apply_event(
     # Repeats are noted too: where the journey has moved on, nobody can tell them any more (see `merging`).
     if timestamp_ms > state.last_ms > 0 and timestamp_ms >= watermark_ms - rules.lateness_ms:
         state.last_ms = timestamp_ms  # what `is_late` would do, for nearly every event
-    elif is_somebodys and is_late(state, timestamp_ms, received_s, rules, watermark_ms):
-        late, times = True, pack_times(timestamp_ms, event.received_us, what | IS_LATE)
+    elif is_somebodys:
+        if timestamp_ms < watermark_ms - rules.lateness_ms:
+            _end_if_due(state, event.app_id, person, rules, watermark_ms, effects)
+        if is_late(state, timestamp_ms, received_s, rules, watermark_ms):
+            late, times = True, pack_times(timestamp_ms, event.received_us, what | IS_LATE)
     known = first_seen(state, mark, received_s)
     if known is not None:
         effects.marks.append(mark_row(event, "duplicate", known.at_ms, (partition, offset, index)))
@@ -82,6 +91,15 @@ def apply_event(
         effects.marks.append(mark_row(event, "late", timestamp_ms, (partition, offset, index)))
     elif is_somebodys:
         fold(state, event, person, rules, watermark_ms, effects)
+
+
+def _end_if_due(
+    state: PersonState, app_id: str, person: str, rules: AppRules, watermark_ms: int, effects: Effects
+) -> None:
+    """A state past its end is dropped at the next look at its timer. History must not count by when that is."""
+    if state.version and is_due_to_expire(state, rules, watermark_ms):
+        publish_sessions(state, app_id, person, rules, watermark_ms, effects)
+        become(state, new_state())
 
 
 def fold(

@@ -39,7 +39,7 @@ from pipeline.domain.rules import AppRules
 from pipeline.domain.seen import IS_LATE, IS_PAGE_VIEW, Seen, fingerprint, first_seen, forget, pack_times, take
 from pipeline.domain.segments import PAGE_VIEW
 from pipeline.domain.settling import Desk
-from pipeline.domain.state import Links, PersonState
+from pipeline.domain.state import Links, PersonState, become
 from pipeline.domain.uniting import unite_journeys
 from schemas.events import StreamEvent
 from schemas.facts import PersonLinkRow, Reason
@@ -147,8 +147,7 @@ def hand_over(state: PersonState) -> bytes:
         history_s=state.history_s,
         final_ms=state.final_ms,
     )
-    for name in state.__struct_fields__:
-        setattr(state, name, getattr(stub, name))
+    become(state, stub)
     return journey
 
 

@@ -85,10 +85,15 @@ def next_timer_ms(state: PersonState, rules: AppRules) -> int | None:
 def is_expired(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
     """Whether nothing of it can matter any more: ids seen, touches, conversions and refunds have all aged out, and the
     person's firsts, or whose journey it became, are past their keep."""
+    is_due = is_due_to_expire(state, rules, watermark_ms)
+    return is_due and not state.is_unpublished and not _open_until(state, rules)
+
+
+def is_due_to_expire(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
+    """The same, once its sessions are written."""
     if state.links is not None and not state.links.is_handed_over:
         return False
-    is_due = watermark_ms >= _expires_at_ms(state, rules)
-    return is_due and not state.is_unpublished and not _open_until(state, rules)
+    return watermark_ms >= _expires_at_ms(state, rules)
 
 
 def _open_until(state: PersonState, rules: AppRules) -> list[int]:

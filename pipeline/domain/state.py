@@ -210,3 +210,9 @@ decode_state = msgspec.msgpack.Decoder(PersonState).decode
 
 def new_state() -> PersonState:
     return PersonState()
+
+
+def become(state: PersonState, other: PersonState) -> None:
+    """`state` is what `other` is from now on."""
+    for name in PersonState.__struct_fields__:
+        setattr(state, name, getattr(other, name))

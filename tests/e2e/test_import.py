@@ -35,6 +35,16 @@ def imported(api: httpx.Client, eventually: Callable[..., Any], data: Callable[.
     return past
 
 
+def test_validate_says_that_such_a_past_may_be_late(
+    api: httpx.Client, data: Callable[..., Any], imported: datetime
+) -> None:
+    events = [
+        {"event_name": "page_view", "user_id": "import-new"} | at for at in ({}, {"timestamp": imported.isoformat()})
+    ]
+    normalized = data(api.post("/v1/events/validate", json={"events": events}))["normalized"]
+    assert [event["may_be_late"] for event in normalized] == [False, True]
+
+
 def closed_sessions(api: httpx.Client, data: Callable[..., Any]) -> list[dict[str, Any]]:
     found = [api.get(f"/v1/events/{person}-order") for person in PEOPLE]
     details = [data(answer) for answer in found if answer.status_code == 200]

@@ -7,7 +7,8 @@ import pytest
 from stories import AD, DAY, START_MS
 
 from pipeline.domain import publishing
-from pipeline.domain.state import encode_state
+from pipeline.domain.journey import is_expired
+from pipeline.domain.state import encode_state, new_state
 
 NOW = 9 * DAY
 MakePerson = Callable[..., Any]
@@ -114,3 +115,21 @@ def test_the_past_of_an_anonymous_id_moves_with_it(pair: Callable[..., Any]) -> 
     assert user.effects.marks == []
     assert [(row.events, row.conversions) for row in user.sessions()] == [(4, 1)]
     assert [row.touch_ids for row in user.attributions()] == [["t1"]]
+
+
+@pytest.mark.parametrize("is_dropped", [True, False])
+def test_history_does_not_ask_whether_the_timer_of_an_old_state_has_fired(
+    make_person: MakePerson, is_dropped: bool
+) -> None:
+    """A worker drops a state some time after it has expired."""
+    person = make_person()
+    sends(person, "page_view", 0, "t0", at=0, page_url=AD)
+    person.publish(60 * DAY)
+    assert is_expired(person.state, person.rules, person.watermark_ms)
+    if is_dropped:
+        person.state = new_state()
+    sends(person, "purchase", 20 * DAY, "p0", at=60 * DAY + 1, properties={"revenue": 5})
+    sends(person, "purchase", -DAY, "p1", at=60 * DAY + 2, properties={"revenue": 5})
+    assert marks(person) == []
+    found = [(row.event_id, row.revision, row.path_touch_ids) for row in person.conversions()]
+    assert found == [("p0", 2, []), ("p1", 4, [])]
