@@ -3,6 +3,7 @@
 Source of the digits: ISO 4217, list one (column "Minor unit"); currencies not named here have two.
 """
 
+from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
@@ -59,3 +60,18 @@ def to_minor(amount: int | float | str, currency: str) -> int | None:
 def from_minor(amount_minor: int, currency: str) -> Decimal:
     """The amount in whole units of the currency."""
     return Decimal(amount_minor).scaleb(-minor_digits(currency))
+
+
+def round_together(parts: Sequence[int], step: int) -> list[int]:
+    """The parts, which are not negative, in whole steps that add up to the sum of the parts in whole steps.
+
+    The method of the largest remainder: each part is rounded down, and what is missing in the sum goes, a step each, to
+    the parts that lost most; of equal ones to the later. The sum itself is rounded half up.
+    """
+    whole = [part // step for part in parts]
+    missing = (2 * sum(parts) + step) // (2 * step) - sum(whole)
+    if missing:
+        by_loss = sorted(range(len(parts)), key=lambda place: (parts[place] % step, place))
+        for place in by_loss[-missing:]:
+            whole[place] += 1
+    return whole

@@ -1,7 +1,8 @@
 """Who gets the credit: pure arithmetic over a path, in integers, so that sums are exact.
 
-Each model gives every touch a whole-number weight; a total (a billion billionths of credit, or the conversion's value)
-is then divided in proportion, each share rounded down, and what remains goes to the last touch that has weight.
+Each model gives every touch a whole-number weight. A billion billionths of credit are divided in proportion, by the
+method of the largest remainder. What a touch is credited with of the conversion's value is then exactly value x credit,
+in billionths of the smallest unit; sums are made of that. Of one conversion it is shown in smallest units that add up.
 
 Weights, sources: `position_based` 40/20/40 and the others as the product's documentation defines them; `time_decay` is
 2^(-age / half-life), as Adobe Analytics and Google Ads define it; `last_non_direct` as Google Analytics does.
@@ -14,6 +15,7 @@ from pipeline.domain.rules import AppRules
 from pipeline.domain.state import Touch
 from pipeline.domain.touches import CLICK, is_direct
 from schemas.facts import NANOS_PER_CONVERSION, Model
+from schemas.money import round_together
 
 _DECAY_ONE: Final = 1 << 53
 _LAST_CLICK: Final = Model.LAST_CLICK.value
@@ -27,15 +29,16 @@ _LAST_NON_DIRECT: Final = Model.LAST_NON_DIRECT.value
 def credit_path(
     path: Sequence[Touch], value_minor: int, rules: AppRules
 ) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
-    """(credits in billionths, values in smallest units) per model, parallel to `path`, oldest first and not empty.
+    """(credits in billionths, values rounded to smallest units) per model, parallel to `path`: oldest first, not empty.
 
     Per model the credits sum to 1,000,000,000 and the values to `value_minor`.
     """
     credits_nanos: dict[str, list[int]] = {}
     values_minor: dict[str, list[int]] = {}
     for model, weights in weigh(path, rules).items():
-        credits_nanos[model] = apportion(NANOS_PER_CONVERSION, weights)
-        values_minor[model] = apportion(value_minor, weights)
+        nanos = round_together([NANOS_PER_CONVERSION * weight for weight in weights], sum(weights))
+        credits_nanos[model] = nanos
+        values_minor[model] = round_together([value_minor * share for share in nanos], NANOS_PER_CONVERSION)
     return credits_nanos, values_minor
 
 
@@ -58,15 +61,6 @@ def _counted(path: Sequence[Touch], is_direct_fallback: bool) -> list[int]:
     """The places of the touches that the models which spread credit look at."""
     others = [i for i, touch in enumerate(path) if not is_direct(touch)] if is_direct_fallback else []
     return others or list(range(len(path)))
-
-
-def apportion(total: int, weights: Sequence[int]) -> list[int]:
-    """`total` in proportion to `weights`, rounded down; the remainder goes to the last that has weight."""
-    weight_sum = sum(weights)
-    shares = [total * weight // weight_sum for weight in weights]
-    last = max(i for i, weight in enumerate(weights) if weight)
-    shares[last] += total - sum(shares)
-    return shares
 
 
 def _pick(path: Sequence[Touch], end: int) -> list[int]:

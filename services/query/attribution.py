@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas.facts import Model
 from services.query.answers import AttributionItem, AttributionReport, ReportMeta
-from services.query.credits import Dimension, credit_columns, credit_sums, credits_by_model, unfolded
+from services.query.credits import Dimension, credit_columns, credit_sums, credits_by_model, shown_part, unfolded
 from services.query.numbers import money
 from services.query.report_rows import ROW_LIMIT, PartSql, ReportRow, part_of, union
 from services.query.sql import Statement, Table, one_of, source, statement, within
@@ -57,7 +57,7 @@ def other_currencies(rows: Iterable[ReportRow]) -> list[str]:
 
 def attribution_report(wanted: AttributionQuery, rows: list[ReportRow], meta: ReportMeta) -> AttributionReport:
     """Items in the order of the first model's credit, greatest first."""
-    credits = part_of(rows, CREDITS)
+    credits = shown_part(part_of(rows, CREDITS), wanted.models)
     count, value_minor, refunded_minor = part_of(rows, CONVERSIONS).totals or (0, 0, 0)
     items: list[AttributionItem] = [
         {"key": key or None, "models": credits_by_model(numbers, wanted.models, wanted.currency)}

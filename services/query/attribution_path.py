@@ -18,7 +18,7 @@ from services.query.answers import (
     TouchCredit,
 )
 from services.query.conversions import ConversionFact, conversion_of
-from services.query.numbers import credit, money, seconds
+from services.query.numbers import credit, micros_together, money, seconds
 from services.query.sql import Condition, Statement, Table, columns, equals, source, statement
 from services.query.times import utc_text
 
@@ -142,7 +142,7 @@ def _settings_of(settings: AttributionSettings) -> SettingsUsed:
 def _totals(found: AttributionFact, models: tuple[Model, ...], currency: str) -> dict[str, TouchCredit]:
     return {
         model.value: {
-            "credit": credit(sum(found.credits_nanos[model.value])),
+            "credit": credit(sum(micros_together(found.credits_nanos[model.value]))),
             "value": money(sum(found.values_minor[model.value]), currency),
         }
         for model in models
@@ -180,21 +180,19 @@ def _kept_touches(facts: PathFacts, models: tuple[Model, ...]) -> list[PathTouch
         found.mediums,
         found.campaigns,
     )
-    return [
-        _path_touch(facts, touch, None, _credits(found, index, models, facts.conversion.currency))
-        for index, touch in enumerate(touches)
-    ]
+    credits = _credits(found, models, facts.conversion.currency)
+    return [_path_touch(facts, touch, None, shares) for touch, shares in zip(touches, credits, strict=True)]
 
 
-def _credits(found: AttributionFact, index: int, models: tuple[Model, ...], currency: str) -> dict[str, TouchCredit]:
-    return {
-        model.value: {
-            "credit": credit(found.credits_nanos[model.value][index]),
-            "value": money(found.values_minor[model.value][index], currency),
-        }
-        for model in models
-        if model.value in found.credits_nanos
-    }
+def _credits(found: AttributionFact, models: tuple[Model, ...], currency: str) -> list[dict[str, TouchCredit]]:
+    """Touch by touch."""
+    touches: list[dict[str, TouchCredit]] = [{} for _ in found.touch_ids]
+    for model in models:
+        if model.value in found.credits_nanos:
+            micros = micros_together(found.credits_nanos[model.value])
+            for touch, share, value in zip(touches, micros, found.values_minor[model.value], strict=True):
+                touch[model.value] = {"credit": credit(share), "value": money(value, currency)}
+    return touches
 
 
 def _left_out(facts: PathFacts) -> list[PathTouch]:

@@ -10,10 +10,10 @@ import msgspec
 from schemas.control import Goal
 from services.query.answers import ReportMeta
 from services.query.conversions import EMPTY_PATH_CHANNEL, NET_VALUE
-from services.query.credits import MAX_REPORT_ROWS
 from services.query.numbers import money, rate
 from services.query.performance_sql import LONGEST_SESSION_MS
 from services.query.report_answers import ChannelCount, ConversionNumbers, ConversionReport, Funnel, GoalItem, TopPath
+from services.query.report_rows import MAX_REPORT_ROWS
 from services.query.sql import Condition, Statement, Table, one_of, source, statement, within
 from services.query.times import TimeRange
 

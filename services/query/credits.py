@@ -1,20 +1,20 @@
 """Sums of attribution credit per value of a dimension and model, shared by `/attribution` and the reports. Pure.
 
-An `attributions` row holds a conversion's touches and each model's credits as parallel arrays. Unfolded and summed as
-integers, a model's credits add up to the number of conversions and its values to theirs, to the last unit. The models
-stand side by side as columns: unfolded too, they would make six rows of each touch.
+An `attributions` row holds a conversion's touches and each model's credits as parallel arrays. A touch's part of the
+value is value x credit, in billionths of the smallest unit: integers, so unfolded and summed they add up to the last
+unit, and no touch is favoured by rounding. Sums are rounded when shown, the rows of a report together, so that they add
+up to its totals. The models stand side by side as columns: unfolded too, they would make six rows of each touch.
 """
 
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
-from schemas.facts import Model
+from schemas.facts import NANOS_PER_CONVERSION, Model
+from schemas.money import round_together
 from services.query.answers import Credit
-from services.query.numbers import credit, money
-
-MAX_REPORT_ROWS: Final = 10_000
-"""Of an answer. A report that would be longer is refused: cut short, its rows would not add up to its totals."""
+from services.query.numbers import credit, micros_together, money
+from services.query.report_rows import Part
 
 
 class Dimension(StrEnum):
@@ -35,34 +35,57 @@ _ARRAYS: Final = {
 
 
 def credit_columns(dimension: Dimension, models: Sequence[Model]) -> str:
-    """For the rows of `attributions`: `keys`, and per model the arrays `nanos_<i>` and `minors_<i>` beside them."""
-    parts = [f"{_ARRAYS[dimension]} AS keys"]
+    """For the rows of `attributions`: `keys`, and per model the array `nanos_<i>` beside them; `value_minor`."""
+    parts = ["value_minor", f"{_ARRAYS[dimension]} AS keys"]
     for index, model in enumerate(models):
         parts.append(f"arrayResize(credits_nanos['{model.value}'], length(keys)) AS nanos_{index}")
-        parts.append(f"arrayResize(values_minor['{model.value}'], length(keys)) AS minors_{index}")
     return ", ".join(parts)
 
 
 def unfolded(rows: str, models: Sequence[Model]) -> str:
     """`rows`, a table expression with `credit_columns`, `is_previous`, `period` and `currency`: one row per touch, with
-    its `key`, `nano_<i>` and `minor_<i>`."""
-    names, joined = ["is_previous", "period", "currency", "key"], ["keys AS key"]
+    its `key` and `nano_<i>`."""
+    names, joined = ["is_previous", "period", "currency", "key", "value_minor"], ["keys AS key"]
     for index, _ in enumerate(models):
-        names += [f"nano_{index}", f"minor_{index}"]
-        joined += [f"nanos_{index} AS nano_{index}", f"minors_{index} AS minor_{index}"]
+        names.append(f"nano_{index}")
+        joined.append(f"nanos_{index} AS nano_{index}")
     return f"SELECT {', '.join(names)} FROM {rows} ARRAY JOIN {', '.join(joined)}"
 
 
 def credit_sums(models: Sequence[Model]) -> tuple[str, ...]:
-    """Billionths and smallest units of the currency asked for, model after model."""
+    """Model after model: billionths of credit; whole smallest units of the currency asked for, and the billionths of
+    one that are left, for all of it in billionths is beyond 64 bits."""
     numbers: list[str] = []
     for index, _ in enumerate(models):
-        numbers += [f"sum(nano_{index})", f"sumIf(minor_{index}, currency = {{currency:String}})"]
+        value = f"sumIf(toInt128(value_minor) * nano_{index}, currency = {{currency:String}})"
+        numbers += [
+            f"sum(nano_{index})",
+            f"toInt64(intDiv({value}, {NANOS_PER_CONVERSION}))",
+            f"toInt64({value} % {NANOS_PER_CONVERSION})",
+        ]
     return tuple(numbers)
 
 
+def shown_part(part: Part, models: Sequence[Model]) -> Part:
+    """A part of `credit_sums`, rounded to what is shown: model after model millionths of credit and smallest units. The
+    places add up to the totals."""
+    places = list(part.numbers)
+    columns: list[list[int]] = []
+    for index, _ in enumerate(models):
+        found = [part.numbers[place][3 * index : 3 * index + 3] for place in places]
+        columns.append(micros_together([nanos for nanos, _, _ in found]))
+        columns.append(round_together([_joined(whole, rest) for _, whole, rest in found], NANOS_PER_CONVERSION))
+    rows = zip(*columns, strict=True) if places else ()
+    totals = None if part.totals is None else [sum(column) for column in columns]
+    return Part(dict(zip(places, rows, strict=True)), totals, part.currencies)
+
+
+def _joined(whole: int, rest: int) -> int:
+    return whole * NANOS_PER_CONVERSION + rest
+
+
 def credits_by_model(numbers: Sequence[int] | None, models: Sequence[Model], currency: str) -> dict[str, Credit]:
-    """`numbers`: what `credit_sums` gave; None: no credit."""
+    """`numbers`: of a `shown_part`; None: no credit."""
     found = numbers or [0] * (2 * len(models))
     return {
         model.value: {

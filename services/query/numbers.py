@@ -1,11 +1,11 @@
-"""Numbers as answers show them: money in whole units, credit in conversions, exact to the last digit. Pure."""
+"""Numbers as answers show them: money in whole units, credit in conversions, exact or rounded so that they
+add up. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
-from schemas.facts import NANOS_PER_CONVERSION
-from schemas.money import from_minor
+from schemas.money import from_minor, round_together
 
 _RATE_STEP: Final = Decimal("0.000001")
 
@@ -18,10 +18,15 @@ def money_by_currency(values_minor: Mapping[str, int]) -> dict[str, Decimal]:
     return {currency: money(amount, currency) for currency, amount in sorted(values_minor.items()) if currency}
 
 
-def credit(nanos: int) -> Decimal:
-    """Billionths of a conversion as conversions, without trailing zeros."""
-    whole, rest = divmod(nanos, NANOS_PER_CONVERSION)
-    return Decimal(whole) if not rest else Decimal(nanos).scaleb(-9).normalize()
+def credit(micros: int) -> Decimal:
+    """Millionths of a conversion as conversions, without trailing zeros."""
+    whole, rest = divmod(micros, 1_000_000)
+    return Decimal(whole) if not rest else Decimal(micros).scaleb(-6).normalize()
+
+
+def micros_together(nanos: Sequence[int]) -> list[int]:
+    """Billionths of credit as the millionths that are shown; they add up to what their sum is shown as."""
+    return round_together(nanos, 1_000)
 
 
 def rate(part: int | Decimal, whole: int | Decimal) -> Decimal | None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from services.query.answers import ReportMeta
-from services.query.credits import Dimension, credits_by_model
+from services.query.credits import Dimension, credits_by_model, shown_part
 from services.query.numbers import cost_per, money, rate, return_on
 from services.query.performance_sql import (
     CONVERSIONS,
@@ -53,7 +53,7 @@ def other_currencies(rows: list[ReportRow]) -> list[str]:
 
 def performance_report(wanted: PerformanceQuery, rows: list[ReportRow], meta: ReportMeta) -> PerformanceReport:
     """Items by period, then by key as the first model credits them, greatest first."""
-    parts = {name: part_of(rows, name) for name in _PARTS}
+    parts = _parts(wanted, rows)
     totals = _totals(wanted, parts)
     items = _items(wanted, parts)
     report: PerformanceReport = {
@@ -72,8 +72,13 @@ def performance_report(wanted: PerformanceQuery, rows: list[ReportRow], meta: Re
     return report
 
 
+def _parts(wanted: PerformanceQuery, rows: list[ReportRow], is_previous: bool = False) -> dict[str, Part]:
+    parts = {name: part_of(rows, name, is_previous) for name in _PARTS}
+    return parts | {CREDITS: shown_part(parts[CREDITS], wanted.models)}
+
+
 def _previous(wanted: PerformanceQuery, rows: list[ReportRow]) -> ComparedPeriod:
-    parts = {name: part_of(rows, name, is_previous=True) for name in _PARTS}
+    parts = _parts(wanted, rows, is_previous=True)
     start_ms, end_ms = wanted.read_range.from_ms, wanted.time_range.from_ms
     assert start_ms is not None
     assert end_ms is not None

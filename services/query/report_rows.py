@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 
 from pipeline.runtime.http.errors import Text, invalid
-from services.query.credits import MAX_REPORT_ROWS
 
+MAX_REPORT_ROWS: Final = 10_000
+"""Of an answer. A report that would be longer is refused: cut short, its rows would not add up to its totals."""
 Place = tuple[int, str]
 """(period: its beginning in seconds since the epoch, 0 without granularity; key)"""
 

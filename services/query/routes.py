@@ -34,11 +34,10 @@ from services.query import (
     users,
     whoever,
 )
-from services.query.credits import MAX_REPORT_ROWS
 from services.query.cursors import Cursors
 from services.query.paths import WithSlashes
 from services.query.reader import RETRY_AFTER_SECONDS, Reader
-from services.query.report_rows import refuse_long
+from services.query.report_rows import MAX_REPORT_ROWS, refuse_long
 from services.query.times import utc_text
 
 SettingsVersions = dict[tuple[str, int], AttributionSettings]

@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from schemas.facts import NANOS_PER_CONVERSION, AlertRow, AttributionRow, ConversionRow, Reason
-from schemas.money import from_minor
+from schemas.facts import AlertRow, AttributionRow, ConversionRow, Reason
+from schemas.money import from_minor, round_together
 from schemas.topics import Topic
 from schemas.webhooks import Delivery, EventType
 
@@ -168,26 +168,18 @@ def _credits(row: AttributionRow) -> Iterator[Entry]:
             strict=True,
         )
     )  # fmt: skip
-    yield {"credited_by": "touch", "credits": [_touch(*t) | _shares(row, [i]) for i, t in enumerate(touches)]}
+    yield {"credited_by": "touch", "credits": _credited(row, ((_touch(*t), [i]) for i, t in enumerate(touches)))}
     by_campaign = _grouped(
         (channel, source, medium, campaign) for _, _, _, channel, source, medium, campaign in touches
     )
-    yield {
-        "credited_by": "campaign",
-        "credits": [
-            {"channel": c, "source": _text(s), "medium": _text(m), "campaign": _text(n), "touches": len(places)}
-            | _shares(row, places)
-            for (c, s, m, n), places in by_campaign.items()
-        ],
-    }
+    named: list[tuple[Entry, list[int]]] = [
+        ({"channel": c, "source": _text(s), "medium": _text(m), "campaign": _text(n), "touches": len(places)}, places)
+        for (c, s, m, n), places in by_campaign.items()
+    ]
+    yield {"credited_by": "campaign", "credits": _credited(row, named)}
     by_channel = _grouped((channel,) for channel in row.channels)
-    yield {
-        "credited_by": "channel",
-        "credits": [
-            {"channel": channel, "touches": len(places)} | _shares(row, places)
-            for (channel,), places in by_channel.items()
-        ],
-    }
+    named = [({"channel": channel, "touches": len(places)}, places) for (channel,), places in by_channel.items()]
+    yield {"credited_by": "channel", "credits": _credited(row, named)}
 
 
 def _grouped(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], list[int]]:
@@ -197,16 +189,16 @@ def _grouped(keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], list[int]
     return found
 
 
-def _shares(row: AttributionRow, places: list[int]) -> Entry:
-    return {
-        "models": {
-            model: {
-                "credit": _fraction(sum(credits[place] for place in places)),
-                "value": _money(sum(row.values_minor[model][place] for place in places), row.currency),
-            }
-            for model, credits in row.credits_nanos.items()
-        }
-    }
+def _credited(row: AttributionRow, named: Iterable[tuple[Entry, list[int]]]) -> list[Entry]:
+    """Each entry with what its places in the path get, model by model; credits to six digits, adding up to 1."""
+    entries = list(named)
+    shares: list[Entry] = [{} for _ in entries]
+    for model, nanos in row.credits_nanos.items():
+        micros = round_together([sum(nanos[place] for place in places) for _, places in entries], 1_000)
+        for found, credit, (_, places) in zip(shares, micros, entries, strict=True):
+            value = _money(sum(row.values_minor[model][place] for place in places), row.currency)
+            found[model] = {"credit": _fraction(credit), "value": value}
+    return [entry | {"models": found} for (entry, _), found in zip(entries, shares, strict=True)]
 
 
 # Alerts
@@ -263,5 +255,5 @@ def _money(amount_minor: int, currency: str) -> Decimal:
     return from_minor(amount_minor, currency)
 
 
-def _fraction(nanos: int) -> Decimal:
-    return Decimal(nanos).scaleb(-9).normalize() if nanos % NANOS_PER_CONVERSION else Decimal(nanos // 10**9)
+def _fraction(micros: int) -> Decimal:
+    return Decimal(micros).scaleb(-6).normalize() if micros % 1_000_000 else Decimal(micros // 1_000_000)

@@ -59,16 +59,17 @@ def _by_position(count: int, app: App) -> list[Fraction]:
 def what_is_wrong(row: AttributionRow, expected: Row) -> list[str]:
     """What is wrong with the row's numbers; empty: nothing.
 
-    Each share rounded down, the remainder with the last touch that has any. `time_decay` may be off by the last place
-    of a float.
+    Each share is less than one unit from the exact one, and together they are the whole: a billion billionths, and of
+    the value as many smallest units as there are. `time_decay` may be off by the last place of a float.
     """
     wrong = []
     for model, shares in expected["shares"].items():
-        for total, given in ((10**9, row.credits_nanos[model]), (row.value_minor, row.values_minor[model])):
-            slack = 1 + total // 10**14 if model == "time_decay" else 0
-            wanted = [total * share // 1 for share in shares]
-            wanted[max(i for i, share in enumerate(shares) if share)] += total - sum(wanted)
-            is_near = all(abs(a - b) <= slack * len(given) for a, b in zip(given, wanted, strict=True))
+        for total, given, blur in (
+            (10**9, row.credits_nanos[model], Fraction(1)),
+            (row.value_minor, row.values_minor[model], 1 + Fraction(row.value_minor, 10**9)),
+        ):
+            slack = blur + (Fraction(total, 10**14) * len(given) if model == "time_decay" else 0)
+            is_near = all(abs(total * share - part) < slack for part, share in zip(given, shares, strict=True))
             if sum(given) != total or not is_near:
-                wrong.append(f"{model}: {given} instead of {[int(part) for part in wanted]}")
+                wrong.append(f"{model}: {given} instead of {[float(total * share) for share in shares]}")
     return wrong

@@ -16,6 +16,8 @@ from schemas.money import MINOR_DIGITS
 
 MONEY_TYPE: Final = pa.decimal128(38, 4)
 """Whole units; no currency has more than four digits after the point."""
+SHARE_TYPE: Final = pa.decimal128(38, 13)
+"""Whole units, to the billionth of the smallest one."""
 CREDIT_TYPE: Final = pa.decimal128(18, 9)
 TIME_TYPE: Final = pa.timestamp("ms", tz="UTC")
 
@@ -28,6 +30,8 @@ class Kind(StrEnum):
     """From milliseconds; 0 is null."""
     MONEY = "money"
     """From smallest units of the currency in the column `currency`."""
+    SHARE = "share"
+    """As `MONEY`, from billionths of the smallest unit: parts of amounts, which add up exactly."""
     CREDIT = "credit"
     """From billionths."""
     NUMBER = "number"
@@ -62,6 +66,7 @@ _ARROW: Final = {
     Kind.FLAG: pa.bool_(),
     Kind.TIME: pa.int64(),
     Kind.MONEY: pa.string(),
+    Kind.SHARE: pa.string(),
     Kind.CREDIT: pa.string(),
     Kind.NUMBER: pa.string(),
     Kind.JSON: pa.string(),
@@ -70,6 +75,7 @@ _ARROW: Final = {
 _FINAL_ARROW: Final = _ARROW | {
     Kind.TIME: TIME_TYPE,
     Kind.MONEY: MONEY_TYPE,
+    Kind.SHARE: SHARE_TYPE,
     Kind.CREDIT: CREDIT_TYPE,
     Kind.NUMBER: pa.decimal128(38, 9),
 }
@@ -97,6 +103,8 @@ def _expression(column: Column, for_arrow: bool) -> str:
         return f"if({sql} = 0, NULL, {text})"
     if column.kind is Kind.MONEY:
         return _decimal(f"toDecimal128({sql}, 4) / {_UNITS}", for_arrow)
+    if column.kind is Kind.SHARE:
+        return _decimal(f"toDecimal256({sql}, 13) / ({_UNITS} * 1000000000)", for_arrow)
     if column.kind is Kind.CREDIT:
         return _decimal(f"toDecimal128({sql}, 9) / 1000000000", for_arrow)
     if column.kind is Kind.FLAG:

@@ -90,6 +90,12 @@ CONVERSION_COLUMNS: Final = (
     Column("refunded", _MONEY, "refunded_minor"),
     Column("path_channels", Kind.TEXTS, "path_channels"),
 )
+
+
+def _share(model: Model) -> str:
+    return f"toInt128(value_minor) * credit_{model.value}"
+
+
 ATTRIBUTION_COLUMNS: Final = (
     *_texts("conversion_id", "goal"),
     Column("converted_at", _TIME, "converted_at_ms"),
@@ -97,7 +103,7 @@ ATTRIBUTION_COLUMNS: Final = (
     Column("touched_at", _TIME, "touched_at_ms"),
     *_texts("touch_type", "channel", "source", "medium", "campaign"),
     *(Column(f"credit_{model.value}", _CREDIT, f"credit_{model.value}") for model in Model),
-    *(Column(f"value_{model.value}", _MONEY, f"minor_{model.value}") for model in Model),
+    *(Column(f"value_{model.value}", Kind.SHARE, _share(model)) for model in Model),
     Column("revision", _WHOLE, "toInt64(revision)"),
     *_texts("reason"),
     Column("config_version", _WHOLE, "config_version"),
@@ -201,10 +207,8 @@ def _attribution(export: Any, time_range: TimeRange) -> _Made:
     joined = [f"all_{name} AS {name}" for name in _TOUCH_ARRAYS]
     for model in Model:
         arrays.append(f"arrayResize(credits_nanos['{model.value}'], length(touch_ids)) AS credits_{model.value}")
-        arrays.append(f"arrayResize(values_minor['{model.value}'], length(touch_ids)) AS minors_{model.value}")
         joined.append(f"credits_{model.value} AS credit_{model.value}")
-        joined.append(f"minors_{model.value} AS minor_{model.value}")
-    kept = "conversion_id, goal, converted_at_ms, currency, revision, reason, config_version"
+    kept = "conversion_id, goal, converted_at_ms, value_minor, currency, revision, reason, config_version"
     rows = source(Table.ATTRIBUTIONS, conditions)
     unfolded = f"""(
     SELECT {kept}, {", ".join(arrays)} FROM {rows} ORDER BY converted_at_ms, conversion_id

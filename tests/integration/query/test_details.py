@@ -136,7 +136,8 @@ def check_path(data: Any, conversion: ConversionRow, row: AttributionRow, touche
     for model in Model:
         credits = [touch["models"][model]["credit"] for touch in kept]
         assert sum(credits) == 1
-        assert [int(credit * 10**9) for credit in credits] == row.credits_nanos[model]
+        exact = zip(credits, row.credits_nanos[model], strict=True)
+        assert all(abs(credit * 10**9 - nanos) < 1_000 and credit * 10**6 % 1 == 0 for credit, nanos in exact)
         values = [touch["models"][model]["value"] for touch in kept]
         assert [int(value * 10**digits) for value in values] == row.values_minor[model]
         assert sum(values) == data["conversion"]["value"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.money import MAX_MINOR, from_minor, minor_digits, to_minor
+from schemas.money import MAX_MINOR, from_minor, minor_digits, round_together, to_minor
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,17 @@ def test_there_and_back(amount_minor: int, currency: str) -> None:
 def test_from_minor_keeps_the_digits() -> None:
     assert str(from_minor(1_230, "CNY")) == "12.30"
     assert from_minor(5, "JPY") == Decimal(5)
+
+
+def test_parts_are_rounded_to_their_sum() -> None:
+    assert round_together([100, 100, 100, 0], 300) == [0, 0, 1, 0]
+    assert round_together([10, 25, 65], 100) == [0, 0, 1]
+    assert round_together([1, 1], 2) == [0, 1]
+    assert round_together([], 5) == []
+
+
+@given(st.lists(st.integers(0, 10**30), max_size=30), st.integers(1, 10**9))
+def test_rounded_parts_are_near_and_add_up(parts: list[int], step: int) -> None:
+    rounded = round_together(parts, step)
+    assert all(abs(whole * step - part) < step for whole, part in zip(rounded, parts, strict=True))
+    assert 2 * abs(sum(rounded) * step - sum(parts)) <= step

@@ -1,6 +1,7 @@
 """Ten thousand journeys of ad clicks, each with a purchase that a backend posts half an hour after the last one."""
 
 from collections import defaultdict
+from fractions import Fraction
 from random import Random
 
 import pytest
@@ -68,3 +69,16 @@ def test_a_thousand_of_them_are_as_computed_the_plain_way(ledger: Ledger, journe
     few = [event for events in journeys[:1000] for event in events]
     touches = {row_id: row for row_id, row in facts(ledger, "touches").items() if int(row_id[1:].split("_")[0]) < 1000}
     assert touches == compute(few, APP).touches
+
+
+def test_small_orders_are_credited_exactly_whatever_the_place_in_the_path(ledger: Ledger) -> None:
+    exact: dict[str, Fraction] = defaultdict(Fraction)
+    credited: dict[str, int] = defaultdict(int)
+    for row in ledger.table("attributions").values():
+        for place, nanos in enumerate(row.credits_nanos["linear"]):
+            end = "last" if place == len(row.channels) - 1 else "before"
+            exact[end] += Fraction(row.value_minor, len(row.channels))
+            credited[end] += row.value_minor * nanos
+    assert sum(credited.values()) == sum(row.value_minor for row in ledger.table("attributions").values()) * 10**9
+    for end, value in exact.items():
+        assert abs(credited[end] / (value * 10**9) - 1) < Fraction(1, 10**8)
