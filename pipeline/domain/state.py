@@ -34,7 +34,7 @@ from pipeline.domain.rules import DAY_MS
 MAX_SEEN: Final = 2_048
 MAX_TOUCHES: Final = 100
 MAX_KEPT_TOUCHES: Final = 300
-MAX_HELD_SEGMENTS: Final = 400
+MAX_HELD_SEGMENTS: Final = 200
 MAX_CONVERSIONS: Final = 100
 MAX_REFUNDS: Final = 100
 CONVERSION_KEEP_MS: Final = 30 * DAY_MS
