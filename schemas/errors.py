@@ -39,7 +39,7 @@ class _ErrorSpec:
 
 
 _SPECS: Final[dict[ErrorCode, _ErrorSpec]] = {
-    ErrorCode.INVALID_API_KEY: _ErrorSpec(401, "API Key 无效", "The API key is missing, malformed, unknown or revoked"),
+    ErrorCode.INVALID_API_KEY: _ErrorSpec(401, "API Key 无效", "The API key is not valid"),
     ErrorCode.FORBIDDEN: _ErrorSpec(403, "API Key 没有所需的权限", "The API key lacks the required scope"),
     ErrorCode.MISSING_REQUIRED_FIELD: _ErrorSpec(400, "缺少必填字段", "A required field is missing"),
     ErrorCode.INVALID_EVENT_NAME: _ErrorSpec(

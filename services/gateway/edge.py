@@ -15,7 +15,7 @@ from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.control_plane import SnapshotNotLoaded
 from pipeline.runtime.http.addresses import TrustedProxies
 from pipeline.runtime.http.envelope import Reply, failure
-from pipeline.runtime.http.errors import ApiError, server_error
+from pipeline.runtime.http.errors import ApiError, no_path, server_error
 from pipeline.runtime.http.handlers import http_error, response_of
 from pipeline.runtime.log import get_logger
 from schemas.errors import ErrorCode
@@ -127,7 +127,7 @@ def _settle_path(scope: Scope) -> None:
     """From here on the path has one form. Raises `NOT_FOUND` where it has none."""
     path = canonical_path(scope.get("raw_path") or scope["path"].encode())
     if path is None:
-        raise ApiError(ErrorCode.NOT_FOUND)
+        raise no_path()
     scope["path"] = path
     scope["raw_path"] = encoded_path(path)
 

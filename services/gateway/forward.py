@@ -7,10 +7,9 @@ from typing import Final
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
+from pipeline.runtime.http.errors import Text, invalid, no_path, server_error
 from pipeline.runtime.http.quota import API_PREFIX
 from pipeline.runtime.log import get_logger
-from schemas.errors import ErrorCode
 from services.gateway.bodies import read_coded_body
 from services.gateway.budget import Budget, Held
 from services.gateway.call import CALL, Call
@@ -74,7 +73,7 @@ class Forwarder:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call: Call = scope[CALL]
         if not scope["path"].startswith(API_PREFIX):  # what it tells operators is for those who can reach it
-            await send_reply(reply_to(ApiError(ErrorCode.NOT_FOUND), call), send)
+            await send_reply(reply_to(no_path(), call), send)
             return
         with Held(self._budget) as held:
             body = await read_coded_body(call, receive, MAX_BODY_BYTES, held)
@@ -106,7 +105,7 @@ class Forwarder:
         except (httpx.InvalidURL, UnicodeDecodeError):
             raise invalid("path", NOT_A_PATH) from None
         if url.raw_path.partition(b"?")[0] != path:
-            raise ApiError(ErrorCode.NOT_FOUND)  # what is sent must be what was checked
+            raise no_path()  # what is sent must be what was checked
         return url
 
 

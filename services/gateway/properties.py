@@ -19,6 +19,10 @@ _MAX_INT64: Final = (1 << 63) - 1
 _MAX_UINT64: Final = (1 << 64) - 1
 _MANY_DIGITS: Final = re.compile(rb"[0-9]{19}")
 _MAX_PATH_CHARACTERS: Final = 200
+_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_strings: Final = re.compile(_STRING + rb"(\s*+:)?", re.DOTALL).finditer
+
+_RARE_BLANKS: Final = (b"\t", b"\n", b"\r")
 
 TOO_NESTED: Final = Text(
     f"嵌套不能超过 {MAX_PROPERTY_DEPTH} 层", f"it is nested deeper than {MAX_PROPERTY_DEPTH} levels"
@@ -45,7 +49,41 @@ def check_properties(given: msgspec.Raw, is_one_line: bool = False) -> tuple[msg
         raise invalid("properties", NOT_UTF8) from None
     except RecursionError:
         raise invalid("properties", TOO_NESTED) from None
+    raw = bytes(given)
+    if has_repeats(raw, values):
+        return _last_of_each(values), values
     return given if is_one_line else one_line(given), values
+
+
+def _last_of_each(values: Values) -> msgspec.Raw:
+    """Readers differ in which value of a key that stands twice they take. From here on there is one: the last, as
+    parsers of JSON commonly take it."""
+    return msgspec.Raw(orjson.dumps(values))
+
+
+def has_repeats(raw: bytes, values: Any) -> bool:
+    """Whether a key stands twice in an object of `raw`; `values`: the same, decoded."""
+    keys = _count_keys(values)
+    if has_only_keys(raw, keys):
+        return False
+    return sum(1 for found in _strings(raw) if found[1]) != keys
+
+
+def has_only_keys(raw: bytes, keys: int) -> bool:
+    """Whether `raw` holds so many keys at most, for certain. Each key is followed by a colon; so may a quote in a text
+    be, which costs a closer look."""
+    return raw.count(b'":') == keys and b" :" not in raw and not any(blank in raw for blank in _RARE_BLANKS)
+
+
+def _count_keys(value: Any) -> int:
+    """Of all objects in it, level by level."""
+    count = 0
+    containers: list[Any] = [value]
+    while containers:
+        count += sum(len(one) for one in containers if type(one) is dict)
+        inner = (item.values() if type(item) is dict else item for item in containers)
+        containers = [item for items in inner for item in items if type(item) in (dict, list)]
+    return count
 
 
 def one_line(given: msgspec.Raw) -> msgspec.Raw:
@@ -71,7 +109,7 @@ def _check_uncommon(raw: bytes) -> tuple[msgspec.Raw, Values]:
     if _MANY_DIGITS.search(raw):
         # orjson makes floats of wide integers; msgspec keeps them.
         _refuse_wide(msgspec.json.decode(raw), "properties")
-    return one_line(msgspec.Raw(raw)), values
+    return (_last_of_each(values) if has_repeats(raw, values) else one_line(msgspec.Raw(raw))), values
 
 
 def _no_value(raw: bytes, error: orjson.JSONDecodeError) -> Text:

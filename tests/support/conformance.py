@@ -57,7 +57,7 @@ LISTS = [
 RANGES = [name for name in READS if name not in ("GET /v1/events/{event_id}", "GET /v1/users/{user_id}")]
 
 DETAILS: dict[E, set[str]] = {
-    E.INVALID_API_KEY: set(),
+    E.INVALID_API_KEY: {"reason"},
     E.FORBIDDEN: {"required_scope"},
     E.MISSING_REQUIRED_FIELD: {"field"},
     E.INVALID_EVENT_NAME: {"field", "value", "suggestion"},
@@ -370,7 +370,7 @@ def _absent() -> Iterator[Row]:
 
 
 ELSEWHERE = [
-    Row("", E.NOT_FOUND, method=method, path=path)
+    Row("", E.NOT_FOUND, method=method, path=path, names={"reason"})
     for path in ("/", "/v1", "/v1/", "/v2/events", "/v1/nothing", "/v1/events/track/", "/v1/events/track/x/y", "/%00")
     for method in ("GET", "POST", "DELETE")
 ]

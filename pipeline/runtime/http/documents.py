@@ -74,6 +74,7 @@ _ANSWER_HEADERS: Final = {
 }
 """Of every answer."""
 _EXAMPLE_DETAILS: Final[dict[ErrorCode, Document]] = {
+    ErrorCode.INVALID_API_KEY: {"reason": "没有这个 Key"},
     ErrorCode.FORBIDDEN: {"required_scope": "read"},
     ErrorCode.MISSING_REQUIRED_FIELD: {"field": "events[3].event_name"},
     ErrorCode.INVALID_EVENT_NAME: {"field": "event_name", "value": "APP INSTALL", "suggestion": "app_install"},
@@ -94,7 +95,10 @@ class Envelope(BaseModel, Generic[DataT]):
 
 class Error(BaseModel):
     code: ErrorCode = Field(description="What a program acts on; never changes.")
-    message: str = Field(description="For people, in the language of `Accept-Language`: `zh` (default) or `en`.")
+    message: str = Field(
+        description="For people, in the language of `Accept-Language`: `zh` (default) or `en`. What the code means, "
+        "then the field and the reason; a 401 says whether the key is missing, malformed, unknown or revoked."
+    )
     details: dict[str, Any] = Field(
         description="`field` and `reason` where there is one; `limit` and `actual` for PAYLOAD_TOO_LARGE; "
         "`value` and `suggestion` for INVALID_EVENT_NAME; `required_scope`; `allowed`; `request_id`; "
@@ -128,7 +132,9 @@ def error_response(*codes: ErrorCode) -> Document:
 
 def add_error(described: Document, code: ErrorCode) -> None:
     described["description"] = ", ".join(filter(None, (described["description"], code.value)))
-    error = {"code": code.value, "message": code.message("zh"), "details": _EXAMPLE_DETAILS.get(code, {})}
+    details = _EXAMPLE_DETAILS.get(code, {})
+    told = " ".join(filter(None, (details.get("field"), details.get("reason"))))
+    error = {"code": code.value, "message": "：".join(filter(None, (code.message("zh"), told))), "details": details}
     described["content"]["application/json"]["examples"][code.value] = {"value": {"success": False, "error": error}}
     for name, component in _ERROR_HEADERS.get(code, {}).items():
         described["headers"][name] = {"$ref": f"#/components/headers/{component}"}

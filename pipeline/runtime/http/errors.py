@@ -3,7 +3,7 @@
 ApiError    the caller reads it: a code of the contract, the field, the reason. Never retried by us.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -63,7 +63,24 @@ class ApiError(Exception):
             details["field"] = self.field
         if self.reason is not None:
             details["reason"] = self.reason.in_language(language)
-        return ErrorBody(self.code.value, self.code.message(language), details | self.details)
+        return ErrorBody(self.code.value, self._message(language), details | self.details)
+
+    def _message(self, language: str) -> str:
+        """What the code means, and then the field and the reason."""
+        mark, colon = ("：", " ") if language == "zh" else (": ", ": ")
+        reason = self.reason.in_language(language) if self.reason is not None else ""
+        told = colon.join(filter(None, (self.field, reason)))
+        return self.code.message(language) + (mark + told if told else "")
+
+
+NO_PATH: Final = Text(
+    "没有这个路径，接口文档见 /docs 和 /openapi.json", "there is no such path; /docs and /openapi.json describe the API"
+)
+
+
+def no_path() -> ApiError:
+    """There is nothing at the path of the request."""
+    return ApiError(ErrorCode.NOT_FOUND, reason=NO_PATH)
 
 
 def missing(field: str) -> ApiError:

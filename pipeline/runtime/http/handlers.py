@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from pipeline.runtime.http.envelope import Language, Reply, failure, language_of, success
-from pipeline.runtime.http.errors import ApiError, Text, invalid, missing, server_error
+from pipeline.runtime.http.errors import ApiError, Text, invalid, missing, no_path, server_error
 from pipeline.runtime.http.middleware import CRASH_RETRY_AFTER_SECONDS, request_id_of
 from schemas.errors import ErrorCode
 
@@ -30,7 +30,9 @@ _REASONS: Final[Mapping[str, Text]] = {
     "string_too_short": Text("不能为空", "must not be empty"),
     "too_long": Text("最多 {max_length} 个值", "must not be given more than {max_length} times"),
 }
-"""pydantic's error types that a query parameter can meet; others keep pydantic's own words."""
+"""pydantic's error types that a query parameter can meet; others keep pydantic's own words, which are English."""
+_NOT_VALID: Final = "值无效"
+_BAD_REQUEST: Final = "请求无效"
 
 
 _METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
@@ -94,7 +96,7 @@ def validation_error(first: Mapping[str, Any]) -> ApiError:
     field = field_path(first["loc"][1:])
     if first["type"] == "missing":
         return missing(field)
-    own_words = Text(first["msg"], first["msg"])
+    own_words = Text(_NOT_VALID, first["msg"])
     template = _REASONS.get(first["type"], own_words)
     context = first.get("ctx") or {}
     try:
@@ -115,11 +117,11 @@ def field_path(parts: tuple[str | int, ...]) -> str:
 def http_error(error: HTTPException) -> ApiError:
     """What the framework itself raises: no such route, wrong method, an unreadable request."""
     if error.status_code == 404:
-        return ApiError(ErrorCode.NOT_FOUND)
+        return no_path()
     if error.status_code == 405:
         return method_not_allowed((error.headers or {}).get("Allow", "").replace(",", " ").split())
     if 400 <= error.status_code < 500:
-        return invalid("request", Text(str(error.detail), str(error.detail)))
+        return invalid("request", Text(_BAD_REQUEST, str(error.detail)))
     return server_error(CRASH_RETRY_AFTER_SECONDS)
 
 

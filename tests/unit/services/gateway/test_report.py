@@ -98,7 +98,7 @@ async def test_a_batch_answers_for_every_event(client: httpx.AsyncClient, stored
     ]
     assert data["results"][1]["error"] == {
         "code": "INVALID_EVENT_NAME",
-        "message": "The event name is invalid; use snake_case",
+        "message": "The event name is invalid; use snake_case: events[1].event_name",
         "details": {"field": "events[1].event_name", "value": "A B", "suggestion": "a_b"},
     }
     assert "error" not in data["results"][0]
@@ -151,6 +151,22 @@ async def test_one_event_that_is_no_json_costs_itself_alone(
     assert len(validated["normalized"]) == 499
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-ndjson"])
+async def test_a_key_twice_has_one_reading_everywhere(
+    client: httpx.AsyncClient, stored: Stored, content_type: str
+) -> None:
+    twice = b'{"event_name":"purchase","properties":{"revenue": 1, "revenue": 999, "a":{"b":1,"b":[{"c":1,"c":2}]}}}'
+    flat = b'{"event_name":"purchase","properties":{"revenue" :1,"x":"\\":","revenue":999}}'
+    body = b"\n".join([twice, flat]) if "nd" in content_type else b'{"events":[' + twice + b"," + flat + b"]}"
+    headers = {"Content-Type": content_type}
+    assert (await client.post(BATCH, content=body, headers=headers)).status_code == 201
+    assert (await client.post(TRACK, content=twice)).status_code == 201
+    kept = {bytes(event.properties) for event in stored()}
+    assert kept == {b'{"revenue":999,"a":{"b":[{"c":2}]}}', b'{"revenue":999,"x":"\\":"}'}
+    (normalized,) = (await client.post(VALIDATE, content=twice)).json()["data"]["normalized"]
+    assert normalized["properties"]["revenue"] == 999
+
+
 async def test_counts_are_conserved(client: httpx.AsyncClient, stored: Stored, refused: Refused) -> None:
     events = [{"event_name": "a" if n % 10 else "A", "event_id": str(n // 2)} for n in range(1000)]
     data = (await client.post(BATCH, json={"events": events})).json()["data"]
@@ -197,8 +213,7 @@ async def test_validate_says_what_track_and_batch_do(client: httpx.AsyncClient, 
         assert len(codes) == 1
 
 
-@pytest.mark.parametrize("path", ENDPOINTS)
-@pytest.mark.parametrize(
+KEYS = pytest.mark.parametrize(
     ("authorization", "status", "code"),
     [
         (None, 401, "INVALID_API_KEY"),
@@ -212,6 +227,57 @@ async def test_validate_says_what_track_and_batch_do(client: httpx.AsyncClient, 
         ("Bearer ak_test_read", 403, "FORBIDDEN"),
     ],
 )
+
+
+@pytest.mark.parametrize(
+    ("authorization", "zh", "en"),
+    [
+        (None, "没有提供", "there is none"),
+        ("", "没有提供", "there is none"),
+        ("Bearer", "格式", "form"),
+        ("Basic ak_test_write", "格式", "form"),
+        ("ak_test_write", "格式", "form"),
+        ("Bearer unknown", "没有这个", "no such key"),
+        ("Bearer ak_test_revoked", "吊销", "revoked"),
+    ],
+)
+async def test_a_401_says_which_mistake_it_was(
+    client: httpx.AsyncClient, authorization: str | None, zh: str, en: str
+) -> None:
+    del client.headers["Authorization"]
+    headers = {} if authorization is None else {"Authorization": authorization}
+    for language, words in (("zh", zh), ("en", en)):
+        error = error_of(await client.post(TRACK, json={}, headers=headers | {"Accept-Language": language}))
+        assert error["message"].endswith(error["details"]["reason"])
+        assert words in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "zh", "en"),
+    [
+        (b"", "内容为空", "empty"),
+        (b'{"event_name":', "内容不完整（第 1 行第 15 列）", "unexpected end of data"),
+        (rb'{"event_name":"\ud83d"}', "半个代理对", "surrogate"),
+        (b'{"event_name":"a","properties":{"a":NaN}}', "JSON 值", "expected a JSON value"),
+        (
+            b'{"event_name":"a","context":{"ip":"nowhere"}}',
+            "context.ip 不是有效的 IP 地址",
+            "context.ip: it is not an IP",
+        ),
+    ],
+)
+async def test_a_message_carries_the_reason_in_the_callers_language(
+    client: httpx.AsyncClient, body: bytes, zh: str, en: str
+) -> None:
+    chinese = error_of(await client.post(TRACK, content=body))["message"]
+    english = error_of(await client.post(TRACK, content=body, headers={"Accept-Language": "en"}))["message"]
+    assert zh in chinese
+    assert en in english
+    assert english.isascii()
+
+
+@pytest.mark.parametrize("path", ENDPOINTS)
+@KEYS
 async def test_keys(
     client: httpx.AsyncClient, sink: MemorySink, path: str, authorization: str | None, status: int, code: str
 ) -> None:
@@ -268,11 +334,11 @@ async def test_compressed_bodies(client: httpx.AsyncClient, stored: Stored) -> N
 @pytest.mark.parametrize(
     ("accepted", "message"),
     [
-        (None, "缺少必填字段"),
-        ("en-GB,zh;q=0.5", "A required field is missing"),
-        ("zh-CN,en;q=0.9", "缺少必填字段"),
-        ("fr,en;q=0.1", "A required field is missing"),
-        ("de", "缺少必填字段"),
+        (None, "缺少必填字段：event_name"),
+        ("en-GB,zh;q=0.5", "A required field is missing: event_name"),
+        ("zh-CN,en;q=0.9", "缺少必填字段：event_name"),
+        ("fr,en;q=0.1", "A required field is missing: event_name"),
+        ("de", "缺少必填字段：event_name"),
     ],
 )
 async def test_messages_follow_the_callers_language(

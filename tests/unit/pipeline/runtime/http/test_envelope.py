@@ -17,7 +17,7 @@ def test_the_two_shapes() -> None:
         "success": False,
         "error": {
             "code": "INVALID_PARAMETER",
-            "message": "A parameter is invalid",
+            "message": "A parameter is invalid: limit: too large",
             "details": {"field": "limit", "reason": "too large"},
         },
     }

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from structlog.testing import capture_logs
 
 from pipeline.runtime.http.documents import complete_document
+from pipeline.runtime.http.errors import NO_PATH
 from pipeline.runtime.http.handlers import field_path, http_error, install_handlers, validation_error
 from pipeline.runtime.http.middleware import EnvelopeMiddleware, choose_request_id
 from pipeline.runtime.http.operations import add_operations
@@ -53,7 +54,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 @pytest.mark.parametrize(
     ("path", "status", "code", "details"),
     [
-        ("/nothing", 404, "NOT_FOUND", {}),
+        ("/nothing", 404, "NOT_FOUND", {"reason": NO_PATH.zh}),
         ("/number", 400, "MISSING_REQUIRED_FIELD", {"field": "n"}),
         ("/number?n=x", 400, "INVALID_PARAMETER", {"field": "n", "reason": "应为整数"}),
         ("/number?n=0", 400, "INVALID_PARAMETER", {"field": "n", "reason": "不能小于 1"}),
@@ -118,7 +119,8 @@ def test_paths_of_fields() -> None:
 
 def test_an_error_without_words_of_ours_keeps_its_own() -> None:
     error = validation_error({"loc": ("query", "x"), "type": "odd", "msg": "Odd {input}"})
-    assert error.body("zh").details == {"field": "x", "reason": "Odd {input}"}
+    assert error.body("en").details == {"field": "x", "reason": "Odd {input}"}
+    assert error.body("zh").details == {"field": "x", "reason": "值无效"}
 
 
 def test_what_the_framework_raises() -> None:
