@@ -5,15 +5,16 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Final, TypeAlias
 
+from pipeline.domain.channel_tables import Channel
+from pipeline.domain.tags import normalize_campaign, normalize_channel, normalize_source
 from schemas.control import App
 from schemas.facts import CostRow
 from schemas.money import to_minor
 
 REQUIRED: Final = ("date", "channel", "cost")
-OPTIONAL: Final = ("campaign", "currency")
-MAX_CAMPAIGN_CHARACTERS: Final = 1_000
+OPTIONAL: Final = ("campaign", "source", "currency")
 _CHANNEL: Final = re.compile(r"^[a-z][a-z0-9_]{0,63}\Z")
 _DATE: Final = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _AMOUNT: Final = re.compile(r"^[0-9]{1,15}(\.[0-9]{1,12})?\Z")
@@ -32,6 +33,10 @@ class Problem:
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.reason}"
+
+
+CostKey: TypeAlias = tuple[date, str, str, str, str]
+"""Date, source, channel, campaign, currency."""
 
 
 class _Refused(ValueError):
@@ -65,20 +70,45 @@ def _problem_of_header(header: list[str]) -> str:
 def _read(reader: "csv.DictReader[str]", app: App, imported_at_ms: int) -> tuple[list[CostRow], list[Problem]]:
     rows: list[CostRow] = []
     problems: list[Problem] = []
-    known: dict[tuple[date, str, str], int] = {}
+    known: dict[CostKey, int] = {}
     for given in reader:
         try:
             row = _row(given, app, imported_at_ms)
         except _Refused as error:
             problems.append(Problem(reader.line_num, str(error)))
             continue
-        first = known.setdefault((row.date, row.channel, row.campaign), reader.line_num)
+        first = known.setdefault(key_of(row), reader.line_num)
         if first != reader.line_num:
             problems.append(
-                Problem(reader.line_num, f"the day, channel and campaign of line {first} again: add them up")
+                Problem(
+                    reader.line_num,
+                    f"the day, channel, campaign, source and currency of line {first} again: add them up",
+                )
             )
         rows.append(row)
     return rows, problems
+
+
+def key_of(row: CostRow) -> CostKey:
+    return row.date, row.source, row.channel, row.campaign, row.currency
+
+
+def with_markers(rows: list[CostRow]) -> list[CostRow]:
+    """The rows, and before them a marker for each day and source: what earlier imports hold of these, and this one does
+    not, no longer stands."""
+    marked = {(row.date, row.source): row for row in rows}
+    return [*(marker(row.app_id, day, source, row.revision) for (day, source), row in marked.items()), *rows]
+
+
+def marker(app_id: str, day: date, source: str, revision: int) -> CostRow:
+    """All that was imported of that day and source before is void."""
+    return CostRow(app_id, day, "", "", 0, "", revision, revision, source, is_marker=True)
+
+
+def unknown_channels(rows: Iterable[CostRow], app: App) -> list[str]:
+    """Channels of the rows that no touch can have: neither ours nor of the app's own rules."""
+    known = {*Channel, *(rule.channel for rule in app.attribution.channels.rules)}
+    return sorted({row.channel for row in rows} - known)
 
 
 def _row(given: dict[str, str], app: App, imported_at_ms: int) -> CostRow:
@@ -93,6 +123,7 @@ def _row(given: dict[str, str], app: App, imported_at_ms: int) -> CostRow:
         date=_day(text["date"]),
         channel=_channel(text["channel"]),
         campaign=_campaign(text.get("campaign", "")),
+        source=normalize_source(text.get("source", "")),
         cost_minor=_amount(text["cost"], currency),
         currency=currency,
         imported_at_ms=imported_at_ms,
@@ -111,15 +142,18 @@ def _day(text: str) -> date:
 
 
 def _channel(text: str) -> str:
-    if not _CHANNEL.match(text):
+    """As touches have it: `Paid Search` is `paid_search`."""
+    channel = normalize_channel(text)
+    if not _CHANNEL.match(channel):
         raise _Refused(f"channel {text!r} is no name such as paid_search")
-    return text
+    return channel
 
 
 def _campaign(text: str) -> str:
-    if len(text) > MAX_CAMPAIGN_CHARACTERS or not text.isprintable():
-        raise _Refused(f"campaign {text[:40]!r} is longer than {MAX_CAMPAIGN_CHARACTERS} characters or not printable")
-    return text
+    """As touches have it: cut at the same length; a placeholder is none."""
+    if not text.isprintable():
+        raise _Refused(f"campaign {text[:40]!r} is not printable")
+    return normalize_campaign(text)
 
 
 def _amount(text: str, currency: str) -> int:

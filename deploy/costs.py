@@ -1,17 +1,21 @@
-"""`attrikit costs import`: what advertising cost, from a CSV file through Kafka into the reports.
+"""`attrikit costs`: what advertising cost, from a CSV file through Kafka into the reports.
 
-Through Kafka, because only the loader writes ClickHouse, which may be embedded in its process. A row replaces the one
-of its day, channel and campaign; so the same file again changes nothing, and a mended one mends what it holds.
+Through Kafka, because only the loader writes ClickHouse, which may be embedded in its process. A file replaces what was
+imported before of its days and sources (platforms), rows it no longer holds included; so the same file again changes
+nothing, a mended one mends, and the file of one platform leaves another's alone.
 """
 
 import asyncio
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from deploy.admin import AppOption, control_plane
-from deploy.cost_rows import in_messages, read_costs
+from deploy.api import HERE, KeyOption, UrlOption, api_client, walk_api
+from deploy.cost_rows import in_messages, marker, read_costs, unknown_channels, with_markers
+from pipeline.domain.tags import normalize_source
 
 if TYPE_CHECKING:
     from pipeline.runtime.settings import Settings
@@ -20,19 +24,21 @@ if TYPE_CHECKING:
 costs = typer.Typer(help="What advertising cost: spend, CPA and ROAS in the reports.", no_args_is_help=True)
 _ROWS_PER_MESSAGE: Final = 5_000
 _PROBLEMS_SHOWN: Final = 20
+_MOST_DAYS: Final = 1_000
 
 
 @costs.command("import")
 def import_costs(
     file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="CSV: date, channel, campaign, cost, currency.")
+        Path, typer.Argument(exists=True, dir_okay=False, help="CSV: date, channel, cost; campaign, source, currency.")
     ],
     app_id: AppOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file; nothing is imported.")] = False,
 ) -> None:
-    """Import a file, all of it or, if a line is wrong, nothing. Days are those of the app's time zone.
+    """Import a file, all of it or, if a line is wrong, nothing. A cost counts on its date, in any time zone.
 
-    Doing so twice counts once. `campaign` and `currency` (by default the app's) may be left out.
+    Doing so twice counts once. `campaign`, `source` and `currency` (by default the app's) may be left out. What was
+    imported before of the file's days and sources is taken back.
     """
     with control_plane() as (store, now_ms):
         app = store.app(app_id)
@@ -47,9 +53,43 @@ def import_costs(
     if problems:
         typer.echo(f"{len(problems)} lines are wrong; nothing was imported", err=True)
         raise typer.Exit(1)
+    for channel in unknown_channels(rows, app):
+        typer.echo(f"warning: channel {channel!r} is none that touches have; its spend will have no credit", err=True)
     if not dry_run:
-        _send(app_id, rows)
+        _send(app_id, with_markers(rows))
     typer.echo(f"{'checked' if dry_run else 'imported'} {len(rows)} rows")
+
+
+@costs.command("remove")
+def remove_costs(
+    app_id: AppOption,
+    from_: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")],
+    to: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day.")],
+    source: Annotated[str, typer.Option(help="The platform; none: costs without one.")] = "",
+) -> None:
+    """Take back what was imported of some days and one source."""
+    days = (to.date() - from_.date()).days + 1
+    if not 0 < days <= _MOST_DAYS:
+        raise typer.BadParameter(f"from 1 to {_MOST_DAYS} days, --from before --to", param_hint="--to")
+    with control_plane() as (store, now_ms):
+        store.app(app_id)
+    name = normalize_source(source)
+    _send(app_id, [marker(app_id, from_.date() + timedelta(days=day), name, now_ms) for day in range(days)])
+    typer.echo(f"removed the costs of {days} days")
+
+
+@costs.command("list")
+def list_costs(
+    url: UrlOption = HERE,
+    key: KeyOption = "",
+    from_: Annotated[str | None, typer.Option("--from", help="The first day.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="The last day.")] = None,
+) -> None:
+    """What stands, newest first: date, channel, campaign, source, cost, currency. Takes a key with the scope read."""
+    with api_client(url, key) as client:
+        for item in walk_api(client, "/v1/costs", {k: v for k, v in (("from", from_), ("to", to)) if v}):
+            names = ("date", "channel", "campaign", "source", "cost", "currency")
+            typer.echo("\t".join(str(item[name] if item[name] is not None else "-") for name in names))
 
 
 def _send(app_id: str, rows: "list[CostRow]") -> None:

@@ -276,7 +276,7 @@ class PersonLinkRow(msgspec.Struct, gc=False):
 
 
 class CostRow(msgspec.Struct, gc=False):
-    """What was spent on a channel and campaign on a day of the app's time zone. Imported again, it is replaced."""
+    """What was spent on a channel and campaign at a source on a day, in a currency. Imported again, it is replaced."""
 
     app_id: str
     date: date
@@ -287,6 +287,10 @@ class CostRow(msgspec.Struct, gc=False):
     imported_at_ms: int
     revision: int
     """The time of the import, so the last one stands."""
+    source: str = ""
+    """The platform the file is of: another one's costs are other rows."""
+    is_marker: bool = False
+    """No cost: earlier imports of this day and source no longer stand."""
     is_deleted: bool = False
 
 

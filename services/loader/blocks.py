@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+from schemas.topics import Topic
+
 _HELD_BLOCKS: Final = 2
 """Full blocks a buffer holds before it asks for no more: one is inserted while the next is gathered."""
 
@@ -182,9 +184,13 @@ class Positions:
         self._stored = {}
 
 
+_TABLES: Final = {Topic.COSTS.value: "spend"}
+"""Where it is not the topic's name."""
+
+
 def table_of(topic: str) -> str:
-    """A topic's table has its name, with the underscores SQL wants."""
-    return topic.replace("-", "_")
+    """A topic's table has its name, with the underscores SQL wants, unless it was made anew under another."""
+    return _TABLES.get(topic) or topic.replace("-", "_")
 
 
 def token(data: bytes) -> str:

@@ -26,9 +26,10 @@ CompleteThrough: TypeAlias = Annotated[
 ]
 
 
-class Meta(TypedDict):
-    complete_through: CompleteThrough
-    timezone: str
+RangeEnd: TypeAlias = Annotated[
+    str | None, Field(description="As it was understood, in `timezone`: `from` inclusive, `to` exclusive. Null: open.")
+]
+Meta = TypedDict("Meta", {"complete_through": CompleteThrough, "timezone": str, "from": RangeEnd, "to": RangeEnd})
 
 
 class ReportMeta(Meta):
@@ -279,6 +280,21 @@ class AttributionPath(TypedDict):
     meta: Meta
 
 
+class Cost(TypedDict):
+    date: Annotated[str, Field(description="A calendar day; it belongs to no time zone.")]
+    channel: str
+    campaign: Text
+    source: Annotated[Text, Field(description="The platform the cost is of.")]
+    cost: Number
+    currency: str
+
+
+class CostList(TypedDict):
+    items: list[Cost]
+    next_cursor: NextCursor
+    meta: Meta
+
+
 class User(TypedDict):
     id: Annotated[str, Field(description="What `/users/{id}` finds it by.")]
     user_id: Text
@@ -289,7 +305,7 @@ class User(TypedDict):
     events: int
     page_views: int
     conversions: int
-    values: Annotated[dict[str, Number], Field(description="Conversion value by currency, before refunds.")]
+    values: Annotated[dict[str, Number], Field(description="Conversion value by currency, after refunds.")]
     first_channel: Text
     last_channel: Text
 

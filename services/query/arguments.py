@@ -9,6 +9,7 @@ from schemas.facts import Model
 from services.query.attribution import AttributionQuery
 from services.query.conversion_report import ConversionQuery
 from services.query.conversions import ConversionFilter
+from services.query.costs import CostFilter
 from services.query.credits import Dimension
 from services.query.cursors import BadCursor, Cursors
 from services.query.events import EventFilter, SessionPlace
@@ -22,6 +23,7 @@ from services.query.parameters import (
     AttributionParameters,
     ConversionReportParameters,
     ConversionsParameters,
+    CostsParameters,
     EventsParameters,
     InPages,
     InRange,
@@ -129,6 +131,10 @@ def rejected_filter(given: RejectedParameters, app: App) -> RejectedFilter:
     return RejectedFilter(tuple(dict.fromkeys(given.code)), given.field, range_of(given, app))
 
 
+def cost_filter(given: CostsParameters, app: App) -> CostFilter:
+    return CostFilter(zone_of(given, app), range_of(given, app))
+
+
 def user_filter(given: UsersParameters, app: App) -> UserFilter:
     return UserFilter(first_seen=range_of(given, app))
 
@@ -177,7 +183,6 @@ def performance_query(given: PerformanceParameters, app: App) -> PerformanceQuer
         models=models_of(given.model),
         currency=given.currency or app.currency,
         zone=zone_of(given, app),
-        app_zone=app.timezone,
         granularity=given.granularity,
         goals=given.goal,
         time_range=time_range,

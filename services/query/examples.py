@@ -2,7 +2,12 @@
 
 from typing import Any, Final
 
-_META: Final = {"complete_through": "2024-01-15T10:29:00.000Z", "timezone": "Asia/Shanghai"}
+_META: Final = {
+    "complete_through": "2024-01-15T18:29:00.000+08:00",
+    "timezone": "Asia/Shanghai",
+    "from": "2024-01-15T00:00:00.000+08:00",
+    "to": None,
+}
 _REPORT_META: Final = {**_META, "currency": "CNY", "other_currencies": ["USD"]}
 _NOTHING: Final[dict[str, Any]] = {"source": None, "medium": None, "name": None, "term": None, "content": None}
 _EVENT: Final = {
@@ -24,6 +29,20 @@ _EVENT: Final = {
     "is_bot": False,
 }
 EVENT_LIST: Final = {"items": [_EVENT], "next_cursor": None, "meta": _META}
+COST_LIST: Final = {
+    "items": [
+        {
+            "date": "2024-01-15",
+            "channel": "paid_search",
+            "campaign": "brand",
+            "source": "baidu",
+            "cost": 100.5,
+            "currency": "CNY",
+        }
+    ],
+    "next_cursor": None,
+    "meta": _META,
+}
 REJECTED_LIST: Final = {
     "items": [
         {
@@ -232,12 +251,12 @@ _CHANGE: Final = {
 PERFORMANCE: Final = {
     "dimension": "channel",
     "granularity": "day",
-    "items": [{"period": "2024-01-15T00:00:00+08:00", "key": "paid_search", **_PERFORMANCE}],
+    "items": [{"period": "2024-01-15T00:00:00+08:00", "key": "paid_search", "change": None, **_PERFORMANCE}],
     "totals": _PERFORMANCE,
     "previous": {
         "from": "2024-01-13T16:00:00.000Z",
         "to": "2024-01-14T16:00:00.000Z",
-        "items": [{"period": "2024-01-14T00:00:00+08:00", "key": "paid_search", **_PERFORMANCE}],
+        "items": [{"period": "2024-01-14T00:00:00+08:00", "key": "paid_search", "change": None, **_PERFORMANCE}],
         "totals": _PERFORMANCE,
     },
     "change": _CHANGE,

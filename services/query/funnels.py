@@ -2,8 +2,9 @@
 
 Steps are event names. A person's chain begins with the first step and goes on with the next event of the next step,
 whatever comes between, as long as it lies within the window after the beginning; events of one moment count in the
-order of the steps. Of all chains of a person the longest counts (ClickHouse's `windowFunnel`). What a visitor did who
-is known to be a user is the user's. Events of nobody (no user, no visitor) are left out: they follow nothing.
+order of the steps. A step that stands in the funnel twice takes two events. Of all chains of a
+person the longest counts (ClickHouse's `windowFunnel`). What a visitor did who is known to be a user is the user's.
+Events of nobody (no user, no visitor) are left out: they follow nothing.
 """
 
 from dataclasses import dataclass, field
@@ -36,22 +37,39 @@ _SOMEBODY: Final = Condition("NOT startsWith(person_key, 'e:')")
 
 
 def funnel_row(app_id: str, wanted: FunnelQuery) -> Statement[FunnelRow]:
-    names = {f"step_{index}": name for index, name in enumerate(wanted.steps)}
+    """Every event becomes a moment for each step it can be, in the order in which steps of one time are looked at."""
+    steps = len(wanted.steps)
     conditions = [
         *one_of("event_name", tuple(dict.fromkeys(wanted.steps))),
         *within("timestamp_ms", wanted.time_range),
         _SOMEBODY,
     ]
-    met = ", ".join(f"event_name = {{{name}:String}}" for name in names)
-    reached = ", ".join(f"countIf(steps_done >= {index})" for index in range(1, len(names) + 1))
+    met = ", ".join(f"step = {step}" for step in range(1, steps + 1))
+    reached = ", ".join(f"countIf(steps_done >= {step})" for step in range(1, steps + 1))
+    window = wanted.window_seconds * 1000 * steps + steps - 1
     sql = f"""SELECT [{reached}] AS reached FROM
 (
-    SELECT windowFunnel({wanted.window_seconds * 1000:d})(toUInt64(timestamp_ms), {met}) AS steps_done
-    FROM (SELECT person_hash, timestamp_ms, event_name FROM {source(Table.EVENTS, conditions)}) AS met
+    SELECT windowFunnel({window:d})(toUInt64(timestamp_ms * {steps} + {_order_of(wanted.steps)}[step]), {met})
+        AS steps_done
+    FROM
+    (
+        SELECT person_hash, timestamp_ms, step
+        FROM (SELECT person_hash, timestamp_ms, event_name FROM {source(Table.EVENTS, conditions)})
+        ARRAY JOIN arrayFilter(i -> {{steps:Array(String)}}[i] = event_name, range(1, {steps + 1})) AS step
+    ) AS met
     LEFT ANY JOIN {owner_hashes()} AS owners USING (person_hash)
     GROUP BY if(owner_hash = 0, person_hash, owner_hash)
 )"""
-    return statement(FunnelRow, app_id, sql, conditions, **names)
+    return statement(FunnelRow, app_id, sql, conditions, steps=list(wanted.steps))
+
+
+def _order_of(steps: tuple[str, ...]) -> list[int]:
+    """Per step its place among the steps of one time. The second time a step stands in a funnel comes before the first,
+    or one event would be both."""
+    repeats = [index for index, name in enumerate(steps) if name in steps[:index]]
+    firsts = [index for index in range(len(steps)) if index not in repeats]
+    order = [*reversed(repeats), *firsts]
+    return [order.index(index) for index in range(len(steps))]
 
 
 def funnel_of(wanted: FunnelQuery, row: FunnelRow) -> Funnel:

@@ -107,6 +107,10 @@ class RejectedParameters(InRange, InPages):
     )
 
 
+class CostsParameters(InRange, InPages):
+    """`from` and `to` are about the dates of the costs."""
+
+
 class UsersParameters(InRange, InPages):
     """`from` and `to` are about when a user was first seen."""
 

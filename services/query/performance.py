@@ -28,7 +28,7 @@ from services.query.report_answers import (
     PerformanceReport,
 )
 from services.query.report_rows import Part, Place, ReportRow, part_of
-from services.query.times import local_text, utc_text
+from services.query.times import local_text, parse_instant, utc_text
 
 __all__ = ["PerformanceQuery", "other_currencies", "performance_report", "performance_rows"]
 
@@ -56,6 +56,8 @@ def performance_report(wanted: PerformanceQuery, rows: list[ReportRow], meta: Re
     parts = _parts(wanted, rows)
     totals = _totals(wanted, parts)
     items = _items(wanted, parts)
+    if wanted.has_previous:
+        _compare(wanted, items, _items(wanted, {name: part_of(rows, name, is_previous=True) for name in _PARTS}))
     report: PerformanceReport = {
         "dimension": wanted.dimension.value,
         "granularity": wanted.granularity.value if wanted.granularity else None,
@@ -95,7 +97,7 @@ def _items(wanted: PerformanceQuery, parts: dict[str, Part]) -> list[Performance
     for place in _places(wanted, parts):
         numbers = _numbers(wanted, _Found(*(parts[name].numbers.get(place) for name in _PARTS)))
         period = local_text(place[0], wanted.zone) if wanted.granularity else None
-        items.append({"period": period, "key": place[1] or None, **_of_row(wanted, numbers)})
+        items.append({"period": period, "key": place[1] or None, "change": None, **_of_row(wanted, numbers)})
     return items
 
 
@@ -160,6 +162,21 @@ def _of_row(wanted: PerformanceQuery, numbers: PerformanceNumbers) -> Performanc
         for credit in numbers["models"].values():
             credit["cpa"] = credit["roas"] = None
     return numbers
+
+
+def _compare(wanted: PerformanceQuery, items: list[PerformanceItem], before: list[PerformanceItem]) -> None:
+    """Give each row its change from the row of the same key, and the same place in the period before."""
+    known = {(item["period"], item["key"]): item for item in before}
+    for item in items:
+        then = known.get((_period_before(wanted, item["period"]), item["key"]))
+        item["change"] = None if then is None else _change(item, then)
+
+
+def _period_before(wanted: PerformanceQuery, period: str | None) -> str | None:
+    if period is None:
+        return None
+    start_ms = parse_instant(period)
+    return local_text(wanted.shift.before_ms(start_ms) // 1000, wanted.zone)
 
 
 def _change(totals: PerformanceNumbers, before: PerformanceNumbers) -> Change:

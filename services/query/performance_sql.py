@@ -3,8 +3,8 @@
 Touches count at their own time; sessions at their start; conversions at their own time, under the channel (source, …)
 of the session they happened in; credit at the conversion's time, under the channel of the credited touch. Conversions
 and credit are counted from the same rows, those of the attributions, so both add up to the same number, whatever else
-has been loaded; a conversion whose session cannot be read (yet) counts under none. A day's cost counts at the midnight
-it begins with, in the app's time zone.
+has been loaded; a conversion whose session cannot be read (yet) counts under none. A day's cost counts on its date,
+whatever zone the report is in: a calendar day is no instant.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from services.query.credits import Dimension, credit_columns, credit_sums, unfol
 from services.query.periods import Granularity, period_sql, zone_parameters
 from services.query.report_rows import ROW_LIMIT, PartSql, ReportRow, union
 from services.query.sql import Condition, Statement, Table, one_of, source, statement, within
-from services.query.times import TimeRange
+from services.query.times import Shift, TimeRange, shift_of
 
 TOUCHES: Final = "touches"
 SESSIONS: Final = "sessions"
@@ -24,8 +24,14 @@ CREDITS: Final = "credits"
 COSTS: Final = "costs"
 LONGEST_SESSION_MS: Final = 48 * 3600 * 1000
 """Sessions last 24 h at most; a conversion's session began no earlier than this before it."""
-_COST_AT_MS: Final = "toInt64(toUnixTimestamp(toDateTime(date, {app_zone:String}))) * 1000"
-COSTED_DIMENSIONS: Final = frozenset({Dimension.CHANNEL, Dimension.CAMPAIGN})
+_COST_AT_MS: Final = "toInt64(toUnixTimestamp(toDateTime(date, {cost_zone:String}))) * 1000"
+STANDING_COSTS: Final = f"""SELECT * FROM
+(
+    SELECT *, max(if(is_marker, revision, 0)) OVER (PARTITION BY date, source) AS imported_anew
+    FROM {source(Table.COSTS)}
+) WHERE NOT is_marker AND revision >= imported_anew"""
+"""Costs of the newest import of their day and source."""
+COSTED_DIMENSIONS: Final = frozenset({Dimension.CHANNEL, Dimension.SOURCE, Dimension.CAMPAIGN})
 
 
 @dataclass(frozen=True)
@@ -34,19 +40,15 @@ class PerformanceQuery:
     models: tuple[Model, ...]
     currency: str
     zone: str
-    app_zone: str
     granularity: Granularity | None = None
     goals: tuple[str, ...] = ()
     time_range: TimeRange = field(default_factory=TimeRange)
     has_previous: bool = False
-    """Beside the period, which then has both ends, the one of equal length before it."""
+    """Beside the period, which then has both ends, the one before it (`times.Shift`)."""
 
     @property
-    def length_ms(self) -> int:
-        start_ms, end_ms = self.time_range.from_ms, self.time_range.to_ms
-        assert start_ms is not None
-        assert end_ms is not None
-        return end_ms - start_ms
+    def shift(self) -> Shift:
+        return shift_of(self.time_range, self.zone)
 
     @property
     def read_range(self) -> TimeRange:
@@ -54,13 +56,13 @@ class PerformanceQuery:
         start_ms = self.time_range.from_ms
         if not self.has_previous or start_ms is None:
             return self.time_range
-        return TimeRange(start_ms - self.length_ms, self.time_range.to_ms)
+        return TimeRange(self.shift.before_ms(start_ms), self.time_range.to_ms)
 
 
 def performance_rows(app_id: str, wanted: PerformanceQuery) -> Statement[ReportRow]:
     conditions = [*one_of("goal", wanted.goals), *within("at_ms", wanted.read_range), *_possible_sessions(wanted)]
     parts = (_touches(wanted), _sessions(wanted), _conversions(wanted), _credits(wanted), _costs(wanted))
-    bound: dict[str, Any] = {"currency": wanted.currency, "app_zone": wanted.app_zone, "row_limit": ROW_LIMIT}
+    bound: dict[str, Any] = {"currency": wanted.currency, "cost_zone": wanted.zone, "row_limit": ROW_LIMIT}
     if wanted.has_previous:
         bound["split_ms"] = wanted.time_range.from_ms
     return statement(
@@ -173,7 +175,7 @@ def _costs(wanted: PerformanceQuery) -> PartSql:
     return PartSql(
         COSTS,
         f"""SELECT {_place("at_ms", wanted)}, key, cost_minor, currency
-FROM (SELECT {_COST_AT_MS} AS at_ms, {key} AS key, cost_minor, currency FROM {source(Table.COSTS)})
+FROM (SELECT {_COST_AT_MS} AS at_ms, {key} AS key, cost_minor, currency FROM ({STANDING_COSTS}))
 WHERE {" AND ".join(["1", *(condition.sql for condition in _within("at_ms", wanted))])}""",
         ("sumIf(cost_minor, currency = {currency:String})", "countIf(currency = {currency:String})"),
         currency="currency",

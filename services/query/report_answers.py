@@ -26,27 +26,13 @@ class PerformanceNumbers(TypedDict):
     spend: Annotated[
         Number | None,
         Field(
-            description="Imported costs; a day's count at its beginning. Null: none were imported, or, in a row, the "
-            "dimension is none that costs are given by (channel, campaign)."
+            description="Imported costs, each on its date, in the report's currency. Null: none were imported, or, in "
+            "a row, the dimension is none that costs are given by (channel, source, campaign)."
         ),
     ]
     models: dict[str, CostedCredit]
 
 
-class PerformanceItem(PerformanceNumbers):
-    period: Annotated[Text, Field(description="Its beginning; null without `granularity`.")]
-    key: Annotated[Text, Field(description="The dimension's value; null: none.")]
-
-
-ComparedPeriod = TypedDict(
-    "ComparedPeriod",
-    {
-        "from": Annotated[str, Field(description="Inclusive.")],
-        "to": Annotated[str, Field(description="Exclusive: where the period asked for begins.")],
-        "items": list[PerformanceItem],
-        "totals": PerformanceNumbers,
-    },
-)
 Ratio: TypeAlias = Number | None
 
 
@@ -67,13 +53,37 @@ class Change(TypedDict):
     models: dict[str, CreditChange]
 
 
+class PerformanceItem(PerformanceNumbers):
+    period: Annotated[Text, Field(description="Its beginning; null without `granularity`.")]
+    key: Annotated[Text, Field(description="The dimension's value; null: none.")]
+    change: Annotated[
+        Change | None,
+        Field(description="From the row of this key at the same place in the period before; null: there is none."),
+    ]
+
+
+ComparedPeriod = TypedDict(
+    "ComparedPeriod",
+    {
+        "from": Annotated[str, Field(description="Inclusive.")],
+        "to": Annotated[str, Field(description="Exclusive: where the period asked for begins.")],
+        "items": list[PerformanceItem],
+        "totals": PerformanceNumbers,
+    },
+)
+
+
 class PerformanceReport(TypedDict):
     dimension: str
     granularity: Text
     items: list[PerformanceItem]
     totals: PerformanceNumbers
     previous: Annotated[
-        ComparedPeriod | None, Field(description="With `compare=previous_period`: the time of equal length before.")
+        ComparedPeriod | None,
+        Field(
+            description="With `compare=previous_period`: of whole months the months before, of whole days as many "
+            "days, else the time of equal length before."
+        ),
     ]
     change: Annotated[
         Change | None,

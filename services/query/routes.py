@@ -23,6 +23,7 @@ from services.query import (
     attribution_path,
     conversion_report,
     conversions,
+    costs,
     event_detail,
     events,
     examples,
@@ -38,7 +39,7 @@ from services.query.cursors import Cursors
 from services.query.paths import WithSlashes
 from services.query.reader import RETRY_AFTER_SECONDS, Reader
 from services.query.report_rows import MAX_REPORT_ROWS, refuse_long
-from services.query.times import utc_text
+from services.query.times import TimeRange, time_in_zone
 
 SettingsVersions = dict[tuple[str, int], AttributionSettings]
 REPEATABLE: Final = frozenset({"code", "event_name", "goal", "metric", "model", "status", "steps", "type"})
@@ -275,6 +276,7 @@ async def list_users(
     wanted = arguments.user_filter(given, caller.app)
     meta = await meta_of(reader, given, caller)
     rows = await reader.page(users.list_users(caller.app.app_id, wanted, page))
+    rows = await _less_refunds(caller, reader, rows)
     return success_response(users.user_page(await whoever.with_links(caller, reader, rows), page, meta))
 
 
@@ -288,8 +290,15 @@ async def get_user(
     row = await reader.first(users.find_user(caller.app.app_id, person)) if person else None
     if row is None:
         raise ApiError(ErrorCode.NOT_FOUND)
-    (row,) = await whoever.with_links(caller, reader, [row])
+    (row,) = await whoever.with_links(caller, reader, await _less_refunds(caller, reader, [row]))
     return success_response(users.user_detail(row, meta))
+
+
+async def _less_refunds(caller: Caller, reader: Reader, rows: list[users.UserRow]) -> list[users.UserRow]:
+    keys = [row.person_key for row in rows if row.totals_minor]
+    if not keys:
+        return rows
+    return users.less_refunds(rows, await reader.rows(users.find_refunds(caller.app.app_id, keys)))
 
 
 @router.get("/users/{user_id}/events", tags=["users"], **documented(answers.EventList, examples.EVENT_LIST, _NOT_FOUND))
@@ -313,6 +322,18 @@ async def list_user_events(
     if not rows and person is None:
         raise ApiError(ErrorCode.NOT_FOUND)
     return success_response(events.event_page(rows, page, meta, USER_EVENTS_LIST))
+
+
+@router.get("/costs", tags=["reports"], **documented(answers.CostList, examples.COST_LIST))
+async def list_costs(
+    caller: Key, reader: Rows, cursors: Sealed, given: Annotated[parameters.CostsParameters, Query()]
+) -> Response:
+    """Imported costs that stand, newest date first. `attrikit costs import | remove` changes them."""
+    page = arguments.page_of(given, costs.LIST_NAME, cursors)
+    wanted = arguments.cost_filter(given, caller.app)
+    meta = await meta_of(reader, given, caller)
+    rows = await reader.rows(costs.list_costs(caller.app.app_id, wanted, page))
+    return success_response(costs.cost_page(rows, page, meta))
 
 
 @router.get(
@@ -359,8 +380,14 @@ async def _funnel(reader: Reader, app_id: str, wanted: funnels.FunnelQuery | Non
 async def meta_of(reader: Reader, given: parameters.InZone, caller: Caller) -> answers.Meta:
     """Read before the rows, so that they are at least as fresh as it says."""
     zone = arguments.zone_of(given, caller.app)
+    asked = arguments.range_of(given, caller.app) if isinstance(given, parameters.InRange) else TimeRange()
     through_ms = await reader.complete_through_ms()
-    return {"complete_through": None if through_ms is None else utc_text(through_ms), "timezone": zone}
+    return {
+        "complete_through": time_in_zone(through_ms, zone),
+        "timezone": zone,
+        "from": time_in_zone(asked.from_ms, zone),
+        "to": time_in_zone(asked.to_ms, zone),
+    }
 
 
 def _report_meta(meta: answers.Meta, currency: str, others: list[str]) -> answers.ReportMeta:

@@ -58,7 +58,7 @@ class Table(StrEnum):
     EVENT_MARKS = "event_marks"
     PERSON_LINKS = "person_links"
     REJECTED = "rejected"
-    COSTS = "costs"
+    COSTS = "spend"
     ALERTS = "alerts"
     WEBHOOK_ATTEMPTS = "webhook_attempts"
 

@@ -6,6 +6,7 @@ in `from` begins at midnight of `tz`, and a date in `to` counts to the end of th
 """
 
 import re
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -68,6 +69,53 @@ def parse_end(text: str, zone: str) -> int:
     return parse_instant(text)
 
 
+@dataclass(frozen=True)
+class Shift:
+    """How far the period before lies back: whole months, whole days of the zone, or a length.
+
+    A calendar day is neither an instant nor a length: over a clock change it has 23 or 25 hours.
+    """
+
+    zone: str
+    months: int = 0
+    days: int = 0
+    length_ms: int = 0
+
+    def before_ms(self, time_ms: int) -> int:
+        """The same place in the period before: the same time of day so many local days earlier."""
+        if not (self.months or self.days):
+            return time_ms - self.length_ms
+        local = local_time(time_ms, self.zone)
+        day = _months_before(local.date(), self.months) - timedelta(days=self.days)
+        earlier = datetime.combine(day, local.time().replace(fold=0), ZoneInfo(self.zone))
+        return (earlier - _EPOCH) // _MILLISECOND
+
+
+def shift_of(period: TimeRange, zone: str) -> Shift:
+    """From a period, which has both ends, to the one before it: of whole months as many months, of whole days of the
+    zone as many days, else of the same length."""
+    assert period.from_ms is not None
+    assert period.to_ms is not None
+    start, end = local_time(period.from_ms, zone), local_time(period.to_ms, zone)
+    if start.time() != time() or end.time() != time():
+        return Shift(zone, length_ms=period.to_ms - period.from_ms)
+    months = (end.year - start.year) * 12 + end.month - start.month
+    if start.day == end.day == 1 and months:
+        return Shift(zone, months=months)
+    return Shift(zone, days=(end.date() - start.date()).days)
+
+
+def _months_before(day: date, months: int) -> date:
+    """The last day of a shorter month stands for days it has not."""
+    index = day.year * 12 + day.month - 1 - months
+    year, month = divmod(index, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def local_time(time_ms: int, zone: str) -> datetime:
+    return (_EPOCH + timedelta(milliseconds=time_ms)).astimezone(ZoneInfo(zone))
+
+
 def parse_instant(text: str) -> int:
     """RFC 3339 with a zone, to milliseconds since the epoch, finer digits cut off. Raises `BadTime`.
 
@@ -112,6 +160,11 @@ def utc_text(time_ms: int) -> str:
     """`2024-01-15T10:30:00.000Z`"""
     moment = _EPOCH + timedelta(milliseconds=time_ms)
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def time_in_zone(time_ms: int | None, zone: str) -> str | None:
+    """`2024-01-15T18:30:00.000+08:00`"""
+    return None if time_ms is None else local_time(time_ms, zone).isoformat(timespec="milliseconds")
 
 
 def local_text(epoch_seconds: int, zone: str) -> str:

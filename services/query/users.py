@@ -55,6 +55,12 @@ class UserRow(msgspec.Struct):
     last_channel: str
 
 
+class RefundRow(msgspec.Struct):
+    person_key: str
+    taken_back: dict[str, int]
+    """By currency: what refunds took back of the person's conversions."""
+
+
 class PersonRow(msgspec.Struct):
     person_key: str
     last_seen_ms: int
@@ -150,6 +156,28 @@ def find_user(app_id: str, person_key: str) -> Statement[UserRow]:
     where = equals("person_key", person_key)
     sql = f"{SELECT} FROM {source(Table.SESSIONS_BY_PERSON, where)} GROUP BY person_key"
     return statement(UserRow, app_id, sql, where)
+
+
+def find_refunds(app_id: str, person_keys: list[str]) -> Statement[RefundRow]:
+    """What sessions do not know: their values are those of the moment, refunds come later."""
+    where = [
+        Condition("refunded_minor > 0"),
+        Condition("person_key IN {persons:Array(String)}", {"persons": person_keys}),
+    ]
+    sql = f"""SELECT person_key, sumMap(map(toString(currency), refunded_minor)) AS taken_back
+FROM {source(Table.CONVERSIONS, where)} GROUP BY person_key"""
+    return statement(RefundRow, app_id, sql, where)
+
+
+def less_refunds(rows: list[UserRow], refunds: list[RefundRow]) -> list[UserRow]:
+    """The rows with what is left of their values."""
+    found = {row.person_key: row.taken_back for row in refunds}
+    return [_less(row, found[row.person_key]) if row.person_key in found else row for row in rows]
+
+
+def _less(row: UserRow, refunded: dict[str, int]) -> UserRow:
+    left = {currency: amount - refunded.get(currency, 0) for currency, amount in row.totals_minor.items()}
+    return msgspec.structs.replace(row, totals_minor=left)
 
 
 def find_persons(app_id: str, given_id: str) -> Statement[PersonRow]:

@@ -30,6 +30,7 @@ READS = {
     "GET /v1/events/rejected": "/v1/events/rejected",
     "GET /v1/events/{event_id}": "/v1/events/evt_00001",
     "GET /v1/conversions": "/v1/conversions",
+    "GET /v1/costs": "/v1/costs",
     "GET /v1/attribution": "/v1/attribution",
     "GET /v1/users": "/v1/users",
     "GET /v1/users/{user_id}": "/v1/users/user4",
@@ -52,7 +53,9 @@ EXPORTS = {
 DOWNLOAD = "GET /v1/reports/export/{job_id}/download"
 DOWNLOAD_PATH = EXPORT_JOB + "/download"
 LISTS = [
-    name for name in READS if name.endswith(("events", "rejected", "conversions", "users", "deliveries", "alerts"))
+    name
+    for name in READS
+    if name.endswith(("events", "rejected", "conversions", "costs", "users", "deliveries", "alerts"))
 ]
 RANGES = [name for name in READS if name not in ("GET /v1/events/{event_id}", "GET /v1/users/{user_id}")]
 

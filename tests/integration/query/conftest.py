@@ -50,6 +50,7 @@ MODELS = {
     "events/{}": answers.EventDetail,
     "conversions": answers.ConversionList,
     "attribution": answers.AttributionReport | answers.AttributionPath,
+    "costs": answers.CostList,
     "users": answers.UserList,
     "users/{}": answers.UserDetail,
     "users/{}/events": answers.EventList,

@@ -1,15 +1,16 @@
 """Period against period, spend against value, step after step; each against the same in plain Python."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 import pytest
 from query_world import DAY_MS, FIRST_MS, World, make_world
 
-from deploy.cost_rows import read_costs
+from deploy.cost_rows import read_costs, with_markers
 from pipeline.runtime.clickhouse import ClickHouse
 from schemas.control import App
+from schemas.events import AcceptedEvent
 from schemas.facts import encode_rows
 from services.query.times import utc_text
 
@@ -24,7 +25,8 @@ async def test_the_period_before(ask: Any) -> None:
         both = await ask("reports/performance", **WEEK, compare="previous_period", **more)
         now = await ask("reports/performance", **WEEK, **more)
         before = await ask("reports/performance", **{"from": "2024-01-08", "to": "2024-01-14"}, **more)
-        assert both["items"] == now["items"]
+        assert [item | {"change": None} for item in both["items"]] == now["items"]
+        check_change_of_rows(both["items"], before["items"], more.get("granularity"))
         assert both["totals"] == now["totals"]
         assert both["previous"]["items"] == before["items"]
         assert both["previous"]["totals"] == before["totals"]
@@ -33,6 +35,23 @@ async def test_the_period_before(ask: Any) -> None:
         )  # fmt: skip
         assert now["previous"] is now["change"] is None
         check_change(both["change"], now["totals"], before["totals"])
+
+
+def check_change_of_rows(items: list[Any], before: list[Any], granularity: str | None) -> None:
+    """A day's row changes from the same key seven days earlier."""
+
+    def earlier(period: str | None) -> str | None:
+        return None if period is None else (datetime.fromisoformat(period) - timedelta(days=7)).isoformat()
+
+    known = {(item["period"], item["key"]): item for item in before}
+    assert any(item["change"] for item in items)
+    for item in items:
+        then = known.get((earlier(item["period"]), item["key"]))
+        if then is None:
+            assert item["change"] is None
+        else:
+            assert item["change"]["sessions"] == relative(item["sessions"], then["sessions"])
+            assert item["change"]["touches"] == relative(item["touches"], then["touches"])
 
 
 def check_change(change: dict[str, Any], now: dict[str, Any], before: dict[str, Any]) -> None:
@@ -48,26 +67,30 @@ def relative(now: Any, before: Any) -> Decimal | None:
     return round((Decimal(now) - Decimal(before)) / Decimal(before), 6) if before else None
 
 
-COSTS = """date,channel,campaign,cost,currency
-2024-01-15,paid_search,brand,100.50,CNY
-2024-01-16,paid_search,brand,99.5,
-2024-01-16,paid_search,other,10,CNY
-2024-01-17,paid_social,spring,250,CNY
-2024-01-17,email,weekly,7,USD
-2024-01-22,paid_search,brand,1000,CNY
+COSTS = """date,channel,campaign,cost,currency,source
+2024-01-15,paid_search,brand,100.50,CNY,
+2024-01-16,paid_search,brand,99.5,,
+2024-01-16,Paid Search,other,10,CNY,
+2024-01-17,paid_social,spring,250,CNY,
+2024-01-17,email,weekly,7,USD,
+2024-01-18,feed,a,3,CNY,oceanengine
+2024-01-18,feed,a,4,CNY,tencent
+2024-01-18,feed,a,5,USD,tencent
+2024-01-22,paid_search,brand,1000,CNY,
 """
+GONE = "2024-01-17,paid_social,removed,10000,CNY,\n"
 
 
 @pytest.fixture
 async def spent(facts: ClickHouse) -> None:
-    """Imported twice, the second time mended: only that counts."""
+    """Imported twice, the second time mended and with a line less: only that counts."""
     world = make_world("spend", seed=1)
     for table in ("sessions", "touches", "conversions", "attributions"):
         await facts.insert_ndjson(table, encode_rows(world.tables()[table]))
-    for at_ms, text in ((1, COSTS.replace("250", "999")), (2, COSTS)):
+    for at_ms, text in ((1, COSTS.replace("250", "999") + GONE), (2, COSTS)):
         rows, problems = read_costs(text.splitlines(keepends=True), SPEND, at_ms)
         assert problems == []
-        await facts.insert_ndjson("costs", encode_rows(rows))
+        await facts.insert_ndjson("spend", encode_rows(with_markers(rows)))
 
 
 @pytest.mark.usefixtures("spent")
@@ -77,7 +100,8 @@ async def test_spend_cpa_and_roas(ask: Any) -> None:
     assert items["paid_search"]["spend"] == Decimal("210.00")
     assert items["paid_social"]["spend"] == Decimal("250.00")
     assert items["email"]["spend"] is None, "in another currency"
-    assert data["totals"]["spend"] == 460
+    assert items["feed"]["spend"] == 7, "two platforms"
+    assert data["totals"]["spend"] == 467
     assert "USD" in data["meta"]["other_currencies"]
     for item in (items["paid_search"], items["paid_social"], data["totals"]):
         for credits in item["models"].values():
@@ -89,12 +113,15 @@ async def test_spend_cpa_and_roas(ask: Any) -> None:
             assert credits["roas"] == round(value / item["spend"], 6)
     by_campaign = await ask("reports/performance", key="spend", **WEEK, dimension="campaign")
     spends = {item["key"]: item["spend"] for item in by_campaign["items"] if item["spend"] is not None}
-    assert spends == {"brand": 200, "other": 10, "spring": 250}
+    assert spends == {"brand": 200, "other": 10, "spring": 250, "a": 7}
     by_source = await ask("reports/performance", key="spend", **WEEK, dimension="source")
-    assert {item["spend"] for item in by_source["items"]} == {None}
-    assert by_source["totals"]["spend"] == 460
+    spends = {item["key"]: item["spend"] for item in by_source["items"] if item["spend"] is not None}
+    assert spends == {None: 460, "oceanengine": 3, "tencent": 4}
+    by_medium = await ask("reports/performance", key="spend", **WEEK, dimension="medium")
+    assert {item["spend"] for item in by_medium["items"]} == {None}
+    assert by_source["totals"]["spend"] == by_medium["totals"]["spend"] == 467
     in_dollars = await ask("reports/performance", key="spend", **WEEK, currency="USD")
-    assert in_dollars["totals"]["spend"] == 7
+    assert in_dollars["totals"]["spend"] == 12
 
 
 @pytest.mark.usefixtures("spent")
@@ -105,10 +132,37 @@ async def test_a_days_cost_counts_where_the_day_begins(ask: Any) -> None:
         ("2024-01-15T00:00:00+08:00", "paid_search"): Decimal("100.50"),
         ("2024-01-16T00:00:00+08:00", "paid_search"): Decimal("109.50"),
         ("2024-01-17T00:00:00+08:00", "paid_social"): Decimal("250"),
+        ("2024-01-18T00:00:00+08:00", "feed"): Decimal(7),
     }
     elsewhere = await ask("reports/performance", key="spend", **WEEK, granularity="day", model="linear", tz="UTC")
-    periods = {item["period"] for item in elsewhere["items"] if item["spend"]}
-    assert periods == {"2024-01-15T00:00:00+00:00", "2024-01-16T00:00:00+00:00", "2024-01-21T00:00:00+00:00"}
+    periods = {item["period"]: item["spend"] for item in elsewhere["items"] if item["spend"]}
+    assert periods.keys() == {f"2024-01-{day}T00:00:00+00:00" for day in (15, 16, 17, 18)}, (
+        "a date is a date in any zone"
+    )
+    one_day = await ask("reports/performance", key="spend", **{"from": "2024-01-16", "to": "2024-01-16"}, tz="UTC")
+    assert one_day["totals"]["spend"] == Decimal("109.50")
+
+
+@pytest.mark.usefixtures("spent")
+async def test_the_costs_that_stand_are_listed(ask: Any) -> None:
+    first = await ask("costs", key="spend", limit=5)
+    rest = await ask("costs", key="spend", limit=5, cursor=first["next_cursor"])
+    found = [
+        (item["date"], item["campaign"], item["source"], item["cost"], item["currency"]) for item in first["items"]
+    ]
+    found += [
+        (item["date"], item["campaign"], item["source"], item["cost"], item["currency"]) for item in rest["items"]
+    ]
+    assert len(found) == 9
+    assert found[0] == ("2024-01-22", "brand", None, 1000, "CNY")
+    assert ("2024-01-18", "a", "tencent", 5, "USD") in found
+    assert not any(item[1] == "removed" for item in found)
+    some = await ask("costs", key="spend", **{"from": "2024-01-16", "to": "2024-01-17"})
+    assert {item["date"] for item in some["items"]} == {"2024-01-16", "2024-01-17"}
+    assert (some["meta"]["from"], some["meta"]["to"]) == (
+        "2024-01-16T00:00:00.000+08:00",
+        "2024-01-18T00:00:00.000+08:00",
+    )
 
 
 STEPS = ["page_view", "search", "purchase"]
@@ -144,6 +198,26 @@ async def test_a_funnel(ask: Any, alpha: World, steps: list[str], hours: int) ->
     assert [step["users"] for step in found] == wanted
     assert found[0]["rate"] == 1
     assert found[1]["rate_of_step_before"] == round(Decimal(wanted[1]) / wanted[0], 6)
+
+
+async def test_a_step_that_stands_twice_takes_two_events(ask: Any, facts: ClickHouse) -> None:
+    """Of five people, two have done it twice."""
+    rows = []
+    for person, times in enumerate([1, 1, 1, 2, 2]):
+        for number in range(times):
+            rows.append(
+                AcceptedEvent(
+                    app_id="walk",
+                    event_id=f"twice-{person}-{number}",
+                    event_name="twice_step",
+                    timestamp_ms=FIRST_MS + 60_000 * number,
+                    received_us=(FIRST_MS + 60_000 * number) * 1000,
+                    user_id=f"twice-{person}",
+                )
+            )
+    await facts.insert_ndjson("events", encode_rows(rows))
+    data = await ask("reports/conversion", key="walk", steps="twice_step,twice_step")
+    assert [step["users"] for step in data["funnel"]["steps"]] == [5, 2]
 
 
 async def test_a_funnel_in_a_range(ask: Any, alpha: World) -> None:

@@ -222,7 +222,7 @@ async def test_complete_through_follows_what_is_loaded(ask: Any, query_app: Any,
     await say("loaded_offsets", topic="events", partition=1, next_offset=7, loaded_at_ms=1)
     assert await through() is None
     await say("loaded_offsets", topic="sessions", partition=1, next_offset=3, loaded_at_ms=1)
-    assert await through() == "2024-01-01T00:00:00.000Z"
+    assert await through() == "2024-01-01T08:00:00.000+08:00"
     await say("loaded_offsets", topic="events", partition=2, next_offset=1, loaded_at_ms=1)
     assert await through() is None
     await say("loaded_offsets", topic="events", partition=2, next_offset=0, loaded_at_ms=2)

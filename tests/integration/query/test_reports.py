@@ -302,3 +302,19 @@ def count(values: Iterable[Any]) -> dict[Any, int]:
     for value in values:
         found[value] += 1
     return dict(found)
+
+
+async def test_what_people_are_worth_is_what_conversions_are(ask: Any, alpha: World) -> None:
+    """After refunds, in every currency, over lists, details and reports."""
+    people = (await ask("users", limit=1000))["items"]
+    listed = (await ask("conversions", limit=1000))["items"]
+    for currency in ("CNY", "USD", "JPY"):
+        net = sum(item["value"] for item in listed if item["currency"] == currency)
+        assert sum(person["values"].get(currency, 0) for person in people) == net
+        assert (await ask("reports/performance", currency=currency))["totals"]["value"] == net
+        assert (await ask("attribution", currency=currency))["totals"]["value"] == net
+    refunded = next(row for row in alpha.conversions if row.refunded_minor and row.user_id)
+    of_person = [item for item in listed if item["user_id"] == refunded.user_id]
+    detail = (await ask("users/{}", refunded.user_id))["user"]
+    for currency, value in detail["values"].items():
+        assert value == sum(item["value"] for item in of_person if item["currency"] == currency)

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
-from deploy.cost_rows import Problem, in_messages, read_costs
-from schemas.control import App
+from deploy.cost_rows import Problem, in_messages, key_of, read_costs, unknown_channels, with_markers
+from schemas.control import App, AttributionSettings, ChannelRule, ChannelSettings
 from schemas.facts import CostRow
 
 APP = App("shop", "Shop", currency="JPY")
@@ -40,7 +41,7 @@ def test_a_quoted_campaign_may_hold_a_comma() -> None:
     [
         ("15.01.2024,email,,1,CNY", "no day"),
         ("2024-02-30,email,,1,CNY", "no day"),
-        ("2024-01-15,E-Mail,,1,CNY", "no name"),
+        ("2024-01-15,7-Eleven,,1,CNY", "no name"),
         ("2024-01-15,,,1,CNY", "no name"),
         ("2024-01-15,email,,-1,CNY", "no amount"),
         ("2024-01-15,email,,1e9,CNY", "no amount"),
@@ -78,8 +79,40 @@ def test_a_bad_header(header: str, words: str) -> None:
 def test_a_day_given_twice_is_a_mistake() -> None:
     _, problems = read("date,channel,campaign,cost\n2024-01-15,email,a,1\n2024-01-15,email,b,1\n2024-01-15,email,a,2\n")
     assert [str(problem) for problem in problems] == [
-        "line 4: the day, channel and campaign of line 2 again: add them up"
+        "line 4: the day, channel, campaign, source and currency of line 2 again: add them up"
     ]
+
+
+def test_currencies_and_platforms_of_one_day_stand_beside_each_other() -> None:
+    rows, problems = read(
+        "date,channel,campaign,source,cost,currency\n"
+        "2024-01-15,feed,a,oceanengine,1,CNY\n2024-01-15,feed,a,oceanengine,2,USD\n2024-01-15,feed,a,tencent,3,CNY\n"
+    )
+    assert problems == []
+    assert len({key_of(row) for row in rows}) == 3
+
+
+def test_names_are_read_as_those_of_touches() -> None:
+    long = "c" * 300
+    rows, _ = read(f"date,channel,campaign,source,cost\n2024-01-15,Paid Search, {long} ,www.Baidu.com,1\n")
+    assert (rows[0].channel, rows[0].campaign, rows[0].source) == ("paid_search", long[:200], "baidu")
+
+
+def test_a_file_takes_back_what_was_imported_of_its_days_and_sources() -> None:
+    rows, _ = read("date,channel,cost,source\n2024-01-15,feed,1,kuaishou\n2024-01-15,email,1,\n2024-01-16,email,1,\n")
+    markers = [row for row in with_markers(rows) if row.is_marker]
+    assert {(row.date.day, row.source, row.revision) for row in markers} == {
+        (15, "kuaishou", 77),
+        (15, "", 77),
+        (16, "", 77),
+    }
+
+
+def test_channels_no_touch_can_have_are_told() -> None:
+    rows, _ = read("date,channel,cost\n2024-01-15,email,1\n2024-01-15,influencer,1\n2024-01-15,serch,1\n")
+    assert unknown_channels(rows, APP) == ["influencer", "serch"]
+    own = AttributionSettings(channels=ChannelSettings(rules=(ChannelRule("kol", "influencer", source="kol*"),)))
+    assert unknown_channels(rows, replace(APP, attribution=own)) == ["serch"]
 
 
 def test_an_open_quote() -> None:

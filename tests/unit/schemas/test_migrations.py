@@ -43,7 +43,7 @@ ROW_OF_TABLE: dict[str, type[msgspec.Struct]] = {
     "event_marks": EventMarkRow,
     "rejected": RejectedRow,
     "progress": ProgressRow,
-    "costs": CostRow,
+    "spend": CostRow,
     "webhook_attempts": WebhookAttemptRow,
     "person_links": PersonLinkRow,
     "gateway_counts": GatewayCountRow,
@@ -61,6 +61,7 @@ PUBLISHED_CHECKSUMS = {
     8: "c898352c7ad8cd2eaa13331a94370a2191eff66741ba899b8e9ef70168c72efd",
     9: "f1ebb9cd380ea64b061f32ceca439b7e2aac8569551854f356d01e349204c8ea",
     10: "419f7e7fd30d319a45afa4f4b92084259810f7aebfbbcdb62213f7cc0c1c3268",
+    11: "4c45d15bb13a6c7dfd74ab5007ee8f22316e6f7b7a9a1340c658dd290bd20125",
 }
 """An applied migration never changes. Do not edit a line here: add a migration."""
 
@@ -171,6 +172,7 @@ REPEATABLE = (
     r"ALTER TABLE \w+ \w+ .*IF (NOT )?EXISTS",
     r"ALTER TABLE \w+ (MODIFY (SETTING|COLUMN)|MATERIALIZE (COLUMN|INDEX|PROJECTION)) ",
     r"INSERT INTO (sessions_by_person|attribution_revisions|narrow_\w+)\nSELECT",  # rows replace themselves
+    r"INSERT INTO spend \([\w, ]+\)\nSELECT",  # as well
 )
 
 

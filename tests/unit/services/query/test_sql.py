@@ -14,6 +14,7 @@ from services.query import (
     attribution_path,
     conversion_report,
     conversions,
+    costs,
     event_detail,
     events,
     funnels,
@@ -151,6 +152,8 @@ def every_statement() -> Iterator[Statement[Any]]:
     yield people.links_of(app, [HOSTILE])
     asked = conversion_report.ConversionQuery(HOSTILE, (HOSTILE,), RANGE)
     yield conversion_report.conversion_rows(app, asked)
+    yield users.find_refunds(app, [HOSTILE])
+    yield costs.list_costs(app, costs.CostFilter(HOSTILE, RANGE), PAGE)
     yield funnels.funnel_row(app, funnels.FunnelQuery((HOSTILE, "b", HOSTILE), 60, RANGE))
     for dimension in Dimension:
         credit = attribution.AttributionQuery(dimension, tuple(Model), HOSTILE, (HOSTILE,), RANGE)
@@ -159,7 +162,7 @@ def every_statement() -> Iterator[Statement[Any]]:
             yield performance.performance_rows(
                 app,
                 performance.PerformanceQuery(
-                    dimension, (Model.LINEAR,), HOSTILE, HOSTILE, HOSTILE, granularity, (HOSTILE,), RANGE, has_previous
+                    dimension, (Model.LINEAR,), HOSTILE, "Asia/Tokyo", granularity, (HOSTILE,), RANGE, has_previous
                 ),
             )
 

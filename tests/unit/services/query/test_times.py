@@ -2,7 +2,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.query.times import BadTime, local_text, parse_end, parse_instant, parse_start, parse_zone, utc_text
+from services.query.times import (
+    BadTime,
+    Shift,
+    TimeRange,
+    local_text,
+    parse_end,
+    parse_instant,
+    parse_start,
+    parse_zone,
+    shift_of,
+    utc_text,
+)
 
 DAY_MS = 24 * 3600 * 1000
 JAN_15_MS = 1_705_276_800_000
@@ -94,3 +105,33 @@ def test_texts() -> None:
     assert utc_text(JAN_15_MS + 7) == "2024-01-15T00:00:00.007Z"
     assert local_text(JAN_15_MS // 1000, "Asia/Shanghai") == "2024-01-15T08:00:00+08:00"
     assert local_text(JAN_15_MS // 1000, "Asia/Kolkata") == "2024-01-15T05:30:00+05:30"
+
+
+NEW_YORK = "America/New_York"
+
+
+def _days(start: str, end: str, zone: str) -> TimeRange:
+    return TimeRange(parse_start(start, zone), parse_end(end, zone))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "before"),
+    [
+        ("2026-03-08", "2026-03-08", "2026-03-07"),  # the clock goes forward: 23 hours, and 24 before
+        ("2026-03-09", "2026-03-15", "2026-03-02"),
+        ("2026-11-01", "2026-11-01", "2026-10-31"),  # and back
+        ("2026-03-01", "2026-03-31", "2026-02-01"),  # whole months
+        ("2026-01-01", "2026-03-31", "2025-10-01"),
+        ("2026-01-01", "2026-12-31", "2025-01-01"),
+        ("2026-02-02", "2026-03-01", "2026-01-05"),  # as many days, but no month
+    ],
+)
+def test_the_period_before_is_of_calendar_days(start: str, end: str, before: str) -> None:
+    period = _days(start, end, NEW_YORK)
+    assert period.from_ms is not None
+    assert shift_of(period, NEW_YORK).before_ms(period.from_ms) == parse_start(before, NEW_YORK)
+
+
+def test_the_period_before_a_time_that_is_no_whole_days_has_its_length() -> None:
+    period = TimeRange(JAN_15_MS + 1, JAN_15_MS + 3_600_001)
+    assert shift_of(period, "UTC") == Shift("UTC", length_ms=3_600_000)
