@@ -7,6 +7,7 @@ reach it any more (see `lateness`); its touches then stay, its aggregate goes to
 from pipeline.domain.archive import oldest_start_ms, put_away, trim
 from pipeline.domain.effects import Effects
 from pipeline.domain.lateness import final_before_ms, open_until_ms
+from pipeline.domain.path_bound import bounded
 from pipeline.domain.refunds import forget_old
 from pipeline.domain.regrouping import regroup
 from pipeline.domain.rows import session_row, session_tombstone
@@ -156,7 +157,7 @@ def _seal(state: PersonState, rules: AppRules, reachable_ms: int) -> None:
         _keep_touches(state, sessions)
         del state.segments[:final]
         _drop_settled(state)
-        trim_touches(state)
+        trim_touches(state, rules)
         state.sealed_before_ms = max(state.sealed_before_ms, reachable_ms)
     trim(state, reachable_ms)
 
@@ -204,22 +205,23 @@ def _drop_settled(state: PersonState) -> None:
         state.conversions = [found for found in state.conversions if found.is_counted or found.at_ms >= open_ms]
 
 
-def trim_touches(state: PersonState) -> None:
-    """The newest stay, and those in the path of a conversion that can still be restated, by a refund say."""
+def trim_touches(state: PersonState, rules: AppRules) -> None:
+    """Beyond `MAX_TOUCHES` those stay that a path can hold, and those after the oldest conversion that can still be
+    restated, by a refund say, up to `MAX_KEPT_TOUCHES` in all."""
     touches = state.touches
-    excess = len(touches) - MAX_TOUCHES
-    if excess <= 0:
+    if len(touches) <= MAX_TOUCHES:
         return
+    settled = len(touches)
     if state.conversions:
-        before = sum(touch.at_ms <= state.conversions[0].at_ms for touch in touches)
-        excess = min(excess, max(before - MAX_TOUCHES, len(touches) - MAX_KEPT_TOUCHES, 0))
-    del touches[:excess]
+        settled = sum(touch.at_ms <= state.conversions[0].at_ms for touch in touches)
+        if len(touches) > MAX_KEPT_TOUCHES:
+            settled = max(settled, len(touches) - MAX_KEPT_TOUCHES + MAX_TOUCHES)
+    state.touches = [*bounded(touches[:settled], rules.window_ms), *touches[settled:]]
 
 
 def _forget(state: PersonState, rules: AppRules, reachable_ms: int) -> None:
     """Conversions and refunds past their keep, and touches in no window from `reachable_ms` on nor of a conversion that
-    is kept. Only from the old end: what is newer counts towards the newest `MAX_TOUCHES` whether a window holds it or
-    not."""
+    is kept. Only from the old end: what is newer may still take the place of others in a path (see `path_bound`)."""
     forget_old(state, reachable_ms)
     touches, conversions = state.touches, state.conversions
     needed_from_ms = min(reachable_ms, conversions[0].at_ms) if conversions else reachable_ms

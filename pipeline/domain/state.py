@@ -12,7 +12,7 @@ What is bounded, and what is lost at the bound:
 | segments of a history | a day from its receipt, or the lateness | `MAX_HELD_SEGMENTS` | older events are late |
 | sessions in the archive | 30 days | `MAX_ARCHIVE_BYTES`, newest | older ones, and their touch rows, are not moved |
 | touches of a segment | as the segment | `MAX_TOUCHES` campaigns, first met | further campaigns of that day's visit |
-| touches | longest window | `MAX_TOUCHES`, newest | the oldest touches of a path longer than that |
+| touches | longest window | `MAX_TOUCHES`, see `path_bound` | repeated ones, then others, of a path longer than that |
 | touches of conversions kept | as these | `MAX_KEPT_TOUCHES` with all | a refund takes from the touches still known |
 | conversions | 30 days | `MAX_CONVERSIONS`, newest | late touches and refunds no longer restate the older ones |
 | firsts of a segment | as the segment | one per goal counted once | - |

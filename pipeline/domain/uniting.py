@@ -31,7 +31,7 @@ def unite_journeys(desk: Desk, other: PersonState, anonymous_id: str, watermark_
     state.gap_ms = desk.rules.gap_ms
     sessions = sessions_of(state.segments, state.gap_ms)
     settle_all(desk, compare(desk, ours, sessions, View(sessions), theirs), moved + standing)
-    trim_touches(state)
+    trim_touches(state, desk.rules)
     publish_sessions(state, desk.app_id, desk.person, desk.rules, watermark_ms, desk.effects)
 
 

@@ -236,9 +236,11 @@ class PathTouch(TypedDict):
     left_out_because: Annotated[
         Text,
         Field(
-            description="too_many: a path looks at the newest 100 touches. outside_window: older than the window of "
-            "its type. same_contact: another touch of its channel and campaign in the same session stands for it. "
-            "not_counted: not in the path for another reason."
+            description="outside_window: older than the window of its type. A path holds 100 touches; beyond that go "
+            "repeated_direct: direct visits after another one, then repeated_contact: touches of a type, channel and "
+            "campaign that are there already, then too_many: other touches, clicks last; always the oldest, but never "
+            "the first touch and the first click. same_contact: another touch of its channel and campaign in the same "
+            "session stands for it. not_counted: not in the path for another reason."
         ),
     ]
     models: dict[str, TouchCredit]

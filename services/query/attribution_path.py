@@ -1,12 +1,13 @@
 """One conversion explained: every touch before it, kept or left out and why, and what each one weighs. Pure."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from pipeline.domain.state import MAX_TOUCHES
+from pipeline.domain.path_bound import bounded
+from pipeline.domain.state import Touch
 from schemas.control import AttributionSettings
 from schemas.facts import Model, TouchType
 from services.query.answers import (
@@ -200,12 +201,24 @@ def _left_out(facts: PathFacts) -> list[PathTouch]:
         return []  # nothing has been decided yet
     kept_ids = set(facts.attribution.touch_ids)
     kept_contacts = {_contact(touch) for touch in facts.touches if touch.touch_id in kept_ids}
-    newest_ids = {touch.touch_id for touch in facts.touches[:MAX_TOUCHES]}
+    folded = _folded(facts)
     return [
-        _path_touch(facts, touch, why_left_out(facts, touch, newest_ids, kept_contacts), {})
+        _path_touch(facts, touch, why_left_out(facts, touch, folded, kept_contacts), {})
         for touch in facts.touches
         if touch.touch_id not in kept_ids
     ]
+
+
+def _folded(facts: PathFacts) -> dict[str, str]:
+    """The touches beyond those a path can hold, with the reason."""
+    window_ms = {str(kind): days * _DAY_MS for kind, days in facts.settings.window_days.items()}
+    touches = [
+        Touch(t.touched_at_ms, t.touch_id, t.touch_type, t.channel, t.source, t.medium, t.campaign)
+        for t in reversed(facts.touches)
+    ]
+    dropped: dict[str, str] = {}
+    bounded(touches, window_ms, dropped)
+    return dropped
 
 
 def _contact(touch: TouchFact) -> tuple[str, str, str]:
@@ -214,15 +227,15 @@ def _contact(touch: TouchFact) -> tuple[str, str, str]:
 
 
 def why_left_out(
-    facts: PathFacts, touch: TouchFact, newest_ids: Set[str], kept_contacts: Set[tuple[str, str, str]]
+    facts: PathFacts, touch: TouchFact, folded: Mapping[str, str], kept_contacts: Set[tuple[str, str, str]]
 ) -> str:
-    """In the order in which a path is made (see `pipeline.domain.paths`)."""
-    if touch.touch_id not in newest_ids:
-        return "too_many"
+    """`folded`: id → the reason why a path cannot hold the touch beside the others."""
     window_days = _window_days(facts.settings, touch)
     age_ms = facts.conversion.converted_at_ms - touch.touched_at_ms
     if window_days is not None and age_ms > window_days * _DAY_MS:
         return "outside_window"
+    if touch.touch_id in folded:
+        return folded[touch.touch_id]
     return "same_contact" if _contact(touch) in kept_contacts else "not_counted"
 
 

@@ -239,14 +239,42 @@ def _touch_row(person: str, named: str, app: App, event: StreamEvent, touch_type
 
 
 def _path(touches: list[Row], at_ms: int, app: App) -> list[Row]:
-    known = [row for row in touches if row["touched_at_ms"] <= at_ms][-MAX_TOUCHES:]
     windows = {str(kind): days * DAY_MS for kind, days in app.attribution.window_days.items()}
+    known = bounded([row for row in touches if row["touched_at_ms"] <= at_ms], windows)
     inside = [row for row in known if at_ms - row["touched_at_ms"] <= windows[row["touch_type"]]]
     rivals: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in inside:
         rivals[(row["session_id"], row["channel"], row["campaign"])].append(row)
     winners = [min(rows, key=lambda row: STRENGTH.index(row["touch_type"]))["touch_id"] for rows in rivals.values()]
     return [row for row in inside if row["touch_id"] in winners]
+
+
+def bounded(touches: list[Row], windows: dict[str, int], most: int = MAX_TOUCHES) -> list[Row]:
+    """What a path can hold of them: see the rule in SEMANTICS.md, "Conversions"."""
+    kept: list[Row] = []
+    for row in touches:
+        kept.append(row)
+        if len(kept) > most:
+            kept = [old for old in kept if row["touched_at_ms"] - old["touched_at_ms"] <= windows[old["touch_type"]]]
+        if len(kept) > most:
+            kept.remove(_least(kept))
+    return kept
+
+
+def _least(kept: list[Row]) -> Row:
+    def contact_of(row: Row) -> tuple[str, str, str]:
+        return row["touch_type"], row["channel"], row["campaign"]
+
+    def kind(place: int) -> int:
+        row = kept[place]
+        if contact_of(row) in [contact_of(before) for before in kept[:place]]:
+            return 0 if row["channel"] == "direct" else 1
+        return 3 if row["touch_type"] == "click" else 2
+
+    first_click = next((place for place, row in enumerate(kept) if row["touch_type"] == "click"), 0)
+    return kept[
+        min((place for place in range(1, len(kept) - 1) if place != first_click), key=lambda at: (kind(at), at))
+    ]
 
 
 def _columns(path: list[Row]) -> Row:

@@ -197,7 +197,7 @@ def test_a_conversion_follows_its_session_to_another_id(person: Any) -> None:
 # Bounds
 
 
-def test_a_path_has_the_newest_hundred_touches(person: Any) -> None:
+def test_a_path_has_the_first_click_and_the_newest_repeats_of_it(person: Any) -> None:
     for number in range(limits.MAX_TOUCHES + 20):
         person.does("ad_click", number * 5 * HOUR, properties={"channel": "feed"})
         person.publish()
@@ -205,7 +205,20 @@ def test_a_path_has_the_newest_hundred_touches(person: Any) -> None:
     person.rules.window_ms["click"] = 10**15
     person.does("purchase", number * 5 * HOUR + 1)
     (row,) = person.conversions()
-    assert row.path_touch_ids == [f"e{i}" for i in range(20, 120)]
+    assert row.path_touch_ids == ["e0", *(f"e{i}" for i in range(21, 120))]
+
+
+def test_a_hundred_direct_visits_do_not_push_out_the_ad(person: Any) -> None:
+    person.does("page_view", 0, "ad", page_url=AD)
+    for number in range(104):
+        person.does("page_view", 6 * HOUR * (number + 1), f"d{number:03}", page_url=SITE + "/")
+        person.publish()
+    assert len(person.state.touches) <= limits.MAX_TOUCHES
+    person.buys(26 * DAY + 6 * HOUR, "bought", 100)
+    (row,) = person.attributions()
+    assert row.touch_ids == ["ad", "d000", *(f"d{number:03}" for number in range(6, 104))]
+    for model in ("last_click", "first_click", "last_non_direct"):
+        assert row.credits_nanos[model][0] == 10**9
 
 
 def test_a_session_keeps_its_first_hundred_campaigns_in_any_order(person: Any) -> None:

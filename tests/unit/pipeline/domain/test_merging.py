@@ -265,8 +265,9 @@ def test_it_stays_cut_where_the_other_journey_is_before_what_is_left_of_it(
     assert [row.events for row in user.sessions() if row.user_id] == [1, 2]
 
 
-def test_the_newest_touches_are_found_whatever_was_thawed(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.domain.paths.MAX_TOUCHES", 3)
+def test_the_touches_a_path_can_hold_are_found_whatever_was_thawed(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("paths", "path_bound"):
+        monkeypatch.setattr(f"pipeline.domain.{module}.MAX_TOUCHES", 3)
     anonymous, user = pair()
     anonymous.does("page_view", 1 * DAY, "t1", page_url=AD)
     anonymous.does("page_view", 3 * DAY, "t3", page_url=AD)
@@ -277,4 +278,4 @@ def test_the_newest_touches_are_found_whatever_was_thawed(pair: Pair, monkeypatc
     user.does("page_view", 9 * DAY, "t9", page_url=SITE + "/")
     user.buys(9 * DAY + 1, "bought")
     anonymous.becomes(user)
-    assert user.attributions()[0].touch_ids == ["t3", "t4", "t9"]
+    assert user.attributions()[0].touch_ids == ["t1", "t4", "t9"]
