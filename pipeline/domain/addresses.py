@@ -3,7 +3,7 @@
 Everything that looks into an address goes through here, so that one address is read in one way:
 
 - parameters stand behind the first `?`, and behind `#` in single-page apps (`#/item?utm_source=…`, `#utm_source=…`);
-- a second `?` separates as `&` does, and `&amp;` is an `&` that went through a page's source;
+- a second `?` separates as `&` does, and `&amp;` (`&#38;`, `&amp;amp;`) is an `&` that went through a page's source;
 - `+` is a blank, percent signs are decoded, control characters are left out.
 """
 
@@ -20,7 +20,8 @@ MAX_VALUE_CHARACTERS: Final = 200
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
 _PARAMETER: Final = re.compile(r"^[^/?&=]+=")
 _APP_SCHEMES: Final = ("android-app", "ios-app")
-_AMP_CACHE: Final = ".cdn.ampproject.org"
+_AMP_CACHES: Final = (".cdn.ampproject.org", ".amp.cloudflare.com", ".bing-amp.com")
+_AMPERSAND: Final = re.compile(r"&(?:(?:amp|#38);)+", re.IGNORECASE)
 
 
 def host_of(url: str) -> str:
@@ -42,9 +43,10 @@ def app_of(url: str) -> str:
 
 def publisher_of(host: str) -> str:
     """The site whose page an AMP cache shows (of `shop-example.cdn.ampproject.org`: `shop.example`), else the host."""
-    if not host.endswith(_AMP_CACHE):
+    cache = next((cache for cache in _AMP_CACHES if host.endswith(cache)), "")
+    if not cache:
         return host
-    name = host.removesuffix(_AMP_CACHE)
+    name = host.removesuffix(cache)
     return name.replace("--", "\x00").replace("-", ".").replace("\x00", "-")
 
 
@@ -75,7 +77,7 @@ def suffixes_of(host: str) -> list[str]:
 
 def parameters_of(url: str) -> list[tuple[str, str]]:
     """(lower-case name, value) of the parameters of an address, in order; values cut and cleaned."""
-    page, _, fragment = url[:MAX_ADDRESS_CHARACTERS].replace("&amp;", "&").partition("#")
+    page, _, fragment = _AMPERSAND.sub("&", url[:MAX_ADDRESS_CHARACTERS]).partition("#")
     parts = [page.partition("?")[2], _query_of_fragment(fragment)]
     pairs = "&".join(part for part in parts if part).replace("?", "&").split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]
     found = []

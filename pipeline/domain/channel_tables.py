@@ -104,7 +104,9 @@ PAID_MEDIA: Final[dict[str, Channel]] = {
 }
 """Media that name a kind of advertising, as normalised: lower case, spaces and hyphens as underscores."""
 
-GENERIC_PAID_MEDIA: Final = frozenset({"cpc", "ppc", "paid", "cpa", "ocpc", "ocpm", "ad", "ads", "retargeting"})
+GENERIC_PAID_MEDIA: Final = frozenset(
+    {"cpc", "ppc", "paid", "cpa", "ocpc", "ocpm", "ad", "ads", "retargeting", "pay_per_click", "pmax", "sponsored"}
+)
 """Paid, of a kind only the source can tell."""
 
 OTHER_MEDIA: Final[dict[str, Channel]] = {
@@ -122,15 +124,19 @@ GENERIC_PAID: Final = "paid"
 """Paid, of a kind only the source can tell."""
 
 MEDIUM_PATTERNS: Final[tuple[tuple[str, Channel | str], ...]] = (
-    (r"affiliat", Channel.AFFILIATE),
-    (r"(^|_)(e_?mail|newsletter|edm)(_|$)", Channel.EMAIL),
-    (r"(^|_)[sm]ms(_|$)", Channel.SMS),
-    (r"push(_|$)|notification", Channel.PUSH),
+    (r"affiliat|联盟", Channel.AFFILIATE),
+    (r"(^|_)(e_?mail|newsletter|edm)(_|$)|邮件", Channel.EMAIL),
+    (r"(^|_)[sm]ms(_|$)|短信", Channel.SMS),
+    (r"push(_|$)|notification|推送", Channel.PUSH),
+    (r"信息流", Channel.FEED),
     (r"paid_?search|search_?(ads?|paid)|(^|_)sem(_|$)|paid_?shopping", Channel.PAID_SEARCH),
     (r"paid_?social|social_?(ads?|paid)", Channel.PAID_SOCIAL),
     (r"display|banner|interstitial|programmatic", Channel.DISPLAY),
     (r"video", Channel.PAID_VIDEO),
-    (r"^o?cp[a-z](_|$)|ppc(_|$)|^paid|(^|_)(ads?|retargeting|remarketing)(_|$)", GENERIC_PAID),
+    (
+        r"^o?cp[acilmv]|(^|_)o?cp[a-z][0-9]*(_|$)|ppc(_|$)|^paid|(^|_)(ads?|retarget(ing)?|remarketing)(_|$)|竞价|广告",
+        GENERIC_PAID,
+    ),
     (r"social", Channel.ORGANIC_SOCIAL),
 )
 """How marketers write media that are in no table (`cpc_brand`, `paid_ads`, `web_push`, `display_retargeting`), in the
@@ -194,7 +200,7 @@ PLACEHOLDERS: Final = frozenset(
     {
         "(direct)", "(none)", "(not set)", "(not_set)", "(not provided)", "(not_provided)", "(other)", "(unknown)",
         "(organic)", "undefined", "null", "none", "nil", "nan", "n/a", "na", "-", "--", "not set", "not_set",
-        "[object object]", "false", "true",
+        "notset", "unknown", "[object object]", "false", "true",
     }
 )  # fmt: skip
 """What programs write where there is no value, in lower case. As a tag it says nothing."""
@@ -203,6 +209,8 @@ MACROS: Final = (
     r"\{\{.*\}\}",
     r"\{[^{}]*\}",
     r"[$#]\{.*\}",
+    r"\$[a-z_.]+",
+    r"\*\|.*\|\*",
     r"\$\$.*\$\$",
     r"%%.*%%",
     r"%[a-z_]+%",

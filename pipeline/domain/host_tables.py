@@ -31,7 +31,6 @@ HOSTS: Final[dict[str, tuple[Channel, str]]] = {
     "search.brave.com": (_SEARCH, "brave"),
     "kagi.com": (_SEARCH, "kagi"),
     "ask.com": (_SEARCH, "ask"),
-    "aol.com": (_SEARCH, "aol"),
     "ya.ru": (_SEARCH, "yandex"),
     "yep.com": (_SEARCH, "yep"),
     "mojeek.com": (_SEARCH, "mojeek"),
@@ -48,7 +47,8 @@ HOSTS: Final[dict[str, tuple[Channel, str]]] = {
     "go.mail.ru": (_SEARCH, "mail_ru"),
     "nova.rambler.ru": (_SEARCH, "rambler"),
     "coccoc.com": (_SEARCH, "coccoc"),
-    "goo.ne.jp": (_SEARCH, "goo"),
+    "search.goo.ne.jp": (_SEARCH, "goo"),
+    "ocnsearch.goo.ne.jp": (_SEARCH, "goo"),
     "suche.t-online.de": (_SEARCH, "t-online"),
     "suche.web.de": (_SEARCH, "web_de"),
     "suche.gmx.net": (_SEARCH, "gmx"),
@@ -96,6 +96,11 @@ HOSTS: Final[dict[str, tuple[Channel, str]]] = {
     "www2.google.com": (_SEARCH, "google"),
     "cse.google.com": (_SEARCH, "google"),
     "baidu.co.th": (_SEARCH, "baidu"),
+    # Other services of houses that search
+    "pan.quark.cn": (_SITE, "pan.quark.cn"),
+    "note.youdao.com": (_SITE, "note.youdao.com"),
+    "dict.youdao.com": (_SITE, "dict.youdao.com"),
+    "fanyi.youdao.com": (_SITE, "fanyi.youdao.com"),
     # Communities of houses that also search
     "tieba.baidu.com": (_SOCIAL, "tieba"),
     "plus.google.com": (_SOCIAL, "google_plus"),
@@ -275,7 +280,6 @@ HOSTS: Final[dict[str, tuple[Channel, str]]] = {
 }
 
 COUNTRY_HOSTS: Final[dict[str, tuple[Channel, str]]] = {
-    "aol": (_SEARCH, "aol"),
     "ask": (_SEARCH, "ask"),
     "excite": (_SEARCH, "excite"),
     "pinterest": (_SOCIAL, "pinterest"),
@@ -296,10 +300,11 @@ PORTALS: Final[dict[str, tuple[str, frozenset[str]]]] = {
     "daum": ("daum", frozenset({"www", "m"})),
     "seznam": ("seznam", frozenset({"www", "m"})),
     "so": ("so", frozenset({"www", "m", "image"})),
+    "aol": ("aol", frozenset({"www", "aolsearch", "recherche", "aolrecherche", "suche"})),
 }
 """Houses that search and do much else: name before the registry's part of the host → source, and the subdomains that
-search. So do those with a label `search`, and the bare name. Of the others, mail is mail, sign-in and payment are steps
-of a visit, and the rest (news, cafés, calendars, sites of users) are sites."""
+search. So do those with a label `search`, and the bare name. All labels must: `m.cafe` is a café. Of the others, mail
+is mail, sign-in and payment are steps of a visit, and the rest (news, cafés, calendars, sites of users) are sites."""
 
 PORTAL_REGISTRIES: Final[dict[str, frozenset[str]]] = {
     "baidu": frozenset({"com", "com.cn", "cn", "jp"}),
@@ -319,6 +324,9 @@ STEP_LABELS: Final = frozenset(
     }
 )  # fmt: skip
 """Labels of a portal's hosts for sign-in and payment."""
+
+SITE_STEP_LABELS: Final = STEP_LABELS - {"id"}
+"""The same for other known sites (`passport.weibo.com`), where `id` is Indonesia (`id.pinterest.com`)."""
 
 STEPS_OF_A_VISIT: Final = frozenset(
     {
@@ -348,6 +356,7 @@ STEPS_OF_A_VISIT: Final = frozenset(
         "idmsa.apple.com",
         "login.microsoftonline.com",
         "login.live.com",
+        "id.vk.com",
         "open.weixin.qq.com",
         "graph.qq.com",
         "xui.ptlogin2.qq.com",

@@ -18,6 +18,7 @@ from pipeline.domain.host_tables import (
     PORTAL_REGISTRIES,
     PORTALS,
     SHARED_SUFFIXES,
+    SITE_STEP_LABELS,
     STEP_LABELS,
     STEPS_OF_A_VISIT,
 )
@@ -52,7 +53,8 @@ def _host_origin(referrer_host: str, page_host: str) -> Origin | None:
         return None
     for suffix in suffixes_of(host):
         if suffix in HOSTS:
-            return (*HOSTS[suffix], "referrer:known_site")
+            is_step = host.removesuffix(suffix).partition(".")[0] in SITE_STEP_LABELS
+            return None if is_step else (*HOSTS[suffix], "referrer:known_site")
     name, registry = _name_and_registry(host)
     if name in PORTALS and registry and registry in PORTAL_REGISTRIES.get(name, {registry}):
         return _portal_origin(host, name, registry)
@@ -64,7 +66,7 @@ def _host_origin(referrer_host: str, page_host: str) -> Origin | None:
 def _portal_origin(host: str, name: str, registry: str) -> Origin | None:
     source, searching = PORTALS[name]
     labels = host.removesuffix(f"{name}.{registry}").rstrip(".").split(".")
-    if labels == [""] or labels[0] in searching or "search" in labels:
+    if labels == [""] or "search" in labels or all(label in searching for label in labels):
         return Channel.ORGANIC_SEARCH, source, "referrer:search_engine"
     if any(label in MAIL_LABELS for label in labels):
         return Channel.EMAIL, source, "referrer:web_mail"

@@ -33,6 +33,7 @@ _WORD_BREAKS: Final = re.compile(r"[\s\-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
 _MACRO: Final = re.compile(rf"(?:{'|'.join(MACROS)})\Z", re.IGNORECASE | re.DOTALL)
 _MEDIA: Final = tuple((re.compile(pattern), kind) for pattern, kind in MEDIUM_PATTERNS)
+_NO_LINK: Final = "direct"
 _KNOWN_SOURCES: Final = SEARCH_SOURCES | SOCIAL_SOURCES | AI_SOURCES
 
 
@@ -120,13 +121,15 @@ def normalize_campaign(text: str) -> str:
     return "" if is_placeholder(word) else word
 
 
-def normalize_medium(text: str) -> str:
+def normalize_channel(text: str) -> str:
     """`Paid-Social` → `paid_social`; empty for a placeholder."""
     return _WORD_BREAKS.sub("_", normalize_campaign(text).lower())
 
 
-normalize_channel = normalize_medium
-"""A channel's name is written as a medium is."""
+def normalize_medium(text: str) -> str:
+    """As a channel is written. `direct` says, as `(direct)` does, that there was no link: no medium."""
+    word = normalize_channel(text)
+    return "" if word == _NO_LINK else word
 
 
 def normalize_source(text: str) -> str:
