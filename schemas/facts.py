@@ -38,16 +38,6 @@ class Model(StrEnum):
     """The last touch of any type that is not direct; direct only where there is nothing else."""
 
 
-DOCUMENTED_MODELS: Final = (
-    Model.LAST_CLICK,
-    Model.FIRST_CLICK,
-    Model.LINEAR,
-    Model.TIME_DECAY,
-    Model.POSITION_BASED,
-)
-"""The five of the product's documentation."""
-
-
 class Reason(StrEnum):
     """Why an attribution was written."""
 

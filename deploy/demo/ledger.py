@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from deploy.demo.generator import Truth
 from deploy.demo.poster import Posted
-from schemas.facts import DOCUMENTED_MODELS, Model
+from schemas.facts import Model
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _credits(truth: Truth, observed: Observed) -> Iterator[Check]:
     yield Check("value of the conversions = revenue sent", truth.revenue_minor, observed.value_minor)
     yield Check("every conversion is attributed", total, observed.attributions)
     yield Check("credits sum to exactly 1 and values to the value, on each", (), observed.unbalanced[:5])
-    for model in DOCUMENTED_MODELS:
+    for model in Model:
         whole = Credited(Decimal(total), observed.value_minor)
         yield Check(f"{model}: credited conversions and value", whole, observed.credited.get(model))
         yield Check(f"{model}: totals of the report", whole, observed.reported.get(model))

@@ -12,7 +12,7 @@ from deploy.demo.ledger import Credited, Observed
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.kafka import build_consumer
 from pipeline.runtime.settings import Settings
-from schemas.facts import DOCUMENTED_MODELS, NANOS_PER_CONVERSION, Model
+from schemas.facts import NANOS_PER_CONVERSION, Model
 from schemas.money import to_minor
 from schemas.topics import Topic
 
@@ -77,7 +77,7 @@ async def count_topic_lines(settings: Settings) -> int:
 
 async def read_report(client: httpx.AsyncClient) -> Report:
     """The performance report by channel under the documented models."""
-    parameters = {"dimension": "channel", "model": ",".join(DOCUMENTED_MODELS)}
+    parameters = {"dimension": "channel", "model": ",".join(Model)}
     response = await client.get("/v1/reports/performance", params=parameters, timeout=60.0)
     response.raise_for_status()
     report: Report = response.json(parse_float=Decimal)["data"]
@@ -99,7 +99,7 @@ def sum_of_items(report: Report) -> dict[Model, Credited]:
             sum((Decimal(item["models"][model]["credited_conversions"]) for item in report["items"]), Decimal()),
             sum((Decimal(item["models"][model]["credited_value"]) for item in report["items"]), Decimal()),
         )
-        for model in DOCUMENTED_MODELS
+        for model in Model
     }
 
 
@@ -110,7 +110,7 @@ def _credited(conversions: Decimal, value: Decimal) -> Credited:
 
 async def read_tables(clickhouse: ClickHouse, app_id: str, topic_lines: int, report: Report) -> Observed:
     """Count in the tables themselves, final rows only."""
-    bound: Mapping[str, Any] = {"app": app_id, "models": [model.value for model in DOCUMENTED_MODELS]}
+    bound: Mapping[str, Any] = {"app": app_id, "models": [model.value for model in Model]}
     exact: Mapping[str, Any] = {**bound, "one": NANOS_PER_CONVERSION}
     (counts,) = await clickhouse.query_dicts(_COUNTS, {"app": app_id})
     credited = await clickhouse.query(_CREDITED, bound)

@@ -10,7 +10,7 @@ from rich.table import Table
 from deploy.demo.generator import Truth
 from deploy.demo.ledger import Check, Observed
 from deploy.demo.poster import Posted
-from schemas.facts import DOCUMENTED_MODELS
+from schemas.facts import Model
 
 
 def show_report(console: Console, report: dict[str, Any]) -> None:
@@ -18,7 +18,7 @@ def show_report(console: Console, report: dict[str, Any]) -> None:
     title = "Credited conversions, and below them credited value in CNY, under each model"
     table = Table(title=title, box=SIMPLE, padding=0, pad_edge=False, show_edge=False)
     table.add_column("channel", no_wrap=True)
-    for name in ("touches", "sessions", *DOCUMENTED_MODELS):
+    for name in ("touches", "sessions", *Model):
         table.add_column(name.replace("_", " "), justify="right")
     for item in report["items"]:
         table.add_row(item["key"] or "-", *_cells(item))
@@ -28,7 +28,7 @@ def show_report(console: Console, report: dict[str, Any]) -> None:
 
 
 def _cells(numbers: dict[str, Any]) -> list[str]:
-    credits = [numbers["models"][model] for model in DOCUMENTED_MODELS]
+    credits = [numbers["models"][model] for model in Model]
     return [
         f"{numbers['touches']:,}",
         f"{numbers['sessions']:,}",

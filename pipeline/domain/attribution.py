@@ -24,6 +24,26 @@ _LINEAR: Final = Model.LINEAR.value
 _TIME_DECAY: Final = Model.TIME_DECAY.value
 _POSITION_BASED: Final = Model.POSITION_BASED.value
 _LAST_NON_DIRECT: Final = Model.LAST_NON_DIRECT.value
+SHARE_REASONS: Final[dict[str, str]] = {
+    "last_click": "the last click of the path",
+    "first_click": "the first click",
+    "last_non_direct": "the last touch that is not direct",
+    "first_non_direct": "the first touch that is not direct, there being no click",
+    "last_touch": "the last touch, all being direct",
+    "first_touch": "the first touch, all being direct",
+    "not_last": "a later one is credited",
+    "not_first": "an earlier one is credited",
+    "no_click": "no click, and there are clicks",
+    "direct": "a direct visit, and there are other touches",
+    "equal": "an equal share",
+    "by_age": "half as much for every half-life of its age",
+    "only": "the only touch that counts",
+    "first": "the first share",
+    "middle": "a part of the middle share",
+    "last": "the last share",
+    "no_touch": "there was no touch: the conversion is credited to direct",
+}
+"""Why a touch has its share under a model, beside what it means."""
 
 
 def credit_path(
@@ -61,6 +81,38 @@ def _counted(path: Sequence[Touch], is_direct_fallback: bool) -> list[int]:
     """The places of the touches that the models which spread credit look at."""
     others = [i for i, touch in enumerate(path) if not is_direct(touch)] if is_direct_fallback else []
     return others or list(range(len(path)))
+
+
+def reasons(path: Sequence[Touch], is_direct_fallback: bool) -> dict[str, list[str]]:
+    """Per model, why each touch of the path has the share that `weigh` gives it: one of `SHARE_REASONS`."""
+    counted = set(_counted(path, is_direct_fallback))
+    count = len(counted)
+    by_position = ["only"] if count == 1 else ["first", *["middle"] * (count - 2), "last"]
+    return {
+        _LAST_CLICK: _picked(path, -1),
+        _FIRST_CLICK: _picked(path, 0),
+        _LINEAR: _spread(len(path), counted, ["equal"] * count),
+        _TIME_DECAY: _spread(len(path), counted, ["by_age"] * count),
+        _POSITION_BASED: _spread(len(path), counted, by_position),
+        _LAST_NON_DIRECT: _picked(path, -1, has_clicks=False),
+    }
+
+
+def _picked(path: Sequence[Touch], end: int, has_clicks: bool = True) -> list[str]:
+    """Of a model that picks one touch."""
+    word = "last" if end else "first"
+    clicks = [i for i, touch in enumerate(path) if touch.touch_type == CLICK] if has_clicks else []
+    others = [i for i, touch in enumerate(path) if not is_direct(touch)]
+    pool = clicks or others or list(range(len(path)))
+    kind, beside = ("click", "no_click") if clicks else ("non_direct", "direct") if others else ("touch", "")
+    found = [f"not_{word}" if i in pool else beside for i in range(len(path))]
+    found[pool[end]] = f"{word}_{kind}"
+    return found
+
+
+def _spread(size: int, counted: set[int], words: list[str]) -> list[str]:
+    remaining = iter(words)
+    return [next(remaining) if i in counted else "direct" for i in range(size)]
 
 
 def _pick(path: Sequence[Touch], end: int) -> list[int]:

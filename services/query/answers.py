@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, TypeAlias
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
+from pipeline.domain.attribution import SHARE_REASONS
+
 Number: TypeAlias = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 JsonObject: TypeAlias = Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": True})]
 Text: TypeAlias = str | None
@@ -219,6 +221,16 @@ class TouchCredit(TypedDict):
     value: Number
 
 
+class TouchShare(TouchCredit):
+    because: Annotated[
+        str,
+        Field(
+            description="Why this share under this model. "
+            + " ".join(f"{word}: {meaning}." for word, meaning in SHARE_REASONS.items())
+        ),
+    ]
+
+
 class PathTouch(TypedDict):
     touch_id: Text
     session_id: Text
@@ -243,7 +255,9 @@ class PathTouch(TypedDict):
             "session stands for it. not_counted: not in the path for another reason."
         ),
     ]
-    models: dict[str, TouchCredit]
+    models: Annotated[
+        dict[str, TouchShare], Field(description="By model. Empty: left out, under every model for the same reason.")
+    ]
 
 
 class SettingsUsed(TypedDict):

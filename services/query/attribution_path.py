@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from pipeline.domain.attribution import reasons
 from pipeline.domain.path_bound import bounded
 from pipeline.domain.state import Touch
 from schemas.control import AttributionSettings
@@ -17,6 +18,7 @@ from services.query.answers import (
     PathTouch,
     SettingsUsed,
     TouchCredit,
+    TouchShare,
 )
 from services.query.conversions import ConversionFact, conversion_of
 from services.query.numbers import credit, micros_together, money, seconds
@@ -181,19 +183,36 @@ def _kept_touches(facts: PathFacts, models: tuple[Model, ...]) -> list[PathTouch
         found.mediums,
         found.campaigns,
     )
-    credits = _credits(found, models, facts.conversion.currency)
+    credits = _credits(found, models, facts)
     return [_path_touch(facts, touch, None, shares) for touch, shares in zip(touches, credits, strict=True)]
 
 
-def _credits(found: AttributionFact, models: tuple[Model, ...], currency: str) -> list[dict[str, TouchCredit]]:
+def _credits(found: AttributionFact, models: tuple[Model, ...], facts: PathFacts) -> list[dict[str, TouchShare]]:
     """Touch by touch."""
-    touches: list[dict[str, TouchCredit]] = [{} for _ in found.touch_ids]
+    touches: list[dict[str, TouchShare]] = [{} for _ in found.touch_ids]
+    because = _reasons(found, facts.settings)
     for model in models:
-        if model.value in found.credits_nanos:
-            micros = micros_together(found.credits_nanos[model.value])
-            for touch, share, value in zip(touches, micros, found.values_minor[model.value], strict=True):
-                touch[model.value] = {"credit": credit(share), "value": money(value, currency)}
+        name = model.value
+        if name in found.credits_nanos:
+            shares = zip(
+                micros_together(found.credits_nanos[name]), found.values_minor[name], because[name], strict=True
+            )
+            for touch, (micros, minor, reason) in zip(touches, shares, strict=True):
+                value = money(minor, facts.conversion.currency)
+                touch[name] = {"credit": credit(micros), "value": value, "because": reason}
     return touches
+
+
+def _reasons(found: AttributionFact, settings: AttributionSettings) -> dict[str, list[str]]:
+    if not any(found.touch_ids):
+        return {model.value: ["no_touch"] * len(found.touch_ids) for model in Model}
+    path = [
+        Touch(at_ms, touch_id, touch_type, channel, "", "", "")
+        for at_ms, touch_id, touch_type, channel in zip(
+            found.touched_at_ms, found.touch_ids, found.touch_types, found.channels, strict=True
+        )
+    ]
+    return reasons(path, settings.direct_touch == "fallback")
 
 
 def _left_out(facts: PathFacts) -> list[PathTouch]:
@@ -244,7 +263,7 @@ def _window_days(settings: AttributionSettings, touch: TouchFact) -> int | None:
 
 
 def _path_touch(
-    facts: PathFacts, touch: TouchFact, left_out_because: str | None, credits: dict[str, TouchCredit]
+    facts: PathFacts, touch: TouchFact, left_out_because: str | None, credits: dict[str, TouchShare]
 ) -> PathTouch:
     window_days = _window_days(facts.settings, touch)
     return {

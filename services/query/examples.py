@@ -163,7 +163,7 @@ _TOUCH: Final = {
     "window_seconds": 2592000,
     "is_kept": True,
     "left_out_because": None,
-    "models": {"linear": {"credit": 1, "value": 199.0}},
+    "models": {"linear": {"credit": 1, "value": 199.0, "because": "equal"}},
 }
 _LEFT_OUT: Final = {
     **_TOUCH,

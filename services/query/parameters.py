@@ -137,8 +137,13 @@ Models = Annotated[
     BeforeValidator(_split),
     Field(
         max_length=20,
-        description="One or several of last_click, first_click, linear, time_decay, position_based, "
-        "last_non_direct (repeated or separated by commas), or `all`, which is the default.",
+        description="One or several of these (repeated or separated by commas), or `all`, which is the default. "
+        "A click is an ad click, or a page with a paid click id or campaign tags; organic, referral and direct visits, "
+        "impressions and views are none. "
+        "`last_click`, `first_click`: all to the last (first) click; without a click to the last (first) touch that is "
+        "not direct; else to direct. `linear`: equal shares. `time_decay`: half as much for every half-life of age. "
+        "`position_based`: 40 % to the first, 40 % to the last, 20 % to all between (settable). `last_non_direct`: all "
+        "to the last touch of any type that is not direct; else to direct. See MODELS.md.",
     ),
     WithJsonSchema(
         {

@@ -1,4 +1,4 @@
-"""The documentation's own example: search ad, feed ad, direct visit, then a purchase, under all five models."""
+"""The documentation's own example: search ad, feed ad, direct visit, then a purchase, under the models."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -185,7 +185,7 @@ async def test_why_a_touch_was_left_out(query_app: Any, facts: ClickHouse, ask: 
     reasons = [(found["touch_id"], found["left_out_because"]) for found in data["touches"]]
     assert reasons[:3] == [("old", "outside_window"), ("many000", "not_counted"), ("many001", "repeated_contact")]
     assert reasons[99:] == [("seen", "same_contact"), ("clicked", None), ("other", "not_counted")]
-    assert data["touches"][100]["models"] == {"linear": {"credit": 1, "value": Decimal("1.00")}}
+    assert data["touches"][100]["models"] == {"linear": {"credit": 1, "value": Decimal("1.00"), "because": "equal"}}
     assert data["touches"][99]["age_seconds"] == 2
     assert [found["window_seconds"] // 86_400 for found in data["touches"][98:]] == [30, 1, 30, 30]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.domain.attribution import credit_path, weigh
+from pipeline.domain.attribution import SHARE_REASONS, credit_path, reasons, weigh
 from pipeline.domain.rules import DAY_MS, AppRules, compile_rules
 from pipeline.domain.state import Touch
 from schemas.control import App, AttributionSettings
@@ -166,3 +166,27 @@ def test_nearer_touches_never_weigh_less_in_time_decay(path: list[Touch], rules:
     path = sorted(path, key=lambda found: found.at_ms)
     weights = [weight for weight in weigh(path, rules)[Model.TIME_DECAY] if weight]
     assert weights == sorted(weights)
+
+
+def test_every_touch_has_a_reason_under_every_model() -> None:
+    assert reasons([SEARCH_AD, ORGANIC, FEED_AD, DIRECT], is_direct_fallback=True) == {
+        "last_click": ["not_last", "no_click", "last_click", "no_click"],
+        "first_click": ["first_click", "no_click", "not_first", "no_click"],
+        "linear": ["equal", "equal", "equal", "direct"],
+        "time_decay": ["by_age", "by_age", "by_age", "direct"],
+        "position_based": ["first", "middle", "last", "direct"],
+        "last_non_direct": ["not_last", "not_last", "last_non_direct", "direct"],
+    }
+    assert reasons([ORGANIC, DIRECT], is_direct_fallback=False)["last_click"] == ["last_non_direct", "direct"]
+    assert reasons([DIRECT], is_direct_fallback=True)["first_click"] == ["first_touch"]
+
+
+@given(paths, rule_books)
+def test_reasons_are_words_and_agree_with_the_weights(path: list[Touch], rules: AppRules) -> None:
+    path.sort(key=lambda found: found.at_ms)
+    weights = weigh(path, rules)
+    for model, words in reasons(path, rules.is_direct_fallback).items():
+        assert set(words) <= SHARE_REASONS.keys()
+        for weight, word in zip(weights[model], words, strict=True):
+            assert not weight or word not in ("direct", "no_click", "not_last", "not_first")
+            assert weight or not word.startswith(("last_", "first_"))
