@@ -54,3 +54,46 @@ _SPECS: Final[dict[ErrorCode, _ErrorSpec]] = {
     ),
     ErrorCode.SERVER_ERROR: _ErrorSpec(500, "服务器错误，请稍后重试", "Something failed on our side; retry later"),
 }
+
+
+class WarningCode(StrEnum):
+    """What is told of an event that is accepted all the same."""
+
+    UNKNOWN_FIELD = "UNKNOWN_FIELD"
+    NO_PERSON = "NO_PERSON"
+    MAY_BE_LATE = "MAY_BE_LATE"
+    NO_ORDER = "NO_ORDER"
+    UNREADABLE_VALUE = "UNREADABLE_VALUE"
+    UNREADABLE_CURRENCY = "UNREADABLE_CURRENCY"
+    UNKNOWN_VALUE_PROPERTY = "UNKNOWN_VALUE_PROPERTY"
+
+    def message(self, language: str) -> str:
+        """`language`: `zh` or `en`. `{field}` stands for the field."""
+        chinese, english = _WARNINGS[self]
+        return english if language == "en" else chinese
+
+
+_WARNINGS: Final[dict[WarningCode, tuple[str, str]]] = {
+    WarningCode.UNKNOWN_FIELD: ("未知字段 {field}，不会保存", "the field {field} is not known and not stored"),
+    WarningCode.NO_PERSON: (
+        "既没有 user_id 也没有 anonymous_id，不会计入会话、转化和归因",
+        "there is neither user_id nor anonymous_id: it counts for no session, conversion or credit",
+    ),
+    WarningCode.MAY_BE_LATE: (
+        "{field} 早于允许的延迟，若该用户此后的数据已定，则不计入会话和归因",
+        "{field} is before the allowed lateness: where later data of its person is final, it counts for nothing",
+    ),
+    WarningCode.NO_ORDER: (
+        "退款没有 {field}，找不到对应的订单",
+        "the refund has no {field}: no order can be found for it",
+    ),
+    WarningCode.UNREADABLE_VALUE: (
+        "{field} 不是可用的金额，按没有金额计",
+        "{field} cannot be read as an amount: it counts as none",
+    ),
+    WarningCode.UNREADABLE_CURRENCY: ("{field} 不是可用的币种代码", "{field} cannot be read as a currency code"),
+    WarningCode.UNKNOWN_VALUE_PROPERTY: (
+        "目标不读取 {field}，该事件没有金额",
+        "no goal reads {field}, and the event has no value",
+    ),
+}

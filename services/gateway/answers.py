@@ -9,17 +9,19 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.domain.rules import AppRules
-from pipeline.runtime.http.envelope import Language
+from pipeline.runtime.http.envelope import Language, encode_json
 from pipeline.runtime.http.errors import ErrorBody
 from schemas.control import App
 from schemas.events import MAX_BATCH_EVENTS, AcceptedEvent
 from services.gateway.judge import Accepted, Duplicate, Outcome, Rejected
 from services.gateway.preview import MetGoal, preview, rules_of
+from services.gateway.warnings import Warned, WarningBody, told
 
 
-class Tracked(msgspec.Struct):
+class Tracked(msgspec.Struct, omit_defaults=True):
     event_id: str
     received_at: str
+    warnings: list[WarningBody] = []
 
 
 class Preflight(msgspec.Struct):
@@ -37,10 +39,13 @@ class EventResult(msgspec.Struct, omit_defaults=True, gc=False):
     error: ErrorBody | None = None
 
 
-class BatchResult(msgspec.Struct):
+class BatchResult(msgspec.Struct, omit_defaults=True):
     accepted: int
     rejected: int
     results: list[EventResult]
+    warnings: list[WarningBody] = []
+    more_warnings: int = 0
+    """Beside those that are listed."""
 
 
 class EventError(msgspec.Struct):
@@ -78,10 +83,12 @@ class NormalizedEvent(msgspec.Struct):
     may_be_late: bool
 
 
-class Validation(msgspec.Struct):
+class Validation(msgspec.Struct, omit_defaults=True):
     valid: bool
     errors: list[EventError]
     normalized: list[NormalizedEvent]
+    warnings: list[WarningBody] = []
+    more_warnings: int = 0
 
 
 _ACCEPTED_STARTS: Final = [f'{{"index":{index},"event_id":"' for index in range(MAX_BATCH_EVENTS)]
@@ -100,18 +107,30 @@ def utc_milliseconds(time_ms: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03}Z"
 
 
-def batch_result(outcomes: Sequence[Outcome], language: Language, errors_only: bool) -> BatchResult:
+def batch_result(
+    outcomes: Sequence[Outcome], language: Language, errors_only: bool, found: Sequence[Warned] = ()
+) -> BatchResult:
     """`errors_only`: list only the events that were not accepted."""
     accepted = sum(isinstance(outcome, Accepted) for outcome in outcomes)
     rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)
     listed = (outcome for outcome in outcomes if not (errors_only and isinstance(outcome, Accepted)))
-    return BatchResult(accepted, rejected, [_result(outcome, language) for outcome in listed])
+    results = [_result(outcome, language) for outcome in listed]
+    return BatchResult(accepted, rejected, results, *told(found, language, has_index=True))
 
 
-def all_accepted(event_ids: Sequence[str], errors_only: bool) -> msgspec.Raw:
+def all_accepted(
+    event_ids: Sequence[str], errors_only: bool, language: Language = "zh", found: Sequence[Warned] = ()
+) -> msgspec.Raw:
     """`batch_result` where nothing else happened, in JSON. Ids of events need no escapes there."""
     listed = "" if errors_only else _ACCEPTED_END.join(map(add, _ACCEPTED_STARTS, event_ids)) + _ACCEPTED_END[:-1]
-    return msgspec.Raw(f'{{"accepted":{len(event_ids)},"rejected":0,"results":[{listed}]}}'.encode())
+    rest = _warned(language, found) if found else "}"
+    return msgspec.Raw(f'{{"accepted":{len(event_ids)},"rejected":0,"results":[{listed}]{rest}'.encode())
+
+
+def _warned(language: Language, found: Sequence[Warned]) -> str:
+    """The end of a result with warnings, from the comma on."""
+    warnings, more = told(found, language, has_index=True)
+    return "," + encode_json({"warnings": warnings} | ({"more_warnings": more} if more else {})).decode()[1:]
 
 
 def _result(outcome: Outcome, language: Language) -> EventResult:
@@ -122,7 +141,9 @@ def _result(outcome: Outcome, language: Language) -> EventResult:
     return EventResult(outcome.index, outcome.event_id, "rejected", outcome.error.body(language))
 
 
-def validation(outcomes: Iterable[Outcome], minted: frozenset[str], app: App, language: Language) -> Validation:
+def validation(
+    outcomes: Iterable[Outcome], minted: frozenset[str], app: App, language: Language, found: Sequence[Warned] = ()
+) -> Validation:
     """`minted`: event ids we made up for the check, which mean nothing to the caller. `app`: whose rules hold."""
     rules = rules_of(app)
     errors: list[EventError] = []
@@ -133,7 +154,7 @@ def validation(outcomes: Iterable[Outcome], minted: frozenset[str], app: App, la
             errors.append(EventError(outcome.index, body.code, body.message, body.details))
         elif isinstance(outcome, Accepted):
             normalized.append(_normalized(outcome.index, outcome.event, minted, rules))
-    return Validation(not errors, errors, normalized)
+    return Validation(not errors, errors, normalized, *told(found, language, has_index=True))
 
 
 def _normalized(index: int, event: AcceptedEvent, minted: frozenset[str], rules: AppRules) -> NormalizedEvent:

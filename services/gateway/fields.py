@@ -54,6 +54,10 @@ class IncomingEvent(msgspec.Struct, gc=False):
     context: IncomingContext | None = None
 
 
+class OwnFieldsEvent(IncomingEvent, forbid_unknown_fields=True, gc=False):
+    """One without fields that nobody names here."""
+
+
 _decode: Final = msgspec.json.Decoder(IncomingEvent).decode
 _PATH: Final = re.compile(r"`\$\.([^`]+)`$")
 _TIMES: Final = frozenset(("timestamp", "sent_at"))

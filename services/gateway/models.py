@@ -9,9 +9,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from pipeline.runtime.http.documents import Error, ErrorResponse
+from schemas.errors import WarningCode
 from schemas.events import EVENT_ID_PATTERN, EVENT_NAME_PATTERN, MAX_BATCH_EVENTS, MAX_ID_CHARACTERS
 from schemas.facts import TouchType
 from services.gateway.validate import PLACEHOLDERS
+from services.gateway.warnings import MAX_WARNINGS
 
 __all__ = ["Batch", "BatchResponse", "ErrorResponse", "Event", "TrackResponse", "ValidationResponse"]
 
@@ -120,9 +122,27 @@ class Batch(BaseModel):
     events: list[Event] = Field(min_length=1, max_length=MAX_BATCH_EVENTS)
 
 
+class TrackWarning(BaseModel):
+    """What should be known of an event that is accepted all the same."""
+
+    code: WarningCode
+    field: str = Field(description="A path in the event.")
+    message: str = Field(description="For people, in the language of `Accept-Language`.")
+    suggestion: str = Field("", description="The name that may have been meant; absent where that is not known.")
+
+
+class EventWarning(TrackWarning):
+    index: int = Field(description="Of the event in the batch.")
+
+
+_WARNINGS: Final = "Absent if there are none. A warning refuses nothing."
+_MORE: Final = f"How many there are beside the {MAX_WARNINGS} that are listed; absent if there are none."
+
+
 class Tracked(BaseModel):
     event_id: str
     received_at: AwareDatetime
+    warnings: list[TrackWarning] = Field([], description=_WARNINGS)
 
 
 class TrackResponse(BaseModel):
@@ -149,6 +169,8 @@ class BatchResult(BaseModel):
     accepted: int
     rejected: int
     results: list[EventResult]
+    warnings: list[EventWarning] = Field([], description=_WARNINGS)
+    more_warnings: int = Field(0, description=_MORE)
 
 
 class BatchResponse(BaseModel):
@@ -207,6 +229,8 @@ class Validation(BaseModel):
     valid: bool
     errors: list[EventError]
     normalized: list[NormalizedEvent]
+    warnings: list[EventWarning] = Field([], description=_WARNINGS)
+    more_warnings: int = Field(0, description=_MORE)
 
 
 class ValidationResponse(BaseModel):

@@ -14,7 +14,7 @@ import msgspec
 from pipeline.runtime.http.errors import ApiError, Text, invalid, missing
 from schemas.events import MAX_BATCH_EVENTS
 from services.gateway.errors import too_large
-from services.gateway.fields import NOT_OBJECT, TOO_DEEP, IncomingEvent, syntax_reason
+from services.gateway.fields import NOT_OBJECT, TOO_DEEP, IncomingEvent, OwnFieldsEvent, syntax_reason
 from services.gateway.scan import has_events, scan_events
 
 BODY: Final = "body"
@@ -45,16 +45,22 @@ class _TypedBatch(msgspec.Struct):
     events: list[IncomingEvent]
 
 
+class _OwnFieldsBatch(msgspec.Struct):
+    events: list[OwnFieldsEvent]
+
+
 class Events(NamedTuple):
     """The events of a request. `is_batch`: their error paths begin with `events[i]`."""
 
     pieces: Sequence[bytes | msgspec.Raw]
     """The bytes of each, or a view of where in the body they stand: copies are seldom wanted."""
     is_batch: bool
-    decoded: list[IncomingEvent] | None = None
+    decoded: Sequence[IncomingEvent] | None = None
     """All of them decoded, where that went well in one go."""
     is_plain: bool = False
     """Known to hold neither line breaks nor NUL characters: asked once of the whole body, that costs nothing."""
+    has_own_fields: bool = False
+    """Known to have no fields but those of events."""
 
     @property
     def raw(self) -> list[bytes]:
@@ -64,6 +70,8 @@ class Events(NamedTuple):
 _decode_batch: Final = msgspec.json.Decoder(_Batch).decode
 _decode_typed: Final = msgspec.json.Decoder(_TypedBatch).decode
 _decode_lines: Final = msgspec.json.Decoder(IncomingEvent).decode_lines
+_decode_own: Final = msgspec.json.Decoder(_OwnFieldsBatch).decode
+_decode_own_lines: Final = msgspec.json.Decoder(OwnFieldsEvent).decode_lines
 _decode_head: Final = msgspec.json.Decoder(_Head).decode
 _MANY_COMMAS: Final = 100 * MAX_BATCH_EVENTS
 _MANY_REPEATS: Final = 10 * MAX_BATCH_EVENTS
@@ -80,10 +88,13 @@ def parse_batch(body: bytes, content_type: bytes) -> Events:
     """`{"events": […]}`, or lines of NDJSON (blank ones do not count); 1 to `MAX_BATCH_EVENTS` events."""
     if is_ndjson(content_type):
         lines = _lines(body)
-        decoded = _decode_at_once(body, _decode_lines)
+        decoded, has_own_fields = _decode_at_once(body, _decode_own_lines, _decode_lines)
         # A line holds no more than one event, so as many events as lines are one each.
-        return Events(lines, True, decoded if decoded and len(decoded) == len(lines) else None, _is_plain(body, b"\r"))
-    return Events(_split(body), True, _decode_at_once(body, _decode_list), _is_plain(body, b"\n", b"\r"))
+        in_full = decoded if decoded and len(decoded) == len(lines) else None
+        return Events(lines, True, in_full, _is_plain(body, b"\r"), has_own_fields)
+    pieces = _split(body)  # first: it refuses a batch of millions
+    decoded, has_own_fields = _decode_at_once(body, _decode_own_list, _decode_list)
+    return Events(pieces, True, decoded, _is_plain(body, b"\n", b"\r"), has_own_fields)
 
 
 def parse_any(body: bytes, content_type: bytes) -> Events:
@@ -145,11 +156,27 @@ def _decode_list(body: bytes) -> list[IncomingEvent]:
     return _decode_typed(body).events
 
 
-def _decode_at_once(body: bytes, decode: Callable[[bytes], list[IncomingEvent]]) -> list[IncomingEvent] | None:
+def _decode_own_list(body: bytes) -> list[OwnFieldsEvent]:
+    return _decode_own(body).events
+
+
+def _decode_at_once(
+    body: bytes,
+    decode_own: Callable[[bytes], Sequence[IncomingEvent]],
+    decode: Callable[[bytes], Sequence[IncomingEvent]],
+) -> tuple[Sequence[IncomingEvent] | None, bool]:
+    """All events, if that goes well, and whether it is known that they have no fields of others."""
     try:
-        return decode(body)
+        return decode_own(body), True
+    except msgspec.ValidationError as error:
+        if "unknown field" not in str(error):
+            return None, False
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        return None, False
+    try:
+        return decode(body), False
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None, False
 
 
 def _is_plain(body: bytes, *breaks: bytes) -> bool:

@@ -17,7 +17,7 @@ from pipeline.runtime.http.auth import Caller, identify, require
 from pipeline.runtime.http.envelope import Reply, success
 from pipeline.runtime.http.errors import ApiError, Text, invalid
 from pipeline.runtime.http.quota import Quota, is_limited
-from schemas.control import Scope
+from schemas.control import App, Scope
 from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES, AcceptedEvent
 from schemas.facts import RejectedRow
 from schemas.ids import mint_event_id
@@ -46,6 +46,7 @@ from services.gateway.sent import SentIds
 from services.gateway.snapshots import Snapshots
 from services.gateway.tally import Tallies
 from services.gateway.validate import Receipt, check_event
+from services.gateway.warnings import Warned, doubtful, told, warnings_of
 
 _ACCEPTED: Final = EVENTS.labels("accepted")
 _DUPLICATE: Final = EVENTS.labels("duplicate")
@@ -84,7 +85,8 @@ class Reporting:
                 await self._publish((event,), (pack_event(event, self._publisher.partitions),))
                 _ACCEPTED.inc()
                 self._tallies.events(receipt.app_id, receipt.received_us, accepted=1)
-        return success(201, Tracked(event.event_id, utc_seconds(receipt.received_us // 1_000_000)))
+        warnings, _ = told(warnings_of([(0, event)], [body], caller.app), call.language, has_index=False)
+        return success(201, Tracked(event.event_id, utc_seconds(receipt.received_us // 1_000_000), warnings))
 
     async def batch(self, call: Call, receive: Receive) -> Reply:
         """Many events → 201 (200 if none was accepted) with a result for each."""
@@ -101,10 +103,12 @@ class Reporting:
             accepted = accept_all(events, receipt)
             if accepted is not None and not self._sent.know_any(accepted):
                 await self._store_accepted(accepted, list(map(len, events.pieces)), receipt)
-                return success(201, all_accepted([event.event_id for event in accepted], errors_only))
+                found = _warnings_at_once(accepted, events, caller.app)
+                ids = [event.event_id for event in accepted]
+                return success(201, all_accepted(ids, errors_only, call.language, found))
             outcomes = self._sent.judge(judge(events, receipt))
             await self._store(outcomes, receipt, call.request_id)
-        result = batch_result(outcomes, call.language, errors_only)
+        result = batch_result(outcomes, call.language, errors_only, _warnings(outcomes, events, caller.app))
         return success(201 if result.accepted else 200, result)
 
     async def validate(self, call: Call, receive: Receive) -> Reply:
@@ -115,7 +119,8 @@ class Reporting:
             receipt = _receipt(call, caller)
             events = parse_any(body, call.content_type)
             outcomes = judge(events, receipt)
-        return success(200, validation(outcomes, _minted(events, receipt), caller.app, call.language))
+        found = _warnings(outcomes, events, caller.app)
+        return success(200, validation(outcomes, _minted(events, receipt), caller.app, call.language, found))
 
     async def preflight(self, call: Call, _receive: Receive) -> Reply:
         """What a browser asks before a page may report: 200 and the CORS headers, or why not."""
@@ -238,6 +243,17 @@ def _receipt(call: Call, caller: Caller) -> Receipt:
         user_agent=call.user_agent[:MAX_USER_AGENT_CHARACTERS],
         random_80_bits=call.random_80_bits,
     )
+
+
+def _warnings_at_once(accepted: Sequence[AcceptedEvent], events: Events, app: App) -> list[Warned]:
+    if events.has_own_fields:
+        return warnings_of(doubtful(accepted, app), None, app)
+    return warnings_of(enumerate(accepted), events.pieces, app)
+
+
+def _warnings(outcomes: Sequence[Outcome], events: Events, app: App) -> list[Warned]:
+    accepted = ((outcome.index, outcome.event) for outcome in outcomes if isinstance(outcome, Accepted))
+    return warnings_of(accepted, events.pieces, app)
 
 
 def _wants_errors_only(query: bytes) -> bool:

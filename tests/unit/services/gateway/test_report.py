@@ -42,7 +42,8 @@ async def test_the_documents_first_request(client: httpx.AsyncClient, stored: St
     assert response.status_code == 201
     body = response.json()
     assert body.keys() == {"success", "data"}
-    assert body["data"].keys() == {"event_id", "received_at"}
+    assert body["data"].keys() == {"event_id", "received_at", "warnings"}
+    assert [warning["code"] for warning in body["data"]["warnings"]] == ["NO_PERSON"]
     (event,) = stored()
     assert event.event_id == body["data"]["event_id"]
     assert event.timestamp_ms == 1_705_314_600_000

@@ -1,0 +1,173 @@
+"""What the sender of an event should know though the event is accepted. Pure.
+
+A warning refuses nothing and costs ordinary events next to nothing: a batch accepted at once is filtered by three
+comparisons an event, and only what they find is looked at closely. An answer holds `MAX_WARNINGS` and says how many
+more there are.
+"""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from functools import lru_cache
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+
+from pipeline.domain.goals import REFUND, currency_of, is_number, order_id_of
+from schemas.control import App
+from schemas.errors import WarningCode
+from schemas.events import AcceptedEvent
+from services.gateway.fields import IncomingEvent
+
+MAX_WARNINGS: Final = 100
+_MAX_NAMES: Final = 5
+"""Unknown fields of one event that are told, and its properties that may have been meant for a value."""
+_MAX_CHARACTERS: Final = 64
+_KNOWN: Final = IncomingEvent.__struct_fields__
+_TOTALS: Final = frozenset(
+    {
+        *("total", "ordertotal", "grandtotal", "totalprice", "totalamount", "ordervalue", "orderamount"),
+        *("value", "paid", "payment"),
+    }
+)
+"""What else shops call an order's value, letters and digits alone."""
+
+_decode_parts: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_properties: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Warned(msgspec.Struct, frozen=True):
+    """`field`: a path in the event. `suggestion`: what may have been meant; empty where that is not known."""
+
+    index: int
+    code: WarningCode
+    field: str
+    suggestion: str = ""
+
+
+class WarningBody(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """As it stands in an answer. `index`: of the event in a batch."""
+
+    index: int | msgspec.UnsetType = msgspec.UNSET
+    code: str
+    field: str
+    message: str
+    suggestion: str = ""
+
+
+def warnings_of(
+    events: Iterable[tuple[int, AcceptedEvent]], pieces: Sequence[bytes | msgspec.Raw] | None, app: App
+) -> list[Warned]:
+    """Of accepted events with their places in the request. `pieces`: what came for each place; None where it is known
+    that no event has an unknown field."""
+    found: list[Warned] = []
+    for index, event in events:
+        if pieces is not None:
+            found += _unknown_fields(index, bytes(pieces[index]))
+        found += _of_event(index, event, app)
+    return found
+
+
+def doubtful(events: Sequence[AcceptedEvent], app: App) -> list[tuple[int, AcceptedEvent]]:
+    """The events that `warnings_of` may find something in, unknown fields aside."""
+    valued = {goal.event_name for goal in app.goals if goal.value_properties} | {REFUND}
+    edge_ms = _edge_ms(events[0], app)
+    return [
+        (index, event)
+        for index, event in enumerate(events)
+        if not (event.anonymous_id or event.user_id) or event.timestamp_ms < edge_ms or event.event_name in valued
+    ]
+
+
+def told(found: Sequence[Warned], language: str, *, has_index: bool) -> tuple[list[WarningBody], int]:
+    """The first of them in the caller's language, and how many more there are."""
+    bodies = [
+        WarningBody(
+            index=one.index if has_index else msgspec.UNSET,
+            code=one.code.value,
+            field=one.field,
+            message=one.code.message(language).format(field=one.field)
+            + (_MEANT[language].format(one.suggestion) if one.suggestion else ""),
+            suggestion=one.suggestion,
+        )
+        for one in found[:MAX_WARNINGS]
+    ]
+    return bodies, max(len(found) - MAX_WARNINGS, 0)
+
+
+_MEANT: Final = {"zh": "，是否应为 {}？", "en": "; was {} meant?"}
+
+
+def _edge_ms(event: AcceptedEvent, app: App) -> int:
+    """What is earlier may be late (see `pipeline.domain.lateness`)."""
+    return event.received_us // 1000 - app.attribution.allowed_lateness_seconds * 1000
+
+
+def _unknown_fields(index: int, raw: bytes) -> list[Warned]:
+    try:
+        unknown = [name for name in _decode_parts(raw) if name not in _KNOWN]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
+    return [
+        Warned(index, WarningCode.UNKNOWN_FIELD, name[:_MAX_CHARACTERS], nearest(name[:_MAX_CHARACTERS], _KNOWN))
+        for name in unknown[:_MAX_NAMES]
+    ]
+
+
+def _of_event(index: int, event: AcceptedEvent, app: App) -> list[Warned]:
+    found: list[Warned] = []
+    if not (event.user_id or event.anonymous_id):
+        found.append(Warned(index, WarningCode.NO_PERSON, "user_id"))
+    elif event.timestamp_ms < _edge_ms(event, app):
+        found.append(Warned(index, WarningCode.MAY_BE_LATE, "timestamp"))
+    names = _value_names(event.event_name, app)
+    if names or event.event_name == REFUND:
+        found += _of_value(index, event, names)
+    return found
+
+
+def _value_names(event_name: str, app: App) -> tuple[str, ...]:
+    """The properties in which the app's goals look for the event's value."""
+    goals = (goal for goal in app.goals if goal.event_name == event_name)
+    return tuple(dict.fromkeys(name for goal in goals for name in goal.value_properties))
+
+
+def _of_value(index: int, event: AcceptedEvent, names: tuple[str, ...]) -> list[Warned]:
+    properties: dict[str, Any] = _decode_properties(event.properties)
+    found = []
+    if event.event_name == REFUND and not order_id_of(properties):
+        found.append(Warned(index, WarningCode.NO_ORDER, "properties.order_id"))
+    if properties.get("currency") not in (None, "") and not currency_of(properties, ""):
+        found.append(Warned(index, WarningCode.UNREADABLE_CURRENCY, "properties.currency"))
+    given = [name for name in names if properties.get(name) is not None]
+    if given and not any(_is_value(properties[name]) for name in given):
+        found.append(Warned(index, WarningCode.UNREADABLE_VALUE, f"properties.{given[0]}"))
+    if names and not given:
+        found += _meant_for_a_value(index, properties, names)
+    return found
+
+
+def _is_value(amount: object) -> bool:
+    return is_number(amount) and float(amount) >= 0
+
+
+def _meant_for_a_value(index: int, properties: dict[str, Any], names: tuple[str, ...]) -> list[Warned]:
+    numbers = (name for name, value in properties.items() if is_number(value) and len(name) <= _MAX_CHARACTERS)
+    for name in islice(numbers, _MAX_NAMES):
+        meant = nearest(name, names) or (names[0] if _letters(name) in _TOTALS else "")
+        if meant:
+            return [Warned(index, WarningCode.UNKNOWN_VALUE_PROPERTY, f"properties.{name}", meant)]
+    return []
+
+
+@lru_cache(maxsize=4_096)
+def nearest(name: str, names: tuple[str, ...]) -> str:
+    """The one of `names` that `name` is a way of writing, or a slip of; empty if there is none."""
+    by_letters = {_letters(one): one for one in names}
+    close = get_close_matches(_letters(name), by_letters, 1, 0.8)
+    return by_letters[close[0]] if close else ""
+
+
+def _letters(name: str) -> str:
+    """`userId`, `User-ID` and `user_id` are one."""
+    return "".join(filter(str.isalnum, name.lower()))
