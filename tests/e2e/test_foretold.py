@@ -64,4 +64,6 @@ def test_it_comes_as_foretold(
         assert {item["goal"]: (item["value"], item["currency"]) for item in met} == goals
         (conversion,) = met
         path = data(api.get("/v1/attribution", params={"conversion_id": conversion["conversion_id"]}))
-        assert [touch["touch_type"] for touch in path["touches"]] == [foretold["touch_type"]]
+        # Where nothing is known of how the person came, the path is one direct visit.
+        path_type, path_channel = foretold["touch_type"] or "visit", foretold["channel"] or "direct"
+        assert [(touch["touch_type"], touch["channel"]) for touch in path["touches"]] == [(path_type, path_channel)]
