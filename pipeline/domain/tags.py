@@ -6,7 +6,13 @@ from typing import Final
 
 import msgspec
 
-from pipeline.domain.addresses import MAX_VALUE_CHARACTERS, parameters_of, site_labels, suffixes_of
+from pipeline.domain.addresses import (
+    MAX_ADDRESS_CHARACTERS,
+    MAX_VALUE_CHARACTERS,
+    parameters_of,
+    site_labels,
+    suffixes_of,
+)
 from pipeline.domain.channel_tables import (
     CLICK_IDS,
     GENERIC_PAID,
@@ -27,7 +33,7 @@ MAX_CACHED_CHARACTERS: Final = 1_024
 """Longer addresses are read anew each time: what a cache holds is bounded in bytes too."""
 _CLICK_ID_NAMES: Final = (*CLICK_IDS, *HINTED_CLICK_IDS, *ORGANIC_CLICK_IDS)
 _TAG: Final = re.compile(
-    rf"[?&#;](?:utm_(?:source|medium|campaign|id)|{'|'.join(_CLICK_ID_NAMES)})=[^&#]", re.IGNORECASE
+    rf"[?&#;](?=\w{{3,16}}=)(?:utm_(?:source|medium|campaign|id)|{'|'.join(_CLICK_ID_NAMES)})=[^&#]", re.IGNORECASE
 )
 _WORD_BREAKS: Final = re.compile(r"[\s\-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
@@ -62,7 +68,7 @@ NO_TAGS: Final = Tags()
 
 def has_tags(page_url: str) -> bool:
     """Whether an address could carry tags; a plain product page (`?id=42`) costs one search."""
-    return "=" in page_url and _TAG.search(page_url) is not None
+    return "=" in page_url and _TAG.search(page_url, 0, MAX_ADDRESS_CHARACTERS) is not None
 
 
 def tags_of(source: str, medium: str, campaign: str, page_url: str) -> Tags:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.domain.addresses import host_of
+from pipeline.domain.addresses import MAX_ADDRESS_CHARACTERS, host_of
 from pipeline.domain.app_tables import APPS
 from pipeline.domain.channel_tables import CLICK_IDS, HINTED_CLICK_IDS, MEDIUM_OF, ORGANIC_CLICK_IDS, UNPAID, Channel
 from pipeline.domain.channels import DIRECT, Arrival, classify_ad, classify_arrival, compile_channels
@@ -397,6 +397,13 @@ def test_ads_are_never_unpaid(properties: dict, page: str, channel: str, source:
 
 def test_an_ad_may_be_described_by_the_campaign_fields() -> None:
     assert _facts(classify_ad({}, "", "tencent", "feed", "c")) == ("feed", "tencent", "feed", "c", True)
+
+
+def test_what_is_searched_of_an_address_is_bounded() -> None:
+    tags = "utm_source=baidu&utm_medium=cpc"
+    assert has_tags(SITE + "/?" + "?" * 3_000 + tags)
+    assert not has_tags(SITE + "/?" + "?" * MAX_ADDRESS_CHARACTERS + tags)
+    assert classify_arrival(SITE + "/?" + "?" * MAX_ADDRESS_CHARACTERS + tags, "", "", "", "").channel == "direct"
 
 
 def test_tags_are_bounded_and_the_first_that_says_something_counts() -> None:
