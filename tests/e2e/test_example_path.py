@@ -75,8 +75,8 @@ def test_documented_credits(path: dict[str, Any], model: str, expected: list[str
     assert shares(path, model) == [Decimal(share) for share in expected]
 
 
-def test_linear_gives_a_third_each(path: dict[str, Any]) -> None:
-    assert [round(share, 8) for share in shares(path, "linear")] == [round(Decimal(1) / 3, 8)] * 3
+def test_linear_gives_a_third_each_to_six_places(path: dict[str, Any]) -> None:
+    assert shares(path, "linear") == [Decimal("0.333333"), Decimal("0.333333"), Decimal("0.333334")]
 
 
 def test_time_decay_rises_towards_the_conversion_by_its_half_life(path: dict[str, Any]) -> None:
@@ -86,10 +86,12 @@ def test_time_decay_rises_towards_the_conversion_by_its_half_life(path: dict[str
     assert len(set(found)) == 3
     weights = [2 ** (-float(touch["age_seconds"]) / (7 * 86_400)) for touch in path["touches"]]
     for share, weight in zip(found, weights, strict=True):
-        assert float(share) == pytest.approx(weight / sum(weights), abs=1e-8)
+        assert float(share) == pytest.approx(weight / sum(weights), abs=1e-6)
 
 
-@pytest.mark.parametrize("model", ["last_click", "first_click", "linear", "time_decay", "position_based"])
+@pytest.mark.parametrize(
+    "model", ["last_click", "first_click", "linear", "time_decay", "position_based", "last_non_direct"]
+)
 def test_credits_sum_to_one_and_values_to_the_value(path: dict[str, Any], model: str) -> None:
     assert sum(shares(path, model)) == 1
     assert sum(shares(path, model, "value")) == REVENUE
