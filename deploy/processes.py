@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.control_plane import migrate_control_plane
 from pipeline.runtime.http.errors import ApiError
-from pipeline.runtime.http.server import SERVER_OPTIONS
+from pipeline.runtime.http.server import SERVER_OPTIONS, QuietServer
 from pipeline.runtime.settings import Settings
 from schemas.ids import digest
 
@@ -27,7 +27,7 @@ class StartupFailed(Exception):
     """The HTTP server did not come up; the log above says why."""
 
 
-class _Server(uvicorn.Server):
+class _Server(QuietServer):
     """Leaves the signals to us: uvicorn would raise them again after draining and end the process midway."""
 
     @contextmanager

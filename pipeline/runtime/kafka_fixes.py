@@ -11,11 +11,14 @@ own client does, for as long as `COORDINATOR_SECONDS`.
 
 The small broker 0.2.3: Apache Kafka holds a fetch back while there is nothing new; this one answers at once, and
 aiokafka asks again at once, hundreds of times a second, on the processors of both. Here a consumer that got nothing
-does not ask again within `EMPTY_FETCH_SECONDS`. With Apache Kafka it never has to wait.
+waits before it asks again: `pause_seconds`, longer the longer this process has received nothing. A record that comes to
+any consumer of the process ends the waits of all of them, since what one consumer reads often makes work for another.
+After a fetch that the broker held back, as Apache Kafka does, there is no wait.
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -30,8 +33,13 @@ from aiokafka.errors import (
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.waiting import event_or_timeout
 
 EMPTY_FETCH_SECONDS: Final = 0.02
+"""The shortest time between two fetches of which the first was empty."""
+IDLE_FETCH_SECONDS: Final = 1.0
+"""The longest."""
+_IDLE_SHARE: Final = 0.2
 COORDINATOR_SECONDS: Final = 30.0
 _COORDINATOR_PAUSE_SECONDS: Final = 0.1
 _COORDINATOR_ERRORS: Final = (
@@ -80,18 +88,64 @@ async def _list_offsets_insistently(self: Any, *arguments: Any, **options: Any) 
         await asyncio.sleep(_COORDINATOR_PAUSE_SECONDS)
 
 
+def pause_seconds(idle_seconds: float, fetch_seconds: float) -> float:
+    """Between an empty fetch, which took `fetch_seconds`, and the next one: a fifth of the time since the last record,
+    within bounds; none after a fetch that was held back. Pure."""
+    if fetch_seconds >= EMPTY_FETCH_SECONDS:
+        return 0.0
+    return min(max(EMPTY_FETCH_SECONDS, _IDLE_SHARE * idle_seconds), IDLE_FETCH_SECONDS) - fetch_seconds
+
+
+class Arrivals:
+    """When a record last came to a consumer of this process, and the waits that the next one ends. Consumers may run in
+    several threads, each with an event loop of its own."""
+
+    def __init__(self, now_seconds: float) -> None:
+        self._last_seconds = now_seconds
+        self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+
+    def idle_seconds(self, now_seconds: float) -> float:
+        return now_seconds - self._last_seconds
+
+    def note(self, now_seconds: float) -> None:
+        """A record has come."""
+        self._last_seconds = now_seconds
+        for event, loop in list(self._waiting.items()):
+            with suppress(RuntimeError):  # its loop was closed meanwhile
+                loop.call_soon_threadsafe(event.set)
+
+    async def wait(self, at_most_seconds: float) -> None:
+        """Return when a record comes to any consumer, or when the time is over."""
+        with self._registered() as event:
+            await event_or_timeout(event, at_most_seconds)
+
+    @contextmanager
+    def _registered(self) -> Iterator[asyncio.Event]:
+        event = asyncio.Event()
+        self._waiting[event] = asyncio.get_running_loop()
+        try:
+            yield event
+        finally:
+            del self._waiting[event]
+
+
+_arrivals: Final = Arrivals(monotonic_seconds())
 _fetch = Fetcher._proc_fetch_request
 
 
 async def _fetch_no_faster(self: Any, *arguments: Any) -> bool:
     started = monotonic_seconds()
     has_records: bool = await _fetch(self, *arguments)
-    spare_seconds = EMPTY_FETCH_SECONDS - (monotonic_seconds() - started)
-    if not has_records and spare_seconds > 0:
+    now = monotonic_seconds()
+    if has_records:
+        _arrivals.note(now)
+        return True
+    seconds = pause_seconds(_arrivals.idle_seconds(now), now - started)
+    if seconds > 0:
         # As in the fetch itself: a consumer that closes cancels it and waits for it to end quietly.
         with suppress(asyncio.CancelledError):
-            await asyncio.sleep(spare_seconds)
-    return has_records
+            await _arrivals.wait(seconds)
+    return False
 
 
 def apply() -> None:

@@ -135,13 +135,16 @@ class AlertLog:
         self._places = [TopicPartition(Topic.ALERT_WINDOWS.value, partition) for partition in range(partitions)]
 
     async def read_on(self) -> list[AlertWindowRow]:
-        """All rows up to the present end. Rules keep to one partition each, so theirs are in order."""
+        """All rows up to the present end. Rules keep to one partition each, so theirs are in order. Between two calls
+        nothing is fetched."""
         ends = await self.consumer.end_offsets(self._places)
         rows: list[AlertWindowRow] = []
+        self.consumer.resume(*self._places)
         while any([await self.consumer.position(place) < end for place, end in ends.items()]):
             for records in (await self.consumer.getmany(timeout_ms=_READ_MS)).values():
                 for record in records:
                     rows += _decode(record.value)
+        self.consumer.pause(*self._places)
         return rows
 
     async def append(self, rows: list[AlertWindowRow]) -> None:

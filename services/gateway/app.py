@@ -26,7 +26,7 @@ from pipeline.runtime.http.documents import Document
 from pipeline.runtime.http.errors import ApiError
 from pipeline.runtime.http.operations import add_operations
 from pipeline.runtime.http.quota import Quota, limited_app, open_quota
-from pipeline.runtime.http.server import SERVER_OPTIONS
+from pipeline.runtime.http.server import SERVER_OPTIONS, QuietServer
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from services.gateway import resend
@@ -221,7 +221,7 @@ def _document(api_version: str, forwarder: Forwarder | None) -> Callable[[], Awa
     return document
 
 
-class _Server(uvicorn.Server):
+class _Server(QuietServer):
     """uvicorn, saying "not ready" from the first signal on, and ending without passing the signal on to itself."""
 
     def __init__(self, config: uvicorn.Config, readiness: Readiness) -> None:

@@ -9,12 +9,14 @@ decide whose a request is and how its body is read at most once. A client that e
 its request gets its answer (RFC 9112, section 9.6).
 """
 
+import asyncio
 import secrets
 from asyncio import TimerHandle, Transport
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
+import uvicorn
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -22,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from pipeline.runtime.http.envelope import failure, language_of
 from pipeline.runtime.http.errors import ApiError, Text, invalid
 from pipeline.runtime.http.middleware import REQUEST_ID_HEADER, choose_request_id
+from pipeline.runtime.waiting import event_or_timeout
 from schemas.errors import ErrorCode
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -29,6 +32,7 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 STALL_SECONDS: Final = 30.0
 """How long a head may take, and how long a body may pause. Services bound the time of a whole body themselves."""
 LINGER_SECONDS: Final = 2.0
+_DATE_SECONDS: Final = 1.0
 
 NOT_HTTP: Final = Text("不是有效的 HTTP 请求", "it is not a valid HTTP request")
 NO_HOST: Final = Text("请求必须带一个 Host 头", "the request must have a Host header")
@@ -204,6 +208,30 @@ def _mistake_in(headers: Sequence[tuple[bytes, bytes]], http_version: str) -> Ap
         if names.count(name) > 1:
             return invalid(name.decode().title(), REPEATED)
     return invalid("Host", NO_HOST) if b"host" not in names and http_version == "1.1" else None
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn's server, asleep until it is told to end; its own looks ten times a second whether it was."""
+
+    _ends: asyncio.Event | None = None
+    _loop: asyncio.AbstractEventLoop
+    _should_exit = False
+
+    @property
+    def should_exit(self) -> bool:
+        return self._should_exit
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        """May be set by a signal handler, or by another thread."""
+        self._should_exit = value
+        if value and self._ends is not None:
+            self._loop.call_soon_threadsafe(self._ends.set)
+
+    async def main_loop(self) -> None:
+        self._loop, self._ends = asyncio.get_running_loop(), asyncio.Event()
+        while not await self.on_tick(0):  # it renews the header `Date` too
+            await event_or_timeout(self._ends, _DATE_SECONDS)
 
 
 def _too_large(actual_bytes: int) -> ApiError:

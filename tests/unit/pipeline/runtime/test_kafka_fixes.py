@@ -1,5 +1,7 @@
 """Over aiokafka's own coordinator code, with the network in front of it replaced."""
 
+import asyncio
+
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -7,6 +9,7 @@ from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupAuthorizationFailedError, GroupLoadInProgressError
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
+from waiting import until
 
 from pipeline.runtime import (
     kafka,  # noqa: F401 - importing it applies the fixes
@@ -110,11 +113,33 @@ async def test_only_a_fetch_that_brought_nothing_is_followed_by_a_pause(
     async def fetch(_self: object, *_arguments: object) -> bool:
         return has_records
 
-    async def sleep(seconds: float) -> None:
+    async def wait(seconds: float) -> None:
         pauses.append(seconds)
 
     monkeypatch.setattr(kafka_fixes, "_fetch", fetch)
-    monkeypatch.setattr(kafka_fixes.asyncio, "sleep", sleep)
+    monkeypatch.setattr(kafka_fixes._arrivals, "wait", wait)
     assert await Fetcher._proc_fetch_request(None, "assignment", 1, "request") is has_records
     assert len(pauses) == (0 if has_records else 1)
-    assert all(0 < seconds <= kafka_fixes.EMPTY_FETCH_SECONDS for seconds in pauses)
+    assert all(0 < seconds <= kafka_fixes.IDLE_FETCH_SECONDS for seconds in pauses)
+
+
+@pytest.mark.parametrize(
+    ("idle_seconds", "fetch_seconds", "expected"),
+    [(0.0, 0.0, 0.02), (0.0, 0.005, 0.015), (2.0, 0.0, 0.4), (600.0, 0.0, 1.0), (600.0, 0.02, 0.0), (0.0, 0.5, 0.0)],
+)
+def test_the_pause_grows_with_the_silence_and_a_fetch_that_was_held_back_has_none(
+    idle_seconds: float, fetch_seconds: float, expected: float
+) -> None:
+    assert kafka_fixes.pause_seconds(idle_seconds, fetch_seconds) == pytest.approx(expected)
+
+
+async def test_a_record_ends_the_waits_of_all_consumers_of_the_process() -> None:
+    arrivals = kafka_fixes.Arrivals(0.0)
+    waiting = [asyncio.create_task(arrivals.wait(60.0)) for _ in range(2)]
+    elsewhere = asyncio.create_task(asyncio.to_thread(asyncio.run, arrivals.wait(60.0)))
+    await until(lambda: len(arrivals._waiting) == 3, "all three wait", 20)
+    assert arrivals.idle_seconds(5.0) == 5.0
+    arrivals.note(5.0)
+    await asyncio.wait_for(asyncio.gather(*waiting, elsewhere), 20)
+    assert arrivals.idle_seconds(6.0) == 1.0
+    assert arrivals._waiting == {}
