@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.environment import Kept, command_settings
 from schemas.control import App, Plan, Scope
 from schemas.facts import TouchType
 
@@ -159,24 +160,14 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows 
 
 @contextmanager
 def control_plane() -> Iterator[tuple["ControlPlane", int]]:
-    """The migrated control plane and the time; its errors as one line and exit code 1."""
-    from sqlalchemy.exc import SQLAlchemyError
-
+    """The migrated control plane and the time."""
     from pipeline.runtime.clock import now_ms
-    from pipeline.runtime.control_plane import ControlPlane, ControlPlaneError, migrate_control_plane
-    from pipeline.runtime.settings import Settings
+    from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
 
-    dsn = Settings().control_plane_dsn()
+    dsn = command_settings(Kept.CONTROL_PLANE).control_plane_dsn()
+    migrate_control_plane(dsn)
+    store = ControlPlane(dsn)
     try:
-        migrate_control_plane(dsn)
-        store = ControlPlane(dsn)
-        try:
-            yield store, now_ms()
-        finally:
-            store.close()
-    except ControlPlaneError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
-    except SQLAlchemyError as error:
-        typer.echo(f"the control plane's database cannot be used ({type(error).__name__})", err=True)
-        raise typer.Exit(1) from error
+        yield store, now_ms()
+    finally:
+        store.close()

@@ -9,6 +9,7 @@ import typer
 
 from deploy.admin import AppOption, control_plane
 from deploy.arguments import moment_ms
+from deploy.environment import Kept, command_settings, load_settings
 from schemas.control import AlertMetric, AlertRule, Comparison
 
 if TYPE_CHECKING:
@@ -103,19 +104,17 @@ def remove_rule(rule_id: _RULE) -> None:
 @alerts.command("serve")
 def serve() -> None:
     """Judge the rules, where ClickHouse is a server; `attrikit store` does it for an embedded one."""
-    from deploy.cli import load_settings
     from deploy.processes import run_alerts
 
-    run_alerts(load_settings("alerts"))
+    run_alerts(load_settings("alerts", Kept.CONTROL_PLANE, Kept.TABLES))
 
 
 @contextmanager
 def _rules() -> Iterator[tuple["AlertRules", int]]:
     with control_plane() as (_store, now_ms):
         from pipeline.runtime.control_plane.alerts import AlertRules
-        from pipeline.runtime.settings import Settings
 
-        rules = AlertRules(Settings().control_plane_dsn())
+        rules = AlertRules(command_settings().control_plane_dsn())
         try:
             yield rules, now_ms
         finally:

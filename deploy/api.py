@@ -1,5 +1,6 @@
 """The HTTP API as commands use it: with a key, in English, asking again where the API says when."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ _KEY_HELP: Final = "An API key; better in the variable than here."
 KeyOption = Annotated[str, typer.Option(envvar="ATTRIKIT_API_KEY", help=_KEY_HELP)]
 
 
+_KEY: Final = re.compile(r"[A-Za-z0-9_]+\Z")
+
+
 class ApiFailed(Exception):
     """The API did not answer, or refused; the message is for the person at the terminal."""
 
@@ -32,6 +36,8 @@ def api_client(url: str, key: str) -> Iterator["httpx.Client"]:
 
     if not key:
         raise typer.BadParameter("give one, or set ATTRIKIT_API_KEY", param_hint="--key")
+    if not _KEY.match(key):
+        raise typer.BadParameter("that is no API key: keys are letters, digits and _, in full", param_hint="--key")
     headers = {"Authorization": f"Bearer {key}", "Accept-Language": "en", "User-Agent": "attrikit-cli"}
     try:
         with httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT_SECONDS) as client:

@@ -5,19 +5,35 @@ from typing import Any, Final
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from deploy.environment import refuse_unknown_variables
+from deploy.failures import explain
 
 _PYDANTICS_PREFIX: Final = "Value error, "
 
 
 class PlainGroup(TyperGroup):
-    """typer checks values with pydantic and shows its messages as they are; how they begin is of no help to people."""
+    """The group of all commands: what a person can cause ends in one line and an exit code, not in a traceback.
+
+    typer checks values with pydantic and shows its messages as they are; how they begin is of no help to people.
+    """
 
     def invoke(self, ctx: Any) -> Any:  # a type of typer's that has no public name
+        refuse_unknown_variables()
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
             error.message = error.message.removeprefix(_PYDANTICS_PREFIX)
             raise
+        except (typer.Exit, typer.Abort, TyperException):
+            raise
+        except Exception as error:
+            reason = explain(error)
+            if reason is None:
+                raise
+            typer.echo(reason, err=True)
+            raise typer.Exit(1) from error
 
 
 def moment_ms(text: str, option: str) -> int:

@@ -13,13 +13,13 @@ from deploy.alerts import alerts
 from deploy.arguments import PlainGroup
 from deploy.channels import channels
 from deploy.costs import costs
+from deploy.environment import Kept, command_settings, load_settings
 from deploy.goals import goals
 from deploy.rejected import rejected
 from deploy.webhooks import webhooks
 
 if TYPE_CHECKING:
     from deploy.local.launcher import BrokerKind
-    from pipeline.runtime.settings import Settings
 
 app = typer.Typer(
     cls=PlainGroup,
@@ -49,27 +49,10 @@ def main() -> None:
     app()
 
 
-def load_settings(process: str) -> "Settings":
-    """From the environment, with the log of `process` set up. Exits 2, naming what is wrong."""
-    from pydantic import ValidationError
-
-    from pipeline.runtime.log import configure_logging
-    from pipeline.runtime.settings import Settings
-
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        for problem in error.errors():
-            typer.echo(f"ATTRIKIT_{str(problem['loc'][0]).upper()}: {problem['msg']}", err=True)
-        raise typer.Exit(2) from error
-    configure_logging(process, settings.log_level)
-    return settings
-
-
 @app.command()
 def gateway() -> None:
     """Receive events over HTTP and write them to Kafka; forward reads to ATTRIKIT_QUERY_URL."""
-    settings = load_settings("gateway")
+    settings = load_settings("gateway", Kept.CONTROL_PLANE)
     from deploy.processes import run_gateway
 
     run_gateway(settings)
@@ -78,7 +61,7 @@ def gateway() -> None:
 @app.command()
 def worker() -> None:
     """Turn events into sessions, conversions and credits (Faust)."""
-    settings = load_settings("worker")
+    settings = load_settings("worker", Kept.CONTROL_PLANE)
     from deploy.processes import run_worker
 
     run_worker(settings)
@@ -87,7 +70,7 @@ def worker() -> None:
 @app.command()
 def loader() -> None:
     """Copy the topics into ClickHouse."""
-    settings = load_settings("loader")
+    settings = load_settings("loader", Kept.TABLES)
     from deploy.processes import run_loader
 
     run_loader(settings)
@@ -96,7 +79,7 @@ def loader() -> None:
 @app.command()
 def query() -> None:
     """Answer reads over HTTP from ClickHouse."""
-    settings = load_settings("query")
+    settings = load_settings("query", Kept.CONTROL_PLANE, Kept.TABLES)
     from deploy.processes import run_query
 
     run_query(settings)
@@ -105,7 +88,7 @@ def query() -> None:
 @app.command()
 def store() -> None:
     """Loader and query in one process, for the embedded ClickHouse (chDB)."""
-    settings = load_settings("store")
+    settings = load_settings("store", Kept.CONTROL_PLANE, Kept.TABLES)
     from deploy.processes import run_store
 
     run_store(settings)
@@ -114,7 +97,7 @@ def store() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the tables of the control plane and of ClickHouse up to date."""
-    settings = load_settings("migrate")
+    settings = command_settings()
     from deploy.processes import migrate_all
 
     applied = migrate_all(settings)
@@ -124,18 +107,12 @@ def migrate() -> None:
 @topics.command("create")
 def create_topics() -> None:
     """Create the topics that are missing."""
-    settings = load_settings("topics")
+    settings = command_settings()
     import asyncio
 
-    from aiokafka.errors import KafkaError
+    from pipeline.runtime.kafka import ensure_topics
 
-    from pipeline.runtime.kafka import TopicMismatch, ensure_topics
-
-    try:
-        asyncio.run(ensure_topics(settings))
-    except (KafkaError, TopicMismatch) as error:
-        typer.echo(f"the topics could not be made: {error}", err=True)
-        raise typer.Exit(1) from error
+    asyncio.run(ensure_topics(settings))
     typer.echo("the topics are there")
 
 
@@ -145,7 +122,7 @@ def progress(
     timeout_seconds: Annotated[float, typer.Option(min=0.0, help="How long --wait waits.")] = 300.0,
 ) -> None:
     """Show how far the pipeline has come. Exits 1 if --wait runs out of time or the broker does not answer."""
-    settings = load_settings("progress")
+    settings = command_settings()
     from deploy.local.running import with_running
     from deploy.progress import show
 
@@ -181,7 +158,11 @@ def up(
         given["port"] = port
     if data is not None:
         given["data_dir"] = data
-    raise typer.Exit(run(settings.model_copy(update=given), _broker_kind(broker), typer.echo))
+    raise typer.Exit(run(settings.model_copy(update=given), _broker_kind(broker), typer.echo, _complain))
+
+
+def _complain(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _broker_kind(name: str) -> "BrokerKind":

@@ -15,6 +15,7 @@ import typer
 from deploy.admin import AppOption, control_plane
 from deploy.api import HERE, KeyOption, UrlOption, api_client, walk_api
 from deploy.cost_rows import in_messages, marker, read_costs, unknown_channels, with_markers
+from deploy.environment import command_settings
 from pipeline.domain.tags import normalize_source
 
 if TYPE_CHECKING:
@@ -96,10 +97,9 @@ def _send(app_id: str, rows: "list[CostRow]") -> None:
     from aiokafka.errors import KafkaError
 
     from deploy.local.running import with_running
-    from pipeline.runtime.settings import Settings
 
     try:
-        asyncio.run(send(with_running(Settings()), app_id, rows))
+        asyncio.run(send(with_running(command_settings()), app_id, rows))
     except KafkaError as error:
         typer.echo(f"the broker does not answer ({type(error).__name__}); import the file again", err=True)
         raise typer.Exit(1) from error

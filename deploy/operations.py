@@ -24,7 +24,7 @@ def ledger(
     """Prove that accepted = stored + duplicates, per app and hour. Exits 1, naming where, if it does not hold."""
     since_ms = 0 if since is None else moment_ms(since, "--since")
     through_ms = None if through is None else moment_ms(through, "--through")
-    settings = _settings("ledger")
+    settings = _settings()
     from deploy.ledger.command import Wanted, run
 
     raise typer.Exit(run(settings, app_id, Wanted(since_ms, through_ms), timeout_seconds, as_json))
@@ -32,14 +32,18 @@ def ledger(
 
 def doctor(as_json: _JSON = False) -> None:
     """Look for what is wrong or about to be, and say what helps. Exits 1 if something is."""
-    settings = _settings("doctor")
+    settings = _settings()
     from deploy.doctor.command import run
 
     raise typer.Exit(run(settings, as_json))
 
 
-def _settings(process: str) -> "Settings":
-    from deploy.cli import load_settings
+def _settings() -> "Settings":
+    """Those of the run in this data folder. The tables are asked of another process where one is named."""
+    from deploy.environment import Kept, command_settings, exit_without_folder
     from deploy.local.running import with_running
 
-    return with_running(load_settings(process))
+    settings = with_running(command_settings())
+    if not (settings.query_url and settings.operator_token):
+        exit_without_folder(settings, Kept.TABLES)
+    return settings

@@ -11,6 +11,7 @@ import typer
 
 from deploy.admin import control_plane
 from deploy.api import HERE, KeyOption, UrlOption, api_client, call_api, walk_api
+from deploy.environment import Kept, command_settings, load_settings
 from schemas.webhooks import TEST_TYPE, EndpointState, EventType, Outcome
 
 if TYPE_CHECKING:
@@ -27,10 +28,9 @@ _Id = Annotated[str, typer.Argument(help="As `webhooks list` shows it.")]
 @webhooks.command("serve")
 def serve() -> None:
     """Deliver: Kafka → HTTP (a process of its own)."""
-    from deploy.cli import load_settings
     from deploy.processes import run_webhooks
 
-    run_webhooks(load_settings("webhooks"))
+    run_webhooks(load_settings("webhooks", Kept.CONTROL_PLANE, Kept.WEBHOOK_KEY))
 
 
 @webhooks.command("add")
@@ -130,11 +130,10 @@ def test(endpoint_id: _Id) -> None:
 
 
 async def _send_test(endpoint: "WebhookEndpoint", box: "SecretBox", now_ms: int) -> Any:
-    from deploy.cli import load_settings
     from services.webhooks.sender import Sender
     from services.webhooks.trial import trial_call
 
-    sender = Sender(load_settings("webhooks"))
+    sender = Sender(command_settings())
     await sender.start()
     try:
         body, headers = trial_call(endpoint, box.unlock(endpoint.secret), TEST_TYPE, now_ms)
@@ -145,29 +144,24 @@ async def _send_test(endpoint: "WebhookEndpoint", box: "SecretBox", now_ms: int)
 
 @contextmanager
 def endpoints() -> Iterator[tuple["WebhookEndpoints", "SecretBox", int]]:
-    """The endpoints, the box their secrets are in, and the time; errors as one line and exit code 1."""
+    """The endpoints, the box their secrets are in, and the time."""
     from pipeline.runtime.control_plane.webhooks import WebhookEndpoints
-    from pipeline.runtime.secret_box import SecretBox, SecretBoxError
-    from pipeline.runtime.settings import Settings
+    from pipeline.runtime.secret_box import SecretBox
 
-    settings = Settings()
+    settings = command_settings(Kept.CONTROL_PLANE, Kept.WEBHOOK_KEY)
     with control_plane() as (_, now_ms):
         store = WebhookEndpoints(settings.control_plane_dsn())
         try:
             yield store, SecretBox.open(settings, creates=True), now_ms
-        except SecretBoxError as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(1) from error
         finally:
             store.close()
 
 
 def _check_url(url: str) -> None:
     from pipeline.runtime.http.addresses import parse_networks
-    from pipeline.runtime.settings import Settings
     from services.webhooks.addresses import refusal_of_url
 
-    refusal = refusal_of_url(url, parse_networks(Settings().webhook_allowed_networks))
+    refusal = refusal_of_url(url, parse_networks(command_settings().webhook_allowed_networks))
     if refusal:
         hint = "; ATTRIKIT_WEBHOOK_ALLOWED_NETWORKS allows networks of your own" if "is " in refusal else ""
         raise typer.BadParameter(f"{url!r} cannot be used: {refusal}{hint}", param_hint="URL")

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from deploy.ledger.balance import HOUR_MS, Bucket, GatewayAccount, Place, TableAccount, TopicAccount
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
 from pipeline.runtime.clock import monotonic_seconds
-from pipeline.runtime.kafka import build_consumer
+from pipeline.runtime.kafka import build_consumer, started
 from pipeline.runtime.settings import Settings
 from pipeline.stream import decode
 from schemas.events import StreamEvent
@@ -272,12 +272,8 @@ def _place(event: StreamEvent, partition: int) -> Place:
 
 @asynccontextmanager
 async def open_events(settings: Settings) -> AsyncIterator[EventsReader]:
-    consumer = build_consumer(settings, (), None)
-    try:
-        await consumer.start()
+    async with started(build_consumer(settings, (), None)) as consumer:
         yield EventsReader(consumer, settings.partitions)
-    finally:
-        await consumer.stop()
 
 
 def _decoded(record: ConsumerRecord[Any, Any]) -> decode.Decoded:

@@ -57,8 +57,11 @@ class _Stopped(KeyboardInterrupt):
     """A signal asked for the end. A `KeyboardInterrupt`, because asyncio lets nothing else out of its callbacks."""
 
 
-def run(settings: Settings, kind: BrokerKind, say: Say) -> int:
-    """Run everything until SIGINT or SIGTERM; the exit code of the process. Call from the main thread."""
+def run(settings: Settings, kind: BrokerKind, say: Say, complain: Say) -> int:
+    """Run everything until SIGINT or SIGTERM; the exit code of the process. `complain`: told why it failed.
+
+    Call from the main thread.
+    """
     launcher = Launcher(settings, kind, _unbreakable(say))
     code = 1
     with _signals_to(launcher):
@@ -68,7 +71,7 @@ def run(settings: Settings, kind: BrokerKind, say: Say) -> int:
         except _Stopped:
             code = 0
         except LaunchError as error:
-            launcher.report(error)
+            report(error, _unbreakable(complain))
         finally:
             launcher.stop()
     return code
@@ -141,13 +144,6 @@ class Launcher:
         is_first, self._signalled = not self._signalled, True
         if is_first and not self._holding_signals and not self._stopping:
             raise _Stopped
-
-    def report(self, error: LaunchError) -> None:
-        self._say(f"error: {error}")
-        if isinstance(error, ChildEnded):
-            for line in error.child.log_tail(_TAIL_LINES):
-                self._say(f"  | {line}")
-            self._say(f"its log: {error.child.log_path}")
 
     def _keep_broker_small(self) -> None:
         if self._broker is None or trim.resident_bytes(self._broker.process.pid) < trim.START_BYTES:
@@ -284,6 +280,15 @@ class Launcher:
             self._holding_signals = False
         if self._signalled:
             raise _Stopped
+
+
+def report(error: LaunchError, complain: Say) -> None:
+    """Why a run failed; of a child that ended, with the end of its log."""
+    complain(f"error: {error}")
+    if isinstance(error, ChildEnded):
+        for line in error.child.log_tail(_TAIL_LINES):
+            complain(f"  | {line}")
+        complain(f"its log: {error.child.log_path}")
 
 
 @contextmanager

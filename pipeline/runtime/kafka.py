@@ -1,6 +1,8 @@
 """Kafka: topics made, offsets read, producers and consumers built one way everywhere."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -79,6 +81,21 @@ def build_consumer(
         max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
         fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
     )
+
+
+@asynccontextmanager
+async def started(consumer: AIOKafkaConsumer) -> AsyncIterator[AIOKafkaConsumer]:
+    """The consumer, started, and stopped at the end. Raises aiokafka's errors.
+
+    aiokafka 0.14: a consumer without a group that is stopped before its tasks have run once raises `CancelledError`
+    out of `stop`. Here they run first.
+    """
+    try:
+        await consumer.start()
+        await asyncio.sleep(0)
+        yield consumer
+    finally:
+        await consumer.stop()
 
 
 async def ensure_topics(settings: Settings) -> None:

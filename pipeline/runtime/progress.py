@@ -18,6 +18,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from pipeline.runtime.kafka import started
 from pipeline.runtime.settings import Settings
 from schemas.facts import ProgressRow
 from schemas.topics import DERIVED_TOPICS, LOADER_GROUP, STREAM_GROUP, Topic
@@ -193,7 +194,6 @@ class ProgressReader:
 @asynccontextmanager
 async def open_reader(settings: Settings) -> AsyncIterator[ProgressReader]:
     """Raises `TopicsMissing`, and aiokafka's errors if no broker answers."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False)
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     try:
         await admin.start()
@@ -201,11 +201,12 @@ async def open_reader(settings: Settings) -> AsyncIterator[ProgressReader]:
         missing = {topic.value for topic in Topic} - set(await admin.list_topics())
         if missing:
             raise TopicsMissing(f"topics missing on the broker: {', '.join(sorted(missing))}")
-        await consumer.start()
-        yield ProgressReader(settings, consumer, admin)
+        async with started(
+            AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False)
+        ) as consumer:
+            yield ProgressReader(settings, consumer, admin)
     finally:
         await admin.close()
-        await consumer.stop()
 
 
 async def wait_until_settled(reader: ProgressReader, timeout_seconds: float, poll_seconds: float = 0.2) -> Progress:

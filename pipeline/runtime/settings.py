@@ -4,13 +4,17 @@
 `repr`.
 """
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.runtime.http.addresses import parse_networks
+
+_ADDRESS: Final = re.compile(r"[^\s:/]+:\d{1,5}\Z|\[[0-9A-Fa-f:.]+\]:\d{1,5}\Z")
 
 
 class Settings(BaseSettings):
@@ -125,6 +129,28 @@ class Settings(BaseSettings):
     webhooks_instance: str = ""
     """A name that only this dispatcher bears: started again under it, it has its partitions back at once."""
 
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _are_addresses(cls, given: str) -> str:
+        if not all(_ADDRESS.match(address.strip()) for address in given.split(",")):
+            raise ValueError("expected host:port, several separated by commas")
+        return given
+
+    @field_validator("clickhouse_url", "query_url")
+    @classmethod
+    def _is_http(cls, given: str) -> str:
+        return _url_of(given, ("http", "https"))
+
+    @field_validator("quota_redis_url")
+    @classmethod
+    def _is_redis(cls, given: str) -> str:
+        return _url_of(given, ("redis", "rediss", "unix"))
+
+    @field_validator("control_plane_url")
+    @classmethod
+    def _is_known_database(cls, given: str) -> str:
+        return _url_of(given, ("sqlite", "postgresql", "postgresql+psycopg"))
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, given: str) -> str:
@@ -133,3 +159,18 @@ class Settings(BaseSettings):
 
     def control_plane_dsn(self) -> str:
         return self.control_plane_url or f"sqlite:///{self.data_dir.resolve()}/control.db"
+
+
+def _url_of(given: str, schemes: tuple[str, ...]) -> str:
+    """The URL if it is one of such a kind, or empty. The message of the ValueError holds nothing that may be secret."""
+    if not given:
+        return given
+    parts = urlsplit(given)
+    if parts.scheme not in schemes or not (parts.netloc or parts.path):
+        kind = f"{parts.scheme}://" if parts.scheme.isalnum() else "this"
+        raise ValueError(f"{kind} cannot be used here: expected {', '.join(f'{name}://' for name in schemes)}…")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("its port is no number") from None
+    return given

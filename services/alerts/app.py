@@ -22,7 +22,7 @@ from prometheus_client import Counter
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
 from pipeline.runtime.clock import now_ms, now_us
 from pipeline.runtime.control_plane import SnapshotNotLoaded
-from pipeline.runtime.kafka import build_consumer, build_producer, ensure_topics
+from pipeline.runtime.kafka import build_consumer, build_producer, ensure_topics, started
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.waiting import event_or_timeout
@@ -168,14 +168,12 @@ class AlertLog:
 
 @asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[AlertLog]:
-    consumer = build_consumer(settings, (), None)
     producer = build_producer(settings, compression="zstd")
     try:
-        await consumer.start()
-        await producer.start()
-        log = AlertLog(consumer, producer, settings.partitions)
-        consumer.assign([TopicPartition(Topic.ALERT_WINDOWS.value, p) for p in range(settings.partitions)])
-        yield log
+        async with started(build_consumer(settings, (), None)) as consumer:
+            await producer.start()
+            log = AlertLog(consumer, producer, settings.partitions)
+            consumer.assign([TopicPartition(Topic.ALERT_WINDOWS.value, p) for p in range(settings.partitions)])
+            yield log
     finally:
-        await consumer.stop()
         await producer.stop()

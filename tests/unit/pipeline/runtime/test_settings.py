@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from pipeline.runtime.environment import unknown_variables
 from pipeline.runtime.settings import Settings
 
 EXAMPLE = Path(__file__).parents[4] / ".env.example"
@@ -32,6 +33,50 @@ def test_env_example_can_be_used_as_it_stands(make_settings, monkeypatch):
 def test_an_impossible_value_is_refused(make_settings, wrong):
     with pytest.raises(ValidationError):
         make_settings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ATTRIKIT_PARTITION", "did you mean ATTRIKIT_PARTITIONS?"),
+        ("attrikit_prot", "did you mean ATTRIKIT_PORT?"),
+        ("ATTRIKIT_API_KEYS", "did you mean ATTRIKIT_API_KEY?"),
+        ("ATTRIKIT_COLOUR_OF_THE_SKY", "no such setting, see .env.example"),
+    ],
+)
+def test_a_setting_there_is_not_is_named_with_the_nearest(name, said):
+    (problem,) = unknown_variables({name: "1", "PATH": "/bin", "ATTRIKIT_PORT": "1"})
+    assert problem.startswith(f"{name}: no such setting")
+    assert said in problem
+
+
+def test_variables_of_tests_and_of_kubernetes_are_no_settings_and_no_mistakes():
+    links = {
+        "SERVICE_HOST": "10.0.0.1",
+        "SERVICE_PORT": "80",
+        "PORT": "tcp://10.0.0.1:80",
+        "PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    given = {f"ATTRIKIT_GATEWAY_{name}": value for name, value in links.items()}
+    assert unknown_variables(given | {"ATTRIKIT_TEST_SEED": "1", "ATTRIKIT_API_URL": "x", "attrikit_port": "1"}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("kafka_bootstrap", ["kafka-1:9092,kafka-2:9092", "[::1]:9092"], ["kafka", "kafka://k:1", "k:9092,", ""]),
+        ("clickhouse_url", ["", "https://u:p@h:8443/db"], ["mysql://h/db", "clickhouse:8123", "http://h:x/db"]),
+        ("control_plane_url", ["", "sqlite:////tmp/x", "postgresql://u:p@h/db"], ["mysql://h/db", "x.db"]),
+        ("query_url", ["", "http://127.0.0.1:1"], ["127.0.0.1:1", "ftp://x"]),
+        ("quota_redis_url", ["", "redis://:p@h:1/0"], ["http://h", "h:6379"]),
+    ],
+)
+def test_addresses_are_of_the_kind_that_is_used(make_settings, name, good, bad):
+    for value in good:
+        assert getattr(make_settings(**{name: value}), name) == value
+    for value in bad:
+        with pytest.raises(ValidationError):
+            make_settings(**{name: value})
 
 
 def test_settings_are_frozen(make_settings):

@@ -1,0 +1,83 @@
+"""How a command begins: its settings read, its log set up, its data folder looked for."""
+
+import logging
+import os
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.runtime.settings import Settings
+
+
+class Kept(StrEnum):
+    """What lies in the data folder where no server is named for it."""
+
+    CONTROL_PLANE = "control_plane_url"
+    TABLES = "clickhouse_url"
+    WEBHOOK_KEY = "webhook_key"
+
+
+def load_settings(process: str, *needs: Kept) -> "Settings":
+    """The settings in the environment, for a service: the log of `process` is set up.
+
+    Exits 2, naming what is wrong; exits 1 if what is needed lies in a data folder that is not there: to make an empty
+    one would answer a question about another installation.
+    """
+    from pipeline.runtime.log import configure_logging
+
+    settings = _read_settings(*needs)
+    configure_logging(process, settings.log_level)
+    return settings
+
+
+def command_settings(*needs: Kept) -> "Settings":
+    """The same for a command that runs once: it tells itself what its clients would log of every attempt."""
+    settings = load_settings("command", *needs)
+    for client in ("aiokafka", "clickhouse_connect"):
+        logging.getLogger(client).setLevel(logging.CRITICAL)
+    return settings
+
+
+def _read_settings(*needs: Kept) -> "Settings":
+    from pipeline.runtime.environment import BadEnvironment, read_settings
+
+    try:
+        settings = read_settings(os.environ)
+    except BadEnvironment as error:
+        for problem in error.problems:
+            typer.echo(problem, err=True)
+        raise typer.Exit(2) from None
+    exit_without_folder(settings, *needs)
+    return settings
+
+
+def refuse_unknown_variables() -> None:
+    """Exit 2 where the environment holds a setting that there is not: misspelled, it would have had no effect."""
+    if not any(name.upper().startswith("ATTRIKIT_") for name in os.environ):
+        return
+    from pipeline.runtime.environment import unknown_variables
+
+    problems = unknown_variables(os.environ)
+    for problem in problems:
+        typer.echo(problem, err=True)
+    if problems:
+        raise typer.Exit(2)
+
+
+def exit_without_folder(settings: "Settings", *needs: Kept) -> None:
+    missing = missing_folder(settings, *needs)
+    if missing:
+        typer.echo(missing, err=True)
+        raise typer.Exit(1)
+
+
+def missing_folder(settings: "Settings", *needs: Kept) -> str:
+    """What to tell a person whose command needs a data folder that is not there; empty: it is, or none is needed."""
+    if settings.data_dir.is_dir() or all(getattr(settings, need) for need in needs):
+        return ""
+    return (
+        f"there is no data folder {settings.data_dir} here: ATTRIKIT_DATA_DIR names another; "
+        "`attrikit up` or `attrikit migrate` begins a new one"
+    )
