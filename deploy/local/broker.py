@@ -58,6 +58,8 @@ class NoidaBroker:
     change, and when it is ended with SIGTERM. So SIGKILL loses what was acknowledged since the last save (a second when
     it holds little, minutes when it holds gigabytes). While it saves for the last time it goes on acknowledging records
     that it then forgets: an orderly stop loses nothing if whoever writes has been stopped before, as the launcher does.
+    A save that finds the disk full fails without a word: records go on being acknowledged, and are lost when it ends
+    (`pipeline.runtime.broker_room` keeps writers from that).
     Offsets of consumer groups are saved too. Retention by time and by size, compaction and deletion of records work,
     and give memory back.
     """

@@ -28,6 +28,7 @@ from deploy.local.folder import DataFolder, Say
 from deploy.local.ports import free_port, problem_with
 from deploy.local.process import ChildEnded, ChildProcess, LaunchError
 from deploy.local.restarts import Restarts
+from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
 from pipeline.runtime.kafka import TopicMismatch, ensure_topics
@@ -88,6 +89,7 @@ class Launcher:
         self._broker: Broker | None = None
         self._services: dict[str, ChildProcess] = {}
         self._has_trimmed = False
+        self._room = BrokerRoom("", 0)
         self._restarts = Restarts()
         self._restart_at_seconds: float | None = None
         self._holding_signals = False
@@ -104,9 +106,11 @@ class Launcher:
         given = {
             "data_dir": folder.path,
             "kafka_bootstrap": broker.bootstrap,
+            "broker_data_dir": str(_broker_folder(folder, self._kind)) if self._kind is BrokerKind.NOIDA else "",
             "operator_token": self._given.operator_token or running.new_token(),
         }
         settings = self._given.model_copy(update=given)
+        self._room = BrokerRoom(settings.broker_data_dir, settings.broker_margin_bytes)
         asyncio.run(_ensure_topics(settings))
         migrate_control_plane(settings.control_plane_dsn())
         # Before the services, which read the control plane when they start: the key works from the first moment on.
@@ -146,17 +150,19 @@ class Launcher:
             raise _Stopped
 
     def _keep_broker_small(self) -> None:
-        if self._broker is None or trim.resident_bytes(self._broker.process.pid) < trim.START_BYTES:
+        if self._broker is None:
+            return
+        if trim.resident_bytes(self._broker.process.pid) < trim.START_BYTES and not self._room.shortage_bytes():
             return
         settings = self._given.model_copy(update={"kafka_bootstrap": self._broker.bootstrap})
         # If the broker does not answer, its end is noticed soon enough, and the next turn tries again.
         with suppress(KafkaError, TimeoutError):
             if asyncio.run(trim.trim(settings)) and not self._has_trimmed:
                 self._has_trimmed = True
-                self._say("the broker has grown: from now on it drops what every reader has read")
+                self._say("the broker has grown, or its disk is nearly full: it drops what every reader has read")
 
     def _start_broker(self, folder: DataFolder) -> Broker:
-        data_dir, log_path = folder.path / "broker" / self._kind, folder.path / "logs" / "broker.log"
+        data_dir, log_path = _broker_folder(folder, self._kind), folder.path / "logs" / "broker.log"
         make = NoidaBroker if self._kind is BrokerKind.NOIDA else KafkaBroker
         port = free_port(avoid=[self._given.port])
         broker: Broker = make(data_dir, log_path, port, (folder.lock_fd,))
@@ -192,6 +198,8 @@ class Launcher:
                 "webhooks": f"http://127.0.0.1:{webhooks_port}",
             }
         )
+        if missing_bytes := self._room.shortage_bytes():
+            self._say(f"warning: the disk is nearly full: events are refused until {missing_bytes:,} bytes are freed")
 
     def _start_service(self, name: str, settings: Settings, folder: DataFolder) -> None:
         child = ChildProcess(
@@ -212,10 +220,16 @@ class Launcher:
         with httpx.Client(trust_env=False, timeout=_PROBE_SECONDS) as client:
             while waiting:
                 self._check_children()
-                waiting = {name: url for name, url in waiting.items() if not _is_ready(client, url)}
+                waiting = {name: url for name, url in waiting.items() if not self._has_started(client, name, url)}
                 if monotonic_seconds() > deadline:
                     raise LaunchError(f"not ready after {_READY_SECONDS:.0f} s: {', '.join(waiting)}; see the logs")
                 time.sleep(_WATCH_SECONDS)
+
+    def _has_started(self, client: httpx.Client, name: str, base_url: str) -> bool:
+        """Ready, or a gateway that refuses events for want of disk space: what is stored can be read all the same, and
+        the broker is made smaller once the others have read it."""
+        is_short = name == "gateway" and self._room.shortage_bytes() > 0
+        return _answers(client, base_url + ("/healthz" if is_short else "/readyz"))
 
     def _restart_worker(self) -> None:
         """A worker that finds its memory ahead of the log ends on purpose, and goes on from the log when it is started
@@ -314,6 +328,10 @@ def _unbreakable(say: Say) -> Say:
     return say_if_heard
 
 
+def _broker_folder(folder: DataFolder, kind: BrokerKind) -> Path:
+    return folder.path / "broker" / kind
+
+
 def _key_path(folder: DataFolder) -> Path:
     return folder.path / "demo-key"
 
@@ -357,8 +375,8 @@ def _base_url(settings: Settings) -> str:
     return f"http://{host}:{settings.port}"
 
 
-def _is_ready(client: httpx.Client, base_url: str) -> bool:
+def _answers(client: httpx.Client, url: str) -> bool:
     try:
-        return client.get(base_url + "/readyz").status_code == 200
+        return client.get(url).status_code == 200
     except httpx.HTTPError:
         return False

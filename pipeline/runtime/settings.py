@@ -31,6 +31,10 @@ class Settings(BaseSettings):
     """Of every topic. It decides where a person's events go, so it cannot change once there are events."""
     replication_factor: int = Field(default=1, ge=1)
     min_insync_replicas: int = Field(default=1, ge=1)
+    broker_data_dir: str = ""
+    """Data folder of the embedded broker (noida), set by `attrikit up`; empty: the broker looks after its own disk."""
+    broker_margin_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
+    """Disk space to be left beside the embedded broker's next save; with less, the gateway refuses events."""
 
     # ClickHouse
     clickhouse_url: str = Field(default="", repr=False)

@@ -18,6 +18,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
+from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
 from pipeline.runtime.http.addresses import TrustedProxies, parse_networks
@@ -46,6 +47,7 @@ _OPENAPI_SECONDS: Final = 30.0
 _DRAIN_SECONDS: Final = 30.0
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than the idle time of common load balancers, so that they close connections, not we."""
+BROKER_DISK: Final = "disk space for the broker"
 _log = get_logger("gateway")
 
 
@@ -64,6 +66,7 @@ class Readiness:
         found = {
             "stopping": self.is_draining,
             "broker": not self._publisher.is_ready,
+            BROKER_DISK: self._publisher.lacks_room,
             "control plane": not self._knows_keys(),
         }
         return [name for name, is_missing in found.items() if is_missing]
@@ -91,7 +94,8 @@ def create_app(settings: Settings) -> FastAPI:
     app: FastAPI
     sink = KafkaSink(settings, on_fatal=lambda error: app.state.readiness.fail(error))
     budget = Budget(settings.max_in_flight_bytes)
-    publisher = Publisher(sink, settings.partitions, budget, settings.publish_timeout_seconds)
+    room = BrokerRoom(settings.broker_data_dir, settings.broker_margin_bytes)
+    publisher = Publisher(sink, settings.partitions, budget, settings.publish_timeout_seconds, room)
     snapshots = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
     app = build_app(settings, snapshots, publisher)
     return app

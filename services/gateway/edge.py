@@ -44,7 +44,8 @@ def error_for(error: Exception, call: Call) -> ApiError:
         _log.debug("request_refused", request_id=call.request_id, reason=f"{type(error).__name__}: {error}")
     else:
         _log.error("request_crashed", request_id=call.request_id, exc_info=error)
-    return server_error(RETRY_SECONDS, request_id=call.request_id)
+    retry_seconds = error.retry_seconds if isinstance(error, PublishError) else RETRY_SECONDS
+    return server_error(retry_seconds, request_id=call.request_id)
 
 
 def reply_to(error: Exception, call: Call) -> Reply:

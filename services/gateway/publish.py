@@ -5,6 +5,7 @@ is out share the next one. So records grow with load and latency does not grow w
 
     PublishError            answered with 500 SERVER_ERROR and Retry-After
     ├── BrokerAway          refused at once, nothing was sent: no connection, or a record of this lane is overdue
+    ├── BrokerFull          refused at once, nothing was sent: the embedded broker has no disk space for its next save
     └── NotAcknowledged     no answer in time, or a failure: the events may still land. The caller's retry with the
                             same event_id is what makes that safe.
 
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
+from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
 from schemas.topics import Topic
@@ -34,9 +36,21 @@ _log = get_logger("gateway")
 class PublishError(Exception):
     """Events were not acknowledged."""
 
+    retry_seconds = 1
+    """When to send them again."""
+
 
 class BrokerAway(PublishError):
     """Nothing was sent."""
+
+
+class BrokerFull(PublishError):
+    """Nothing was sent: the broker could acknowledge events that it cannot save."""
+
+    retry_seconds = 10
+
+    def __init__(self, shortage_bytes: int) -> None:
+        super().__init__(f"the broker's disk is nearly full: {shortage_bytes:,} bytes are missing for its next save")
 
 
 class NotAcknowledged(PublishError):
@@ -174,8 +188,17 @@ class Lane:
 class Publisher:
     """All lanes, and the budget they share with the bodies being read."""
 
-    def __init__(self, sink: Sink, partitions: int, budget: Budget, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        partitions: int,
+        budget: Budget,
+        timeout_seconds: float,
+        room: BrokerRoom | None = None,
+    ) -> None:
+        """`room`: of an embedded broker's disk; None: the broker refuses by itself what it cannot keep."""
         self.sink = sink
+        self._room = room
         self.partitions = partitions
         self.budget = budget
         self._timeout_seconds = timeout_seconds
@@ -195,15 +218,29 @@ class Publisher:
         lanes = self._lanes[Topic.EVENTS] + self._lanes[Topic.PEOPLE]
         return self.sink.is_connected and not any(lane.is_overdue(self._timeout_seconds) for lane in lanes)
 
+    @property
+    def lacks_room(self) -> bool:
+        """The embedded broker's disk has too little space for what more events would make it save."""
+        return self._shortage_bytes() > 0
+
+    def require_room(self) -> None:
+        """Raises `BrokerFull` where an acknowledged record might not be saved."""
+        if shortage_bytes := self._shortage_bytes():
+            raise BrokerFull(shortage_bytes)
+
+    def _shortage_bytes(self) -> int:
+        return self._room.shortage_bytes() if self._room is not None else 0
+
     def submit(self, topic: Topic, pieces: Sequence[Piece], links: Sequence[Piece] = ()) -> asyncio.Future[None]:
         """Queue pieces and return what resolves when all of them are acknowledged, or fails with a `PublishError`.
 
         `links`: pieces for `people` that belong to them.
 
-        Raises `BrokerAway` or `Overloaded` at once where there is no use in waiting.
+        Raises `BrokerAway`, `BrokerFull` or `Overloaded` at once where there is no use in waiting.
         """
         if not self.sink.is_connected:
             raise BrokerAway("there is no connection to the broker")
+        self.require_room()
         lanes = self._lanes[topic]
         pairs = [(lanes[piece.partition], piece) for piece in pieces]
         if links:
@@ -216,6 +253,8 @@ class Publisher:
                 raise BrokerAway("the broker is not answering")
         if not self.budget.take(size_bytes):
             raise Overloaded
+        if self._room is not None:
+            self._room.note_sent(size_bytes)
         ticket = Ticket(self.budget, [piece for _, piece in pairs], self._timeout_seconds)
         for (lane, _), entry in zip(pairs, ticket.entries, strict=True):
             lane.add(entry)

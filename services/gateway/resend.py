@@ -127,6 +127,7 @@ class Resending:
         return _decode_answer(answer.content).data
 
     async def _queue(self, delivery: Delivery) -> None:
+        self._publisher.require_room()
         partition = partition_of_endpoint(delivery.endpoint_id, self._publisher.partitions)
         try:
             await self._publisher.sink.send(Topic.WEBHOOK_DELIVERIES, partition, encode_delivery(delivery) + b"\n")

@@ -1,7 +1,10 @@
 """The gateway as a process of its own, on a real broker that comes and goes."""
 
 import asyncio
+import base64
 import os
+import random
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -29,7 +32,8 @@ class Running:
     """A gateway over its own broker and control plane."""
 
     def __init__(self, folder: Path, port: int) -> None:
-        self.broker = NoidaBroker(folder / "broker", folder / "broker.log")
+        self.broker_folder = folder / "broker"
+        self.broker = NoidaBroker(self.broker_folder, folder / "broker.log")
         self.url = f"http://127.0.0.1:{port}"
         self._folder = folder
         self._port = port
@@ -201,3 +205,43 @@ def test_another_number_of_partitions_ends_it_with_the_reason(running: Running, 
         other.wait_until(lambda: False, READY_SECONDS)
     assert other.exit_code == 1
     assert any("4 partitions, settings say 5" in line for line in other.log_tail())
+
+
+@pytest.fixture
+def small_disk(running: Running) -> Iterator[Path]:
+    """The broker's data folder on a file system of 40 MB."""
+    folder = running.broker_folder
+    folder.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", folder]).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    running.broker.stop()
+    subprocess.run(["umount", folder], check=True)
+
+
+async def test_before_the_disk_of_the_embedded_broker_is_full_events_are_refused_and_what_was_taken_is_saved(
+    running: Running, small_disk: Path, client: httpx.AsyncClient
+) -> None:
+    running.broker.start()
+    gateway = running.process(broker_data_dir=small_disk, broker_margin_bytes=4 << 20)
+    gateway.start()
+    accepted: list[str] = []
+    try:
+        gateway.wait_until(lambda: running.answers("/readyz", 200), READY_SECONDS)
+        async with asyncio.timeout(60):
+            while (answer := await client.post("/v1/events/track", json=_large(len(accepted)))).status_code == 201:
+                accepted.append(answer.json()["data"]["event_id"])
+        assert (answer.status_code, answer.headers["retry-after"]) == (500, "10")
+        assert running.answers("/readyz", 503)
+    finally:
+        gateway.stop(20)
+    assert len(accepted) > 20
+    running.broker.stop()
+    running.broker.start()
+    assert sorted(found.event_id for _, found in await running.events()) == sorted(accepted)
+
+
+def _large(number: int) -> dict[str, Any]:
+    """An event of 30 KB that does not get smaller when it is packed."""
+    noise = base64.b64encode(random.Random(number).randbytes(22_000)).decode()
+    return {"event_name": "a", "event_id": f"e{number}", "properties": {"noise": noise}}

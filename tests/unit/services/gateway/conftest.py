@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from fastapi import FastAPI
 
+from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.settings import Settings
 from schemas.control import ApiKey, App, Scope, Snapshot
 from schemas.events import AcceptedEvent
@@ -54,7 +55,8 @@ def make_app(sink: MemorySink, snapshot: Snapshot, make_settings: Callable[..., 
     def make(**given: Any) -> FastAPI:
         settings = make_settings(**given)
         budget = Budget(settings.max_in_flight_bytes)
-        publisher = Publisher(sink, settings.partitions, budget, settings.publish_timeout_seconds)
+        room = BrokerRoom(settings.broker_data_dir, settings.broker_margin_bytes)
+        publisher = Publisher(sink, settings.partitions, budget, settings.publish_timeout_seconds, room)
         return build_app(settings, FixedSnapshots(snapshot), publisher)
 
     return make

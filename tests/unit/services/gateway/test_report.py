@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -409,3 +410,23 @@ async def test_past_the_budget_requests_are_refused_at_once(
         response = await client.post(TRACK, json=large)
         assert (response.status_code, response.headers["retry-after"]) == (500, "1")
         assert (await client.post(TRACK, json=small)).status_code == 201
+
+
+async def test_on_a_full_disk_of_the_broker_events_are_refused_and_readiness_says_why(
+    make_app: Callable[..., FastAPI],
+    make_client: Callable[[FastAPI], httpx.AsyncClient],
+    sink: MemorySink,
+    tmp_path: Path,
+) -> None:
+    """As full: a margin larger than any disk."""
+    async with make_client(make_app(broker_data_dir=str(tmp_path), broker_margin_bytes=2**60)) as client:
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["error"]["details"]) == (
+            503,
+            {"missing": ["disk space for the broker"]},
+        )
+        for path, body in (("track", {"event_name": "a"}), ("batch", {"events": [{"event_name": "a"}, {}]})):
+            answer = await client.post(f"/v1/events/{path}", json=body)
+            assert (answer.status_code, answer.headers["retry-after"]) == (500, "10")
+            assert answer.json()["error"]["code"] == "SERVER_ERROR"
+    assert sink.records == []
