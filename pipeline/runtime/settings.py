@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     """What `attrikit ledger` and `attrikit doctor` show to the process that has the tables open; it lets them see the
     counts of every app. Empty: nobody may."""
 
+    public_metrics: bool = False
+    """Whether anybody who reaches the port of the gateway or of the query service may read `/metrics`."""
+    metrics_token: str = Field(default="", repr=False)
+    """Who sends it as `Authorization: Bearer …` may read `/metrics` there. Empty, and not public: there is no such
+    path. The ports of a worker and of a dispatcher are for operators only, and ask for none."""
+
     # Request limits of the plans
     count_requests: bool = True
     """Whether this process counts. Every request has to be counted once: not again by a query service behind a gateway

@@ -25,7 +25,7 @@ from pipeline.runtime.http.addresses import TrustedProxies, parse_networks
 from pipeline.runtime.http.auth import identify
 from pipeline.runtime.http.documents import Document
 from pipeline.runtime.http.errors import ApiError
-from pipeline.runtime.http.operations import add_operations
+from pipeline.runtime.http.operations import MetricsAccess, add_operations
 from pipeline.runtime.http.quota import Quota, limited_app, open_quota
 from pipeline.runtime.http.server import SERVER_OPTIONS, QuietServer
 from pipeline.runtime.log import get_logger
@@ -124,7 +124,8 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
     app.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())
     app.router.routes.extend(Route(path, Endpoint(reporting.preflight), methods=["OPTIONS"]) for path in endpoints)
     app.router.routes.append(Route(resend.PATH, resend.Resending(snapshots, publisher, forwarder), methods=["POST"]))
-    add_operations(app, app.state.readiness.missing)
+    access = MetricsAccess(settings.public_metrics, settings.metrics_token)
+    add_operations(app, app.state.readiness.missing, access)
     add_docs(app, _document(app.version, forwarder))
     if forwarder is not None:
         app.router.default = forwarder

@@ -26,6 +26,7 @@ class Call:
         "content_encoding",
         "content_length",
         "content_type",
+        "error_code",
         "host",
         "ip",
         "language",
@@ -62,6 +63,8 @@ class Call:
         """For the answer, whatever it will be."""
         self.app_id = ""
         """Whose request it is, once that is known."""
+        self.error_code = ""
+        """Of the error it was answered with."""
 
 
 _FORWARDED_FOR: Final = b"x-forwarded-for"

@@ -17,6 +17,8 @@ from pipeline.runtime.http.addresses import TrustedProxies
 from pipeline.runtime.http.envelope import Reply, failure
 from pipeline.runtime.http.errors import ApiError, no_path, server_error
 from pipeline.runtime.http.handlers import http_error, response_of
+from pipeline.runtime.http.middleware import QUIET_ROUTES
+from pipeline.runtime.http.request_log import REQUEST_LOG
 from pipeline.runtime.log import get_logger
 from schemas.errors import ErrorCode
 from services.gateway.budget import Overloaded
@@ -51,6 +53,7 @@ def error_for(error: Exception, call: Call) -> ApiError:
 def reply_to(error: Exception, call: Call) -> Reply:
     told = error_for(error, call)
     ERRORS.labels(told.code.value).inc()
+    call.error_code = told.code.value
     return failure(told, call.language)
 
 
@@ -120,8 +123,11 @@ class Edge:
         except Exception as error:
             await _answer_crash(error, call, answer)
         seconds = monotonic_seconds() - started_seconds
-        _count(path if path in self._routes else "other", answer.status, seconds)
+        route = path if path in self._routes else "other"
+        _count(route, answer.status, seconds)
         self._tally(call, answer.status, seconds)
+        if route not in QUIET_ROUTES:
+            _log_request(call, scope["method"], route, answer.status, seconds)
 
 
 def _settle_path(scope: Scope) -> None:
@@ -159,6 +165,12 @@ async def _answer_crash(error: Exception, call: Call, answer: _Answer) -> None:
         # Half an answer is out: only a broken connection can tell the caller that the rest is missing.
         raise error
     await send_reply(reply, answer.send)
+
+
+def _log_request(call: Call, method: str, route: str, status: int, seconds: float) -> None:
+    facts = {"app_id": call.app_id, "code": call.error_code}
+    known = {name: value for name, value in facts.items() if value}
+    REQUEST_LOG.note(call.request_id, status, method=method, route=route, seconds=round(seconds, 4), **known)
 
 
 def _count(route: str, status: int, seconds: float) -> None:

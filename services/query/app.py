@@ -12,7 +12,7 @@ from pipeline.runtime.http.docs import DOCUMENT_PATH, add_docs_page
 from pipeline.runtime.http.documents import complete_document
 from pipeline.runtime.http.handlers import install_handlers
 from pipeline.runtime.http.middleware import EnvelopeMiddleware
-from pipeline.runtime.http.operations import add_operations
+from pipeline.runtime.http.operations import MetricsAccess, add_operations
 from pipeline.runtime.http.quota import CountRequests, open_quota
 from pipeline.runtime.settings import Settings
 from services.query.alert_routes import router as alert_router
@@ -68,7 +68,8 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
     prepare_exports(app, settings)
     install_handlers(app)
     add_operator_routes(app, clickhouse, settings.operator_token, settings.partitions)
-    add_operations(app, lambda: _what_is_missing(app))
+    access = MetricsAccess(settings.public_metrics, settings.metrics_token)
+    add_operations(app, lambda: _what_is_missing(app), access)
     add_docs_page(app)
     app.add_middleware(KeepSlashes)
     if quota is not None:

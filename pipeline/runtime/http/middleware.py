@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.http.envelope import failure, language_of
 from pipeline.runtime.http.errors import server_error
+from pipeline.runtime.http.request_log import REQUEST_LOG
 from pipeline.runtime.log import get_logger
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
@@ -22,7 +23,7 @@ _GIVEN_ID: Final = re.compile(REQUEST_ID_PATTERN.replace("$", r"\Z"))
 _STATE_KEY: Final = "request_id"
 ANSWER_HEADERS: Final = "answer_headers"
 """Where a layer inside leaves, in the ASGI scope's state, headers for whatever the answer will be."""
-_QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _REQUESTS: Final = Counter("attrikit_http_requests", "Answered requests", ["service", "method", "route", "status"])
 _SECONDS: Final = Histogram(
@@ -79,8 +80,8 @@ class EnvelopeMiddleware:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         _REQUESTS.labels(self._service, method, route, str(status)).inc()
         _SECONDS.labels(self._service, route).observe(seconds)
-        if route not in _QUIET_ROUTES:
-            _log.debug("request", method=method, route=route, status=status, seconds=round(seconds, 4))
+        if route not in QUIET_ROUTES:
+            REQUEST_LOG.note(request_id_of(scope), status, method=method, route=route, seconds=round(seconds, 4))
 
 
 class _Answer:

@@ -1,6 +1,9 @@
 """The routes operators use: `/healthz` (alive), `/readyz` (may have traffic), `/metrics` (Prometheus)."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from typing import Final
 
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -8,14 +11,37 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.runtime.http.envelope import failure
-from pipeline.runtime.http.errors import server_error
+from pipeline.runtime.http.errors import ApiError, no_path, server_error
 from pipeline.runtime.http.handlers import request_language, response_of, success_response
+from schemas.errors import ErrorCode
 
 ReadinessCheck = Callable[[], Awaitable[list[str]]]
 """What is missing before traffic can come, in words; empty: ready."""
 
 
-def add_operations(app: FastAPI, readiness: ReadinessCheck) -> None:
+@dataclass(frozen=True)
+class MetricsAccess:
+    """Who may read `/metrics`: everybody, or who shows the token; with neither it does not exist."""
+
+    is_public: bool
+    token: str = field(default="", repr=False)
+
+    def check(self, authorization: str) -> None:
+        """Raises `ApiError`. `authorization`: the header of the request."""
+        if self.is_public:
+            return
+        if not self.token:
+            raise no_path()
+        scheme, _, given = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not compare_digest(given.strip().encode(), self.token.encode()):
+            raise ApiError(ErrorCode.INVALID_API_KEY, headers=((b"www-authenticate", b'Bearer realm="metrics"'),))
+
+
+PRIVATE_PORT: Final = MetricsAccess(is_public=True)
+"""Of a port that is there for operators only."""
+
+
+def add_operations(app: FastAPI, readiness: ReadinessCheck, metrics_access: MetricsAccess = PRIVATE_PORT) -> None:
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> Response:
         """Touches nothing else: a database that is away is no reason to restart this process."""
@@ -31,5 +57,6 @@ def add_operations(app: FastAPI, readiness: ReadinessCheck) -> None:
         return response_of(reply)
 
     @app.get("/metrics", include_in_schema=False)
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
+        metrics_access.check(request.headers.get("Authorization", ""))
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -46,6 +46,7 @@ class Gateways:
             "KAFKA_BOOTSTRAP": bootstrap,
             "QUOTA_REDIS_URL": redis_url,
             "QUOTA_TIMEOUT_SECONDS": budget_seconds,
+            "PUBLIC_METRICS": True,
         }
         own = {name: value for name, value in os.environ.items() if not name.startswith("ATTRIKIT_")}
         own |= {f"ATTRIKIT_{name}": str(value) for name, value in given.items()}

@@ -97,6 +97,7 @@ def test_no_password_is_shown(make_settings):
         "export_url": "s3://key:hush-4@bucket/prefix",
         "operator_token": "hush-5",
         "webhook_key": "hush-6",
+        "metrics_token": "hush-7",
     }
     settings = make_settings(**secrets)
     assert "hush" not in repr(settings)

@@ -12,11 +12,11 @@ from pipeline.runtime.http.documents import complete_document
 from pipeline.runtime.http.errors import NO_PATH
 from pipeline.runtime.http.handlers import field_path, http_error, install_handlers, validation_error
 from pipeline.runtime.http.middleware import EnvelopeMiddleware, choose_request_id
-from pipeline.runtime.http.operations import add_operations
+from pipeline.runtime.http.operations import PRIVATE_PORT, MetricsAccess, add_operations
 from schemas.errors import ErrorCode
 
 
-def build() -> FastAPI:
+def build(metrics_access: MetricsAccess = PRIVATE_PORT) -> FastAPI:
     app = FastAPI()
     install_handlers(app)
     app.add_middleware(EnvelopeMiddleware, service="test")
@@ -40,7 +40,7 @@ def build() -> FastAPI:
     async def readiness() -> list[str]:
         return ["clickhouse"]
 
-    add_operations(app, readiness)
+    add_operations(app, readiness, metrics_access)
     complete_document(app)
     return app
 
@@ -97,6 +97,40 @@ async def test_operations(client: httpx.AsyncClient) -> None:
     assert ready.json()["error"]["details"] == {"missing": ["clickhouse"]}
     metrics = (await client.get("/metrics")).text
     assert 'attrikit_http_requests_total{method="GET",route="/readyz",service="test",status="503"} 1.0' in metrics
+
+
+@pytest.mark.parametrize(
+    ("access", "authorization", "status"),
+    [
+        (MetricsAccess(is_public=True), "", 200),
+        (MetricsAccess(is_public=False), "", 404),
+        (MetricsAccess(is_public=False), "Bearer ", 404),
+        (MetricsAccess(False, "s3cret"), "", 401),
+        (MetricsAccess(False, "s3cret"), "Bearer s3cre", 401),
+        (MetricsAccess(False, "s3cret"), "Bearer \xe9", 401),
+        (MetricsAccess(False, "s3cret"), "Bearer s3cret", 200),
+        (MetricsAccess(True, "s3cret"), "", 200),
+    ],
+)
+async def test_metrics_are_for_those_who_may(access: MetricsAccess, authorization: str, status: int) -> None:
+    headers = {"Authorization": authorization.encode("latin-1")}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(build(access)), base_url="http://test") as client:
+        answer = await client.get("/metrics", headers=headers)  # type: ignore[arg-type]
+    assert answer.status_code == status
+    assert ("attrikit_http_requests" in answer.text) == (status == 200)
+
+
+async def test_every_answer_has_a_line_with_its_id(client: httpx.AsyncClient) -> None:
+    with capture_logs() as logs:
+        for path, request_id in {
+            "/nothing": "a-4xx",
+            "/number?n=1": "a-2xx",
+            "/crash": "a-5xx",
+            "/healthz": "quiet",
+        }.items():
+            await client.get(path, headers={"X-Request-Id": request_id})
+    found = {line["request_id"]: line["status"] for line in logs if line["event"] == "request"}
+    assert found == {"a-4xx": 404, "a-2xx": 200, "a-5xx": 500}
 
 
 def test_the_document_has_no_422() -> None:
