@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from pipeline.runtime.http.envelope import failure, language_of
 from pipeline.runtime.http.errors import ApiError, Text, invalid
 from pipeline.runtime.http.middleware import REQUEST_ID_HEADER, choose_request_id
+from pipeline.runtime.http.request_log import REQUEST_LOG
 from pipeline.runtime.waiting import event_or_timeout
 from schemas.errors import ErrorCode
 
@@ -183,6 +184,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
         status = f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n".encode()
         self.transport.write(status + lines + b"\r\n" + reply.body)
+        REQUEST_LOG.note(request_id, reply.status, route="unreadable", code=error.code.value)
 
     def _watch(self) -> None:
         """One timer a connection, not one a request: it looks again when the time could be up."""

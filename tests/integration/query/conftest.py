@@ -100,7 +100,7 @@ def beta() -> World:
 def query_settings(clickhouse_dir: Path) -> Settings:
     """chDB, or the server `test_over_http` names in a run of its own."""
     url = os.environ.get(SERVER_URL, "")
-    return Settings(data_dir=clickhouse_dir, database="query_tests", clickhouse_url=url)
+    return Settings(data_dir=clickhouse_dir, database="query_tests", clickhouse_url=url, public_metrics=True)
 
 
 @pytest.fixture(scope="session")

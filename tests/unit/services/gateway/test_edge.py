@@ -8,13 +8,19 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from structlog.testing import capture_logs
 
 from schemas.control import Snapshot
 from services.gateway.app import Gateway, Readiness, build_app
 from services.gateway.sink import MemorySink
 
 
-async def test_operations(client: httpx.AsyncClient, sink: MemorySink) -> None:
+async def test_operations(
+    client: httpx.AsyncClient,
+    sink: MemorySink,
+    make_app: Callable[..., Gateway],
+    make_client: Callable[[Any], httpx.AsyncClient],
+) -> None:
     assert (await client.get("/healthz")).status_code == 200
     assert (await client.get("/readyz")).status_code == 200
     sink.is_connected = False
@@ -23,9 +29,23 @@ async def test_operations(client: httpx.AsyncClient, sink: MemorySink) -> None:
     assert response.json()["error"]["details"]["missing"] == ["broker"]
     assert (await client.get("/healthz")).status_code == 200
     await client.post("/v1/events/track", json={})
-    metrics = (await client.get("/metrics")).text
+    assert (await client.get("/metrics")).status_code == 404
+    async with make_client(make_app(metrics_token="m3trics")) as operator:
+        metrics = (await operator.get("/metrics", headers={"Authorization": "Bearer m3trics"})).text
+        assert (await operator.get("/metrics")).status_code == 401
     assert 'attrikit_gateway_requests_total{route="/v1/events/track",status="400"}' in metrics
     assert "attrikit_gateway_in_flight_bytes 0.0" in metrics
+
+
+async def test_the_id_of_a_request_finds_its_line_in_the_log(client: httpx.AsyncClient) -> None:
+    with capture_logs() as logs:
+        await client.post("/v1/events/track", json={"event_name": "a"}, headers={"X-Request-Id": "good"})
+        await client.post("/v1/events/track", json={"event_name": "A B"}, headers={"X-Request-Id": "bad"})
+        await client.get("/v2/nothing", headers={"X-Request-Id": "lost", "Authorization": ""})
+    lines = {line["request_id"]: line for line in logs if line["event"] == "request"}
+    assert {key: line["status"] for key, line in lines.items()} == {"good": 201, "bad": 400, "lost": 404}
+    assert (lines["bad"]["code"], lines["bad"]["app_id"]) == ("INVALID_EVENT_NAME", lines["good"]["app_id"])
+    assert (lines["lost"]["route"], lines["lost"]["code"]) == ("other", "NOT_FOUND")
 
 
 async def test_a_draining_gateway_is_not_ready(
