@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from pipeline.domain.channel_tables import Channel
 from pipeline.domain.tags import normalize_campaign, normalize_channel, normalize_source
 from schemas.control import App
+from schemas.currencies import read_currency
 from schemas.facts import CostRow
 from schemas.money import to_minor
 
@@ -18,7 +19,6 @@ OPTIONAL: Final = ("campaign", "source", "currency")
 _CHANNEL: Final = re.compile(r"^[a-z][a-z0-9_]{0,63}\Z")
 _DATE: Final = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _AMOUNT: Final = re.compile(r"^[0-9]{1,15}(\.[0-9]{1,12})?\Z")
-_CURRENCY: Final = re.compile(r"^[A-Z]{3}\Z")
 _FIRST_DAY: Final = date(1970, 1, 1)
 _LAST_DAY: Final = date(2149, 6, 6)
 """The last one ClickHouse's Date holds."""
@@ -115,9 +115,10 @@ def _row(given: dict[str, str], app: App, imported_at_ms: int) -> CostRow:
     if None in given or None in given.values():
         raise _Refused("it has more or fewer values than the header has columns")
     text = {name: value.strip() for name, value in given.items()}
-    currency = text.get("currency") or app.currency
-    if not _CURRENCY.match(currency):
-        raise _Refused(f"currency {currency!r} is no ISO 4217 code such as CNY")
+    named = text.get("currency") or app.currency
+    currency = read_currency(named)
+    if currency is None:
+        raise _Refused(f"currency {named!r} is no ISO 4217 code such as CNY")
     return CostRow(
         app_id=app.app_id,
         date=_day(text["date"]),

@@ -88,10 +88,13 @@ _WARNINGS: Final[dict[WarningCode, tuple[str, str]]] = {
         "the refund has no {field}: no order can be found for it",
     ),
     WarningCode.UNREADABLE_VALUE: (
-        "{field} 不是可用的金额，按没有金额计",
-        "{field} cannot be read as an amount: it counts as none",
+        "{field} 不是可用的金额，该事件的金额未知",
+        "{field} cannot be read as an amount: the value of the event is not known",
     ),
-    WarningCode.UNREADABLE_CURRENCY: ("{field} 不是可用的币种代码", "{field} cannot be read as a currency code"),
+    WarningCode.UNREADABLE_CURRENCY: (
+        "{field} 不是 ISO 4217 币种代码，该事件的金额未知",
+        "{field} is no ISO 4217 code: the value of the event is not known",
+    ),
     WarningCode.UNKNOWN_VALUE_PROPERTY: (
         "目标不读取 {field}，该事件没有金额",
         "no goal reads {field}, and the event has no value",

@@ -131,6 +131,9 @@ class ConversionRow(msgspec.Struct, gc=False):
     reason: str = ""
     """Why this row was written: a `Reason`, `initial` in the first row of a conversion and in no later one; empty: only
     its session got another id."""
+    value_issue: str = ""
+    """Why the value is not known (`schemas.amounts.ValueIssue`); `value_minor` is 0 then, and adds nothing to sums.
+    Empty: it is known, or none was named."""
 
 
 class AttributionRow(msgspec.Struct, gc=False):
@@ -169,6 +172,8 @@ class AttributionRow(msgspec.Struct, gc=False):
     config_version: int = 1
     """The version of the app's attribution settings it was computed under."""
     refunded_minor: int = 0
+    value_issue: str = ""
+    """As in `ConversionRow`."""
 
 
 class EventMarkRow(msgspec.Struct, gc=False):

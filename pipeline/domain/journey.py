@@ -112,7 +112,7 @@ def fold(
         regroup(Desk(state, event.app_id, person, rules, effects))
     goals = rules.goals_by_event.get(event.event_name)
     conversions = conversions_of(event, goals, rules) if goals else []
-    refund = refund_of(event) if event.event_name == REFUND else None
+    refund = refund_of(event, rules.currency) if event.event_name == REFUND else None
     marketing = marketing_touch(event, rules.channels) if is_marketing(event) else None
     state.version += 1
     state.is_unpublished = True

@@ -8,9 +8,9 @@ from the conversions by time, as long as there is something left; the rest is no
 
 from collections.abc import Callable, Iterable
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
-from pipeline.domain.goals import currency_of, is_number, order_id_of
+from pipeline.domain.goals import order_id_of
 from pipeline.domain.properties import read_properties
 from pipeline.domain.state import (
     CONVERSION_KEEP_MS,
@@ -21,6 +21,7 @@ from pipeline.domain.state import (
     PersonState,
     Refund,
 )
+from schemas.amounts import Money, read_money
 from schemas.events import StreamEvent
 from schemas.money import to_minor
 
@@ -29,25 +30,26 @@ VALUE_PROPERTIES: Final = ("value", "amount", "revenue", "price")
 _NOTHING: Final = "0"
 
 
-def refund_of(event: StreamEvent) -> Refund | None:
-    """None without an `order_id`: nobody can tell what to take back."""
+def refund_of(event: StreamEvent, own_currency: str) -> Refund | None:
+    """None without an `order_id`: nobody can tell what to take back. `own_currency`: of the app."""
     properties = read_properties(event.properties)
     order_id = order_id_of(properties)
     if not order_id:
         return None
-    return Refund(event.timestamp_ms, event.event_id, order_id, _amount(properties), currency_of(properties, ""))
+    money = read_money(properties, VALUE_PROPERTIES, own_currency)
+    return Refund(event.timestamp_ms, event.event_id, order_id, _amount(money), money.currency)
 
 
-def _amount(properties: dict[str, Any]) -> str:
-    """The sign does not matter: some systems write what goes back as negative. An amount that cannot be read takes
-    nothing: taken for a missing one, it would take everything."""
-    given = [properties[name] for name in VALUE_PROPERTIES if properties.get(name) is not None]
-    if not given:
+def _amount(money: Money) -> str:
+    """The sign does not matter: some systems write what goes back as negative. An amount that cannot be read, or is of
+    a currency that cannot, takes nothing: taken for a missing one, it would take everything. Everything is that in any
+    currency."""
+    is_given = money.amount or any(problem.field in VALUE_PROPERTIES for problem in money.problems)
+    if not is_given:
         return ""
-    amount = next((found for found in given if is_number(found)), None)
-    if amount is None or to_minor(amount, "") is None:
+    if money.problems or to_minor(money.amount, "") is None:
         return _NOTHING
-    return str(amount).removeprefix("-")
+    return money.amount.removeprefix("-")
 
 
 def take_in(state: PersonState, refund: Refund) -> None:

@@ -141,6 +141,7 @@ def conversion_row(
         refunded_minor=conversion.refunded_minor,
         refund_excess_minor=conversion.refund_excess_minor,
         reason=reason,
+        value_issue=conversion.value_issue,
     )
 
 
@@ -180,6 +181,7 @@ def attribution_row(
         supersedes=conversion.attribution_revision - 1,
         config_version=conversion.config_version,
         refunded_minor=conversion.refunded_minor,
+        value_issue=conversion.value_issue,
     )
 
 

@@ -130,6 +130,8 @@ class Conversion(msgspec.Struct, array_like=True, gc=False):
     """Of its newest attribution."""
     refunded_minor: int = 0
     refund_excess_minor: int = 0
+    value_issue: str = ""
+    """Why its value is not known (`schemas.amounts.ValueIssue`); empty: it is, or the event names none."""
 
 
 class Refund(msgspec.Struct, array_like=True, gc=False):

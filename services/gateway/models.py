@@ -185,8 +185,14 @@ class EventError(Error):
 class MetGoal(BaseModel):
     goal: str
     goal_type: Literal["macro", "micro"]
-    value: Annotated[float, Field(ge=0, description="In whole units of `currency`.")]
-    currency: str
+    value: Annotated[
+        Annotated[float, Field(ge=0)] | None,
+        Field(description="In whole units of `currency`. Null: an amount or currency is given that cannot be read."),
+    ]
+    currency: str | None
+    value_issue: Literal["unreadable_currency", "unreadable_value", "negative_value"] | None = Field(
+        None, description="Why the value is not known."
+    )
 
 
 class NormalizedEvent(BaseModel):

@@ -12,19 +12,21 @@ import msgspec
 from pipeline.domain.goals import conversions_of
 from pipeline.domain.lateness import may_be_late
 from pipeline.domain.rules import AppRules, compile_rules
+from pipeline.domain.state import Conversion
 from pipeline.domain.touches import arrival_of, entry_of, is_marketing, marketing_touch
+from schemas.amounts import shown_value
 from schemas.control import App
 from schemas.events import AcceptedEvent, StreamEvent, decode_stream_event, encode_event
-from schemas.money import from_minor
 
 
 class MetGoal(msgspec.Struct):
-    """`value` in whole units of `currency`."""
+    """`value` in whole units of `currency`. Null: not known, for the reason `value_issue`."""
 
     goal: str
     goal_type: str
-    value: Decimal
-    currency: str
+    value: Decimal | None
+    currency: str | None
+    value_issue: str | None = None
 
 
 class Preview(msgspec.Struct):
@@ -67,7 +69,9 @@ def preview(event: AcceptedEvent, rules: AppRules) -> Preview:
 
 def _goals(event: StreamEvent, rules: AppRules) -> list[MetGoal]:
     goals = rules.goals_by_event.get(event.event_name, ())
-    return [
-        MetGoal(met.goal, met.goal_type, from_minor(met.value_minor, met.currency), met.currency)
-        for met in conversions_of(event, goals, rules)
-    ]
+    return [_met(conversion) for conversion in conversions_of(event, goals, rules)]
+
+
+def _met(found: Conversion) -> MetGoal:
+    value, currency = shown_value(found.value_minor, found.currency, found.value_issue)
+    return MetGoal(found.goal, found.goal_type, value, currency, found.value_issue or None)

@@ -13,8 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline.domain.goals import REFUND, currency_of, is_number, order_id_of
+from pipeline.domain.goals import REFUND, order_id_of
+from pipeline.domain.refunds import VALUE_PROPERTIES
+from schemas.amounts import Problem, ValueIssue, is_amount, read_money, value_problems
 from schemas.control import App
+from schemas.currencies import currencies_of_mark
 from schemas.errors import WarningCode
 from schemas.events import AcceptedEvent
 from services.gateway.fields import IncomingEvent
@@ -122,7 +125,7 @@ def _of_event(index: int, event: AcceptedEvent, app: App) -> list[Warned]:
         found.append(Warned(index, WarningCode.MAY_BE_LATE, "timestamp"))
     names = _value_names(event.event_name, app)
     if names or event.event_name == REFUND:
-        found += _of_value(index, event, names)
+        found += _of_value(index, event, names, app)
     return found
 
 
@@ -132,27 +135,30 @@ def _value_names(event_name: str, app: App) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for goal in goals for name in goal.value_properties))
 
 
-def _of_value(index: int, event: AcceptedEvent, names: tuple[str, ...]) -> list[Warned]:
+def _of_value(index: int, event: AcceptedEvent, names: tuple[str, ...], app: App) -> list[Warned]:
     properties: dict[str, Any] = _decode_properties(event.properties)
-    found = []
+    found: list[Warned] = []
     if event.event_name == REFUND and not order_id_of(properties):
         found.append(Warned(index, WarningCode.NO_ORDER, "properties.order_id"))
-    if properties.get("currency") not in (None, "") and not currency_of(properties, ""):
-        found.append(Warned(index, WarningCode.UNREADABLE_CURRENCY, "properties.currency"))
-    given = [name for name in names if properties.get(name) is not None]
-    if given and not any(_is_value(properties[name]) for name in given):
-        found.append(Warned(index, WarningCode.UNREADABLE_VALUE, f"properties.{given[0]}"))
-    if names and not given:
+    given = names or (VALUE_PROPERTIES if event.event_name == REFUND else ())
+    money = read_money(properties, given, app.currency)
+    problems = value_problems(money, app.currency) if names else money.problems
+    found += [_of_problem(index, problem, properties[problem.field]) for problem in problems]
+    if names and not money.amount and not problems:
         found += _meant_for_a_value(index, properties, names)
     return found
 
 
-def _is_value(amount: object) -> bool:
-    return is_number(amount) and float(amount) >= 0
+def _of_problem(index: int, problem: Problem, given: object) -> Warned:
+    field = f"properties.{problem.field}"
+    if problem.issue is not ValueIssue.CURRENCY:
+        return Warned(index, WarningCode.UNREADABLE_VALUE, field)
+    possible = currencies_of_mark(given) if isinstance(given, str) else ()
+    return Warned(index, WarningCode.UNREADABLE_CURRENCY, field, *possible if len(possible) == 1 else ())
 
 
 def _meant_for_a_value(index: int, properties: dict[str, Any], names: tuple[str, ...]) -> list[Warned]:
-    numbers = (name for name, value in properties.items() if is_number(value) and len(name) <= _MAX_CHARACTERS)
+    numbers = (name for name, value in properties.items() if is_amount(value) and len(name) <= _MAX_CHARACTERS)
     for name in islice(numbers, _MAX_NAMES):
         meant = nearest(name, names) or (names[0] if _letters(name) in _TOTALS else "")
         if meant:

@@ -16,6 +16,14 @@ Number: TypeAlias = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 JsonObject: TypeAlias = Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": True})]
 Text: TypeAlias = str | None
 Refunded: TypeAlias = Annotated[Number, Field(description="Taken back by refunds; `value` is without it.")]
+ValueIssueText: TypeAlias = Annotated[
+    str | None,
+    Field(
+        description="Why the value is not known, though one is given: unreadable_currency, unreadable_value (the "
+        "amount cannot be read) or negative_value. Such a conversion counts, and adds nothing to sums of value. Null: "
+        "the value is known, or none was given and it is 0."
+    ),
+]
 NextCursor: TypeAlias = Annotated[
     str | None, Field(description="Pass it as `cursor` for the next page; null: this is the last.")
 ]
@@ -138,6 +146,7 @@ class Step(TypedDict):
 class EventConversion(TypedDict):
     conversion_id: str
     goal: str
+    value_issue: ValueIssueText
     is_attributed: bool
     converted_at: Annotated[Text, Field(description="When the conversion, as it stands, could be read.")]
     attributed_at: Annotated[Text, Field(description="When its first attribution could be read.")]
@@ -178,7 +187,10 @@ class Conversion(TypedDict):
     anonymous_id: Text
     session_id: Text
     order_id: Text
-    value: Annotated[Number, Field(description="What is left after refunds.")]
+    value: Annotated[
+        Number | None, Field(description="What is left after refunds. Null: not known, see `value_issue`.")
+    ]
+    value_issue: ValueIssueText
     refunded: Refunded
     currency: Text
     path_length: Annotated[int, Field(description="Touches inside their windows.")]

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from schemas.amounts import shown_value
 from schemas.money import to_minor
 from services.query.answers import Conversion, ConversionList, Meta
 from services.query.cursors import Position
@@ -51,6 +52,7 @@ class ConversionFact(msgspec.Struct):
     order_id: str
     goal_version: int
     path_channels: list[str]
+    value_issue: str
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def conversion_page(rows: list[ConversionFact], page: Page, meta: Meta) -> Conve
 
 def conversion_of(row: ConversionFact) -> Conversion:
     channels = row.path_channels or [EMPTY_PATH_CHANNEL]
+    value, currency = shown_value(row.value_minor - row.refunded_minor, row.currency, row.value_issue)
     return {
         "conversion_id": row.conversion_id,
         "goal": row.goal,
@@ -110,9 +113,10 @@ def conversion_of(row: ConversionFact) -> Conversion:
         "anonymous_id": row.anonymous_id or None,
         "session_id": row.session_id or None,
         "order_id": row.order_id or None,
-        "value": money(row.value_minor - row.refunded_minor, row.currency),
+        "value": value,
+        "value_issue": row.value_issue or None,
         "refunded": money(row.refunded_minor, row.currency),
-        "currency": row.currency or None,
+        "currency": currency,
         "path_length": len(row.path_channels),
         "first_channel": channels[0],
         "last_channel": channels[-1],

@@ -40,6 +40,7 @@ class SessionOfEvent(msgspec.Struct):
 class ConversionOfEvent(msgspec.Struct):
     conversion_id: str
     goal: str
+    value_issue: str
     stored_at_ms: int
 
 
@@ -189,6 +190,7 @@ def _conversion(row: ConversionOfEvent, facts: EventFacts) -> EventConversion:
     return {
         "conversion_id": row.conversion_id,
         "goal": row.goal,
+        "value_issue": row.value_issue or None,
         "is_attributed": found is not None,
         "converted_at": _time(row.stored_at_ms),
         "attributed_at": _time(found.first_stored_at_ms) if found else None,

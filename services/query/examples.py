@@ -96,6 +96,7 @@ EVENT_DETAIL: Final = {
             {
                 "conversion_id": "cnv_4f6a1c0d9b8e7f2a3c5d6e7f",
                 "goal": "purchase",
+                "value_issue": None,
                 "is_attributed": True,
                 "converted_at": "2024-01-15T10:30:01.480Z",
                 "attributed_at": "2024-01-15T10:30:01.490Z",
@@ -123,6 +124,7 @@ CONVERSION_LIST: Final[dict[str, Any]] = {
             "session_id": "ses_0b9c2f6f5d3e4a1b8c7d6e5f",
             "order_id": "O-1001",
             "value": 199.0,
+            "value_issue": None,
             "refunded": 0.0,
             "currency": "CNY",
             "path_length": 3,

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from schemas.amounts import shown_value
 from schemas.facts import AlertRow, AttributionRow, ConversionRow, Reason
 from schemas.money import from_minor, round_together
 from schemas.topics import Topic
@@ -98,6 +99,7 @@ def _conversion(row: ConversionRow) -> Fact | None:
 
 
 def _conversion_head(row: ConversionRow) -> Entry:
+    value, currency = shown_value(row.value_minor - row.refunded_minor, row.currency, row.value_issue)
     return {
         "conversion_id": row.conversion_id,
         "goal": row.goal,
@@ -109,9 +111,10 @@ def _conversion_head(row: ConversionRow) -> Entry:
         "anonymous_id": _text(row.anonymous_id),
         "session_id": _text(row.session_id),
         "order_id": _text(row.order_id),
-        "value": _money(row.value_minor - row.refunded_minor, row.currency),
+        "value": value,
+        "value_issue": _text(row.value_issue),
         "refunded": _money(row.refunded_minor, row.currency),
-        "currency": _text(row.currency),
+        "currency": currency,
         "path_length": len(row.path_touch_ids),
     }
 
@@ -142,6 +145,7 @@ def _touch(id_: str, at_ms: int, type_: str, channel: str, source: str, medium: 
 
 
 def _attribution(row: AttributionRow) -> Fact:
+    value, currency = shown_value(row.value_minor, row.currency, row.value_issue)
     head = {
         "conversion_id": row.conversion_id,
         "goal": row.goal,
@@ -150,9 +154,10 @@ def _attribution(row: AttributionRow) -> Fact:
         "supersedes": row.supersedes or None,
         "reason": row.reason,
         "is_taken_back": row.is_deleted,
-        "value": _money(row.value_minor, row.currency),
+        "value": value,
+        "value_issue": _text(row.value_issue),
         "refunded": _money(row.refunded_minor, row.currency),
-        "currency": _text(row.currency),
+        "currency": currency,
         "config_version": row.config_version,
     }
     data = _first_that_fits(head | entries for entries in _credits(row))

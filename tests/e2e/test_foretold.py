@@ -29,6 +29,25 @@ CASES = {
         "properties": {"page_url": "https://shop.example/?utm_source=cj&utm_medium=affiliate&fbclid=1"},
     },
     "sale": {"event_name": "purchase", "properties": {"revenue": "19.99", "currency": "USD"}},
+    "blanks": {"event_name": "purchase", "properties": {"revenue": 100, "currency": " usd "}},
+    "rmb": {"event_name": "purchase", "properties": {"revenue": "1,299.00", "currency": "RMB"}},
+    "yuan": {"event_name": "purchase", "properties": {"revenue": "¥1299"}},
+    **{
+        f"unreadable_{number}": {"event_name": "purchase", "properties": {"revenue": 100, "currency": currency}}
+        for number, currency in enumerate(("US$", "$", "USDT", "euro"))
+    },
+    "many": {"event_name": "purchase", "properties": {"revenue": "many", "currency": "USD"}},
+    "negative": {"event_name": "purchase", "properties": {"revenue": -5}},
+}
+VALUES = {
+    "bare": (0, "CNY", None),
+    "sale": (19.99, "USD", None),
+    "blanks": (100, "USD", None),
+    "rmb": (1299, "CNY", None),
+    "yuan": (1299, "CNY", None),
+    **{f"unreadable_{number}": (None, None, "unreadable_currency") for number in range(4)},
+    "many": (None, "USD", "unreadable_value"),
+    "negative": (None, "CNY", "negative_value"),
 }
 CHANNELS = {
     "click": ("paid_search", "click_id:gclid", "click"),
@@ -53,7 +72,8 @@ def test_it_comes_as_foretold(
     found = eventually(lambda: (d := api.get(f"/v1/events/{event['event_id']}")).status_code == 200 and d)
     detail = eventually(lambda: (d := data(api.get(found.url.path))) and d["session"] and d)
     assert detail["session"]["channel"] == foretold["channel"]
-    goals = {goal["goal"]: (goal["value"], goal["currency"]) for goal in foretold["goals"]}
+    goals = {goal["goal"]: (goal["value"], goal["currency"], goal["value_issue"]) for goal in foretold["goals"]}
+    assert list(goals.values()) == ([VALUES[name]] if name in VALUES else [])
 
     def conversions() -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = data(api.get("/v1/conversions", params={"user_id": event["user_id"]}))["items"]
@@ -61,8 +81,10 @@ def test_it_comes_as_foretold(
 
     met = eventually(lambda: len(conversions()) == len(goals) and (conversions() or True))
     if goals:
-        assert {item["goal"]: (item["value"], item["currency"]) for item in met} == goals
+        assert {item["goal"]: (item["value"], item["currency"], item["value_issue"]) for item in met} == goals
         (conversion,) = met
+        shown = eventually(lambda: data(api.get(found.url.path))["status"]["conversions"])
+        assert [each["value_issue"] for each in shown] == [conversion["value_issue"]]
         path = data(api.get("/v1/attribution", params={"conversion_id": conversion["conversion_id"]}))
         # Where nothing is known of how the person came, the path is one direct visit.
         path_type, path_channel = foretold["touch_type"] or "visit", foretold["channel"] or "direct"

@@ -76,6 +76,7 @@ PURCHASES: list[dict[str, Any]] = [
     {"revenue": 19.99, "amount": 100000.01, "currency": "USD"},
     {"amount": 7, "currency": "jpy", "order_id": 2},
     {"revenue": -5},
+    {"revenue": 100, "currency": "US$", "order_id": "o-1"},
     {},
 ]
 REFUNDS: list[dict[str, Any]] = [

@@ -291,7 +291,8 @@ def _conversions(event: StreamEvent, person: str, named: str, app: App) -> list[
     if not goals:
         return []
     properties = json.loads(bytes(event.properties))
-    currency = properties.get("currency", app.currency).upper()
+    given = properties.get("currency", app.currency).upper()
+    currency = app.currency if "$" in given else given
     return [
         {
             "app_id": app.app_id,
@@ -302,12 +303,13 @@ def _conversions(event: StreamEvent, person: str, named: str, app: App) -> list[
             **_identity(person, event.anonymous_id),
             "session_id": named,
             "converted_at_ms": event.timestamp_ms,
-            "value_minor": _value(properties, goal.value_properties, currency),
+            "value_minor": 0 if "$" in given else _value(properties, goal.value_properties, currency),
             "currency": currency,
             "order_id": str(properties.get("order_id", "")) if event.event_name != "refund" else "",
             "goal_version": goal.version,
             "refunded_minor": 0,
             "refund_excess_minor": 0,
+            "value_issue": _value_issue(properties, goal.value_properties),
             "counting": goal.counting,
         }
         for goal in goals
@@ -399,13 +401,31 @@ def _value(properties: Row, names: tuple[str, ...], currency: str) -> int:
     return 0
 
 
+def _value_issue(properties: Row, names: tuple[str, ...]) -> str:
+    given = next((properties[name] for name in names if name in properties), 0)
+    if names and "$" in properties.get("currency", ""):
+        return "unreadable_currency"
+    if str(given).startswith("-"):
+        return "negative_value"
+    return "unreadable_value" if given == "some" else ""
+
+
 # Attribution
 
 
 def _attribution(conversion: Row, path: list[Row], app: App) -> Row:
     nobody = {"touch_id": "", "touch_type": "visit", "channel": "direct", "source": "", "medium": "", "campaign": ""}
     path = path or [nobody | {"touched_at_ms": conversion["converted_at_ms"]}]
-    kept = ("app_id", "conversion_id", "goal", "person_key", "converted_at_ms", "currency", "refunded_minor")
+    kept = (
+        "app_id",
+        "conversion_id",
+        "goal",
+        "person_key",
+        "converted_at_ms",
+        "currency",
+        "refunded_minor",
+        "value_issue",
+    )
     net = {
         "value_minor": conversion["value_minor"] - conversion["refunded_minor"],
         "config_version": app.config_version,

@@ -22,10 +22,10 @@ from schemas.control import (
     Plan,
     Scope,
 )
+from schemas.currencies import CODES
 from schemas.events import EVENT_NAME_PATTERN
 
 _APP_ID: Final = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}\Z")
-_CURRENCY: Final = re.compile(r"^[A-Z]{3}\Z")
 _ORIGIN: Final = re.compile(
     r"^(?:\*|null|[a-z][a-z0-9+.-]*://(?:\*\.)?(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)\Z"
 )
@@ -49,7 +49,7 @@ def check_app(app: App) -> None:
     """Raise `InvalidRecord` naming the first field that is not acceptable."""
     _require(bool(_APP_ID.match(app.app_id)), "app id", app.app_id, "lower-case letters, digits, _ and -, at most 64")
     _require(0 < len(app.name) <= 200, "name", app.name, "1 to 200 characters")
-    _require(bool(_CURRENCY.match(app.currency)), "currency", app.currency, "an ISO 4217 code such as CNY")
+    _require(app.currency in CODES, "currency", app.currency, "an ISO 4217 code such as CNY")
     _require(app.timezone in available_timezones(), "timezone", app.timezone, "an IANA name such as Asia/Shanghai")
     _require(app.history_limit_days > 0, "history limit", app.history_limit_days, "1 day or more")
     check_attribution(app.attribution)

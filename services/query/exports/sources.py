@@ -86,14 +86,15 @@ CONVERSION_COLUMNS: Final = (
     *_texts("event_id"),
     Column("converted_at", _TIME, "converted_at_ms"),
     *_texts("user_id", "anonymous_id", "session_id", "order_id", "currency"),
-    Column("value", _MONEY, NET_VALUE),
+    Column("value", _MONEY, f"if(value_issue = '', {NET_VALUE}, NULL)"),
     Column("refunded", _MONEY, "refunded_minor"),
     Column("path_channels", Kind.TEXTS, "path_channels"),
+    *_texts("value_issue"),
 )
 
 
 def _share(model: Model) -> str:
-    return f"toInt128(value_minor) * credit_{model.value}"
+    return f"if(value_issue = '', toInt128(value_minor) * credit_{model.value}, NULL)"
 
 
 ATTRIBUTION_COLUMNS: Final = (
@@ -107,6 +108,7 @@ ATTRIBUTION_COLUMNS: Final = (
     Column("revision", _WHOLE, "toInt64(revision)"),
     *_texts("reason"),
     Column("config_version", _WHOLE, "config_version"),
+    *_texts("value_issue"),
 )
 USER_COLUMNS: Final = (
     Column("id", _TEXT, "substring(person_key, 3)"),
@@ -208,7 +210,7 @@ def _attribution(export: Any, time_range: TimeRange) -> _Made:
     for model in Model:
         arrays.append(f"arrayResize(credits_nanos['{model.value}'], length(touch_ids)) AS credits_{model.value}")
         joined.append(f"credits_{model.value} AS credit_{model.value}")
-    kept = "conversion_id, goal, converted_at_ms, value_minor, currency, revision, reason, config_version"
+    kept = "conversion_id, goal, converted_at_ms, value_minor, currency, value_issue, revision, reason, config_version"
     rows = source(Table.ATTRIBUTIONS, conditions)
     unfolded = f"""(
     SELECT {kept}, {", ".join(arrays)} FROM {rows} ORDER BY converted_at_ms, conversion_id

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import msgspec
 import polars
 import pytest
 from backports import zstd
@@ -25,7 +26,7 @@ from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
 from pipeline.runtime.control_plane.exports import ExportJob, ExportJobs, ExportState
 from pipeline.runtime.settings import Settings
 from schemas.control import App, Plan
-from schemas.facts import Model
+from schemas.facts import Model, encode_rows
 from schemas.money import from_minor
 from services.query.app import create_app
 from services.query.exports import jobs, requests
@@ -410,3 +411,23 @@ async def test_bad_requests_are_told_at_once(running: Any, body: bytes, code: st
     error = answer.json()["error"]
     assert (error["code"], error["details"]["field"]) == (code, field)
     assert error["details"].get("reason", "").isascii()
+
+
+async def test_a_value_that_is_not_known_is_no_number(
+    running: Callable[..., Any], facts: ClickHouse, alpha: World
+) -> None:
+    client = await running()
+    changes = {"app_id": "empty", "value_minor": 0, "value_issue": "unreadable_value"}
+    conversion = msgspec.structs.replace(alpha.conversions[0], refunded_minor=0, **changes)
+    attribution = msgspec.structs.replace(alpha.attributions[0], **changes)
+    for table, row in (("conversions", conversion), ("attributions", attribution)):
+        await facts.insert_ndjson(table, encode_rows([row]))
+    client.headers["Authorization"] = "Bearer ak_test_empty"
+    for file_format, nothing in (("csv", ""), ("jsonl", None), ("parquet", None)):
+        for report, name in (("conversions", "value"), ("attribution", "value_linear")):
+            job = await ended(client, (await ask(client, report, format=file_format))["job_id"])
+            found = rows_of(await fetch(client, job), file_format, "none")
+            assert {(row[name], row["value_issue"]) for row in found} == {(nothing, "unreadable_value")}
+    for table, row in (("conversions", conversion), ("attributions", attribution)):
+        gone = msgspec.structs.replace(row, revision=row.revision + 1, is_deleted=True)
+        await facts.insert_ndjson(table, encode_rows([gone]))

@@ -13,6 +13,9 @@ GOALS = (Goal("sale", "Sale", "macro", "purchase"), Goal("order", "Order", "micr
 RULES = compile_rules(App("shop", "Shop", goals=GOALS, currency="CNY"))
 
 
+UNREADABLE = (b'"US$"', b'"$"', b'"USDT"', b'"euro"', b'"yuan"', b'"\xc3\xa9\xc3\xa9\xc3\xa9"', b"156", b'["USD"]')
+
+
 def conversions(properties: bytes, event_name: str = "purchase", user_id: str = "u1") -> list[Conversion]:
     event = StreamEvent("shop", "e1", event_name, 1_000, 2_000, user_id, "a1", properties=msgspec.Raw(properties))
     return conversions_of(event, RULES.goals_by_event[event_name], RULES)
@@ -37,9 +40,10 @@ def sale(properties: bytes) -> Conversion:
         (b'{"revenue": [1], "price": 6}', 600, "CNY"),
         (b'{"revenue": 1200, "currency": "JPY"}', 1_200, "JPY"),
         (b'{"revenue": 1.5, "currency": "kwd"}', 1_500, "KWD"),
-        (b'{"revenue": 1, "currency": "yuan"}', 100, "CNY"),
-        (b'{"revenue": 1, "currency": "\xc3\xa9\xc3\xa9\xc3\xa9"}', 100, "CNY"),
-        (b'{"revenue": 1, "currency": 156}', 100, "CNY"),
+        (b'{"revenue": 1, "currency": "RMB"}', 100, "CNY"),
+        (b'{"revenue": 1, "currency": " usd "}', 100, "USD"),
+        (b'{"revenue": "1,299.00"}', 129_900, "CNY"),
+        (b'{"revenue": "\xc2\xa51299"}', 129_900, "CNY"),
         # no value: negative, absurd, absent; a number that is there is the answer, whatever comes after it
         (b'{"revenue": -5, "amount": 7}', 0, "CNY"),
         (b'{"revenue": "-5"}', 0, "CNY"),
@@ -61,6 +65,24 @@ def sale(properties: bytes) -> Conversion:
 def test_values(properties: bytes, value_minor: int, currency: str) -> None:
     found = sale(properties)
     assert (found.value_minor, found.currency) == (value_minor, currency)
+
+
+@pytest.mark.parametrize(
+    ("properties", "issue"),
+    [
+        (b'{"revenue": 1}', ""),
+        (b"{}", ""),
+        (b'{"revenue": "", "currency": null}', ""),
+        *((b'{"revenue": 1, "currency": ' + given + b"}", "unreadable_currency") for given in UNREADABLE),
+        (b'{"revenue": -5, "amount": 7}', "negative_value"),
+        (b'{"revenue": "1e5"}', "unreadable_value"),
+        (b'{"revenue": true, "currency": "USD"}', "unreadable_value"),
+    ],
+)
+def test_what_is_given_and_cannot_be_read_counts_without_a_value(properties: bytes, issue: str) -> None:
+    found = sale(properties)
+    assert (found.value_issue, found.value_minor) == (issue, 0 if issue else found.value_minor)
+    assert {each.value_issue for each in conversions(properties, "add_to_cart")} == {""}
 
 
 @pytest.mark.parametrize(

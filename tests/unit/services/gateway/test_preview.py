@@ -15,9 +15,9 @@ from pipeline.domain.effects import Effects
 from pipeline.domain.journey import apply_event
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import new_state
+from schemas.amounts import shown_value
 from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Goal, Snapshot
 from schemas.events import AcceptedEvent, decode_stream_event, encode_event, person_key
-from schemas.money import from_minor
 from services.gateway.preview import NOTHING, preview, rules_of
 
 GOALS = (*DEFAULT_GOALS, Goal("lead", "线索", "micro", "form_submitted", ("score",)))
@@ -69,9 +69,9 @@ def test_it_is_what_the_stream_does(
 
     touches = [(touch.channel, touch.touch_type) for touch in done.touches]
     assert touches == ([(foretold.channel, foretold.touch_type)] if user_id else [])
-    assert [(c.goal, c.goal_type, from_minor(c.value_minor, c.currency), c.currency) for c in done.conversions] == [
-        (goal.goal, goal.goal_type, goal.value, goal.currency) for goal in foretold.goals
-    ]
+    assert [
+        (c.goal, c.goal_type, *shown_value(c.value_minor, c.currency, c.value_issue)) for c in done.conversions
+    ] == [(goal.goal, goal.goal_type, goal.value, goal.currency) for goal in foretold.goals]
 
 
 def test_nobodys_event_brings_about_nothing() -> None:
@@ -96,6 +96,15 @@ def snapshot(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, apps={"shop": replace(snapshot.apps["shop"], goals=GOALS, currency="EUR")})
 
 
+UNKNOWN = {
+    "goal": "purchase",
+    "goal_type": "macro",
+    "value": None,
+    "currency": None,
+    "value_issue": "unreadable_currency",
+}
+
+
 async def test_validate_tells_it_for_every_good_event(
     make_app: Callable[..., FastAPI], make_client: Callable[[FastAPI], httpx.AsyncClient]
 ) -> None:
@@ -105,6 +114,7 @@ async def test_validate_tells_it_for_every_good_event(
         {"event_name": "Purchase"},
         {"event_name": "form_submitted", "anonymous_id": "a", "properties": {"score": 7, "currency": "JPY"}},
         {"event_name": "purchase", "properties": {"revenue": 5}},
+        {"event_name": "purchase", "user_id": "u", "properties": {"revenue": 100, "currency": "US$"}},
     ]
     async with make_client(make_app()) as client:
         answer = await client.post("/v1/events/validate", json={"events": events})
@@ -116,16 +126,17 @@ async def test_validate_tells_it_for_every_good_event(
             0,
             "paid_search",
             "click",
-            [{"goal": "purchase", "goal_type": "macro", "value": 19.99, "currency": "EUR"}],
+            [{"goal": "purchase", "goal_type": "macro", "value": 19.99, "currency": "EUR", "value_issue": None}],
         ),
         (
             2,
             None,
             None,
             [
-                {"goal": "form_submitted", "goal_type": "macro", "value": 0, "currency": "JPY"},
-                {"goal": "lead", "goal_type": "micro", "value": 7, "currency": "JPY"},
+                {"goal": "form_submitted", "goal_type": "macro", "value": 0, "currency": "JPY", "value_issue": None},
+                {"goal": "lead", "goal_type": "micro", "value": 7, "currency": "JPY", "value_issue": None},
             ],
         ),
         (3, None, None, []),
+        (4, None, None, [UNKNOWN]),
     ]

@@ -15,6 +15,7 @@ from services.gateway.warnings import MAX_WARNINGS, nearest
 
 TRACK, BATCH, VALIDATE = "/v1/events/track", "/v1/events/batch", "/v1/events/validate"
 GOOD = {"event_name": "purchase", "user_id": "u-1", "properties": {"revenue": 5, "currency": "CNY"}}
+REFUND = {"event_name": "refund", "user_id": "u"}
 OLD = (datetime.now(UTC) - timedelta(days=2)).isoformat()
 
 
@@ -31,7 +32,13 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     ({"event_name": "refund", "user_id": "u", "properties": {"amount": 5}}, "NO_ORDER", "properties.order_id", ""),
     (GOOD | {"properties": {"revenue": "much"}}, "UNREADABLE_VALUE", "properties.revenue", ""),
     (GOOD | {"properties": {"revenue": -5}}, "UNREADABLE_VALUE", "properties.revenue", ""),
-    (GOOD | {"properties": {"revenue": 5, "currency": "US$"}}, "UNREADABLE_CURRENCY", "properties.currency", ""),
+    (GOOD | {"properties": {"revenue": 5, "currency": "US$"}}, "UNREADABLE_CURRENCY", "properties.currency", "USD"),
+    (GOOD | {"properties": {"revenue": 5, "currency": "euro"}}, "UNREADABLE_CURRENCY", "properties.currency", ""),
+    (GOOD | {"properties": {"revenue": 5, "currency": 156}}, "UNREADABLE_CURRENCY", "properties.currency", ""),
+    (GOOD | {"properties": {"revenue": "1.299"}}, "UNREADABLE_VALUE", "properties.revenue", ""),
+    (GOOD | {"properties": {"revenue": "$5"}}, "UNREADABLE_VALUE", "properties.revenue", ""),
+    (REFUND | {"properties": {"order_id": "A", "amount": "?"}}, "UNREADABLE_VALUE", "properties.amount", ""),
+    (REFUND | {"properties": {"order_id": "A", "currency": "$"}}, "UNREADABLE_CURRENCY", "properties.currency", ""),
     (GOOD | {"properties": {"Revenue": 5}}, "UNKNOWN_VALUE_PROPERTY", "properties.Revenue", "revenue"),
     (GOOD | {"properties": {"revnue": 5}}, "UNKNOWN_VALUE_PROPERTY", "properties.revnue", "revenue"),
     (GOOD | {"properties": {"order_total": 5}}, "UNKNOWN_VALUE_PROPERTY", "properties.order_total", "revenue"),
@@ -67,6 +74,8 @@ async def test_what_is_odd_is_accepted_and_told(
         GOOD,
         {"event_name": "page_view", "anonymous_id": "a"},
         {"event_name": "purchase", "user_id": "u", "properties": {"order_id": "A"}},
+        {"event_name": "purchase", "user_id": "u", "properties": {"revenue": "¥1,299.00", "currency": " rmb "}},
+        {"event_name": "refund", "user_id": "u", "properties": {"order_id": "A", "amount": -5, "currency": ""}},
         {"event_name": "refund", "user_id": "u", "properties": {"order_id": "A", "amount": "5.00"}},
         {"event_name": "user_signup", "user_id": "u"},
     ],
