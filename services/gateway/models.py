@@ -92,7 +92,10 @@ class Event(BaseModel):
 
     event_name: str = Field(pattern=_EVENT_NAME, description="`snake_case`, verb_noun by preference.")
     properties: dict[str, Any] | None = Field(
-        None, description="Any JSON object, nested at most 8 levels deep (itself the first), without NUL characters."
+        None,
+        json_schema_extra=_or_empty,
+        description="Any JSON object, nested at most 8 levels deep (itself the first), without NUL characters in names "
+        "and texts. Integers have at most 64 bits: longer ones are texts.",
     )
     timestamp: AwareDatetime | None = Field(
         None,

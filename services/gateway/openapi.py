@@ -5,7 +5,8 @@ from itertools import groupby
 from typing import Any, Final
 
 from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
 
 from pipeline.runtime.http.documents import Document, complete, error_response
 from schemas.errors import ErrorCode
@@ -54,6 +55,13 @@ _COMMON_CODES: Final = (
 )
 
 
+class _WithoutDefaults(GenerateJsonSchema):
+    """A field that may be absent has no default: generators take a field with a default as always present."""
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+
 def own_document(version: str) -> Document:
     """What the gateway itself answers under `/v1`."""
     described: list[tuple[type[BaseModel], JsonSchemaMode]] = [
@@ -62,9 +70,8 @@ def own_document(version: str) -> Document:
     ]
     answers = (models.TrackResponse, models.BatchResponse, models.ValidationResponse, models.ErrorResponse)
     described += [(model, "serialization") for model in answers]
-    _, definitions = models_json_schema(described, ref_template=_REFS)
-    schemas = definitions["$defs"] | {"PropertyValue": _PROPERTY_VALUE}
-    schemas["Event"]["properties"]["properties"]["anyOf"] = [_PROPERTY_OBJECT, {"type": "null"}, models.EMPTY]
+    _, definitions = models_json_schema(described, ref_template=_REFS, schema_generator=_WithoutDefaults)
+    schemas = definitions["$defs"]
     document = {
         "openapi": "3.1.0",
         "info": {"title": "AttriKit API", "version": version, "description": _DESCRIPTION},
@@ -110,22 +117,6 @@ def _errors(codes: Iterable[ErrorCode]) -> Document:
     return responses
 
 
-_PROPERTY_OBJECT: Final[Document] = {
-    "type": "object",
-    "propertyNames": {"pattern": models.NO_NUL},
-    "additionalProperties": {"$ref": _REF + "PropertyValue"},
-}
-_PROPERTY_VALUE: Final[Document] = {
-    "description": "Any JSON value. Integers have at most 64 bits: longer ones are texts.",
-    "anyOf": [
-        {"type": "string", "pattern": models.NO_NUL},
-        {"type": "number", "minimum": -(2**63), "maximum": 2**64 - 1},
-        {"type": "boolean"},
-        {"type": "null"},
-        {"type": "array", "items": {"$ref": _REF + "PropertyValue"}},
-        _PROPERTY_OBJECT,
-    ],
-}
 _ENCODING: Final[Document] = {
     "name": "Content-Encoding",
     "in": "header",
@@ -208,7 +199,9 @@ def merge(own: Document, other: Mapping[str, Any]) -> Document:
     theirs = other.get("components", {}).get("schemas", {})
     renames = {name: "Query" + name for name, schema in theirs.items() if schemas.get(name, schema) != schema}
     paths = {path: item for path, item in other.get("paths", {}).items() if path.startswith("/v1/")}
-    renamed = {renames.get(name, name): _renamed(schema, renames) for name, schema in theirs.items()}
+    renamed = {
+        renames.get(name, name): _titled(name, _renamed(schema, renames), renames) for name, schema in theirs.items()
+    }
     components = _other_components(own["components"], other.get("components", {}))
     return own | {
         "paths": _merged_paths(own["paths"], _renamed(paths, renames)),
@@ -223,6 +216,11 @@ def _merged_paths(own: Document, theirs: Document) -> Document:
 def _other_components(own: Document, theirs: Mapping[str, Any]) -> Document:
     kinds = own.keys() | theirs.keys()
     return {kind: theirs.get(kind, {}) | own.get(kind, {}) for kind in sorted(kinds)}
+
+
+def _titled(name: str, schema: Document, renames: Mapping[str, str]) -> Document:
+    """A renamed component has its name as title too: generators name classes by titles, which must differ."""
+    return schema | {"title": renames[name]} if name in renames else schema
 
 
 def _renamed(value: Any, renames: Mapping[str, str]) -> Any:

@@ -56,6 +56,8 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
         openapi_url=DOCUMENT_PATH,
         docs_url=None,
         redoc_url=None,
+        # Generators name their functions by it.
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.snapshots = snapshots or own
     limits = QueryLimits(settings.query_max_seconds, settings.query_max_rows_to_read, settings.query_max_memory_bytes)

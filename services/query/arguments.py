@@ -20,6 +20,7 @@ from services.query.parameters import (
     MAX_PROPERTIES,
     MAX_PROPERTY_CHARACTERS,
     PROPERTY_PREFIX,
+    WITHIN_HOURS,
     AttributionParameters,
     ConversionReportParameters,
     ConversionsParameters,
@@ -196,9 +197,9 @@ def conversion_query(given: ConversionReportParameters, app: App) -> ConversionQ
 
 def funnel_query(given: ConversionReportParameters, app: App) -> FunnelQuery | None:
     if not given.steps:
-        if "within_hours" in given.model_fields_set:
+        if given.within_hours is not None:
             raise invalid("within_hours", Text("只能与 steps 同时使用", "only goes with `steps`"))
         return None
     if len(given.steps) < MIN_STEPS:
         raise invalid("steps", Text(f"至少 {MIN_STEPS} 个步骤", f"must have at least {MIN_STEPS} steps"))
-    return FunnelQuery(given.steps, given.within_hours * 3600, range_of(given, app))
+    return FunnelQuery(given.steps, (given.within_hours or WITHIN_HOURS) * 3600, range_of(given, app))

@@ -21,6 +21,7 @@ DEFAULT_LIMIT: Final = 100
 PROPERTY_PREFIX: Final = "property."
 MAX_PROPERTIES: Final = 10
 MAX_PROPERTY_CHARACTERS: Final = 1_000
+WITHIN_HOURS: Final = 24 * 7
 _NAME_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
 _EXAMPLE_FROM: Final = "2024-01-01"
 _EXAMPLE_TO: Final = "2024-01-31"
@@ -193,7 +194,7 @@ class AttributionParameters(ReportParameters):
     )
 
 
-class Comparison(StrEnum):
+class Compare(StrEnum):
     PREVIOUS_PERIOD = "previous_period"
 
 
@@ -203,16 +204,17 @@ class PerformanceParameters(ReportParameters):
     granularity: Granularity | None = Field(
         None, description="One row per period as well; absent: the whole range at once."
     )
-    compare: Comparison | None = Field(
+    compare: Compare | None = Field(
         None, description="The same for the time of equal length before; takes `from` and `to`."
     )
 
 
 class ConversionReportParameters(ReportParameters):
     steps: Steps = ()
-    within_hours: int = Field(
-        24 * 7,
+    within_hours: int | None = Field(
+        None,
         ge=1,
         le=24 * 90,
-        description="Of a funnel: so long after its first step a step may come. Only with `steps`.",
+        description=f"Of a funnel: so long after its first step a step may come, {WITHIN_HOURS} by default. Only with "
+        "`steps`.",
     )

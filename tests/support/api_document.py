@@ -120,17 +120,22 @@ def _settle_event(event: dict[str, Any]) -> None:
             ago = timedelta(minutes=_pick(event[name], 600))
             event[name] = (datetime.now(UTC) - ago).isoformat()
     if isinstance(event.get("properties"), dict):
-        event["properties"] = _cut(event["properties"], MAX_PROPERTY_DEPTH)
+        event["properties"] = _property(event["properties"], MAX_PROPERTY_DEPTH)
 
 
-def _cut(value: Any, levels: int) -> Any:
+def _property(value: Any, levels: int) -> Any:
+    """`value` within what the prose says of properties: so deep, without NUL characters, integers of 64 bits."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, int):
+        return max(-(2**63), min(value, 2**64 - 1))
     if not isinstance(value, dict | list):
         return value
     if levels == 0:
         return None
     if isinstance(value, list):
-        return [_cut(item, levels - 1) for item in value]
-    return {name: _cut(item, levels - 1) for name, item in value.items()}
+        return [_property(item, levels - 1) for item in value]
+    return {name.replace("\0", ""): _property(item, levels - 1) for name, item in value.items()}
 
 
 def _pick(value: Any, below: int) -> int:

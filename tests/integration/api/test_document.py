@@ -78,3 +78,15 @@ def test_the_document_is_the_one_that_is_served(served: ServedApi) -> None:
     document = httpx.get(served.url + "/openapi.json", trust_env=False).json()
     assert document["paths"] == api_document.document()["paths"]
     assert document["components"] == api_document.document()["components"]
+
+
+def test_titles_differ_and_no_field_that_may_be_absent_has_a_default() -> None:
+    """Generators name classes by titles, and take a field with a default as always present."""
+    schemas = api_document.document()["components"]["schemas"]
+    titles = [schema["title"] for schema in schemas.values() if "title" in schema]
+    assert len(titles) == len(set(titles))
+    assert not [name for name in schemas if name.endswith(("-Input", "-Output"))]
+    fields = {
+        (name, each): field for name, schema in schemas.items() for each, field in schema.get("properties", {}).items()
+    }
+    assert [place for place, field in fields.items() if "default" in field] == []

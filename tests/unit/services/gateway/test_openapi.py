@@ -95,7 +95,7 @@ def test_merging_keeps_both_documents_apart() -> None:
     merged = merge(own, theirs)
     schemas = merged["components"]["schemas"]
     assert schemas["Event"] == own["components"]["schemas"]["Event"]
-    assert schemas["QueryEvent"] == {"title": "Theirs"}
+    assert schemas["QueryEvent"] == {"title": "QueryEvent"}
     assert "QueryError" not in schemas
     assert refs(merged["paths"]["/v1/users"]) == {"#/components/schemas/QueryEvent"}
     assert merged["paths"]["/v1/events/track"]["post"] == own["paths"]["/v1/events/track"]["post"]
