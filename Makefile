@@ -8,23 +8,28 @@ DATA ?= .attrikit
 BROKER ?= noida
 PYTHON ?=
 ARGS ?=
+# make demo KEEP=1: run on with the data afterwards, to be looked at.
+KEEP ?=
 # Processes that share the tests; 0: one, with output as it comes.
 JOBS ?= 2
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps
+PIP := $(PY) -m pip --disable-pip-version-check install --require-hashes --no-deps
 LOCK = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra build
 
 # What was installed from, and with what: a stamp newer than its lock means there is nothing to do, and no network is touched.
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
+# Without its interpreter (a link to one that was removed, say) a stamp says nothing about what is installed.
+$(shell [ -e $(PY) ] || rm -f $(RUNTIME) $(DEV))
 
 .PHONY: help install run test check fuzz demo chaos bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
+	@echo "  KEEP=1 lets demo run on with its data, to be looked at."
 	@echo "  PORT=$(PORT) DATA=$(DATA) BROKER=$(BROKER) (noida or kafka) apply to run; ARGS=… is passed on to test, fuzz, demo, bench."
 
 install: $(DEV) ## Install everything into .venv, tools for development included
@@ -49,7 +54,7 @@ chaos: $(DEV) ## Kill everything again and again, on both brokers, and compare w
 	@ATTRIKIT_TEST_KILLS=$${ATTRIKIT_TEST_KILLS:-60} exec $(PY) -m pytest tests/chaos $(ARGS)
 
 demo: $(RUNTIME) ## Post a month of traffic, wait, compare the models, prove the ledger
-	@exec $(PY) -m deploy.cli demo $(ARGS)
+	@exec $(PY) -m deploy.cli demo $(if $(KEEP),--keep) $(ARGS)
 
 bench: $(DEV) ## Measure the parts and the whole against their baselines
 	@exec $(PY) tests/bench/run.py $(ARGS)
@@ -60,17 +65,17 @@ lock: $(DEV) ## Pin the newest versions pyproject.toml allows
 	$(LOCK) --upgrade --extra dev pyproject.toml -o requirements-dev.lock
 
 clean: ## Remove .venv, caches and build output; data folders stay
-	rm -rf .venv .venv-ci build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv.before .venv-ci build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): requirements.lock pyproject.toml | $(PY)
-	@echo "installing what AttriKit runs on into $(VENV) …"
+	@echo "installing what AttriKit runs on into $(VENV): $$(grep -c == requirements.lock) packages …"
 	@$(PIP) -r requirements.lock
 	@$(PY) -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV): requirements-dev.lock $(RUNTIME) | $(PY)
-	@echo "installing what AttriKit is tested with into $(VENV) …"
+	@echo "installing what AttriKit is tested with into $(VENV): $$(grep -c == requirements-dev.lock) packages …"
 	@$(PIP) -r requirements-dev.lock
 	@touch $@
 
@@ -87,4 +92,9 @@ $(PY):
 	if ! "$$found" -c 'import venv, ensurepip' 2>/dev/null; then \
 		echo "error: $$found cannot make virtual environments; install its venv package (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; \
 	fi; \
-	"$$found" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	restore() { rm -rf $(VENV); [ ! -e $(VENV).before ] || mv $(VENV).before $(VENV); exit 1; }; \
+	rm -rf $(VENV).before; [ ! -e $(VENV) ] || mv $(VENV) $(VENV).before || exit 1; \
+	trap restore INT TERM HUP; \
+	echo "making $(VENV) with $$found …"; \
+	"$$found" -m venv $(VENV) || restore; \
+	rm -rf $(VENV).before

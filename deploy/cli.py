@@ -134,11 +134,12 @@ def demo(
     events: Annotated[int, typer.Option(min=1_000, help="How many events are sent at least.")] = 50_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same traffic.")] = 1,
     broker: Annotated[str, typer.Option(help="noida (development) or kafka (Apache Kafka).")] = "noida",
+    keep: Annotated[bool, typer.Option("--keep", help="Run on afterwards, to be looked at; the data stays.")] = False,
 ) -> None:
     """Post a month's traffic through everything, in a temporary folder; exit 0 only if all of it adds up."""
     from deploy.demo.run import run
 
-    raise typer.Exit(run(events, seed, _broker_kind(broker).value))
+    raise typer.Exit(run(events, seed, _broker_kind(broker).value, keep))
 
 
 @app.command()

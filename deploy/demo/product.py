@@ -34,6 +34,8 @@ class Product:
         )
 
     def start(self) -> None:
+        """Also once more after `stop`, with the data there is."""
+        self._log_path.unlink(missing_ok=True)
         self._process.start()
         try:
             self._process.wait_until(self._is_ready, _READY_SECONDS)

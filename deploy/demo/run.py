@@ -1,16 +1,18 @@
-"""`attrikit demo`: the main job from start to finish, unattended, in a temporary folder on free ports.
+"""`attrikit demo`: the main job from start to finish, unattended, in a folder of its own on free ports.
 
     start everything → post the traffic → wait until all of it can be read → report → stop → count in the tables → check
 
-Exits 0 only if everything adds up. Whatever happens, the processes are ended and the folder is removed.
+Exits 0 only if everything adds up. Whatever happens, the processes are ended; the folder is removed, unless it is to be
+kept: then everything is started in it once more, to be looked at until Ctrl-C.
 """
 
 import asyncio
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
@@ -32,17 +34,24 @@ from pipeline.runtime.progress import open_reader, wait_until_settled
 
 _APP_ID: Final = "demo"
 _SETTLE_SECONDS: Final = 180.0
+_LOOK_SECONDS: Final = 0.2
 _PLAIN_STEP: Final = 10
 """Percent between the lines of a progress bar where there is no terminal."""
 
 
-def run(events: int, seed: int, broker: str = "noida") -> int:
-    """The exit code for the process: 0 if everything adds up. Call from the main thread."""
+def run(events: int, seed: int, broker: str = "noida", keeps: bool = False) -> int:
+    """The exit code for the process: 0 if everything adds up. Call from the main thread.
+
+    `keeps`: run on with the data afterwards, until a signal comes, and leave the folder.
+    """
     console = Console()
-    with _signals_end_it(), tempfile.TemporaryDirectory(prefix="attrikit-demo-") as folder:
-        product = Product(Path(folder), broker)
+    with _signals_end_it(), _folder(keeps) as folder:
+        product = Product(folder, broker)
         try:
-            return _run(product, Plan(end_ms=now_ms(), events=events, seed=seed), console)
+            code = _run(product, Plan(end_ms=now_ms(), events=events, seed=seed), console)
+            if keeps:
+                _run_on(product, console)
+            return code
         except (LaunchError, PostError, TimeoutError, httpx.HTTPError) as error:
             console.print(f"[red]the demo failed:[/] {error or type(error).__name__}")
             for line in product.last_words():
@@ -50,6 +59,35 @@ def run(events: int, seed: int, broker: str = "noida") -> int:
             return 1
         finally:
             product.stop()
+
+
+@contextmanager
+def _folder(keeps: bool) -> Iterator[Path]:
+    if keeps:
+        yield Path(tempfile.mkdtemp(prefix="attrikit-demo-"))
+        return
+    with tempfile.TemporaryDirectory(prefix="attrikit-demo-") as folder:
+        yield Path(folder)
+
+
+def _run_on(product: Product, console: Console) -> None:
+    """Until a signal comes; raises `LaunchError` if the product ends before."""
+    product.start()
+    lines = (
+        f"it runs on with this data until Ctrl-C: {product.base_url}/docs",
+        f"key       {product.key}",
+        f"data      {product.data_dir}",
+        f"again     make run DATA={product.data_dir}",
+        f"remove    rm -r {product.folder}",
+        f'a report  curl -H "Authorization: Bearer {product.key}" {product.base_url}/v1/reports/performance',
+        "ready",
+    )
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    with suppress(SystemExit):  # what a signal raises here
+        while True:
+            product.check_running()
+            time.sleep(_LOOK_SECONDS)
 
 
 def _run(product: Product, plan: Plan, console: Console) -> int:

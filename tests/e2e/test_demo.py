@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -41,6 +42,27 @@ def test_it_adds_up(environment: dict[str, str], tmp_path: Path) -> None:
     assert not re.search(r"^  NO ", done.stdout, re.MULTILINE)
     assert list(tmp_path.iterdir()) == []
     assert left_over(tmp_path) == []
+
+
+def test_kept_it_runs_on_with_its_data_until_it_is_ended(environment: dict[str, str], tmp_path: Path) -> None:
+    demo = subprocess.Popen([*DEMO, "1500", "--keep"], env=environment, stdout=subprocess.PIPE, text=True)
+    assert demo.stdout is not None
+    printed = []
+    for line in demo.stdout:
+        printed.append(line)
+        if line == "ready\n":
+            break
+    told = dict(line.split(None, 1) for line in printed if line.split(None, 1)[1:])
+    headers = {"Authorization": f"Bearer {told['key'].strip()}"}
+    report = httpx.get(told["a"].rsplit(" ", 1)[1].strip(), headers=headers, trust_env=False, timeout=30.0)
+    assert report.json()["data"]["totals"]["touches"] > 0
+    demo.send_signal(signal.SIGINT)
+    demo.stdout.read()
+    assert demo.wait(90) == 0
+    assert left_over(tmp_path) == []
+    data = Path(told["data"].strip())
+    assert data.is_relative_to(tmp_path)
+    assert (data / "clickhouse").is_dir()
 
 
 def test_interrupted_it_cleans_up(environment: dict[str, str], tmp_path: Path) -> None:
