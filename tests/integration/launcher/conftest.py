@@ -17,12 +17,13 @@ SECONDS = 90
 class Run:
     """One `attrikit up`, in a process group of its own as a shell would start it."""
 
-    def __init__(self, port: int, data_dir: Path, output: Path, *more: str) -> None:
+    def __init__(self, port: int, data_dir: Path, output: Path, *more: str, **settings: object) -> None:
         self.base_url = f"http://127.0.0.1:{port}"
         self.data_dir = data_dir
         self._output = output
         argv = [sys.executable, "-P", "-m", "deploy.cli", "up", "--port", str(port), "--data", str(data_dir), *more]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ATTRIKIT_")}
+        environment |= {f"ATTRIKIT_{name.upper()}": str(value) for name, value in settings.items()}
         environment["PYTHONUNBUFFERED"] = "1"
         with output.open("wb") as file:
             self.process = subprocess.Popen(
@@ -76,14 +77,14 @@ def _wait(condition: Callable[[], object], run: Run | None = None) -> None:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Run]]:
-    """`start(port, data_dir, *options)`; whatever still runs at the end is killed."""
+    """`start(port, data_dir, *options, **settings)`; whatever still runs at the end is killed."""
     if sys.platform != "linux":
         pytest.skip("finds processes through /proc")
     folder = tmp_path_factory.mktemp("output")
     runs: list[Run] = []
 
-    def start_one(port: int, data_dir: Path, *more: str) -> Run:
-        runs.append(Run(port, data_dir, folder / f"{len(runs)}.log", *more))
+    def start_one(port: int, data_dir: Path, *more: str, **settings: object) -> Run:
+        runs.append(Run(port, data_dir, folder / f"{len(runs)}.log", *more, **settings))
         return runs[-1]
 
     yield start_one

@@ -92,13 +92,19 @@ def test_a_data_folder_from_its_first_run_to_the_death_of_a_child(start, wait, p
     assert f"$(cat {data_dir}/demo-key)" in run.output
     assert read(run, f"/v1/events/{event_id}").status_code == 200
 
-    # A killed launcher takes its children along, and the folder is free again by itself.
+    # A killed launcher takes its children along, and the folder is free again by itself. On a disk that is nearly full
+    # (as by this margin) the next run serves reads and refuses events.
     event_id = post_with(curl).json()["data"]["event_id"]
     until_readable(run, wait, event_id)
     run.process.kill()
     run.exit_code()
-    run = start(port, data_dir).wait_ready()
+    run = start(port, data_dir, broker_margin_bytes=2**60).wait_ready()
     assert read(run, f"/v1/events/{event_id}").status_code == 200
+    assert "warning: the disk is nearly full: events are refused until " in run.output
+    answer = post_with(curl)
+    assert (answer.status_code, answer.headers["retry-after"]) == (500, "10")
+    ready = httpx.get(f"{run.base_url}/readyz")
+    assert (ready.status_code, ready.json()["error"]["details"]) == (503, {"missing": ["disk space for the broker"]})
 
     # A child that dies is named, with its last words, and everything else is stopped.
     os.kill(run.children()["worker"], signal.SIGKILL)
