@@ -17,6 +17,9 @@ from pipeline.runtime.http.addresses import parse_networks
 _ADDRESS: Final = re.compile(r"[^\s:/]+:\d{1,5}\Z|\[[0-9A-Fa-f:.]+\]:\d{1,5}\Z")
 
 
+_DELAY: Final = re.compile(r"\d{1,6}(\.\d+)?\Z")
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ATTRIKIT_", frozen=True, extra="ignore")
 
@@ -161,7 +164,19 @@ class Settings(BaseSettings):
     def _is_known_database(cls, given: str) -> str:
         return _url_of(given, ("sqlite", "postgresql", "postgresql+psycopg"))
 
-    @field_validator("trusted_proxies")
+    @field_validator("export_url")
+    @classmethod
+    def _is_store(cls, given: str) -> str:
+        return _url_of(given, ("s3", "file"))
+
+    @field_validator("webhook_retry_seconds")
+    @classmethod
+    def _are_delays(cls, given: str) -> str:
+        if not all(_DELAY.match(delay.strip()) for delay in given.split(",") if delay.strip()):
+            raise ValueError("expected seconds, several separated by commas")
+        return given
+
+    @field_validator("trusted_proxies", "webhook_allowed_networks")
     @classmethod
     def _are_networks(cls, given: str) -> str:
         parse_networks(given)

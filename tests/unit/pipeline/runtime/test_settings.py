@@ -68,6 +68,9 @@ def test_variables_of_tests_and_of_kubernetes_are_no_settings_and_no_mistakes():
         ("clickhouse_url", ["", "https://u:p@h:8443/db"], ["mysql://h/db", "clickhouse:8123", "http://h:x/db"]),
         ("control_plane_url", ["", "sqlite:////tmp/x", "postgresql://u:p@h/db"], ["mysql://h/db", "x.db"]),
         ("query_url", ["", "http://127.0.0.1:1"], ["127.0.0.1:1", "ftp://x"]),
+        ("export_url", ["", "s3://bucket/prefix", "file:///folder"], ["ftp://x", "/folder"]),
+        ("webhook_allowed_networks", ["", "10.1.0.0/16,127.0.0.1"], ["localhost"]),
+        ("webhook_retry_seconds", ["", "5,300,0.5"], ["soon", "5;300", "-1", "nan"]),
         ("quota_redis_url", ["", "redis://:p@h:1/0"], ["http://h", "h:6379"]),
     ],
 )
