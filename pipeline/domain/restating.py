@@ -85,9 +85,8 @@ def restructure(
     after = View(sessions)
     stamp(state, sessions, before)
     retire(state, before, after)
-    has_changed = write_touches(event.app_id, person, before.touches, after.touches, 2 * state.version, effects)
-    has_moved = bool(before.sizes) and before.sizes.keys() != after.sizes.keys()
-    change = Change(sessions, sessions[0][0].start_ms if has_changed or has_moved else None)
+    touched_ms = write_touches(event.app_id, person, before.touches, after.touches, 2 * state.version, effects)
+    change = Change(sessions, min(touched_ms + moved_ms(before, after), default=None))
     if lost or before.firsts or after.firsts:
         change.won = [first for key, first in after.firsts.items() if key not in before.firsts]
         change.lost = lost + [first for key, first in before.firsts.items() if key not in after.firsts]
@@ -102,6 +101,12 @@ def stamp(state: PersonState, sessions: list[Session], before: View) -> None:
             head.version, head.published = state.version, 0
         elif before.sizes[key] != len(session):
             head.version = state.version
+
+
+def moved_ms(before: View, after: View) -> list[int]:
+    """Starts of the sessions that came or went, where some were there before: from the earliest of them on, conversions
+    may be in another session."""
+    return [start_ms for start_ms, _ in before.sizes.keys() ^ after.sizes.keys()] if before.sizes else []
 
 
 def retire(state: PersonState, before: View, after: View) -> None:
@@ -126,8 +131,8 @@ def write_touches(
     revision: int,
     effects: Effects,
     moved: Touches = _NONE,
-) -> bool:
-    """Rows for touches that came, changed session or went; returns whether there were any.
+) -> list[int]:
+    """Rows for touches that came, changed session or went; returns their times.
 
     `moved`: were another person's before, so their rows change in any case.
     """
@@ -138,4 +143,4 @@ def write_touches(
     for touch_id, (key, touch) in (before | moved if moved else before).items():
         if touch_id not in after:
             effects.touches.append(touch_row(app_id, person, touch, key, revision, is_deleted=True))
-    return len(effects.touches) > count
+    return [row.touched_at_ms for row in effects.touches[count:]]

@@ -211,7 +211,9 @@ def session_version(session: Session) -> int:
 
 
 def session_entry(session: Session) -> tuple[int, Touch]:
-    best = min(session, key=lambda segment: (segment.entry_rank, *place(segment.entry)))
+    best = session[0]
+    if len(session) > 1:
+        best = min(session, key=lambda segment: (segment.entry_rank, *place(segment.entry)))
     return best.entry_rank, best.entry
 
 
