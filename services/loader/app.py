@@ -121,7 +121,9 @@ class Loader:
                 continue
             epoch = self._positions.epoch
             self._reader.made_room()
+            started = monotonic_seconds()
             await self._store.store(block)
+            buffer.inserted(monotonic_seconds() - started)
             self._positions.stored(block, epoch)
             self._unreported.set()
 

@@ -40,6 +40,18 @@ def test_the_next_block_waits_until_the_last_is_old_enough() -> None:
     assert waiting.due_in(100.2) == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize(
+    ("took", "pause"), [(0.0, 0.2), (0.005, 0.2), (0.02, 0.4), (0.049, 0.98), (30.0, 1.0)], ids=lambda each: str(each)
+)
+def test_blocks_are_further_apart_the_longer_an_insert_takes(took: float, pause: float) -> None:
+    waiting = buffer()
+    waiting.add(message(0), now=100.0)
+    waiting.take(now=100.0)
+    waiting.inserted(took)
+    waiting.add(message(1), now=100.0)
+    assert waiting.due_in(100.0) == pytest.approx(pause)
+
+
 @pytest.mark.parametrize("full", [message(0, rows=10), message(0, row=b"x" * 1_000)])
 def test_a_full_block_is_due_at_once(full: Message) -> None:
     waiting = buffer()
