@@ -26,6 +26,8 @@ import pytest
 import pytest_socket
 import structlog
 from _pytest.terminal import TerminalReporter
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from redis_process import RedisServer, redis_is_missing
 from xdist.scheduler import LoadScopeScheduling
 
@@ -37,6 +39,10 @@ from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.settings import Settings
 
 _UNIT = Path(__file__).parent / "unit"
+
+# A busy machine is no fault of the code: no example of a property has a time it must end in.
+hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("untimed")
 
 
 def _is_unit(path: Path) -> bool:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -96,8 +97,20 @@ def _be_told(owner: httpx.Client, url: str, mark: str, eventually: Any, data: An
     eventually(is_told)
 
 
+def _import_a_cost(mark: str, file: Path) -> None:
+    file.write_text(f"date,channel,campaign,cost,currency\n2026-01-15,display,{mark},12.5,CNY\n")
+    done = CliRunner().invoke(cli, ["costs", "import", str(file), "--app", "owner"])
+    assert done.exit_code == 0, done.output
+
+
 def test_every_endpoint_with_another_apps_key(
-    make_client: Any, eventually: Any, data: Any, gone_receiver: str, product: Product, monkeypatch: pytest.MonkeyPatch
+    make_client: Any,
+    eventually: Any,
+    data: Any,
+    gone_receiver: str,
+    product: Product,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     """Of the document's every operation: what the owner's key finds, the stranger's does not."""
     monkeypatch.setenv("ATTRIKIT_DATA_DIR", str(product.data_dir))
@@ -126,6 +139,8 @@ def test_every_endpoint_with_another_apps_key(
     assert attributed
     conversion_id = data(owner.get("/v1/conversions"))["items"][0]["conversion_id"]
     _be_told(owner, gone_receiver, mark, eventually, data)
+    _import_a_cost(mark, tmp_path / "costs.csv")
+    eventually(lambda: data(owner.get("/v1/costs"))["items"])
     created = owner.post("/v1/reports/export", json={"report": "conversions", "format": "csv"})
     job = created.json()["data"]
     ids = {
