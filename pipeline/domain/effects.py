@@ -1,12 +1,14 @@
 """What applying events brought about, gathered for one flush."""
 
 from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, PersonLinkRow, SessionRow, TouchRow
+from schemas.people import PeopleRecord
 
 
 class Effects:
-    """Rows to be written, in the order they came about; of one id the last has the greatest revision."""
+    """Rows to be written, in the order they came about; of one id the last has the greatest revision. And `messages`
+    for other persons and orders: of one sender and one receiver, in the order they came about."""
 
-    __slots__ = ("attributions", "conversions", "links", "marks", "sessions", "touches")
+    __slots__ = ("attributions", "conversions", "links", "marks", "messages", "sessions", "touches")
 
     def __init__(self) -> None:
         self.sessions: list[SessionRow] = []
@@ -15,11 +17,12 @@ class Effects:
         self.attributions: list[AttributionRow] = []
         self.marks: list[EventMarkRow] = []
         self.links: list[PersonLinkRow] = []
+        self.messages: list[PeopleRecord] = []
 
     @property
     def is_empty(self) -> bool:
         facts = self.sessions or self.touches or self.conversions or self.attributions
-        return not (facts or self.marks or self.links)
+        return not (facts or self.marks or self.links or self.messages)
 
     def clear(self) -> None:
         """Start new lists; those handed out before stay as they are."""

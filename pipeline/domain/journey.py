@@ -2,8 +2,8 @@
 
     apply_event
       1. seen before?            mark `duplicate`, nothing else
-      2. nobody's event?         remembered, nothing else
-      3. before what is final?   mark `late`, remembered, nothing else (see `lateness`)
+      2. nobody's event?         remembered; a refund is sent to its order
+      3. before what is final?   mark `late`, and the same (see `lateness`)
       4. classify                what touch it is, which goals it meets, what it refunds
       5. in order and ordinary?  count it into the open session          (nearly every event)
          else restructure        fold it in where it belongs, compare the sessions and touches there before and after
@@ -19,13 +19,14 @@ from pipeline.domain.effects import Effects
 from pipeline.domain.goals import REFUND, conversions_of
 from pipeline.domain.lateness import is_late
 from pipeline.domain.publishing import (
+    end,
     has_unpublished,
     is_due_to_expire,
     is_expired,
     next_timer_ms,
     publish_sessions,
 )
-from pipeline.domain.refunds import refund_of
+from pipeline.domain.refunds import refund_of, send_refund
 from pipeline.domain.regrouping import regroup, thaw_regrouped
 from pipeline.domain.restating import Change, restructure
 from pipeline.domain.rows import mark_row
@@ -44,7 +45,7 @@ from pipeline.domain.state import MAX_HELD_SEGMENTS, PersonState, Segment, Touch
 from pipeline.domain.touches import contact, is_marketing, marketing_touch, own_page, place, rank_of
 from schemas.events import StreamEvent
 
-__all__ = ["apply_event", "has_unpublished", "is_expired", "next_timer_ms", "publish_sessions"]
+__all__ = ["apply_event", "end", "has_unpublished", "is_expired", "next_timer_ms", "publish_sessions"]
 
 _NOBODY = "e:"
 
@@ -91,6 +92,9 @@ def apply_event(
         effects.marks.append(mark_row(event, "late", timestamp_ms, (partition, offset, index)))
     elif is_somebodys:
         fold(state, event, person, rules, watermark_ms, effects)
+        return
+    if event.event_name == REFUND:
+        send_refund(refund_of(event, rules.currency), event, effects)
 
 
 def _end_if_due(
@@ -99,6 +103,7 @@ def _end_if_due(
     """A state past its end is dropped at the next look at its timer. History must not count by when that is."""
     if state.version and is_due_to_expire(state, rules, watermark_ms):
         publish_sessions(state, app_id, person, rules, watermark_ms, effects)
+        end(state, app_id, person, rules, effects)
         become(state, new_state())
 
 
@@ -112,7 +117,10 @@ def fold(
         regroup(Desk(state, event.app_id, person, rules, effects))
     goals = rules.goals_by_event.get(event.event_name)
     conversions = conversions_of(event, goals, rules) if goals else []
-    refund = refund_of(event, rules.currency) if event.event_name == REFUND else None
+    refund = None
+    if event.event_name == REFUND:
+        refund = refund_of(event, rules.currency)
+        send_refund(refund, event, effects)
     marketing = marketing_touch(event, rules.channels) if is_marketing(event) else None
     state.version += 1
     state.is_unpublished = True

@@ -33,7 +33,9 @@ from typing import Final
 import msgspec
 
 from pipeline.domain.effects import Effects
+from pipeline.domain.goals import REFUND
 from pipeline.domain.journey import fold
+from pipeline.domain.refunds import refund_of, send_refund
 from pipeline.domain.rows import mark_row, twin_mark_row, user_of
 from pipeline.domain.rules import AppRules
 from pipeline.domain.seen import IS_LATE, IS_PAGE_VIEW, Seen, fingerprint, first_seen, forget, pack_times, take
@@ -223,6 +225,8 @@ def apply_forwarded(
     state.received_s = max(state.received_s, received_s)
     if late:
         effects.marks.append(mark_row(event, "late", event.timestamp_ms, place))
+        if event.event_name == REFUND:
+            send_refund(refund_of(event, rules.currency), event, effects)
         return
     state.taken_last_ms = max(state.taken_last_ms, event.timestamp_ms)
     if event.timestamp_ms < watermark_ms - rules.lateness_ms:

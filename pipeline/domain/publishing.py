@@ -5,6 +5,7 @@ reach it any more (see `lateness`); its touches then stay, its aggregate goes to
 """
 
 from pipeline.domain.archive import oldest_start_ms, put_away, trim
+from pipeline.domain.closing import close
 from pipeline.domain.effects import Effects
 from pipeline.domain.lateness import final_before_ms, open_until_ms
 from pipeline.domain.path_bound import bounded
@@ -62,7 +63,7 @@ def publish_sessions(
     # What is final must be closed first, and that happens at full minutes.
     _seal(state, rules, watermark_ms - watermark_ms % TIMER_STEP_MS - rules.lateness_ms)
     reachable_ms = min(watermark_ms - rules.lateness_ms, final_before_ms(state, rules, watermark_ms))
-    _forget(state, rules, reachable_ms - _reach_ms(rules))
+    _forget(state, app_id, person, rules, reachable_ms - _reach_ms(rules), effects)
 
 
 def has_unpublished(state: PersonState) -> bool:
@@ -90,6 +91,11 @@ def is_expired(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
     return is_due and not state.is_unpublished and not _open_until(state, rules)
 
 
+def end(state: PersonState, app_id: str, person: str, rules: AppRules, effects: Effects) -> None:
+    """Of a state that has expired: what refunds may still need of it moves to the orders."""
+    close(state, app_id, person, rules, effects, state.conversions)
+
+
 def is_due_to_expire(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
     """The same, once its sessions are written."""
     if state.links is not None and not state.links.is_handed_over:
@@ -108,6 +114,8 @@ def _open_until(state: PersonState, rules: AppRules) -> list[int]:
 
 def _expires_at_ms(state: PersonState, rules: AppRules) -> int:
     """Ids age by time of receipt; the watermark is never ahead of it, so waiting for the watermark is safe."""
+    if state.order is not None:
+        return (state.received_s + 1) * 1000 + rules.history_ms
     if state.links is not None:
         return (state.received_s + 1) * 1000 + FIRSTS_KEEP_MS
     seen_until_ms = (state.received_s + 1 + KEEP_S) * 1000
@@ -219,10 +227,12 @@ def trim_touches(state: PersonState, rules: AppRules) -> None:
     state.touches = [*bounded(touches[:settled], rules.window_ms), *touches[settled:]]
 
 
-def _forget(state: PersonState, rules: AppRules, reachable_ms: int) -> None:
+def _forget(state: PersonState, app_id: str, person: str, rules: AppRules, reachable_ms: int, effects: Effects) -> None:
     """Conversions and refunds past their keep, and touches in no window from `reachable_ms` on nor of a conversion that
     is kept. Only from the old end: what is newer may still take the place of others in a path (see `path_bound`)."""
-    forget_old(state, reachable_ms)
+    gone = forget_old(state, reachable_ms)
+    if gone:
+        close(state, app_id, person, rules, effects, gone)
     touches, conversions = state.touches, state.conversions
     needed_from_ms = min(reachable_ms, conversions[0].at_ms) if conversions else reachable_ms
     while touches and touches[0].at_ms < needed_from_ms - rules.max_window_ms:

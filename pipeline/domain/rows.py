@@ -110,10 +110,10 @@ def conversion_row(
     person: str,
     conversion: Conversion,
     path: list[Touch],
-    revision: int,
     reason: str,
     is_deleted: bool = False,
 ) -> ConversionRow:
+    """Revision `conversion.row_revision`."""
     return ConversionRow(
         app_id=app_id,
         conversion_id=conversion_id(app_id, conversion.goal, conversion.event_id),
@@ -135,7 +135,7 @@ def conversion_row(
         path_sources=[touch.source for touch in path],
         path_mediums=[touch.medium for touch in path],
         path_campaigns=[touch.campaign for touch in path],
-        revision=revision,
+        revision=conversion.row_revision,
         is_deleted=is_deleted,
         goal_version=conversion.goal_version,
         refunded_minor=conversion.refunded_minor,

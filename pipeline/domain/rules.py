@@ -36,6 +36,8 @@ class AppRules:
     config_version: int
     """Of the attribution settings, for the rows computed under them."""
     channels: ChannelRules
+    history_ms: int = 400 * DAY_MS
+    """How old an event may be on receipt, and for how long an order is remembered."""
 
 
 def compile_rules(app: App) -> AppRules:
@@ -59,6 +61,7 @@ def compile_rules(app: App) -> AppRules:
         goals_by_event=goals,
         config_version=app.config_version,
         channels=compile_channels(settings.channels),
+        history_ms=app.history_limit_days * DAY_MS,
     )
 
 

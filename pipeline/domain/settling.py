@@ -1,12 +1,12 @@
 """The rows of conversions and their credits: written first, restated, taken back.
 
-An event writes a conversion's row at most once, after everything it changed is known: the row's revision comes from the
-person's version, and one revision must have one content.
+An event writes a conversion's row at most once, after everything it changed is known.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from pipeline.domain.closing import announce, close
 from pipeline.domain.counting import counts_once
 from pipeline.domain.effects import Effects
 from pipeline.domain.paths import path_at
@@ -41,6 +41,8 @@ class Desk:
     effects: Effects
     reason: str = ""
     """Of all restatements; empty: each has its own."""
+    gone: list[Conversion] = field(default_factory=list)
+    """Conversions the bounds have dropped from the state, to be handed to their orders."""
 
 
 def settle(desk: Desk, change: Change, new: list[Conversion], refund: Refund | None) -> None:
@@ -49,14 +51,17 @@ def settle(desk: Desk, change: Change, new: list[Conversion], refund: Refund | N
     occasions: _Occasions = {}
     orders: list[str] = []
     if new or change.won or change.lost:
-        state.conversions = _newest(_recount(desk, change, new, occasions, orders))
+        state.conversions = _recount(desk, change, new, occasions, orders)
+        _bound(desk)
+        announce(desk.effects, desk.app_id, desk.person, state.received_s, new)
     if refund is not None:
-        take_in(state, refund)
+        desk.gone += take_in(state, refund)
         orders.append(refund.order_id)
     _settle_refunds(desk, orders, occasions)
     if change.from_ms is not None:
         _restate(desk, change.from_ms, change.sessions, occasions)
     _write_all(desk, change.sessions, occasions)
+    _close_gone(desk)
 
 
 def settle_all(desk: Desk, change: Change, moved: list[Conversion]) -> None:
@@ -72,7 +77,8 @@ def settle_all(desk: Desk, change: Change, moved: list[Conversion]) -> None:
     _settle_refunds(desk, orders, occasions)
     _restate(desk, 0, change.sessions, occasions)
     _write_all(desk, change.sessions, occasions)
-    state.conversions = _newest(state.conversions)
+    _bound(desk)
+    _close_gone(desk)
 
 
 def _settle_refunds(desk: Desk, orders: list[str], occasions: _Occasions) -> None:
@@ -131,14 +137,24 @@ def _forgotten(first: First, version: int) -> Conversion:
     )
 
 
-def _newest(conversions: list[Conversion]) -> list[Conversion]:
-    """By (time, event id, goal), as many as are kept. Those that wait to count are kept beyond the bound: there are no
-    more of them than open segments and goals."""
-    ordered = _in_order(conversions)
+def _bound(desk: Desk) -> None:
+    """Keep the newest by (time, event id, goal), and of an order all or none. Those that wait to count are kept beyond
+    the bound: there are no more of them than open segments and goals."""
+    desk.state.conversions = ordered = _in_order(desk.state.conversions)
     excess = len(ordered) - MAX_CONVERSIONS
     if excess <= 0:
-        return ordered
-    return [found for place, found in enumerate(ordered) if place >= excess or not found.is_counted]
+        return
+    gone = {id(found) for found in ordered[:excess] if found.is_counted}
+    orders = {found.order_id for found in ordered[:excess] if found.is_counted and found.order_id}
+    gone |= {id(found) for found in ordered if found.is_counted and found.order_id in orders}
+    desk.gone += [found for found in ordered if id(found) in gone]
+    desk.state.conversions = [found for found in ordered if id(found) not in gone]
+
+
+def _close_gone(desk: Desk) -> None:
+    if desk.gone:
+        close(desk.state, desk.app_id, desk.person, desk.rules, desk.effects, desk.gone)
+        desk.gone = []
 
 
 def _in_order(conversions: list[Conversion]) -> list[Conversion]:
@@ -162,8 +178,8 @@ def _restate(desk: Desk, from_ms: int, sessions: list[Session], occasions: _Occa
 def _write(desk: Desk, sessions: list[Session], conversion: Conversion, path: list[Touch], reason: str | None) -> None:
     """`reason` None: the credits stay as they are."""
     conversion.session_id = _session_of(desk, sessions, conversion)
-    revision = 2 * desk.state.version
-    desk.effects.conversions.append(conversion_row(desk.app_id, desk.person, conversion, path, revision, reason or ""))
+    _raise_revision(desk, conversion)
+    desk.effects.conversions.append(conversion_row(desk.app_id, desk.person, conversion, path, reason or ""))
     if reason is not None:
         conversion.path_digest = _digest(path)
         conversion.config_version = desk.rules.config_version
@@ -172,12 +188,19 @@ def _write(desk: Desk, sessions: list[Session], conversion: Conversion, path: li
         desk.effects.attributions.append(row)
 
 
+def _raise_revision(desk: Desk, conversion: Conversion) -> None:
+    """It counts the rows, wherever the conversion lives. Rows that were not counted had up to twice the version."""
+    was_not_counted = conversion.attribution_revision and not conversion.row_revision
+    conversion.row_revision = (2 * desk.state.version if was_not_counted else conversion.row_revision) + 1
+
+
 def take_back(desk: Desk, conversion: Conversion) -> None:
+    _raise_revision(desk, conversion)
     conversion.is_counted = False
     conversion.attribution_revision += 1
     conversion.path_digest = ""
-    app_id, person, revision = desk.app_id, desk.person, 2 * desk.state.version
-    gone = conversion_row(app_id, person, conversion, [], revision, _LATE_TOUCH, is_deleted=True)
+    app_id, person = desk.app_id, desk.person
+    gone = conversion_row(app_id, person, conversion, [], _LATE_TOUCH, is_deleted=True)
     desk.effects.conversions.append(gone)
     row = attribution_row(app_id, person, conversion, [], desk.rules, desk.reason or _LATE_TOUCH, is_deleted=True)
     desk.effects.attributions.append(row)

@@ -14,10 +14,13 @@ What is bounded, and what is lost at the bound:
 | touches of a segment | as the segment | `MAX_TOUCHES` campaigns, first met | further campaigns of that day's visit |
 | touches | longest window | `MAX_TOUCHES`, see `path_bound` | repeated ones, then others, of a path longer than that |
 | touches of conversions kept | as these | `MAX_KEPT_TOUCHES` with all | a refund takes from the touches still known |
-| conversions | 30 days | `MAX_CONVERSIONS`, newest | late touches and refunds no longer restate the older ones |
+| conversions | 30 days | `MAX_CONVERSIONS`, newest | late touches no longer restate the older ones |
 | firsts of a segment | as the segment | one per goal counted once | - |
 | firsts of the person | the state, 400 days at least | one per goal counted once per person | the goal counts again |
-| refunds | 31 days, or as their orders | `MAX_REFUNDS`, newest | the order of the oldest is no longer restated |
+| refunds | 31 days, or as their orders | `MAX_REFUNDS`, newest | late touches do not restate the order of the oldest |
+| who has conversions of an order | the app's history limit | `MAX_HOLDERS`, first | a refund does not reach others |
+| refunds of an order | as the order | `MAX_REFUNDS`, first | further ones take nothing |
+| its conversions past their keep | as the order | `MAX_CONVERSIONS`, newest | a refund does not reach others |
 | an anonymous id's owner (a stub) | 400 days after its last use | one | the id begins anew |
 | its other users | as the stub | `MAX_LINKED_USERS` | a pair is written as linked once more |
 | journeys a user has taken in | as the state | `MAX_MERGED`, newest | one sent again after all those counts twice |
@@ -37,8 +40,9 @@ MAX_KEPT_TOUCHES: Final = 300
 MAX_HELD_SEGMENTS: Final = 200
 MAX_CONVERSIONS: Final = 100
 MAX_REFUNDS: Final = 100
+MAX_HOLDERS: Final = 20
 CONVERSION_KEEP_MS: Final = 30 * DAY_MS
-"""How long a conversion can be restated; a refund reaches back as far."""
+"""How long a conversion can be restated by touches. Then what refunds need of it moves to its order."""
 MERGE_KEEP_MS: Final = 30 * DAY_MS
 """For how long after its end a final session can be joined with those of another journey."""
 REFUND_LEAD_MS: Final = DAY_MS
@@ -132,6 +136,14 @@ class Conversion(msgspec.Struct, array_like=True, gc=False):
     refund_excess_minor: int = 0
     value_issue: str = ""
     """Why its value is not known (`schemas.amounts.ValueIssue`); empty: it is, or the event names none."""
+    row_revision: int = 0
+    """Of its newest row; 0: none was written, or by a version that did not count them."""
+
+
+def raise_revisions(conversion: Conversion, other: Conversion) -> None:
+    """Rows of `conversion` are to replace those of `other`, which have the same id."""
+    conversion.attribution_revision = max(conversion.attribution_revision, other.attribution_revision)
+    conversion.row_revision = max(conversion.row_revision, other.row_revision)
 
 
 class Refund(msgspec.Struct, array_like=True, gc=False):
@@ -144,6 +156,30 @@ class Refund(msgspec.Struct, array_like=True, gc=False):
     """A decimal number, not negative; empty: all of it."""
     currency: str
     """Empty: that of the order."""
+
+
+class Holder(msgspec.Struct, array_like=True, gc=False):
+    """Of an order: a person whose state has conversions of it, and their times."""
+
+    person: str
+    times_ms: list[int]
+
+
+class ClosedConversion(msgspec.Struct, array_like=True, gc=False):
+    """Of an order: a conversion that has left its person's state, with what is needed to write its rows again."""
+
+    conversion: Conversion
+    path: list[Touch]
+    person: str
+
+
+class Order(msgspec.Struct, array_like=True, gc=False):
+    """What is remembered of an order, for refunds; see `orders`."""
+
+    holders: list[Holder] = []
+    refunds: list[Refund] = []
+    """By (time, event id)."""
+    closed: list[ClosedConversion] = []
 
 
 class Links(msgspec.Struct, array_like=True, gc=False):
@@ -204,6 +240,8 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     """As `last_ms`, of events of other ids."""
     cut_ms: int = 0
     """Sessions before it were put away because there were more than `MAX_HELD_SEGMENTS`: an event before it is late."""
+    order: Order | None = None
+    """It is the state of an order, and of no person."""
 
 
 encode_state = msgspec.msgpack.Encoder().encode

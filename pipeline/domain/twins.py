@@ -28,7 +28,7 @@ from pipeline.domain.rows import touch_row, twin_mark_row
 from pipeline.domain.seen import Seen, all_seen, fingerprint, forget, shared
 from pipeline.domain.segments import take_out
 from pipeline.domain.settling import Desk, take_back
-from pipeline.domain.state import Conversion, PersonState, Segment
+from pipeline.domain.state import Conversion, PersonState, Segment, raise_revisions
 
 _NO_ENTRY_RANK: Final = 3
 
@@ -95,12 +95,12 @@ def _take_back_conversions(
         side.view.firsts.pop((conversion.event_id, conversion.goal), None)
         twin = standing.get(conversion.goal)
         if twin is not None:
-            conversion.attribution_revision = max(conversion.attribution_revision, twin.attribution_revision)
+            raise_revisions(conversion, twin)
             found.append(twin)
         if conversion.attribution_revision:
             take_back(side.desk, conversion)
         if twin is not None:
-            twin.attribution_revision = conversion.attribution_revision
+            raise_revisions(twin, conversion)
     return found
 
 

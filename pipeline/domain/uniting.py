@@ -9,7 +9,7 @@ from pipeline.domain.rows import session_tombstone
 from pipeline.domain.seen import take
 from pipeline.domain.segments import sessions_of, unite
 from pipeline.domain.settling import Desk, settle_all
-from pipeline.domain.state import Conversion, PersonState
+from pipeline.domain.state import Conversion, PersonState, raise_revisions
 from pipeline.domain.touches import place
 from pipeline.domain.twins import take_back_twins
 
@@ -26,7 +26,7 @@ def unite_journeys(desk: Desk, other: PersonState, anonymous_id: str, watermark_
     _name(other, anonymous_id)
     moved = other.conversions
     _take_back_sessions(desk, anonymous_id, other, theirs)
-    _unite_facts(state, other)
+    desk.gone += _unite_facts(state, other)
     state.segments = unite(state.segments, other.segments, desk.rules.gap_ms)
     state.gap_ms = desk.rules.gap_ms
     sessions = sessions_of(state.segments, state.gap_ms)
@@ -50,7 +50,8 @@ def _take_back_sessions(desk: Desk, anonymous_id: str, other: PersonState, their
         desk.effects.sessions.append(session_tombstone(desk.app_id, person, key, revision))
 
 
-def _unite_facts(state: PersonState, other: PersonState) -> None:
+def _unite_facts(state: PersonState, other: PersonState) -> list[Conversion]:
+    """Returns conversions the bounds have dropped."""
     state.taken_last_ms = max(state.taken_last_ms, other.last_ms, other.taken_last_ms)
     state.held_s, state.cut_ms = max(state.held_s, other.held_s), max(state.cut_ms, other.cut_ms)
     state.received_s = max(state.received_s, other.received_s)
@@ -59,7 +60,7 @@ def _unite_facts(state: PersonState, other: PersonState) -> None:
     unite_firsts(state, other)
     state.touches = sorted(state.touches + other.touches, key=place)
     _unite_conversions(state, other.conversions)
-    unite_refunds(state, other.refunds)
+    return unite_refunds(state, other.refunds)
 
 
 def _unite_conversions(state: PersonState, moved: list[Conversion]) -> None:
@@ -68,7 +69,6 @@ def _unite_conversions(state: PersonState, moved: list[Conversion]) -> None:
     for conversion in moved:
         twin = known.get((conversion.event_id, conversion.goal))
         if twin is not None:
-            revision = max(twin.attribution_revision, conversion.attribution_revision)
-            conversion.attribution_revision = revision
+            raise_revisions(conversion, twin)
         known[conversion.event_id, conversion.goal] = conversion
     state.conversions = list(known.values())

@@ -31,7 +31,6 @@ from pipeline.stream.people import DecodedPeople
 from pipeline.stream.stores import PartitionStore
 from pipeline.stream.working_set import Group, WorkingSet
 from schemas.facts import ProgressRow
-from schemas.people import Journey
 from schemas.topics import DERIVED_TOPICS, Topic
 
 _log = get_logger("stream.group_commit")
@@ -268,7 +267,7 @@ class PartitionCommitter:
         for mark in group.effects.marks:
             metrics.MARKS.labels(mark.mark).inc()
         for record in group.outbox:
-            metrics.PEOPLE_SENT.labels("journey" if isinstance(record, Journey) else "event").inc()
+            metrics.PEOPLE_SENT.labels(str(record.__struct_config__.tag)).inc()
         if group.failures:
             metrics.FAILURES.inc(len(group.failures))
             _log.error("domain_failed", partition=self.partition, count=len(group.failures), first=group.failures[0])

@@ -24,7 +24,19 @@ import msgspec
 from pipeline.stream.decode import MAX_TIME_MS, Place, decode_each_line, reject_line
 from schemas.errors import ErrorCode
 from schemas.facts import RejectedRow
-from schemas.people import Forwarded, Journey, Link, PeopleRecord, decode_people, decode_people_line, encode_people
+from schemas.people import (
+    Forwarded,
+    Journey,
+    Link,
+    OrderClosed,
+    OrderCounted,
+    OrderRefund,
+    PeopleRecord,
+    decode_people,
+    decode_people_line,
+    encode_people,
+    order_key,
+)
 
 HELD_BYTES: Final = 16 * 1024 * 1024
 """A partition that holds this much asks for no more, until some of it had its turn."""
@@ -60,8 +72,12 @@ def app_of(record: PeopleRecord) -> str:
 
 
 def person_of(record: PeopleRecord) -> str:
-    """The key of the person whose state the record is for."""
-    return "a:" + record.anonymous_id if isinstance(record, Link) else "u:" + record.user_id
+    """The key of the person, or order, whose state the record is for."""
+    if isinstance(record, Link):
+        return "a:" + record.anonymous_id
+    if isinstance(record, Journey | Forwarded):
+        return "u:" + record.user_id
+    return (isinstance(record, OrderRefund) and record.person) or order_key(record.order_id)
 
 
 def decode_message(value: bytes | None, place: Place) -> DecodedPeople:
@@ -101,14 +117,37 @@ def _decode_line(line: bytes) -> PeopleRecord | str:
 
 def _fault_of(record: PeopleRecord) -> str:
     """Why a record that can be read is of no use; empty if it is."""
-    has_ids = app_of(record) and record.user_id and (isinstance(record, Forwarded) or record.anonymous_id)
-    if not has_ids:
+    if not all(_ids_of(record)):
         return "an id is empty"
-    if isinstance(record, Journey):
-        return ""
-    timed = record.event if isinstance(record, Forwarded) else record
-    is_in_time = 0 <= timed.timestamp_ms <= MAX_TIME_MS and 0 <= timed.received_us <= MAX_TIME_MS * 1000
+    is_in_time = all(0 <= time_ms <= MAX_TIME_MS for time_ms in _times_of(record))
     return "" if is_in_time else "a time is before 1970 or after 9999"
+
+
+def _ids_of(record: PeopleRecord) -> tuple[str, ...]:
+    match record:
+        case Forwarded():
+            return record.event.app_id, record.user_id
+        case Link() | Journey():
+            return record.app_id, record.user_id, record.anonymous_id
+        case OrderCounted() | OrderClosed():
+            return record.app_id, record.order_id, record.person
+        case OrderRefund():
+            return record.app_id, record.order_id, record.event_id
+
+
+def _times_of(record: PeopleRecord) -> tuple[int, ...]:
+    """In milliseconds."""
+    match record:
+        case Forwarded():
+            return record.event.timestamp_ms, record.event.received_us // 1000
+        case Link():
+            return record.timestamp_ms, record.received_us // 1000
+        case OrderCounted() | OrderRefund():
+            return record.at_ms, record.received_s * 1000
+        case OrderClosed():
+            return (record.received_s * 1000,)
+        case Journey():
+            return ()
 
 
 class PeopleQueue:

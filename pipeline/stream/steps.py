@@ -10,9 +10,17 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, is_expired, publish_sessions
+from pipeline.domain.journey import apply_event, end, is_expired, publish_sessions
 from pipeline.domain.lateness import is_late
-from pipeline.domain.merging import absorb, apply_forwarded, apply_link, hand_over, is_moving, note_forwarded
+from pipeline.domain.merging import (
+    absorb,
+    apply_forwarded,
+    apply_link,
+    hand_over,
+    is_moving,
+    note_forwarded,
+)
+from pipeline.domain.orders import apply_order
 from pipeline.domain.rules import AppRules
 from pipeline.domain.state import PersonState, decode_state, encode_state
 from pipeline.domain.watermark import Watermark
@@ -21,7 +29,7 @@ from pipeline.stream.live_states import LiveStates
 from pipeline.stream.people import DecodedPeople, reject_record
 from schemas.events import StreamEvent
 from schemas.facts import RejectedRow, encode_rows
-from schemas.people import Forwarded, Journey, Link, PeopleRecord, encode_people
+from schemas.people import Forwarded, Journey, Link, PeopleRecord
 
 MAX_JOURNEY_BYTES: Final = 5 * 1024 * 1024
 """In base64 it must fit into a message."""
@@ -72,8 +80,6 @@ class OpenGroup:
     """Keys of changed states, in the order they were first changed."""
     expired: set[str] = field(default_factory=set)
     steps: list[Step] = field(default_factory=list)
-    outbox: list[PeopleRecord] = field(default_factory=list)
-    """What goes to other persons: of one sender and one receiver, in the order it came about."""
     forwarded: dict[int, tuple[int, int]] = field(init=False)
     """Per partition of `events`: the place of the last event forwarded from there that was applied."""
     unreadable: list[RejectedRow] = field(default_factory=list)
@@ -131,7 +137,7 @@ def _forward(group: OpenGroup, state: PersonState, event: StreamEvent, offset: i
     received_s = event.received_us // 1_000_000
     late = is_late(state, event.timestamp_ms, received_s, group.rules[event.app_id], group.watermark.value_ms)
     note_forwarded(state, received_s)
-    group.outbox.append(Forwarded(state.links.users[0], event, late, group.partition, offset, index))
+    group.effects.messages.append(Forwarded(state.links.users[0], event, late, group.partition, offset, index))
 
 
 def _merge(group: OpenGroup, record: PeopleRecord, key: str) -> None:
@@ -141,6 +147,8 @@ def _merge(group: OpenGroup, record: PeopleRecord, key: str) -> None:
     elif isinstance(record, Journey):
         rules, at_ms = group.rules[record.app_id], group.watermark.value_ms
         absorb(state, record.state, record.app_id, record.anonymous_id, record.user_id, rules, at_ms, group.effects)
+    elif not isinstance(record, Forwarded):
+        apply_order(state, record, group.rules[record.app_id], group.effects)
     elif _is_new(group, record):
         event, place = record.event, (record.partition, record.offset, record.index)
         rules, at_ms = group.rules[event.app_id], group.watermark.value_ms
@@ -160,7 +168,7 @@ def _link(group: OpenGroup, record: Link, state: PersonState) -> None:
         if len(journey) > MAX_JOURNEY_BYTES:
             raise ValueError(f"a journey of {len(journey)} bytes is too large to be handed over")
         if journey:
-            group.outbox.append(Journey(app_id, anonymous_id, record.user_id, journey))
+            group.effects.messages.append(Journey(app_id, anonymous_id, record.user_id, journey))
 
 
 def _is_new(group: OpenGroup, record: Forwarded) -> bool:
@@ -176,6 +184,7 @@ def _visit(group: OpenGroup, key: str) -> None:
     app_id, _, person = key.partition(SEPARATOR)
     state, rules, watermark_ms = group.states.hot[key], group.rules[app_id], group.watermark.value_ms
     if is_expired(state, rules, watermark_ms):
+        end(state, app_id, person, rules, group.effects)
         group.expired.add(key)
     else:
         publish_sessions(state, app_id, person, rules, watermark_ms, group.effects)
@@ -187,7 +196,7 @@ def redo_carefully(group: OpenGroup, error: Exception) -> None:
         raise error
     group.watermark.value_ms = group.watermark_before_ms
     group.effects, group.expired, group.stuck = Effects(), set(), set()
-    group.refused, group.failures, group.outbox = [], [], []
+    group.refused, group.failures = [], []
     group.forwarded = dict(group.forwarded_before)
     for key in group.dirty:
         group.states.forget(key)
@@ -251,22 +260,20 @@ def _attempt(group: OpenGroup, key: str, action: Callable[[PersonState], None]) 
         effects.attributions,
         effects.marks,
         effects.links,
+        effects.messages,
     )
     lengths = [len(each) for each in rows]
-    sent = len(group.outbox)
     try:
         action(group.states.hot[key])
         encode_state(group.states.hot[key])
         for each, length in zip(rows, lengths, strict=True):
             encode_rows(each[length:])
-        encode_people(group.outbox[sent:])
     except MemoryError:
         raise
     except Exception as error:
         group.states.hot[key] = decode_state(before)
         for each, length in zip(rows, lengths, strict=True):
             del each[length:]
-        del group.outbox[sent:]
         text = f"{type(error).__name__}: {error}"[:500]
         group.failures.append(text)
         return text

@@ -22,7 +22,7 @@ NEVER: Final = 2**32 - 1
 """Instead of a minute: nothing is to be done before the next event."""
 UNKNOWN: Final = bytes(8)
 
-_FORMULA: Final = 2
+_FORMULA: Final = 3
 """To be raised with every change of what `next_timer_ms` answers."""
 _LAYOUT: Final = Struct("<II")
 """The minute, and for which rules it was worked out."""
@@ -52,7 +52,7 @@ def minute_of(time_ms: int) -> int:
 
 def timing_of(rules: AppRules) -> int:
     """Names everything in the rules that `next_timer_ms` depends on; never 0, which stands in `UNKNOWN`."""
-    return _timing(rules.gap_ms, rules.lateness_ms, rules.max_window_ms)
+    return _timing(rules.gap_ms, rules.lateness_ms, rules.max_window_ms, rules.history_ms)
 
 
 @lru_cache(maxsize=10_000)

@@ -24,7 +24,7 @@ from pipeline.stream.timers import Timers
 from pipeline.stream.visits import NEVER, OWES_ROWS, minute_of, owed_visit, read_visits, timed_visit, timing_of
 from schemas.events import person_key
 from schemas.facts import RejectedRow
-from schemas.people import Journey, PeopleRecord
+from schemas.people import Journey, OrderClosed, PeopleRecord
 
 GROUP_BYTES: Final = MAX_BATCH_BYTES * 5 // 8
 """A group is full at this estimate of its states' size; the rest of a record batch is for the estimate to be wrong."""
@@ -213,12 +213,11 @@ class WorkingSet:
             queue.finish(message)
 
     def _apply_people_slice(self, message: DecodedPeople, start: int) -> int:
-        """One slice, or as much of it as fits; returns how many records. A journey is a slice of its own."""
+        """One slice, or as much of it as fits; returns how many records. What carries states is a slice of its own."""
         records = message.records[start : start + _SLICE]
-        journeys = [position for position, record in enumerate(records) if isinstance(record, Journey)]
-        records = records[: max(1, journeys[0]) if journeys else len(records)]
-        first = records[0]
-        bytes_each = len(first.state) if isinstance(first, Journey) else message.size_bytes // len(message.records)
+        carriers = [position for position, record in enumerate(records) if _carried_bytes(record)]
+        records = records[: max(1, carriers[0]) if carriers else len(records)]
+        bytes_each = _carried_bytes(records[0]) or message.size_bytes // len(message.records)
         keys = [app_of(record) + SEPARATOR + person_of(record) for record in records]
         self._states.fetch(keys)
         count = self._make_room(keys, bytes_each)
@@ -343,7 +342,7 @@ class WorkingSet:
             pending_sessions=len(self._pending),
             events=group.events,
             failures=group.failures,
-            outbox=group.outbox,
+            outbox=group.effects.messages,
         )
 
     def _marker(self) -> Marker:
@@ -389,3 +388,10 @@ class WorkingSet:
         return OpenGroup(
             self._partition, self._states, self._rules, self._watermark, watermark_ms, dict(self._forwarded)
         )
+
+
+def _carried_bytes(record: PeopleRecord) -> int:
+    """The size of the states a record carries from one place to another; 0: it carries none."""
+    if isinstance(record, Journey):
+        return len(record.state)
+    return len(record.conversions) if isinstance(record, OrderClosed) else 0

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from pipeline.domain.effects import Effects
 from pipeline.domain.journey import apply_event, has_unpublished, publish_sessions
+from pipeline.domain.orders import apply_order
 from pipeline.domain.rules import AppRules
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
 from pipeline.domain.watermark import Watermark
+from pipeline.stream.people import person_of
 from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Counting, Goal, GoalCondition, Operator
 from schemas.events import StreamEvent, person_key
 from schemas.facts import EventMarkRow, PersonLinkRow
+from schemas.people import PeopleRecord
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -249,6 +252,7 @@ class Run:
     ledger: Ledger = field(default_factory=Ledger)
     state: PersonState = field(default_factory=new_state)
     effects: Effects = field(default_factory=Effects)
+    orders: dict[str, PersonState] = field(default_factory=dict)
 
     @property
     def person(self) -> str:
@@ -259,6 +263,7 @@ class Run:
         for place in range(start, stop):
             event, watermark_ms = self.history.arrivals[place], self.history.event_watermarks_ms[place]
             apply_event(self.state, event, self.person, self.rules, watermark_ms, 0, place, 0, self.effects)
+            self.deliver()
             if self._chance():
                 self.publish(watermark_ms)
             if self._chance():
@@ -267,6 +272,17 @@ class Run:
     def publish(self, watermark_ms: int) -> None:
         publish_sessions(self.state, "shop", self.person, self.rules, watermark_ms, self.effects)
         assert not has_unpublished(self.state)
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Every message about an order, and what it brings about; each comes twice."""
+        while self.effects.messages:
+            sent, self.effects.messages = self.effects.messages, []
+            for record in sent * 2:
+                wire: Any = msgspec.json.decode(msgspec.json.encode(record), type=PeopleRecord)
+                key = person_of(wire)
+                state = self.state if key == self.person else self.orders.setdefault(key, new_state())
+                apply_order(state, wire, self.rules, self.effects)
 
     def finish(self) -> Ledger:
         self.publish(self.history.final_watermark_ms)

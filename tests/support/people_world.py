@@ -20,16 +20,18 @@ from pipeline.domain import lateness, merging
 from pipeline.domain.effects import Effects
 from pipeline.domain.journey import apply_event, publish_sessions
 from pipeline.domain.merging import LinkOutcome
+from pipeline.domain.orders import apply_order
 from pipeline.domain.rules import AppRules, compile_rules
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
 from pipeline.domain.watermark import Watermark
+from pipeline.stream.people import person_of
 from schemas.control import App
 from schemas.events import StreamEvent, person_key
 from schemas.people import Forwarded, Journey, Link, PeopleRecord
 
 SPAN_MS = 29 * DAY_MS
 """Within what the archive keeps, whatever the partitions' watermarks are."""
-SOMEBODY = [("u1", ""), ("u2", ""), ("", "a1"), ("", "a1"), ("", "a2"), ("", "a3")]
+SOMEBODY = [("", ""), ("u1", ""), ("u2", ""), ("", "a1"), ("", "a1"), ("", "a2"), ("", "a3")]
 BOTH = [("u1", "a1"), ("u1", "a2"), ("u2", "a2"), ("u2", "a3"), ("u2", "a1")]
 
 
@@ -107,8 +109,6 @@ class Group:
 
     states: dict[str, PersonState] = field(default_factory=dict)
     effects: Effects = field(default_factory=Effects)
-    sent: list[tuple[str, PeopleRecord]] = field(default_factory=list)
-    """(person the record goes to, record)"""
     places: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -170,7 +170,7 @@ class Partition:
             merging.note_forwarded(state, event.received_us // 1_000_000)
             user_id, received_s = merging.owner_of(state), event.received_us // 1_000_000
             is_late = lateness.is_late(state, event.timestamp_ms, received_s, self.rules, watermark_ms)
-            group.sent.append(("u:" + user_id, Forwarded(user_id, event, is_late, self.number, offset, 0)))
+            group.effects.messages.append(Forwarded(user_id, event, is_late, self.number, offset, 0))
         else:
             apply_event(state, event, person, self.rules, watermark_ms, self.number, offset, 0, group.effects)
 
@@ -181,8 +181,10 @@ class Partition:
             state = self._state(group, "u:" + record.user_id)
             where = ("shop", record.anonymous_id, record.user_id)
             merging.absorb(state, record.state, *where, self.rules, watermark_ms, group.effects)
-        else:
+        elif isinstance(record, Forwarded):
             self._apply_forwarded(group, record, watermark_ms)
+        else:
+            apply_order(self._state(group, person_of(record)), record, self.rules, group.effects)
 
     def _apply_link(self, group: Group, record: Link) -> None:
         state = self._state(group, "a:" + record.anonymous_id)
@@ -200,7 +202,7 @@ class Partition:
             journey = merging.hand_over(state)
             if journey:
                 moved = Journey(record.app_id, record.anonymous_id, record.user_id, journey)
-                group.sent.append(("u:" + record.user_id, moved))
+                group.effects.messages.append(moved)
 
     def _apply_forwarded(self, group: Group, record: Forwarded, watermark_ms: int) -> None:
         place = (record.offset, record.index)
@@ -267,7 +269,8 @@ class World:
         count = self.random.choice([0, 1, 2, 5, 30])
         group, next_event, watermark_ms = partition.apply(count, publish=self.random.random() < 0.4)
         is_lost = self.has_crashes and self.random.random() < 0.25
-        self._send(group, self.random.randint(0, len(group.sent)) if is_lost else len(group.sent))
+        count = len(group.effects.messages)
+        self._send(group, self.random.randint(0, count) if is_lost else count)
         if is_lost:
             partition.old_events = len(partition.events)
         else:
@@ -277,9 +280,9 @@ class World:
             partition.commit(group, next_event, watermark_ms, planned)
 
     def _send(self, group: Group, count: int) -> None:
-        for person, record in group.sent[:count]:
+        for record in group.effects.messages[:count]:
             wire: Any = msgspec.json.decode(msgspec.json.encode(record), type=PeopleRecord)
-            self.partition_of(person).people.append(wire)
+            self.partition_of(person_of(record)).people.append(wire)
         self.ledger.add(group.effects)
 
     def _settle(self) -> None:

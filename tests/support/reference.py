@@ -58,13 +58,19 @@ def compute(
     """
     truth = Truth()
     by_person: dict[str, list[StreamEvent]] = defaultdict(list)
-    for person, event in _once(events, owners or {}, truth):
+    once = _once(events, owners or {}, truth)
+    refunds = {event.event_id: event for _, event in reversed(once) if event.event_name == "refund"}
+    for person, event in once:
         if event.event_id not in late_ids:
             by_person[person].append(event)
     for person, theirs in by_person.items():
         if not person.startswith("e:"):
-            _one_person(person, sorted(theirs, key=lambda e: (e.timestamp_ms, e.event_id)), app, watermark_ms, truth)
+            _one_person(person, sorted(theirs, key=_place), list(refunds.values()), app, watermark_ms, truth)
     return truth
+
+
+def _place(event: StreamEvent) -> tuple[int, str]:
+    return event.timestamp_ms, event.event_id
 
 
 def owners_of(events: Iterable[StreamEvent]) -> dict[str, str]:
@@ -93,7 +99,15 @@ def _once(events: Iterable[StreamEvent], owners: Mapping[str, str], truth: Truth
     return kept
 
 
-def _one_person(person: str, events: list[StreamEvent], app: App, watermark_ms: int | None, truth: Truth) -> None:
+def _one_person(
+    person: str,
+    events: list[StreamEvent],
+    refunds: list[StreamEvent],
+    app: App,
+    watermark_ms: int | None,
+    truth: Truth,
+) -> None:
+    """`events`: the person's that count. `refunds`: everybody's, late ones too."""
     touches: list[Row] = []
     conversions: list[Row] = []
     counted_of_person: set[str] = set()
@@ -106,7 +120,7 @@ def _one_person(person: str, events: list[StreamEvent], app: App, watermark_ms: 
         conversions += met
     truth.touches |= {row["touch_id"]: row for row in touches}
     touches.sort(key=lambda row: (row["touched_at_ms"], row["touch_id"]))
-    _take_back(conversions, [event for event in events if event.event_name == "refund"])
+    _take_back(conversions, sorted(refunds, key=_place))
     for row in conversions:
         path = _path(touches, row["converted_at_ms"], app)
         truth.conversions[row["conversion_id"]] = row | {f"path_{k}": v for k, v in _columns(path).items()}
@@ -361,12 +375,14 @@ def _take_back(conversions: list[Row], refunds: list[StreamEvent]) -> None:
             asked = json.loads(bytes(event.properties))
             if asked.get("currency", currency).upper() != currency or "order_id" not in asked:
                 continue
+            valued = [row for row in conversions if row["order_id"] == str(asked["order_id"]) and row["value_minor"]]
+            before = [row for row in valued if row["converted_at_ms"] <= event.timestamp_ms + DAY_MS]
+            newest_ms = max((row["converted_at_ms"] for row in before), default=0)
             same = [
                 row
-                for row in conversions
-                if (row["goal"], row["currency"], row["order_id"]) == (goal, currency, str(asked["order_id"]))
-                and -DAY_MS <= event.timestamp_ms - row["converted_at_ms"] <= 30 * DAY_MS
-                and row["value_minor"]
+                for row in before
+                if (row["goal"], row["currency"]) == (goal, currency)
+                and newest_ms - row["converted_at_ms"] <= 30 * DAY_MS
             ]
             _take(same, _asked(asked, currency))
 

@@ -60,6 +60,26 @@ def with_logins(stream: Iterator[AcceptedEvent], share: float, seed: int = 1) ->
         yield known[event.event_id]
 
 
+def with_refunds(stream: Iterable[AcceptedEvent], seed: int = 1) -> Iterator[AcceptedEvent]:
+    """Every order is given back in part, by nobody or somebody else, some before it arrives."""
+    rng = random.Random(seed)
+    for event in stream:
+        if event.event_name != "purchase":
+            yield event
+            continue
+        order_id = msgspec.json.decode(event.properties)["order_id"]
+        refund = msgspec.structs.replace(
+            event,
+            event_id=f"{event.event_id}-back",
+            event_name="refund",
+            timestamp_ms=event.timestamp_ms + 1,
+            user_id=rng.choice(["", "user-0", event.user_id]),
+            anonymous_id="",
+            properties=msgspec.Raw(msgspec.json.encode({"order_id": order_id, "amount": 0.5})),
+        )
+        yield from (event, refund) if rng.random() < 0.6 else (refund, event)
+
+
 def _logging_in(rng: random.Random, event: AcceptedEvent, share: float, number: int) -> AcceptedEvent:
     draw = random.Random(event.user_id)
     if draw.random() >= share:

@@ -115,16 +115,27 @@ def test_what_names_no_order_another_order_or_another_currency_changes_nothing(p
     assert person.conversions()[0].refunded_minor == 10_000
 
 
-def test_a_refund_reaches_thirty_days_back_however_often_sessions_are_published(make_person: MakePerson) -> None:
-    for days, refunded in ((30, 10_000), (30.001, 0)):
+def test_a_refund_is_of_the_newest_part_of_its_order_and_of_what_is_thirty_days_older(make_person: MakePerson) -> None:
+    for days, refunded in ((30, [10_000, 2_000]), (30.001, [0, 5_000])):
         for watermark_days in (0, 28):
             person = make_person()
-            journey(person)
+            person.buys(0, "p0", 100, order_id="o-1")
             person.publish(watermark_days * DAY)
-            refund(person, 121 + days * DAY)
-            (conversion,) = person.conversions()
-            assert conversion.refunded_minor == refunded
-            assert conversion.path_touch_ids == ["t0", "t1", "t2"]
+            person.buys(days * DAY, "p1", 50, order_id="o-1")
+            refund(person, days * DAY + 10, amount=120)
+            person.buys(days * DAY + 2 * DAY, "p2", 70, order_id="o-1")
+            assert [row.refunded_minor for row in person.conversions()] == [*refunded, 0]
+
+
+def test_a_refund_within_the_keep_leaves_the_path(make_person: MakePerson) -> None:
+    for watermark_days in (0, 28):
+        person = make_person()
+        journey(person)
+        person.publish(watermark_days * DAY)
+        refund(person, 121 + 30 * DAY)
+        (conversion,) = person.conversions()
+        assert conversion.refunded_minor == 10_000
+        assert conversion.path_touch_ids == ["t0", "t1", "t2"]
 
 
 def test_the_path_of_a_conversion_survives_a_month_of_further_touches(person: Any) -> None:

@@ -29,7 +29,17 @@ from pipeline.stream.working_set import WorkingSet
 from schemas.control import Snapshot
 from schemas.events import AcceptedEvent, StreamEvent, decode_stream_event, encode_event
 from schemas.facts import RejectedRow
-from schemas.people import Forwarded, Journey, Link, decode_people, encode_people
+from schemas.people import (
+    Forwarded,
+    Journey,
+    Link,
+    OrderClosed,
+    OrderCounted,
+    OrderRefund,
+    PeopleRecord,
+    decode_people,
+    encode_people,
+)
 from schemas.topics import Topic
 
 PARTITIONS = 3
@@ -149,7 +159,7 @@ class Stream:
 
 def history(count: int = 90, persons: int = 6, seed: int = 5) -> list[AcceptedEvent]:
     traffic = stream_traffic.events(count, persons, seed=seed, span_ms=6 * DAY_MS)
-    made = list(stream_traffic.with_logins(traffic, 0.8, seed=seed))
+    made = stream_traffic.with_refunds(stream_traffic.with_logins(traffic, 0.8, seed=seed), seed)
     return [*made, *stream_traffic.closers(PARTITIONS, stream_traffic.START_MS + 9 * DAY_MS)]
 
 
@@ -176,7 +186,7 @@ def test_an_undisturbed_run_is_that_of_a_batch() -> None:
     assert_true(stream, accepted)
     sent = [record for values in stream.people for value in values for record in decode_people(value)]
     kinds = [type(record) for record in sent]
-    assert min(kinds.count(Link), kinds.count(Journey), kinds.count(Forwarded)) > 5
+    assert min(map(kinds.count, (Link, Journey, Forwarded, OrderCounted, OrderRefund))) > 5
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -264,6 +274,23 @@ def test_poison_in_people_is_rejected_and_the_rest_goes_on() -> None:
     stream.run([])
     assert len(stream.rejected) == 4
     assert len(stream.ledger.links) == 1
+
+
+LATE_S = 2**60
+UNUSABLE: list[PeopleRecord] = [
+    OrderCounted("demo", "", "u:1", 1, 1),
+    OrderCounted("demo", "A", "", 1, 1),
+    OrderCounted("demo", "A", "u:1", 1, LATE_S),
+    OrderRefund("", "A", "e1", 1, "", "", 1),
+    OrderRefund("demo", "A", "e1", -1, "", "", 1),
+    OrderClosed("demo", "A", "u:1", LATE_S, b""),
+]
+
+
+@pytest.mark.parametrize("record", UNUSABLE)
+def test_a_message_about_an_order_that_is_of_no_use_is_rejected(record: PeopleRecord) -> None:
+    decoded = decode_people_message(encode_people([record]), Place("people", 0, 7, 5))
+    assert (len(decoded.records), len(decoded.rejected)) == (0, 1)
 
 
 def test_nothing_is_decided_before_the_events_of_the_worker_before_are_applied() -> None:
