@@ -136,13 +136,18 @@ def take(state: PersonState, ids: bytes, times: bytes) -> None:
 
 
 def drop_old(state: PersonState, received_s: int) -> None:
-    """Ids first received 7 days before `received_s` go; order of receipt is close enough, as age is checked above.
+    """Ids first received 7 days before the newest of the same sender go; order of receipt is close enough, as age is
+    checked above. `received_s`: of the event at hand.
 
-    Those taken from anonymous ids stay longer: their repeats come by another partition, which may be behind.
+    The person's own go by the receipts of its own ids alone: an event forwarded by another partition may be days ahead
+    of the repeats that still wait in this one. Those taken from anonymous ids stay longer, for the same reason: their
+    repeats come by another partition, which may be behind.
     """
-    count = _count_until(state.seen_times, received_s - KEEP_S)
-    if count:
-        _drop_first(state, count)
+    if state.seen_times:
+        newest_s = _TIMES.unpack_from(state.seen_times, len(state.seen_times) - _TIMES_BYTES)[1]
+        count = _count_until(state.seen_times, newest_s - KEEP_S)
+        if count:
+            _drop_first(state, count)
     if state.taken_ids:
         count = _count_until(state.taken_times, received_s - KEEP_S - MERGE_KEEP_MS // 1000)
         state.taken_ids = state.taken_ids[count * _ID_BYTES :]

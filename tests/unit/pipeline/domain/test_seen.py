@@ -29,7 +29,16 @@ def test_dropping_old_ids_changes_no_answer() -> None:
         remember(state, b"%08d" % second, pack_times(second, second * 1_000_000))
     now_s = KEEP_S + 4
     before = [time_of(state, b"%08d" % second, now_s) for second in range(10)]
+    remember(state, b"thenewid", pack_times(now_s, now_s * 1_000_000))
     drop_old(state, now_s)
     assert [time_of(state, b"%08d" % second, now_s) for second in range(10)] == before
     assert before == [None] * 5 + [5, 6, 7, 8, 9]
-    assert len(state.seen_ids) == 5 * 8
+    assert len(state.seen_ids) == 6 * 8
+
+
+def test_an_event_of_another_partition_drops_no_id_whose_repeat_still_waits() -> None:
+    """What an anonymous id sends is forwarded to its user at once, whatever of the user's own has not been read yet."""
+    state = new_state()
+    remember(state, b"its  own", pack_times(1, 1_000_000))
+    drop_old(state, received_s=10 * KEEP_S)
+    assert time_of(state, b"its  own", received_s=1) == 1
