@@ -85,7 +85,8 @@ def test_it_comes_as_foretold(
         (conversion,) = met
         shown = eventually(lambda: data(api.get(found.url.path))["status"]["conversions"])
         assert [each["value_issue"] for each in shown] == [conversion["value_issue"]]
-        path = data(api.get("/v1/attribution", params={"conversion_id": conversion["conversion_id"]}))
+        asked = {"conversion_id": conversion["conversion_id"]}
+        touches = eventually(lambda: data(api.get("/v1/attribution", params=asked))["touches"])
         # Where nothing is known of how the person came, the path is one direct visit.
         path_type, path_channel = foretold["touch_type"] or "visit", foretold["channel"] or "direct"
-        assert [(touch["touch_type"], touch["channel"]) for touch in path["touches"]] == [(path_type, path_channel)]
+        assert [(touch["touch_type"], touch["channel"]) for touch in touches] == [(path_type, path_channel)]

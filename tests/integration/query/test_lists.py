@@ -204,6 +204,9 @@ def check_user(item: dict[str, Any], person: str, world: World) -> None:
     for row in sessions:
         for currency, amount in row.values_minor.items():
             values[currency] = values.get(currency, 0) + amount
+    for conversion in world.conversions:
+        if conversion.person_key == person and conversion.value_minor:
+            values[conversion.currency] -= conversion.refunded_minor
     assert item["user_id"] == (person[2:] if person.startswith("u:") else None)
     assert item["linked_ids"] == sorted({row.anonymous_id for row in sessions if row.anonymous_id})
     assert item["sessions"] == len(sessions)
