@@ -36,7 +36,8 @@ ROBOT_DAYS_AGO = 45
 ACCESS_LOG = Path(os.environ.get("ATTRIKIT_ACCESS_LOG") or Path(__file__).parents[3] / "shared" / "data" / "access.log")
 
 _SESSIONS = """
-SELECT session_id, person_key, start_ms, end_ms, events, page_views, entry_page, exit_page, is_bounce, conversions, channel
+SELECT session_id, person_key, start_ms, end_ms, events, page_views, entry_page, exit_page,
+    is_bounce, conversions, channel
 FROM sessions FINAL
 WHERE app_id = 'demo'
 """
