@@ -57,7 +57,7 @@ def performance_report(wanted: PerformanceQuery, rows: list[ReportRow], meta: Re
     totals = _totals(wanted, parts)
     items = _items(wanted, parts)
     if wanted.has_previous:
-        _compare(wanted, items, _items(wanted, {name: part_of(rows, name, is_previous=True) for name in _PARTS}))
+        _compare(wanted, items, _items(wanted, _parts(wanted, rows, is_previous=True)))
     report: PerformanceReport = {
         "dimension": wanted.dimension.value,
         "granularity": wanted.granularity.value if wanted.granularity else None,

@@ -52,6 +52,9 @@ def check_change_of_rows(items: list[Any], before: list[Any], granularity: str |
         else:
             assert item["change"]["sessions"] == relative(item["sessions"], then["sessions"])
             assert item["change"]["touches"] == relative(item["touches"], then["touches"])
+            for model, credits in item["models"].items():
+                for name in ("credited_conversions", "credited_value"):
+                    assert item["change"]["models"][model][name] == relative(credits[name], then["models"][model][name])
 
 
 def check_change(change: dict[str, Any], now: dict[str, Any], before: dict[str, Any]) -> None:
