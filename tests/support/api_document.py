@@ -35,6 +35,7 @@ _LISTS = {
     "/v1/events": "events",
     "/v1/events/rejected": "rejected",
     "/v1/conversions": "conversions",
+    "/v1/costs": "costs",
     "/v1/users": "users",
     "/v1/users/{user_id}/events": "user_events",
     "/v1/webhooks/deliveries": "deliveries",
