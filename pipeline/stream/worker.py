@@ -86,6 +86,8 @@ class Worker:
         self.committers: dict[int, PartitionCommitter] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
         self._taking: asyncio.Task[None] | None = None
+        self._handing_over = asyncio.Lock()
+        """Calls of `take` and `release` change what is owned one after another, in the order they came."""
         self._parked: dict[int, tuple[WorkingSet, int | None]] = {}
         """What was given up in a rebalance, with the changelog offset of its store: most of it comes straight back."""
         self._people = PeopleReader(settings, self._deliver_people, self._has_room_for_people)
@@ -137,8 +139,9 @@ class Worker:
         One taking at a time: an earlier one, of an assignment that is no more, is cancelled whole first. Faust neither
         ends it nor looks at how it ended, so a failure ends the process here.
         """
-        await self.release()
-        self._taking = taking = self._watch(self._take(partitions))
+        async with self._handing_over:
+            await self._release()
+            self._taking = taking = self._watch(self._take(partitions))
         await asyncio.wait([taking])
 
     async def _take(self, partitions: set[int]) -> None:
@@ -170,6 +173,10 @@ class Worker:
 
     async def release(self) -> None:
         """Finish what was applied and give all partitions up; a taking under way is cancelled whole."""
+        async with self._handing_over:
+            await self._release()
+
+    async def _release(self) -> None:
         self._is_ready = False
         await self._end_taking()
         await self._people.leave()

@@ -3,8 +3,11 @@
 `product`  one for the run; many tests share it, so each uses persons and event ids of its own and times close to now
 `api`      a client with the demo app's key
 `eventually`  polls until something is there
+`settled`  waits until everything accepted so far can be read in every table. They are filled one after another, so
+           what one of them shows says nothing of the next
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -13,6 +16,7 @@ import httpx
 import pytest
 
 from deploy.demo.product import Product
+from pipeline.runtime.progress import open_reader, wait_until_settled
 
 T = TypeVar("T")
 _PATIENCE_SECONDS = 60.0
@@ -48,6 +52,15 @@ def eventually() -> Callable[..., T]:
         return found
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def settled(product: Product) -> Callable[[], None]:
+    async def wait() -> None:
+        async with open_reader(product.settings) as reader:
+            await wait_until_settled(reader, _PATIENCE_SECONDS)
+
+    return lambda: asyncio.run(wait())
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ CHANNELS = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_it_comes_as_foretold(
-    name: str, api: httpx.Client, eventually: Callable[..., Any], data: Callable[..., Any]
+    name: str, api: httpx.Client, settled: Callable[[], None], data: Callable[..., Any]
 ) -> None:
     event = CASES[name] | {"event_id": f"foretold-{name}", "user_id": f"foretold-{name}-person"}
     (foretold,) = data(api.post("/v1/events/validate", json=event))["normalized"]
@@ -69,24 +69,19 @@ def test_it_comes_as_foretold(
         assert (foretold["channel"], foretold["channel_rule"], foretold["touch_type"]) == CHANNELS[name]
     assert api.get(f"/v1/events/{event['event_id']}").status_code == 404, "validate stored it"
     assert api.post("/v1/events/track", json=event).status_code == 201
-    found = eventually(lambda: (d := api.get(f"/v1/events/{event['event_id']}")).status_code == 200 and d)
-    detail = eventually(lambda: (d := data(api.get(found.url.path))) and d["session"] and d)
+    settled()
+    detail = data(api.get(f"/v1/events/{event['event_id']}"))
     assert detail["session"]["channel"] == foretold["channel"]
     goals = {goal["goal"]: (goal["value"], goal["currency"], goal["value_issue"]) for goal in foretold["goals"]}
     assert list(goals.values()) == ([VALUES[name]] if name in VALUES else [])
-
-    def conversions() -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = data(api.get("/v1/conversions", params={"user_id": event["user_id"]}))["items"]
-        return items
-
-    met = eventually(lambda: len(conversions()) == len(goals) and (conversions() or True))
+    met = data(api.get("/v1/conversions", params={"user_id": event["user_id"]}))["items"]
+    assert len(met) == len(goals)
     if goals:
         assert {item["goal"]: (item["value"], item["currency"], item["value_issue"]) for item in met} == goals
         (conversion,) = met
-        shown = eventually(lambda: data(api.get(found.url.path))["status"]["conversions"])
-        assert [each["value_issue"] for each in shown] == [conversion["value_issue"]]
+        assert [each["value_issue"] for each in detail["status"]["conversions"]] == [conversion["value_issue"]]
         asked = {"conversion_id": conversion["conversion_id"]}
-        touches = eventually(lambda: data(api.get("/v1/attribution", params=asked))["touches"])
+        touches = data(api.get("/v1/attribution", params=asked))["touches"]
         # Where nothing is known of how the person came, the path is one direct visit.
         path_type, path_channel = foretold["touch_type"] or "visit", foretold["channel"] or "direct"
         assert [(touch["touch_type"], touch["channel"]) for touch in touches] == [(path_type, path_channel)]

@@ -12,7 +12,9 @@ AD = {"page": {"url": "https://shop.example/?utm_source=baidu&utm_medium=cpc&utm
 
 
 @pytest.fixture(scope="module")
-def imported(api: httpx.Client, eventually: Callable[..., Any], data: Callable[..., Any]) -> datetime:
+def imported(
+    api: httpx.Client, eventually: Callable[..., Any], settled: Callable[[], None], data: Callable[..., Any]
+) -> datetime:
     """Purchases come before the visits they follow, in a batch of their own. Returns when the visits were."""
     now = datetime.now(UTC)
     past = now - timedelta(days=2)
@@ -31,7 +33,8 @@ def imported(api: httpx.Client, eventually: Callable[..., Any], data: Callable[.
         assert api.post("/v1/events/batch", json={"events": batch}).status_code == 201
     eventually(lambda: len(closed_sessions(api, data)) == len(PEOPLE))
     assert api.post("/v1/events/batch", json={"events": visits}).status_code == 201
-    eventually(lambda: all(session["events"] == 2 for session in closed_sessions(api, data)))
+    settled()
+    assert [session["events"] for session in closed_sessions(api, data)] == [2] * len(PEOPLE)
     return past
 
 

@@ -19,7 +19,9 @@ def send(api: httpx.Client, name: str, at: datetime, context: dict[str, Any] | N
 
 
 @pytest.fixture(scope="module")
-def story(api: httpx.Client, eventually: Callable[..., Any], data: Callable[..., Any]) -> dict[str, Any]:
+def story(
+    api: httpx.Client, eventually: Callable[..., Any], settled: Callable[[], None], data: Callable[..., Any]
+) -> dict[str, Any]:
     """What was sent, and what was said of the visitor before the login."""
     start = datetime.now(UTC) - timedelta(minutes=50)
     order = {"order_id": "login-1", "revenue": 88.5, "currency": "CNY"}
@@ -35,7 +37,7 @@ def story(api: httpx.Client, eventually: Callable[..., Any], data: Callable[...,
     login_at = start + timedelta(minutes=10)
     login = send(api, "login_story_login", login_at, user_id=CUSTOMER, anonymous_id=VISITOR)
     after = send(api, "login_story_return", login_at + timedelta(minutes=5), anonymous_id=VISITOR)
-    eventually(lambda: user_of(api, data, CUSTOMER).get("events") == 4)
+    settled()
     return {"before": before, "ids": [visit, bought, login, after]}
 
 

@@ -23,7 +23,12 @@ def times_of(kind: str, at: datetime) -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", ["timestamp", "without", "sent_at"])
 def test_an_order_sent_again_after_the_login_is_one(
-    kind: str, product: Product, api: httpx.Client, eventually: Callable[..., Any], data: Callable[..., Any]
+    kind: str,
+    product: Product,
+    api: httpx.Client,
+    eventually: Callable[..., Any],
+    settled: Callable[[], None],
+    data: Callable[..., Any],
 ) -> None:
     browser, customer, order, campaign = (f"{name}-{kind}" for name in ("browser", "u_42", "order-77", "again"))
     now = datetime.now(UTC)
@@ -46,10 +51,11 @@ def test_an_order_sent_again_after_the_login_is_one(
     send("purchase", event_id=order, **times_of(kind, now))
     eventually(lambda: detail()["status"]["conversions"])
     send("purchase", event_id=order, user_id=customer, **times_of(kind, now))
-    eventually(lambda: user()["linked_ids"] == [browser] and detail()["status"]["repeats"] == 1)
-    eventually(lambda: user()["events"] == 2)
+    settled()
 
+    assert detail()["status"]["repeats"] == 1
     found = user()
+    assert (found["linked_ids"], found["events"]) == ([browser], 2)
     assert (found["sessions"], found["conversions"], found["values"]) == (1, 1, {"CNY": 100})
     (conversion,) = data(api.get("/v1/conversions", params={"user_id": customer}))["items"]
     assert (conversion["event_id"], conversion["value"]) == (order, 100)
@@ -67,7 +73,7 @@ def test_an_order_sent_again_after_the_login_is_one(
 
 @pytest.mark.parametrize("kind", ["timestamp", "without"])
 def test_an_order_reported_by_browser_and_backend_is_one(
-    kind: str, product: Product, api: httpx.Client, eventually: Callable[..., Any], data: Callable[..., Any]
+    kind: str, product: Product, api: httpx.Client, settled: Callable[[], None], data: Callable[..., Any]
 ) -> None:
     """Nobody ever says that the two ids are one person's."""
     order, at = f"order-88-{kind}", datetime.now(UTC)
@@ -76,8 +82,9 @@ def test_an_order_reported_by_browser_and_backend_is_one(
     assert api.post("/v1/events/track", json=event | {"user_id": f"u_88-{kind}"}).status_code == 201
     batch = data(api.post("/v1/events/batch", json={"events": [event | {"user_id": f"u_88-{kind}"}]}), status=200)
     assert [result["status"] for result in batch["results"]] == ["duplicate"]
-    detail = eventually(lambda: (answer := api.get(f"/v1/events/{order}")).status_code == 200 and data(answer))
-    eventually(lambda: data(api.get(f"/v1/events/{order}"))["status"]["conversions"])
+    settled()
+    detail = data(api.get(f"/v1/events/{order}"))
+    assert detail["status"]["conversions"]
     assert detail["event"]["anonymous_id"] == f"alone-{kind}"
     done = attrikit(product, "ledger")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,7 +17,11 @@ CASES: dict[str, tuple[dict[str, str], float, float]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_refund_finds_its_order(
-    name: str, api: httpx.Client, eventually: Callable[..., Any], data: Callable[..., Any]
+    name: str,
+    api: httpx.Client,
+    eventually: Callable[..., Any],
+    settled: Callable[[], None],
+    data: Callable[..., Any],
 ) -> None:
     sender, bought_days, refunded_days = CASES[name]
     buyer, order, campaign = f"buyer-{name}", f"order-{name}", f"orders-{name}"
@@ -38,8 +42,9 @@ def test_a_refund_finds_its_order(
     send(
         {"event_name": "refund", "event_id": f"back-{name}", "properties": {"order_id": order}, **sender}, refunded_days
     )
-    eventually(lambda: conversion()["refunded"] == 100)
+    settled()
 
+    assert conversion()["refunded"] == 100
     assert (conversion()["value"], conversion()["first_channel"]) == (0, "paid_search")
     assert data(api.get(f"/v1/users/{buyer}"))["user"]["values"] == {"CNY": 0}
     path = data(api.get("/v1/attribution", params={"conversion_id": conversion()["conversion_id"]}))

@@ -79,7 +79,7 @@ def test_from_refusal_to_storage(
     minted = next(event for event in stored if event["properties"] == {"n": 1})
     received = next(item["rejected_at"] for item in items if item["field"] == "event_name")
     assert minted["timestamp"] == received
-    assert data(api.get(f"/v1/events/{minted['event_id']}"))["status"]["repeats"] == 1
+    eventually(lambda: data(api.get(f"/v1/events/{minted['event_id']}"))["status"]["repeats"] == 1)
     assert len(listed()) == 4, "what was refused again is not recorded anew"
 
 
