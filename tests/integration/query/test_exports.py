@@ -270,8 +270,14 @@ async def test_a_process_that_lost_its_job_leaves_the_file_of_its_successor(
     job = await ask(client, "events")
     await asyncio.to_thread(gate.reached.wait, 20)
     plane = ExportJobs(export_settings.control_plane_dsn())
-    monkeypatch.setattr(jobs, "_RENEW_SECONDS", 3600.0)  # the one at work renews no more …
-    await asyncio.sleep(0.2)  # … once a renewal under way is over
+    failed = threading.Event()
+
+    def fail(*_given: Any) -> bool:
+        failed.set()
+        raise OSError("away")
+
+    monkeypatch.setattr(ExportJobs, "keep", fail)
+    assert await asyncio.to_thread(failed.wait, 20), "a renewal has failed, so none that succeeds is under way"
     with plane._writer.begin() as connection:
         connection.exec_driver_sql("UPDATE export_jobs SET lease_until_ms = 5 WHERE job_id = ?", (job["job_id"],))
     gate.opened.set()
