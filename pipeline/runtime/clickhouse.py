@@ -29,9 +29,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
 from clickhouse_connect.driver.exceptions import Error as CodedDriverError
 from clickhouse_connect.driver.exceptions import OperationalError
 from clickhouse_connect.driver.query import QueryResult
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
 from pipeline.runtime.chdb_directory import DirectoryInUse, DirectoryLock
-from pipeline.runtime.clock import now_ms
+from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.settings import Settings
 from schemas.clickhouse import (
     MIGRATIONS_TABLE,
@@ -50,6 +51,9 @@ INSERT_THREADS: Final = 2
 _MEMORY_LOOK_MS: Final = 500
 """How often the embedded engine measures the memory of its process; its own 50 ms keep an idle processor busy."""
 MAX_WAITING_QUERIES: Final = 256
+AWAY_SECONDS: Final = 1.0
+"""A server that could not be reached is not asked again for so long: calls that wait for a thread fail at once, instead
+of one connection timeout after another."""
 QUERY_TIMEOUT_SECONDS: Final = 30.0
 INSERT_TIMEOUT_SECONDS: Final = 60.0
 _IDENTIFIER: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -119,6 +123,8 @@ class ClickHouse:
         self._queries = ThreadPoolExecutor(QUERY_THREADS, "clickhouse-query")
         self._inserts = ThreadPoolExecutor(INSERT_THREADS, "clickhouse-insert")
         self._waiting = 0
+        self._away: str | None = None
+        self._away_until = 0.0
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -220,9 +226,13 @@ class ClickHouse:
 
     async def _run(self, pool: ThreadPoolExecutor, call: Callable[[Client], T], *, is_insert: bool) -> T:
         def in_thread() -> T:
+            if self._away is not None and monotonic_seconds() < self._away_until:
+                raise ClickHouseUnavailable(self._away)
             try:
                 return call(self._client())
             except DriverError as error:
+                if is_unreachable(error):
+                    self._away, self._away_until = str(error), monotonic_seconds() + AWAY_SECONDS
                 raise classify(error, is_insert=is_insert) from error
 
         return await asyncio.get_running_loop().run_in_executor(pool, in_thread)
@@ -275,6 +285,18 @@ class ByteStream:
 
 def _tuples(result: QueryResult) -> list[Row]:
     return [tuple(row) for row in result.result_rows]
+
+
+def is_unreachable(error: DriverError) -> bool:
+    """True if no connection to the server came about; one that broke later may be the fault of one query (pure)."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MaxRetryError):
+            cause = cause.reason
+        if isinstance(cause, NewConnectionError | ConnectTimeoutError):
+            return True
+        cause = cause.__cause__ if cause is not None else None
+    return False
 
 
 def classify(error: DriverError, *, is_insert: bool) -> ClickHouseError:

@@ -42,7 +42,7 @@ class Reader:
         self._clickhouse = clickhouse
         self._limits = limits
         self._freshness = freshness
-        self._freshness_lock = asyncio.Lock()
+        self._observing: asyncio.Task[None] | None = None
         self._fresh_until = 0.0
 
     async def rows(self, statement: Statement[RowT]) -> list[RowT]:
@@ -75,14 +75,21 @@ class Reader:
             reach *= _REACH_GROWTH
 
     async def complete_through_ms(self) -> int | None:
-        """None while it is unknown, the tables that tell it being out of reach included."""
-        async with self._freshness_lock:
-            if monotonic_seconds() >= self._fresh_until:
-                await self._observe()
-                self._fresh_until = monotonic_seconds() + FRESH_FOR_SECONDS
+        """None while it is unknown. All who ask at one time share one reading, and its failure too, which stands as
+        long as an answer would: nobody waits behind the timeouts of others. Raises `ApiError`."""
+        if self._observing is None or (self._observing.done() and monotonic_seconds() >= self._fresh_until):
+            self._observing = asyncio.create_task(self._observe())
+        # A caller that gives up must not end it for the others.
+        await asyncio.shield(self._observing)
         return self._freshness.complete_through_ms()
 
     async def _observe(self) -> None:
+        try:
+            await self._read_progress()
+        finally:
+            self._fresh_until = monotonic_seconds() + FRESH_FOR_SECONDS
+
+    async def _read_progress(self) -> None:
         try:
             # Reports first: offsets read after them can only be further, so none is taken to hold too early.
             reports = await self._clickhouse.query_bytes(PROGRESS_SQL)
