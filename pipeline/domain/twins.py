@@ -101,7 +101,17 @@ def _take_back_conversions(
             take_back(side.desk, conversion)
         if twin is not None:
             raise_revisions(twin, conversion)
+    written = {conversion.goal for conversion in conversions}
+    for goal, twin in standing.items():
+        if goal not in written:
+            _rise_above_forgotten(twin, side.desk.state.version)
     return found
+
+
+def _rise_above_forgotten(twin: Conversion, version: int) -> None:
+    """A conversion that no longer counted may be forgotten, but its rows are out: under revisions up to these."""
+    twin.row_revision = max(twin.row_revision, 2 * version)
+    twin.attribution_revision = max(twin.attribution_revision, version)
 
 
 def _take_back_touch(side: _Side, first: Seen, later: Seen, name: str) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from stories import AD, DAY, SITE
+from stories import AD, DAY, SITE, START_MS
 
+from schemas.control import Counting, Goal
 from schemas.facts import NO_PLACE
 
 Pair = Callable[..., tuple[Any, Any]]
@@ -93,6 +94,23 @@ def test_an_event_that_is_only_counted_is_counted_once(pair: Pair, apart: float)
     anonymous.becomes(user, 6)
     assert [row.events for row in user.sessions()] == [5]
     assert [mark.event_id[0] for mark in user.effects.marks] == ([] if apart else ["#"])
+
+
+def test_what_counts_again_replaces_the_rows_of_when_it_no_longer_did(pair: Pair) -> None:
+    """The user's own first purchase was o2, then o1, so rows that take o2 back are out, and the user forgot it. Of o1
+    the visitor's receipt stays, which is after o2."""
+    first = Goal("first", "", "macro", "purchase", ("revenue",), counting=Counting.ONCE_PER_PERSON)
+    anonymous, user = pair(goals=(first,))
+    anonymous.does("purchase", 5, "o2")
+    anonymous.does("purchase", 6, "o1")
+    later = {"received_us": START_MS * 1000 + 3_600_000_000}
+    user.does("purchase", 5, "o2", **later)
+    user.does("purchase", 4, "o1", **later)
+    user.publish()
+    assert [row.event_id for row in user.conversions()] == ["o1"]
+    anonymous.becomes(user, 61)
+    assert [row.event_id for row in user.conversions()] == ["o2"]
+    assert [row.channels for row in user.attributions()] == [["direct"]]
 
 
 def test_eight_days_apart_they_are_two(pair: Pair) -> None:
