@@ -5,10 +5,14 @@ Three accounts, each kept by somebody else:
     acknowledged         the gateways' own counts: events whose sender was answered 2xx
     accepted             lines of the topic `events`, counted by reading it
     stored, duplicates   final rows of the tables
+    counted              events in the sessions of all persons: what their states have seen
 
 accepted = stored + duplicates must hold in every hour of every app, in each partition. Acknowledged may be less than
 accepted, never more: a gateway that is killed takes its last second of counts with it, and an event whose
 acknowledgement came too late is in the topic all the same. Hours are those of receipt.
+
+counted = stored - late must hold of every app. Sessions know no hours of receipt, so it is compared only where all
+accounts are of everything, and nothing is under way.
 """
 
 from collections import Counter, defaultdict
@@ -57,6 +61,20 @@ class TableAccount:
     """Refusals of gateways that were written down."""
     put_aside: Counter[Bucket] = field(default_factory=Counter)
     """Lines the stream could not read or ClickHouse not take."""
+    states: "StateAccount | None" = None
+    """None: not to be compared."""
+
+
+@dataclass(frozen=True)
+class StateAccount:
+    """Events by app, of all time."""
+
+    counted: Counter[str]
+    """In sessions."""
+    countable: Counter[str]
+    """Stored, and not late."""
+    resent: Counter[str]
+    """Rows that share their id with one of another time. Those of one person are counted once."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +127,7 @@ def balance(topic: TopicAccount, tables: TableAccount, gateways: GatewayAccount)
     """Compare the accounts, which must be about the same span of time."""
     problems = [*_stored_problems(topic, tables), *_acknowledged_problems(topic, gateways)]
     problems += _unreadable_problems(topic, tables)
+    problems += _state_problems(tables)
     return Balance(tuple(_lines(topic, tables, gateways)), tuple(problems), tuple(_notes(topic, tables, gateways)))
 
 
@@ -168,7 +187,7 @@ def _is_swap(app_id: str, differences: dict[Place, int], tables: TableAccount) -
     """Whether places differ only because of repeats: those that stand in the topic the other way round (the table keeps
     the earlier receipt, the mark names the later line; they may be in two hours, or in the partitions of two ids that
     became one person's), and those whose mark does not know its partition."""
-    known = sum(count for place, count in tables.swapped.items() if place.app_id == app_id)
+    known = _of_app(tables.swapped, app_id)
     known += sum(
         count for place, count in tables.duplicates.items() if (place.app_id, place.partition) == (app_id, NO_PLACE)
     )
@@ -197,6 +216,24 @@ def _unreadable_problems(topic: TopicAccount, tables: TableAccount) -> Iterator[
             yield Problem("", None, partition, f"{count} lines of the topic are unreadable and nobody put them aside")
 
 
+def _state_problems(tables: TableAccount) -> Iterator[Problem]:
+    """Repeats leave some room: one row may stand for two persons' events, two rows for one event of a person, and which
+    of two receipts was late may be told differently."""
+    if tables.states is None:
+        return
+    counted, countable, resent = tables.states.counted, tables.states.countable, tables.states.resent
+    for app_id in sorted({*counted, *countable}):
+        swapped, folded = _of_app(tables.swapped, app_id), _of_app(tables.folded, app_id)
+        difference = counted[app_id] - countable[app_id]
+        if not -resent[app_id] - swapped <= difference <= folded + swapped:
+            text = f"{countable[app_id]} events are stored and not late, but sessions have counted {counted[app_id]}"
+            yield Problem(app_id, None, None, text)
+
+
+def _of_app(counts: Counter[Place], app_id: str) -> int:
+    return sum(count for place, count in counts.items() if place.app_id == app_id)
+
+
 def _notes(topic: TopicAccount, tables: TableAccount, gateways: GatewayAccount) -> Iterable[str]:
     unreadable, aside = topic.unreadable.total(), tables.put_aside.total()
     if unreadable or aside:
@@ -207,3 +244,7 @@ def _notes(topic: TopicAccount, tables: TableAccount, gateways: GatewayAccount) 
     unwritten = sum(max(0, count - tables.rejected[bucket]) for bucket, count in gateways.rejected.items())
     if unwritten:
         yield f"{unwritten} refusals were counted and not written down: accepted events had gone first"
+    if tables.states is None:
+        yield "what sessions have counted was not compared: it is only for all events, while none arrive"
+    else:
+        yield f"sessions have counted {tables.states.counted.total()} events"

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
-from deploy.ledger.balance import HOUR_MS, Balance, balance, folded, missing
+from deploy.ledger.balance import HOUR_MS, Balance, TopicAccount, balance, folded, missing
 from deploy.ledger.sources import (
     EventsReader,
     Store,
@@ -26,12 +26,14 @@ from deploy.ledger.sources import (
     gateway_account,
     open_events,
     open_store,
+    state_account,
     table_account,
 )
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.progress import Facts, ProgressReader, TopicsMissing, evaluate, open_reader
 from pipeline.runtime.settings import Settings
 from schemas.topics import Topic
+from services.query.operator import LedgerCounts
 from services.query.times import utc_text
 
 _MINUTE_MS: Final = 60_000
@@ -95,7 +97,9 @@ async def examine(settings: Settings, timeout_seconds: float, wanted: Wanted = E
                 await asyncio.sleep(_RETRY_SECONDS)
             through, ends = await _choose_through(events, wanted.through_ms)
             await _settle(progress, ends, deadline)
-            result = await _count(events, store, await events.span(ends, wanted.since_ms), through)
+            topic, counts, span = await _read_accounts(events, store, ends, wanted.since_ms, through)
+            has_states = wanted == EVERYTHING and _is_still(await progress.read(), ends)
+            result = await _compare(events, topic, counts, span, through, has_states)
             if result.balance.holds:
                 break
     return result
@@ -116,12 +120,14 @@ async def _choose_through(events: EventsReader, wanted_ms: int | None) -> tuple[
 
 
 async def _settle(progress: ProgressReader, ends: dict[int, int], deadline: float) -> None:
-    """Until all below `ends` is processed, and that and its marks are in the tables."""
+    """Until all below `ends` is processed, and that and its marks are in the tables; where nothing more comes, until
+    the sessions are too."""
     marks: dict[int, int] = {}
     while True:
         facts = await progress.read()
         waiting = _waiting(facts, ends, marks)
-        if evaluate(facts).is_settled or (waiting == 0 and len(marks) == len(ends) and _others_done(facts)):
+        is_counted = waiting == 0 and len(marks) == len(ends) and _others_done(facts)
+        if evaluate(facts).is_settled or (is_counted and not _is_still(facts, ends)):
             return
         if monotonic_seconds() > deadline:
             raise NotSettled(
@@ -152,13 +158,34 @@ def _others_done(facts: Facts) -> bool:
     return all(facts.loader_committed.get(place, 0) >= facts.end_offsets[place] for place in rejected)
 
 
-async def _count(events: EventsReader, store: Store, span: TopicSpan, through_ms: int) -> Result:
+def _is_still(facts: Facts, ends: dict[int, int]) -> bool:
+    """True if nothing came after `ends`."""
+    return all(facts.end_offsets.get((Topic.EVENTS, partition), 0) == end for partition, end in ends.items())
+
+
+async def _read_accounts(
+    events: EventsReader, store: Store, ends: dict[int, int], since_ms: int, through_ms: int
+) -> tuple[TopicAccount, LedgerCounts, TopicSpan]:
+    span = await events.span(ends, since_ms)
     topic = await events.count(span, through_ms)
-    counts = await store.ledger(span.from_ms * 1000, through_ms * 1000)
+    return topic, await store.ledger(span.from_ms * 1000, through_ms * 1000), span
+
+
+async def _compare(
+    events: EventsReader,
+    topic: TopicAccount,
+    counts: LedgerCounts,
+    span: TopicSpan,
+    through_ms: int,
+    has_states: bool,
+) -> Result:
+    """`has_states`: nothing came while the tables were asked, so what sessions have counted can be compared too."""
     tables, gateways = table_account(counts), gateway_account(counts)
     wanted = set(missing(topic, tables))
     if wanted:
         tables = replace(tables, folded=folded(topic, tables, await events.repeats(span, through_ms, wanted)))
+    if has_states:
+        tables = replace(tables, states=state_account(counts))
     return Result(balance(topic, tables, gateways), span.from_ms, through_ms)
 
 

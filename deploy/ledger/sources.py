@@ -11,7 +11,7 @@ import httpx
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from deploy.ledger.balance import HOUR_MS, Bucket, GatewayAccount, Place, TableAccount, TopicAccount
+from deploy.ledger.balance import HOUR_MS, Bucket, GatewayAccount, Place, StateAccount, TableAccount, TopicAccount
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.kafka import build_consumer, started
@@ -115,6 +115,14 @@ def table_account(counts: LedgerCounts) -> TableAccount:
         rejected=_by_bucket(counts["rejected"]),
         put_aside=_by_bucket(counts["put_aside"]),
     )
+
+
+def state_account(counts: LedgerCounts) -> StateAccount:
+    return StateAccount(*(_by_app(counts[name]) for name in ("counted", "countable", "resent")))
+
+
+def _by_app(rows: list[CountRow]) -> Counter[str]:
+    return Counter({row.app_id: row.count for row in rows})
 
 
 def gateway_account(counts: LedgerCounts) -> GatewayAccount:

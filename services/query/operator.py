@@ -53,6 +53,21 @@ SELECT app_id, intDiv(received_us, {_HOUR_US}) AS hour, `partition` AS place, co
 FROM event_marks FINAL
 WHERE mark = 'late' AND received_us >= {{from_us:Int64}} AND received_us < {{through_us:Int64}}
 GROUP BY app_id, hour, place""",
+    # What the states of all persons have counted, as their sessions say; and what they should have: of each event one
+    # row, unless it was late. `resent` are rows that share their id with one of another time.
+    "counted": """
+SELECT app_id, 0 AS hour, 0 AS place, sum(events) AS count FROM sessions FINAL WHERE NOT is_deleted GROUP BY app_id""",
+    "countable": """
+SELECT app_id, 0 AS hour, 0 AS place, count() AS count FROM events FINAL
+WHERE (app_id, event_id, received_us) NOT IN (
+    SELECT app_id, event_id, received_us FROM event_marks WHERE mark = 'late'
+)
+GROUP BY app_id""",
+    "resent": """
+SELECT app_id, 0 AS hour, 0 AS place, sum(rows - 1) AS count FROM (
+    SELECT app_id, count() AS rows FROM events FINAL GROUP BY app_id, sipHash64(event_id) HAVING rows > 1
+)
+GROUP BY app_id SETTINGS max_bytes_before_external_group_by = 1000000000""",
     "rejected": f"""
 SELECT app_id, intDiv(rejected_at_ms * 1000, {_HOUR_US}) AS hour, 0 AS place, count() AS count
 FROM rejected FINAL

@@ -16,6 +16,7 @@ def test_the_ledger_counts_what_was_posted_and_balances(product: Product, api: h
         assert done.returncode == 0, done.stdout + done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
         assert found["balances"] is True
+        assert any(note.startswith("sessions have counted") for note in found["notes"])
         names = ("acknowledged", "accepted", "stored", "duplicates", "rejected")
         lines = [line for line in found["lines"] if line["app_id"] == "demo"]
         return {name: sum(line[name] for line in lines) for name in names}

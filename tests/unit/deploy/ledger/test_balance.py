@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.ledger.balance import Bucket, GatewayAccount, Place, TableAccount, TopicAccount, balance, folded, missing
+from deploy.ledger.balance import (
+    Bucket,
+    GatewayAccount,
+    Place,
+    StateAccount,
+    TableAccount,
+    TopicAccount,
+    balance,
+    folded,
+    missing,
+)
 from deploy.ledger.sources import RepeatedLines
 from schemas.events import StreamEvent
 
@@ -52,6 +62,20 @@ def test_every_fault_is_named_where_it_is(
     (problem,) = result.problems
     assert (problem.app_id, problem.hour, problem.partition) == place
     assert str(count) in problem.text
+
+
+@pytest.mark.parametrize(
+    ("counted", "resent", "folded", "is_found"),
+    [(7, 0, 0, False), (6, 0, 0, True), (8, 0, 0, True), (6, 1, 0, False), (5, 1, 0, True), (8, 0, 1, False)],
+)
+def test_what_sessions_have_counted_is_what_is_stored_and_not_late(
+    counted: int, resent: int, folded: int, is_found: bool
+) -> None:
+    states = StateAccount(Counter(shop=counted), Counter(shop=7), Counter(shop=resent))
+    tables = TableAccount(folded=Counter({Place("shop", 100, 1): folded}), states=states)
+    found = [problem for problem in balance(TopicAccount(), tables, GatewayAccount()).problems if not problem.hour]
+    assert [problem.app_id for problem in found] == (["shop"] if is_found else [])
+    assert not is_found or f"counted {counted}" in found[0].text
 
 
 def test_what_was_acknowledged_must_be_in_the_topic() -> None:
