@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     """A partition without messages this long has its watermark moved on by the wall clock."""
     live_persons: int = Field(default=100_000, gt=0)
     """Decoded person states kept in memory, over all partitions of a worker."""
+    live_state_bytes: int = Field(default=1024 * 1024 * 1024, gt=0)
+    """What those states may take in memory, over all partitions of a worker, at most; the bound that is met
+    first holds."""
     publish_interval_seconds: float = Field(default=1.0, ge=0)
     """Under continuous load, changed sessions are written this often; when a partition falls silent, at once."""
     worker_port: int = Field(default=0, ge=0, le=65535)

@@ -233,7 +233,8 @@ class Worker:
         settings, store = self._settings, self._store_of(partition)
         watermark = Watermark(int(settings.out_of_orderness_seconds * 1000))
         live_persons = max(1, settings.live_persons // owned)
-        working_set = WorkingSet(partition, self._rules, store.get_many, watermark, live_persons)
+        live_bytes = settings.live_state_bytes // owned
+        working_set = WorkingSet(partition, self._rules, store.get_many, watermark, live_persons, live_bytes)
         marker = decode_marker(store.get_many([MARKER_KEY])[0])
         if marker is not None:
             working_set.resume(marker)

@@ -63,10 +63,11 @@ class WorkingSet:
         read_many: ReadMany,
         watermark: Watermark,
         live_persons: int,
+        live_state_bytes: int,
     ) -> None:
         self._partition = partition
         self._rules = rules
-        self._states = LiveStates(read_many, live_persons)
+        self._states = LiveStates(read_many, live_persons, live_state_bytes)
         self._watermark = watermark
         self._timers = Timers()
         self._due: deque[str] = deque()

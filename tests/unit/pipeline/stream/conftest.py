@@ -33,7 +33,7 @@ class Partition:
 
     def take(self) -> None:
         """A new owner: everything in memory is gone, the store and the last marker are there."""
-        self.working_set = WorkingSet(0, self.rules, self.store.get_many, Watermark(60_000), 1_000)
+        self.working_set = WorkingSet(0, self.rules, self.store.get_many, Watermark(60_000), 1_000, 1 << 30)
         if self.groups:
             self.working_set.resume(self.groups[-1].marker)
         deque(restore(self.working_set, self.store), maxlen=0)

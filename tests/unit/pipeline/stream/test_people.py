@@ -72,7 +72,7 @@ class Stream:
         """What `Worker.take` does."""
         self.working_sets = []
         for number, store in enumerate(self.stores):
-            taken = WorkingSet(number, self.rules, store.get_many, Watermark(LOST_MS), 50)
+            taken = WorkingSet(number, self.rules, store.get_many, Watermark(LOST_MS), 50, 1 << 20)
             marker = decode_marker(store.get_many([MARKER_KEY])[0])
             if marker is not None:
                 taken.resume(marker)
