@@ -57,8 +57,9 @@ class Settings(BaseSettings):
     trusted_proxies: str = "127.0.0.1,::1"
     """Addresses and networks of the proxies in front, separated by commas: what they say in `X-Forwarded-For` of where
     a request came from is believed, and nobody else's word is. Empty: the client is whoever connects."""
-    max_in_flight_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
-    """Event bytes waiting for the broker's acknowledgement; past it the gateway answers 500 with `Retry-After`."""
+    max_in_flight_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
+    """Bodies being read and records waiting for the broker's acknowledgement, shared by apps and client networks; past
+    its share a request is answered 500 with `Retry-After`."""
     publish_timeout_seconds: float = Field(default=2.0, gt=0)
 
     # Operators

@@ -22,9 +22,7 @@ from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
 from pipeline.runtime.http.addresses import TrustedProxies, parse_networks
-from pipeline.runtime.http.auth import identify
 from pipeline.runtime.http.documents import Document
-from pipeline.runtime.http.errors import ApiError
 from pipeline.runtime.http.operations import MetricsAccess, add_operations
 from pipeline.runtime.http.quota import Quota, limited_app, open_quota
 from pipeline.runtime.http.server import SERVER_OPTIONS, QuietServer
@@ -40,7 +38,7 @@ from services.gateway.openapi import merge, own_document
 from services.gateway.publish import Publisher
 from services.gateway.report import Reporting
 from services.gateway.sink import KafkaSink
-from services.gateway.snapshots import Snapshots
+from services.gateway.snapshots import Snapshots, note_app
 from services.gateway.tally import Tallies, TallyWriter
 
 _OPENAPI_SECONDS: Final = 30.0
@@ -105,7 +103,7 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
     """Wire the parts. They are started and stopped with the application's lifespan."""
     quota = open_quota(settings)
     tallies = Tallies("gw_" + secrets.token_hex(8))
-    forwarder = Forwarder(settings.query_url, publisher.budget) if settings.query_url else None
+    forwarder = Forwarder(settings.query_url, publisher.budget, snapshots) if settings.query_url else None
     app = Gateway(
         title="AttriKit API",
         version=version("attrikit"),
@@ -170,20 +168,10 @@ def _tallying(tallies: Tallies, snapshots: Snapshots) -> Callable[[Call, int, fl
     """Counts every answer for the app it went to, and how long it took; a stranger's belongs to no app."""
 
     def tally(call: Call, status: int, seconds: float) -> None:
-        app_id = call.app_id or _app_of(call, snapshots)
-        if app_id:
+        if app_id := note_app(call, snapshots):
             tallies.request(app_id, now_ms(), seconds, has_failed=status >= 500)
 
     return tally
-
-
-def _app_of(call: Call, snapshots: Snapshots) -> str:
-    if not call.authorization:
-        return ""
-    try:
-        return identify(call.authorization, snapshots.current()).app.app_id
-    except (ApiError, SnapshotNotLoaded):
-        return ""
 
 
 def _lifespan(

@@ -1,8 +1,39 @@
-"""How many bytes the gateway may hold at once, bodies being read and records on their way together."""
+"""The bytes the gateway may hold at once: bodies being read and records on their way together, shared fairly.
 
+Every byte is charged to the app whose key the request carries and to the network it comes from, so there is no charge
+before there is a key. An app may hold as much as it leaves free: alone half of the budget, beside another that does the
+same a third. A client network may hold what its app leaves free, less an eighth. Two parts nobody takes from the rest:
+
+    an eighth of an app's share       for networks that hold little (`_SMALL_NETWORK`)
+    an eighth of the whole budget     for apps that hold little (`_SMALL_APP`)
+"""
+
+from ipaddress import ip_network
 from types import TracebackType
+from typing import Final, NamedTuple
 
 from services.gateway.metrics import IN_FLIGHT_BYTES
+
+_RESERVED: Final = 8
+_SMALL_APP: Final = 64
+_SMALL_NETWORK: Final = 512
+"""Each the divisor of the budget."""
+_CLIENT_PREFIX_BITS: Final = 64
+"""Of IPv6: one client commonly has so many addresses (RFC 6177)."""
+
+
+class Payer(NamedTuple):
+    """Whom bytes are charged to."""
+
+    app_id: str
+    network: str
+
+
+def payer_of(app_id: str, address: str) -> Payer:
+    """`address`: the client's in its usual form; empty where it is not known."""
+    if ":" in address:
+        return Payer(app_id, str(ip_network((address, _CLIENT_PREFIX_BITS), strict=False)))
+    return Payer(app_id, address)
 
 
 class Budget:
@@ -10,7 +41,10 @@ class Budget:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
+        self._open_bytes = limit_bytes - limit_bytes // _RESERVED
         self._used_bytes = 0
+        self._by_app: dict[str, int] = {}
+        self._by_network: dict[str, int] = {}
         IN_FLIGHT_BYTES.set_function(lambda: self._used_bytes)
 
     @property
@@ -21,14 +55,37 @@ class Budget:
     def is_half_used(self) -> bool:
         return self._used_bytes * 2 > self._limit_bytes
 
-    def take(self, size_bytes: int) -> bool:
-        if self._used_bytes + size_bytes > self._limit_bytes:
+    def take(self, payer: Payer, size_bytes: int) -> bool:
+        used = self._used_bytes + size_bytes
+        by_app = self._by_app.get(payer.app_id, 0) + size_bytes
+        by_network = self._by_network.get(payer.network, 0) + size_bytes
+        if not self._fits(used, by_app, by_network):
             return False
-        self._used_bytes += size_bytes
+        self._used_bytes = used
+        self._by_app[payer.app_id] = by_app
+        self._by_network[payer.network] = by_network
         return True
 
-    def give_back(self, size_bytes: int) -> None:
+    def give_back(self, payer: Payer, size_bytes: int) -> None:
         self._used_bytes -= size_bytes
+        _subtract(self._by_app, payer.app_id, size_bytes)
+        _subtract(self._by_network, payer.network, size_bytes)
+
+    def _fits(self, used: int, by_app: int, by_network: int) -> bool:
+        """The three sums as they would be."""
+        free = self._open_bytes - used
+        if by_app > free and (by_app * _SMALL_APP > self._limit_bytes or used > self._limit_bytes):
+            return False
+        left_by_app = free - free // _RESERVED - by_app
+        return by_network <= left_by_app or by_network * _SMALL_NETWORK <= self._limit_bytes
+
+
+def _subtract(held: dict[str, int], name: str, size_bytes: int) -> None:
+    left = held.get(name, 0) - size_bytes
+    if left:
+        held[name] = left
+    else:
+        held.pop(name, None)
 
 
 class Overloaded(Exception):
@@ -38,15 +95,16 @@ class Overloaded(Exception):
 class Held:
     """The bytes one request holds, given back when it ends."""
 
-    __slots__ = ("_budget", "_size_bytes")
+    __slots__ = ("_budget", "_size_bytes", "payer")
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, payer: Payer) -> None:
         self._budget = budget
+        self.payer = payer
         self._size_bytes = 0
 
     def take(self, size_bytes: int) -> None:
         """Raises `Overloaded`."""
-        if not self._budget.take(size_bytes):
+        if not self._budget.take(self.payer, size_bytes):
             raise Overloaded
         self._size_bytes += size_bytes
 
@@ -56,4 +114,4 @@ class Held:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._budget.give_back(self._size_bytes)
+        self._budget.give_back(self.payer, self._size_bytes)

@@ -11,11 +11,12 @@ from pipeline.runtime.http.errors import Text, invalid, no_path, server_error
 from pipeline.runtime.http.quota import API_PREFIX
 from pipeline.runtime.log import get_logger
 from services.gateway.bodies import read_coded_body
-from services.gateway.budget import Budget, Held
+from services.gateway.budget import Budget, Held, payer_of
 from services.gateway.call import CALL, Call
 from services.gateway.edge import RETRY_SECONDS, reply_to, send_reply
 from services.gateway.errors import ClientGone
 from services.gateway.metrics import FORWARD_FAILURES
+from services.gateway.snapshots import Snapshots, note_app
 
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=2.0, pool=2.0)
 _LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)
@@ -27,6 +28,7 @@ _HOP_BY_HOP: Final = frozenset(
 )
 """RFC 9110, section 7.6.1: they speak of one connection and end with it."""
 _OURS: Final = _HOP_BY_HOP | {
+    b"content-length",  # of the body that is sent, which may be none
     b"expect",
     b"host",
     b"x-request-id",
@@ -44,11 +46,15 @@ Headers = list[tuple[bytes, bytes]]
 
 class Forwarder:
     """A reverse proxy to `base_url`. Answers are passed on as they come. A body is read first: connections to the query
-    service are few, and a caller who takes its time must not hold one meanwhile."""
+    service are few, and a caller who takes its time must not hold one meanwhile. One that comes without a valid key is
+    not read at all: no endpoint that takes a body does without a key."""
 
-    def __init__(self, base_url: str, budget: Budget, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        """`budget`: for the bodies being read."""
+    def __init__(
+        self, base_url: str, budget: Budget, snapshots: Snapshots, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """`budget`: for the bodies being read. `snapshots`: whose they are."""
         self._budget = budget
+        self._snapshots = snapshots
         self._base = httpx.URL(base_url)
         # No proxies or credentials from the environment, no redirects followed: what comes is what goes.
         self._client = httpx.AsyncClient(
@@ -75,8 +81,9 @@ class Forwarder:
         if not scope["path"].startswith(API_PREFIX):  # what it tells operators is for those who can reach it
             await send_reply(reply_to(no_path(), call), send)
             return
-        with Held(self._budget) as held:
-            body = await read_coded_body(call, receive, MAX_BODY_BYTES, held)
+        app_id = note_app(call, self._snapshots)
+        with Held(self._budget, payer_of(app_id, call.ip)) as held:
+            body = await read_coded_body(call, receive, MAX_BODY_BYTES, held) if app_id else b""
             request = self._request(scope, body, call)
             try:
                 response = await self._client.send(request, stream=True)

@@ -22,7 +22,7 @@ from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
 from schemas.topics import Topic
-from services.gateway.budget import Budget, Overloaded
+from services.gateway.budget import Budget, Overloaded, Payer
 from services.gateway.metrics import PUBLISH_FAILURES, PUBLISH_SECONDS, RECORD_BYTES, RECORD_PIECES
 from services.gateway.pack import Piece
 from services.gateway.sink import Sink, SinkAway, SinkError
@@ -77,11 +77,12 @@ class _Entry:
 class Ticket:
     """What one request waits for: the acknowledgement of all its pieces, a failure, or its time running out."""
 
-    __slots__ = ("_budget", "_open_pieces", "_timer", "entries", "future")
+    __slots__ = ("_budget", "_open_pieces", "_payer", "_timer", "entries", "future")
 
-    def __init__(self, budget: Budget, pieces: Sequence[Piece], timeout_seconds: float) -> None:
+    def __init__(self, budget: Budget, payer: Payer, pieces: Sequence[Piece], timeout_seconds: float) -> None:
         loop = asyncio.get_running_loop()
         self._budget = budget
+        self._payer = payer
         self._open_pieces = len(pieces)
         self.future: asyncio.Future[None] = loop.create_future()
         self.entries = [_Entry(piece.lines, self) for piece in pieces]
@@ -106,7 +107,7 @@ class Ticket:
     def _release(self, entry: _Entry) -> None:
         if entry.state is not _State.OVER:
             entry.state = _State.OVER
-            self._budget.give_back(len(entry.lines))
+            self._budget.give_back(self._payer, len(entry.lines))
             entry.lines = b""
 
     def _settle(self, error: PublishError | None) -> None:
@@ -231,10 +232,12 @@ class Publisher:
     def _shortage_bytes(self) -> int:
         return self._room.shortage_bytes() if self._room is not None else 0
 
-    def submit(self, topic: Topic, pieces: Sequence[Piece], links: Sequence[Piece] = ()) -> asyncio.Future[None]:
+    def submit(
+        self, topic: Topic, pieces: Sequence[Piece], payer: Payer, links: Sequence[Piece] = ()
+    ) -> asyncio.Future[None]:
         """Queue pieces and return what resolves when all of them are acknowledged, or fails with a `PublishError`.
 
-        `links`: pieces for `people` that belong to them.
+        `payer`: whom their bytes are charged to. `links`: pieces for `people` that belong to them.
 
         Raises `BrokerAway`, `BrokerFull` or `Overloaded` at once where there is no use in waiting.
         """
@@ -251,20 +254,20 @@ class Publisher:
             size_bytes += len(piece.lines)
             if lane.is_overdue(self._timeout_seconds):
                 raise BrokerAway("the broker is not answering")
-        if not self.budget.take(size_bytes):
+        if not self.budget.take(payer, size_bytes):
             raise Overloaded
         if self._room is not None:
             self._room.note_sent(size_bytes)
-        ticket = Ticket(self.budget, [piece for _, piece in pairs], self._timeout_seconds)
+        ticket = Ticket(self.budget, payer, [piece for _, piece in pairs], self._timeout_seconds)
         for (lane, _), entry in zip(pairs, ticket.entries, strict=True):
             lane.add(entry)
         return ticket.future
 
-    async def publish(self, pieces: Sequence[Piece], links: Sequence[Piece] = ()) -> None:
+    async def publish(self, pieces: Sequence[Piece], payer: Payer, links: Sequence[Piece] = ()) -> None:
         """Write events, and their links to `people`; returns when the broker has all. Raises `PublishError` or
         `Overloaded`."""
         try:
-            await self.submit(Topic.EVENTS, pieces, links)
+            await self.submit(Topic.EVENTS, pieces, payer, links)
         except (PublishError, Overloaded) as error:
             self._note_failure(error)
             raise
@@ -280,12 +283,12 @@ class Publisher:
             self._untold_failures = 0
             self._tell_at_seconds = now_seconds + _TELL_SECONDS
 
-    def submit_rejects(self, pieces: Sequence[Piece]) -> asyncio.Future[None] | None:
+    def submit_rejects(self, pieces: Sequence[Piece], payer: Payer) -> asyncio.Future[None] | None:
         """Queue refusals where there is room to spare; None if there is not: good events come first."""
         if self.budget.is_half_used:
             return None
         try:
-            return self.submit(Topic.REJECTED, pieces)
+            return self.submit(Topic.REJECTED, pieces, payer)
         except (PublishError, Overloaded):
             return None
 

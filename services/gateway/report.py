@@ -34,7 +34,7 @@ from services.gateway.browser import (
     key_in_url,
     preflight_headers,
 )
-from services.gateway.budget import Held
+from services.gateway.budget import Held, Payer, payer_of
 from services.gateway.call import Call
 from services.gateway.judge import Accepted, Duplicate, Outcome, Rejected, judge, rejected_row
 from services.gateway.links import KnownLinks
@@ -70,19 +70,19 @@ class Reporting:
     async def track(self, call: Call, receive: Receive) -> Reply:
         """One event → 201 with its id, or the error."""
         caller = await self._admit(call, takes_key_in_url=True)
-        with Held(self._publisher.budget) as held:
+        with self._held(call) as held:
             body = await self._read(call, caller, receive, MAX_EVENT_BYTES, held)
             receipt = _receipt(call, caller)
             try:
                 event = check_event(body, receipt)
             except ApiError as error:
                 refusal = error.at(BODY)
-                await self._record_refusal(refusal, body, receipt, call)
+                await self._record_refusal(refusal, body, receipt, call, held.payer)
                 raise refusal from None
             if self._sent.is_anothers(event):
                 self._count_duplicates(1, receipt)
             else:
-                await self._publish((event,), (pack_event(event, self._publisher.partitions),))
+                await self._publish((event,), (pack_event(event, self._publisher.partitions),), held.payer)
                 _ACCEPTED.inc()
                 self._tallies.events(receipt.app_id, receipt.received_us, accepted=1)
         warnings, _ = told(warnings_of([(0, event)], [body], caller.app), call.language, has_index=False)
@@ -92,29 +92,29 @@ class Reporting:
         """Many events → 201 (200 if none was accepted) with a result for each."""
         caller = await self._admit(call, takes_key_in_url=True)
         errors_only = _wants_errors_only(call.query)
-        with Held(self._publisher.budget) as held:
+        with self._held(call) as held:
             body = await self._read(call, caller, receive, MAX_BATCH_BYTES, held)
             receipt = _receipt(call, caller)
             try:
                 events = parse_batch(body, call.content_type)
             except ApiError as error:
-                await self._record_refusal(error, body, receipt, call)
+                await self._record_refusal(error, body, receipt, call, held.payer)
                 raise
             accepted = accept_all(events, receipt)
             if accepted is not None and not self._sent.know_any(accepted):
-                await self._store_accepted(accepted, list(map(len, events.pieces)), receipt)
+                await self._store_accepted(accepted, list(map(len, events.pieces)), receipt, held.payer)
                 found = _warnings_at_once(accepted, events, caller.app)
                 ids = [event.event_id for event in accepted]
                 return success(201, all_accepted(ids, errors_only, call.language, found))
             outcomes = self._sent.judge(judge(events, receipt))
-            await self._store(outcomes, receipt, call.request_id)
+            await self._store(outcomes, receipt, call.request_id, held.payer)
         result = batch_result(outcomes, call.language, errors_only, _warnings(outcomes, events, caller.app))
         return success(201 if result.accepted else 200, result)
 
     async def validate(self, call: Call, receive: Receive) -> Reply:
         """The same checks by the same code; nothing is stored, and the day's requests stay as they are."""
         caller = await self._admit(call, is_validation=True)
-        with Held(self._publisher.budget) as held:
+        with self._held(call) as held:
             body = await read_body(call, receive, MAX_BATCH_BYTES, held)
             receipt = _receipt(call, caller)
             events = parse_any(body, call.content_type)
@@ -127,6 +127,9 @@ class Reporting:
         check_preflight(call, self._snapshots.current(), self._origins)
         call.answer_headers = preflight_headers(call)
         return success(200, Preflight(["POST"]))
+
+    def _held(self, call: Call) -> Held:
+        return Held(self._publisher.budget, payer_of(call.app_id, call.ip))
 
     async def _admit(self, call: Call, *, takes_key_in_url: bool = False, is_validation: bool = False) -> Caller:
         """Whose request it is, counted against its plan. An app without a limit waits for nothing here."""
@@ -162,18 +165,18 @@ class Reporting:
         try:
             return await read_body(call, receive, limit_bytes, held)
         except ApiError as error:
-            await self._record_refusal(error, b"", _receipt(call, caller), call)
+            await self._record_refusal(error, b"", _receipt(call, caller), call, held.payer)
             raise
 
-    async def _store(self, outcomes: Sequence[Outcome], receipt: Receipt, request_id: str) -> None:
+    async def _store(self, outcomes: Sequence[Outcome], receipt: Receipt, request_id: str, payer: Payer) -> None:
         """Publish what was accepted and record what was refused, at the same time."""
         rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
         rows = [rejected_row(r.error, r.payload, receipt, request_id, r.index) for r in rejected]
-        recorded = self._record(rows)
+        recorded = self._record(rows, payer)
         accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
         duplicates = sum(isinstance(outcome, Duplicate) for outcome in outcomes)
         sizes_bytes = [outcome.size_bytes for outcome in accepted]
-        await self._store_accepted([outcome.event for outcome in accepted], sizes_bytes, receipt)
+        await self._store_accepted([outcome.event for outcome in accepted], sizes_bytes, receipt, payer)
         await _settled(recorded)
         self._count_duplicates(duplicates, receipt)
 
@@ -182,27 +185,29 @@ class Reporting:
         self._tallies.events(receipt.app_id, receipt.received_us, duplicates=count)
 
     async def _store_accepted(
-        self, events: Sequence[AcceptedEvent], sizes_bytes: Sequence[int], receipt: Receipt
+        self, events: Sequence[AcceptedEvent], sizes_bytes: Sequence[int], receipt: Receipt, payer: Payer
     ) -> None:
         if events:
-            await self._publish(events, pack_events(events, sizes_bytes, self._publisher.partitions))
+            await self._publish(events, pack_events(events, sizes_bytes, self._publisher.partitions), payer)
         _ACCEPTED.inc(len(events))
         self._tallies.events(receipt.app_id, receipt.received_us, accepted=len(events))
 
-    async def _publish(self, events: Sequence[AcceptedEvent], pieces: Sequence[Piece]) -> None:
+    async def _publish(self, events: Sequence[AcceptedEvent], pieces: Sequence[Piece], payer: Payer) -> None:
         """With the links they bring to light; a pair counts as sent only once it is acknowledged."""
         links = self._links.unknown(events)
         if links:
-            await self._publisher.publish(pieces, pack_links(links, self._publisher.partitions))
+            await self._publisher.publish(pieces, payer, pack_links(links, self._publisher.partitions))
             self._links.acknowledged(links)
         else:
-            await self._publisher.publish(pieces)
+            await self._publisher.publish(pieces, payer)
         self._sent.published(events)
 
-    async def _record_refusal(self, error: ApiError, payload: bytes, receipt: Receipt, call: Call) -> None:
-        await _settled(self._record([rejected_row(error, payload, receipt, call.request_id, 0)]))
+    async def _record_refusal(
+        self, error: ApiError, payload: bytes, receipt: Receipt, call: Call, payer: Payer
+    ) -> None:
+        await _settled(self._record([rejected_row(error, payload, receipt, call.request_id, 0)], payer))
 
-    def _record(self, rows: list[RejectedRow]) -> asyncio.Future[None] | None:
+    def _record(self, rows: list[RejectedRow], payer: Payer) -> asyncio.Future[None] | None:
         """Write refusals to their topic as far as there is room: they never cost a good event anything."""
         if not rows:
             return None
@@ -210,7 +215,7 @@ class Reporting:
         self._tallies.events(rows[0].app_id, rows[0].rejected_at_ms * 1000, rejected=len(rows))
         for row in rows:
             REJECTED.labels(row.code).inc()
-        future = self._publisher.submit_rejects(pack_rejects(rows, self._publisher.partitions))
+        future = self._publisher.submit_rejects(pack_rejects(rows, self._publisher.partitions), payer)
         if future is None:
             REJECTS_DROPPED.inc(len(rows))
         else:

@@ -1,8 +1,13 @@
 """What the gateway needs of the control plane: `pipeline.runtime.control_plane.SnapshotSource`, or a fixed one."""
 
+from contextlib import suppress
 from typing import Protocol
 
+from pipeline.runtime.control_plane import SnapshotNotLoaded
+from pipeline.runtime.http.auth import identify
+from pipeline.runtime.http.errors import ApiError
 from schemas.control import Snapshot
+from services.gateway.call import Call
 
 
 class Snapshots(Protocol):
@@ -35,3 +40,11 @@ class FixedSnapshots:
 
     async def stop(self) -> None:
         """Nothing to end."""
+
+
+def note_app(call: Call, snapshots: Snapshots) -> str:
+    """The app whose key the request carries, noted in `call`; empty where the key is missing or not valid."""
+    if call.authorization and not call.app_id:
+        with suppress(ApiError, SnapshotNotLoaded):  # what answers the request says what is wrong
+            call.app_id = identify(call.authorization, snapshots.current()).app.app_id
+    return call.app_id

@@ -99,18 +99,22 @@ class ServedApi:
         # Reads come through the gateway, which counts them.
         query_settings = self._settings.model_copy(update={"count_requests": False})
         query = create_app(query_settings, self.clickhouse, self.snapshots)
-        self.query_url = self._serve(query)
+        self.query_url = self.serve(query)
         gateway_settings = self._settings.model_copy(update={"query_url": self.query_url})
 
-        async def gateway() -> ASGIApp:
-            self.sink = MemorySink()
-            budget = Budget(gateway_settings.max_in_flight_bytes)
-            self.publisher = Publisher(
-                self.sink, gateway_settings.partitions, budget, gateway_settings.publish_timeout_seconds
-            )
-            return build_app(gateway_settings, self.snapshots, self.publisher)
+        self.sink = MemorySink()
+        self.publisher, self.url = self.serve_gateway(gateway_settings, self.sink)
 
-        self.url = self._serve(self.run(gateway))
+    def serve_gateway(self, settings: Settings, sink: MemorySink) -> tuple[Publisher, str]:
+        """A gateway over `sink`, and where it is."""
+
+        async def gateway() -> tuple[Publisher, ASGIApp]:
+            budget = Budget(settings.max_in_flight_bytes)
+            publisher = Publisher(sink, settings.partitions, budget, settings.publish_timeout_seconds)
+            return publisher, build_app(settings, self.snapshots, publisher)
+
+        publisher, app = self.run(gateway)
+        return publisher, self.serve(app)
 
     def run(self, make: Callable[[], Any]) -> Any:
         """The result of a coroutine function, run in the servers' event loop."""
@@ -124,7 +128,7 @@ class ServedApi:
         self._thread.join(30)
         self._loop.close()
 
-    def _serve(self, app: ASGIApp) -> str:
+    def serve(self, app: ASGIApp) -> str:
         listening = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(app, **SERVER_OPTIONS)
         server = uvicorn.Server(config)

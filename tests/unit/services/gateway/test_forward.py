@@ -55,7 +55,7 @@ def forwarding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[httpx.AsyncBaseTransport], httpx.AsyncClient]:
     def make(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
-        monkeypatch.setattr("services.gateway.app.Forwarder", lambda url, budget: Forwarder(url, budget, transport))
+        monkeypatch.setattr("services.gateway.app.Forwarder", lambda *parts: Forwarder(*parts, transport))
         return make_client(make_app(query_url="http://query:1234"))
 
     return make

@@ -9,7 +9,7 @@ from schemas.events import AcceptedEvent
 from schemas.ids import partition_for
 from schemas.people import Link, decode_people
 from schemas.topics import Topic
-from services.gateway.budget import Budget
+from services.gateway.budget import Budget, Payer
 from services.gateway.links import KnownLinks
 from services.gateway.pack import pack_event, pack_links
 from services.gateway.publish import NotAcknowledged, Publisher
@@ -72,7 +72,7 @@ async def test_events_are_published_only_with_their_links(sink: MemorySink) -> N
     made = event(1, "u", "a")
     sink.hold()
     links = pack_links(KnownLinks().unknown([made]), 4)
-    waiting = asyncio.create_task(publisher.publish([pack_event(made, 4)], links))
+    waiting = asyncio.create_task(publisher.publish([pack_event(made, 4)], Payer("shop", ""), links))
     await asyncio.sleep(0.01)
     assert not waiting.done()
     sink.release()
@@ -81,4 +81,4 @@ async def test_events_are_published_only_with_their_links(sink: MemorySink) -> N
     assert publisher.budget.used_bytes == 0
     sink.fail_with = "no"
     with pytest.raises(NotAcknowledged):
-        await publisher.publish([pack_event(made, 4)], links)
+        await publisher.publish([pack_event(made, 4)], Payer("shop", ""), links)

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.topics import Topic
-from services.gateway.budget import Budget, Held, Overloaded
+from services.gateway.budget import Budget, Held, Overloaded, Payer
 from services.gateway.pack import Piece
 from services.gateway.publish import MAX_RECORD_BYTES, BrokerAway, NotAcknowledged, Publisher
 from services.gateway.sink import MemorySink
 
 LONG_SECONDS = 30.0
 SHORT_SECONDS = 0.05
+PAYER = Payer("shop", "198.51.100.7")
 
 
 def publisher_over(sink: MemorySink, limit_bytes: int = 1 << 30, timeout_seconds: float = LONG_SECONDS) -> Publisher:
@@ -35,9 +36,9 @@ async def one_round() -> None:
 async def test_what_arrives_while_a_record_is_out_shares_the_next_one(sink: MemorySink) -> None:
     publisher = publisher_over(sink)
     sink.hold()
-    waits = [asyncio.create_task(publisher.publish([Piece(1, b"first\n")]))]
+    waits = [asyncio.create_task(publisher.publish([Piece(1, b"first\n")], PAYER))]
     await one_round()
-    waits += [asyncio.create_task(publisher.publish([Piece(1, b"%d\n" % n)])) for n in range(5)]
+    waits += [asyncio.create_task(publisher.publish([Piece(1, b"%d\n" % n)], PAYER)) for n in range(5)]
     await one_round()
     assert not any(wait.done() for wait in waits)
     sink.release()
@@ -48,14 +49,14 @@ async def test_what_arrives_while_a_record_is_out_shares_the_next_one(sink: Memo
 
 async def test_partitions_do_not_wait_for_each_other(sink: MemorySink) -> None:
     publisher = publisher_over(sink)
-    await asyncio.gather(*(publisher.publish([Piece(n, b"x\n")]) for n in range(4)))
+    await asyncio.gather(*(publisher.publish([Piece(n, b"x\n")], PAYER) for n in range(4)))
     assert sorted(partition for _, partition, _ in sink.records) == [0, 1, 2, 3]
 
 
 async def test_a_request_over_several_partitions_waits_for_all(sink: MemorySink) -> None:
     publisher = publisher_over(sink)
     sink.hold()
-    wait = asyncio.create_task(publisher.publish([Piece(0, b"a\n"), Piece(2, b"b\n"), Piece(2, b"c\n")]))
+    wait = asyncio.create_task(publisher.publish([Piece(0, b"a\n"), Piece(2, b"b\n"), Piece(2, b"c\n")], PAYER))
     await one_round()
     assert not wait.done()
     sink.release()
@@ -69,7 +70,7 @@ async def test_records_stop_growing_at_the_limit_and_a_larger_piece_goes_alone(s
     sizes = [10, MAX_RECORD_BYTES // 2, MAX_RECORD_BYTES // 2, 10, 2 * MAX_RECORD_BYTES, 10]
     waits = []
     for size in sizes:
-        waits.append(asyncio.create_task(publisher.publish([Piece(0, b"x" * size)])))
+        waits.append(asyncio.create_task(publisher.publish([Piece(0, b"x" * size)], PAYER)))
         await one_round()
     sink.release()
     await asyncio.gather(*waits)
@@ -79,15 +80,15 @@ async def test_records_stop_growing_at_the_limit_and_a_larger_piece_goes_alone(s
 async def test_a_request_gives_up_in_time_and_what_was_not_sent_is_forgotten(sink: MemorySink) -> None:
     publisher = publisher_over(sink, timeout_seconds=SHORT_SECONDS)
     sink.hold()
-    sent = asyncio.create_task(publisher.publish([Piece(0, b"sent\n")]))
+    sent = asyncio.create_task(publisher.publish([Piece(0, b"sent\n")], PAYER))
     await one_round()
-    waiting = asyncio.create_task(publisher.publish([Piece(0, b"waiting\n")]))
+    waiting = asyncio.create_task(publisher.publish([Piece(0, b"waiting\n")], PAYER))
     results = await asyncio.gather(sent, waiting, return_exceptions=True)
     assert [type(result) for result in results] == [NotAcknowledged, NotAcknowledged]
     assert publisher.budget.used_bytes == len(b"sent\n")
     await until(lambda: not publisher.is_ready)
     with pytest.raises(BrokerAway):
-        await publisher.publish([Piece(0, b"refused at once\n")])
+        await publisher.publish([Piece(0, b"refused at once\n")], PAYER)
     await publisher_is_well_again(publisher, sink)
     assert sink.records == [(Topic.EVENTS, 0, b"sent\n"), (Topic.EVENTS, 0, b"after\n")]
 
@@ -95,7 +96,7 @@ async def test_a_request_gives_up_in_time_and_what_was_not_sent_is_forgotten(sin
 async def publisher_is_well_again(publisher: Publisher, sink: MemorySink) -> None:
     sink.release()
     await until(lambda: publisher.is_ready)
-    await publisher.publish([Piece(0, b"after\n")])
+    await publisher.publish([Piece(0, b"after\n")], PAYER)
     assert publisher.budget.used_bytes == 0
 
 
@@ -103,8 +104,8 @@ async def test_a_stuck_partition_does_not_stop_the_others(sink: MemorySink) -> N
     publisher = publisher_over(sink, timeout_seconds=SHORT_SECONDS)
     sink.hold()
     with pytest.raises(NotAcknowledged):
-        await publisher.publish([Piece(0, b"x\n")])
-    wait = asyncio.create_task(publisher.publish([Piece(1, b"y\n")]))
+        await publisher.publish([Piece(0, b"x\n")], PAYER)
+    wait = asyncio.create_task(publisher.publish([Piece(1, b"y\n")], PAYER))
     await one_round()
     sink.release()
     await wait
@@ -113,13 +114,13 @@ async def test_a_stuck_partition_does_not_stop_the_others(sink: MemorySink) -> N
 async def test_a_failure_reaches_every_request_of_the_record_and_the_next_goes_through(sink: MemorySink) -> None:
     publisher = publisher_over(sink)
     sink.hold()
-    waits = [asyncio.create_task(publisher.publish([Piece(0, b"x\n")])) for _ in range(3)]
+    waits = [asyncio.create_task(publisher.publish([Piece(0, b"x\n")], PAYER)) for _ in range(3)]
     await one_round()
     sink.fail_with = "no leader"
     sink.release()
     assert [type(e) for e in await asyncio.gather(*waits, return_exceptions=True)] == [NotAcknowledged] * 3
     sink.fail_with = None
-    await publisher.publish([Piece(0, b"y\n")])
+    await publisher.publish([Piece(0, b"y\n")], PAYER)
     assert publisher.budget.used_bytes == 0
 
 
@@ -128,28 +129,28 @@ async def test_without_a_connection_nothing_waits(sink: MemorySink) -> None:
     sink.is_connected = False
     assert not publisher.is_ready
     with pytest.raises(BrokerAway):
-        await publisher.publish([Piece(0, b"x\n")])
-    assert publisher.submit_rejects([Piece(0, b"x\n")]) is None
+        await publisher.publish([Piece(0, b"x\n")], PAYER)
+    assert publisher.submit_rejects([Piece(0, b"x\n")], PAYER) is None
 
 
 async def test_the_budget_bounds_what_waits(sink: MemorySink) -> None:
-    publisher = publisher_over(sink, limit_bytes=100)
+    publisher = publisher_over(sink, limit_bytes=300)
     sink.hold()
-    waits = [asyncio.create_task(publisher.publish([Piece(0, b"x" * 40)])) for _ in range(2)]
+    waits = [asyncio.create_task(publisher.publish([Piece(0, b"x" * 40)], PAYER)) for _ in range(2)]
     await one_round()
     with pytest.raises(Overloaded):
-        await publisher.publish([Piece(1, b"x" * 40)])
-    assert publisher.submit_rejects([Piece(0, b"r")]) is None
+        await publisher.publish([Piece(1, b"x" * 40)], PAYER)
+    assert publisher.submit_rejects([Piece(0, b"r")], PAYER) is None
     sink.release()
     await asyncio.gather(*waits)
-    await publisher.publish([Piece(1, b"x" * 40)])
+    await publisher.publish([Piece(1, b"x" * 40)], PAYER)
     assert publisher.budget.used_bytes == 0
 
 
 async def test_stopping_lets_records_under_way_arrive(sink: MemorySink) -> None:
     publisher = publisher_over(sink)
     sink.hold()
-    wait = asyncio.create_task(publisher.publish([Piece(0, b"x\n")]))
+    wait = asyncio.create_task(publisher.publish([Piece(0, b"x\n")], PAYER))
     await one_round()
     stop = asyncio.create_task(publisher.stop())
     await one_round()
@@ -161,7 +162,7 @@ async def test_stopping_lets_records_under_way_arrive(sink: MemorySink) -> None:
 async def test_stopping_does_not_wait_for_a_broker_that_is_gone(sink: MemorySink) -> None:
     publisher = publisher_over(sink, timeout_seconds=SHORT_SECONDS)
     sink.hold()
-    wait = asyncio.create_task(publisher.publish([Piece(0, b"x\n")]))
+    wait = asyncio.create_task(publisher.publish([Piece(0, b"x\n")], PAYER))
     await one_round()
     await asyncio.wait_for(publisher.stop(), 5)
     with pytest.raises(NotAcknowledged):
@@ -182,7 +183,7 @@ async def test_acknowledged_means_written_once_in_order(
     waits = []
     for number, pieces in enumerate(requests):
         lines = [Piece(partition, b"%d:" % number + b"x" * size + b"\n") for partition, size in pieces]
-        waits.append(asyncio.create_task(publisher.publish(lines)))
+        waits.append(asyncio.create_task(publisher.publish(lines, PAYER)))
         await asyncio.sleep(0)
         if number in abandoned:
             waits[-1].cancel()
@@ -199,8 +200,8 @@ async def test_acknowledged_means_written_once_in_order(
 
 
 def test_held_bytes_are_given_back_whatever_happens() -> None:
-    budget = Budget(10)
-    with Held(budget) as held:
+    budget = Budget(30)
+    with Held(budget, PAYER) as held:
         held.take(8)
         assert budget.used_bytes == 8
         with pytest.raises(Overloaded):

@@ -1,0 +1,95 @@
+"""Senders who want to stop others, on raw sockets, and a well-behaved app beside them."""
+
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from http.client import HTTPResponse
+
+import pytest
+from served_api import EMPTY_KEY, WRITE_KEY, ServedApi
+
+from pipeline.runtime.settings import Settings
+from services.gateway.budget import Budget
+from services.gateway.sink import MemorySink
+
+MEGABYTE = 1024 * 1024
+HOSTILE = "127.0.0.2"
+"""Where hostile clients connect from."""
+Gateway = tuple[str, int, Budget]
+
+
+@pytest.fixture(scope="module")
+def gateway(served: ServedApi) -> Gateway:
+    """One that may hold 16 MiB."""
+    settings = Settings(query_url=served.query_url, max_in_flight_bytes=16 * MEGABYTE)
+    publisher, url = served.serve_gateway(settings, MemorySink())
+    return "127.0.0.1", int(url.rpartition(":")[2]), publisher.budget
+
+
+@pytest.fixture
+def opened() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def connect(stack: ExitStack, gateway: Gateway, source: str = HOSTILE) -> socket.socket:
+    connection = socket.create_connection(gateway[:2], timeout=20, source_address=(source, 0))
+    return stack.enter_context(connection)
+
+
+def post(path: str, key: str, length: int) -> bytes:
+    authorization = f"Authorization: Bearer {key}\r\n" if key else ""
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\n{authorization}Content-Length: {length}\r\n\r\n".encode()
+
+
+def status_of(connection: socket.socket) -> int:
+    """Of one answer, read to its end."""
+    response = HTTPResponse(connection)
+    response.begin()
+    response.read()
+    return response.status
+
+
+def track(stack: ExitStack, gateway: Gateway, key: str, source: str) -> int:
+    """The status an event is answered with."""
+    event = b'{"event_name":"page_view"}'
+    connection = connect(stack, gateway, source)
+    connection.sendall(post("/v1/events/track", key, len(event)) + event)
+    return status_of(connection)
+
+
+def withhold(connection: socket.socket, budget: Budget, length: int) -> None:
+    """Send a batch without its last byte; returns when the rest is held, or refused because there is no room."""
+    before = budget.used_bytes
+    connection.settimeout(0.2)
+    with suppress(OSError):  # it is not read to its end where it is refused
+        connection.sendall(post("/v1/events/batch", WRITE_KEY, length) + b"x" * (length - 1))
+    wait_until(lambda: budget.used_bytes >= before + length - 1 or select.select([connection], [], [], 0)[0] != [])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_bodies_without_a_key_take_nothing_of_the_budget(gateway: Gateway, opened: ExitStack) -> None:
+    for path in ("/nothing", "/v1/exports", "/v1/nothing") * 7:
+        connection = connect(opened, gateway)
+        connection.sendall(post(path, "", MEGABYTE) + b"x" * (MEGABYTE - 1))
+        assert status_of(connection) in (401, 404)
+    assert gateway[2].used_bytes == 0
+    assert track(opened, gateway, WRITE_KEY, "127.0.0.1") == 201
+
+
+@pytest.mark.parametrize("key", [EMPTY_KEY, WRITE_KEY], ids=["another app", "the same app"])
+def test_one_client_that_withholds_bodies_leaves_room_for_others(gateway: Gateway, opened: ExitStack, key: str) -> None:
+    for length in (MEGABYTE, MEGABYTE // 16, 4096, 256, 16):
+        for _ in range(18):
+            withhold(connect(opened, gateway), gateway[2], length)
+    assert track(opened, gateway, key, "127.0.0.1") == 201
+    opened.close()
+    wait_until(lambda: gateway[2].used_bytes == 0)
