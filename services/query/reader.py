@@ -13,6 +13,7 @@ from pipeline.runtime.log import get_logger
 from schemas.control import Snapshot
 from schemas.facts import ProgressRow
 from services.query.freshness import LOADED_SQL, PROGRESS_SQL, Freshness, LoadedRow
+from services.query.shares import Shares
 from services.query.sql import Listing, QueryLimits, Statement
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
@@ -41,19 +42,21 @@ class Reader:
     def __init__(self, clickhouse: ClickHouse, freshness: Freshness, limits: QueryLimits) -> None:
         self._clickhouse = clickhouse
         self._limits = limits
+        self._shares = Shares()
         self._freshness = freshness
         self._observing: asyncio.Task[None] | None = None
         self._fresh_until = 0.0
 
     async def rows(self, statement: Statement[RowT]) -> list[RowT]:
-        """All rows of one query.
+        """All rows of one query, which runs when its app has a turn.
 
-        Raises `ApiError`: INVALID_PARAMETER where it would cost more than one query may, SERVER_ERROR, with when to try
-        again, where it cannot be answered now.
+        Raises `ApiError`: INVALID_PARAMETER where it would cost more than one query may, RATE_LIMIT_EXCEEDED where too
+        many of the app's queries wait, SERVER_ERROR, with when to try again, where it cannot be answered now.
         """
+        sql = statement.sql + self._limits.clause() + statement.settings
         try:
-            sql = statement.sql + self._limits.clause() + statement.settings
-            body = await self._clickhouse.query_bytes(sql, statement.parameters)
+            async with self._shares.turn(statement.parameters["app_id"]):
+                body = await self._clickhouse.query_bytes(sql, statement.parameters)
         except (ClickHouseUnavailable, ClickHouseRejected) as error:
             raise as_api_error(error, self._limits) from error
         return decode_rows(statement.row_type, body)
