@@ -11,8 +11,8 @@ accepted = stored + duplicates must hold in every hour of every app, in each par
 accepted, never more: a gateway that is killed takes its last second of counts with it, and an event whose
 acknowledgement came too late is in the topic all the same. Hours are those of receipt.
 
-counted = stored - late must hold of every app. Sessions know no hours of receipt, so it is compared only where all
-accounts are of everything, and nothing is under way.
+counted = stored - late must hold of every app, for events that are somebody's. Sessions know no hours of receipt, so it
+is compared only where all accounts are of everything, and nothing is under way.
 """
 
 from collections import Counter, defaultdict
@@ -72,7 +72,7 @@ class StateAccount:
     counted: Counter[str]
     """In sessions."""
     countable: Counter[str]
-    """Stored, and not late."""
+    """Stored, not late, and somebody's."""
     resent: Counter[str]
     """Rows that share their id with one of another time. Those of one person are counted once."""
 
@@ -226,7 +226,7 @@ def _state_problems(tables: TableAccount) -> Iterator[Problem]:
         swapped, folded = _of_app(tables.swapped, app_id), _of_app(tables.folded, app_id)
         difference = counted[app_id] - countable[app_id]
         if not -resent[app_id] - swapped <= difference <= folded + swapped:
-            text = f"{countable[app_id]} events are stored and not late, but sessions have counted {counted[app_id]}"
+            text = f"{countable[app_id]} stored events belong into sessions, which have counted {counted[app_id]}"
             yield Problem(app_id, None, None, text)
 
 

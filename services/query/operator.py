@@ -54,12 +54,12 @@ FROM event_marks FINAL
 WHERE mark = 'late' AND received_us >= {{from_us:Int64}} AND received_us < {{through_us:Int64}}
 GROUP BY app_id, hour, place""",
     # What the states of all persons have counted, as their sessions say; and what they should have: of each event one
-    # row, unless it was late. `resent` are rows that share their id with one of another time.
+    # row, unless it was late or nobody's. `resent` are rows that share their id with one of another time.
     "counted": """
 SELECT app_id, 0 AS hour, 0 AS place, sum(events) AS count FROM sessions FINAL WHERE NOT is_deleted GROUP BY app_id""",
     "countable": """
 SELECT app_id, 0 AS hour, 0 AS place, count() AS count FROM events FINAL
-WHERE (app_id, event_id, received_us) NOT IN (
+WHERE NOT startsWith(person_key, 'e:') AND (app_id, event_id, received_us) NOT IN (
     SELECT app_id, event_id, received_us FROM event_marks WHERE mark = 'late'
 )
 GROUP BY app_id""",

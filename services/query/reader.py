@@ -82,24 +82,21 @@ class Reader:
         long as an answer would: nobody waits behind the timeouts of others. Raises `ApiError`."""
         if self._observing is None or (self._observing.done() and monotonic_seconds() >= self._fresh_until):
             self._observing = asyncio.create_task(self._observe())
-        # A caller that gives up must not end it for the others.
-        await asyncio.shield(self._observing)
+        try:
+            # A caller that gives up must not end it for the others.
+            await asyncio.shield(self._observing)
+        except (ClickHouseUnavailable, ClickHouseRejected) as error:
+            raise as_api_error(error, self._limits) from error
         return self._freshness.complete_through_ms()
 
     async def _observe(self) -> None:
         try:
-            await self._read_progress()
-        finally:
-            self._fresh_until = monotonic_seconds() + FRESH_FOR_SECONDS
-
-    async def _read_progress(self) -> None:
-        try:
             # Reports first: offsets read after them can only be further, so none is taken to hold too early.
             reports = await self._clickhouse.query_bytes(PROGRESS_SQL)
             loaded = await self._clickhouse.query_bytes(LOADED_SQL)
-        except (ClickHouseUnavailable, ClickHouseRejected) as error:
-            raise as_api_error(error, self._limits) from error
-        self._freshness.observe(decode_rows(ProgressRow, reports), decode_rows(LoadedRow, loaded))
+            self._freshness.observe(decode_rows(ProgressRow, reports), decode_rows(LoadedRow, loaded))
+        finally:
+            self._fresh_until = monotonic_seconds() + FRESH_FOR_SECONDS
 
     async def ping(self) -> bool:
         try:
