@@ -70,6 +70,8 @@ class Refusals:
     """Lines in the log that the stream could not read or the tables not take."""
     late: int = 0
     """Of the accepted: stored, and in no session and no credit."""
+    without_order: int = 0
+    """Of the accepted: refunds that name no order, or one of which no conversion is known."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ def findings(seen: Observations) -> list[Finding]:
         _stream,
         _refusals,
         _late,
+        _refunds,
         _parts,
         _merges,
         _changelogs,
@@ -230,6 +233,17 @@ def _refusals(seen: Observations) -> Iterator[Finding]:
     if found.put_aside:
         advice = "The log held lines that are no events, or rows the tables do not take: `attrikit rejected list`."
         yield Finding("refusals", "stream, loader", Level.WARN, f"{found.put_aside:,} lines put aside", advice)
+
+
+def _refunds(seen: Observations) -> Iterator[Finding]:
+    found = seen.refusals
+    if found is not None and found.without_order:
+        value = f"{found.without_order:,} refunds of the last hour have no order that is known"
+        advice = (
+            "They take nothing back. Those that name an order wait for it, and `GET /v1/events?awaiting_order=true`"
+            " lists them; the others need an `order_id`."
+        )
+        yield Finding("refunds", "stream", Level.WARN, value, advice)
 
 
 def _late(seen: Observations) -> Iterator[Finding]:

@@ -80,7 +80,8 @@ def _refusals(counts: LedgerCounts) -> Refusals:
         return sum(row.count for row in counts[name])
 
     rejected = max(total("refused"), total("rejected"))
-    return Refusals(total("stored") + total("duplicates"), rejected, total("put_aside"), total("late"))
+    accepted = total("stored") + total("duplicates")
+    return Refusals(accepted, rejected, total("put_aside"), total("late"), total("without_order"))
 
 
 async def _gateway_clock(settings: Settings) -> list[Clock]:

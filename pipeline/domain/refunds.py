@@ -32,7 +32,8 @@ from schemas.people import OrderRefund
 
 VALUE_PROPERTIES: Final = ("value", "amount", "revenue", "price")
 """The first of these that is given says how much; none: everything."""
-_NOTHING: Final = "0"
+NOTHING: Final = "0"
+"""The amount of a refund whose own cannot be read."""
 
 
 def refund_of(event: StreamEvent, own_currency: str) -> Refund | None:
@@ -66,7 +67,7 @@ def _amount(money: Money) -> str:
     if not is_given:
         return ""
     if money.problems or to_minor(money.amount, "") is None:
-        return _NOTHING
+        return NOTHING
     return money.amount.removeprefix("-")
 
 
@@ -122,7 +123,7 @@ def allocate(
         for member in members:
             member.refunded_minor = member.refund_excess_minor = 0
         for refund, anchor in reaching:
-            _take(refund, [m for m in members if anchor - CONVERSION_KEEP_MS <= m.at_ms <= anchor])
+            _take(refund, [member for member in members if reaches(anchor, member.at_ms)])
         changed += [
             member
             for member, was in zip(members, before, strict=True)
@@ -138,6 +139,11 @@ def anchor_ms(refund: Refund, times_ms: Sequence[int]) -> int:
     A rule of event time alone, so that it does not matter when old conversions are forgotten, or what comes first.
     """
     return max((at_ms for at_ms in times_ms if at_ms <= refund.at_ms + REFUND_LEAD_MS), default=-1)
+
+
+def reaches(anchor: int, at_ms: int) -> bool:
+    """Whether a refund with that `anchor_ms` may take from a conversion of the time `at_ms`."""
+    return anchor - CONVERSION_KEEP_MS <= at_ms <= anchor
 
 
 def _take(refund: Refund, conversions: list[Conversion]) -> None:

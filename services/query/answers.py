@@ -161,12 +161,40 @@ _LATE: Final = (
 )
 
 
+class OrderPart(TypedDict):
+    conversion_id: str
+    goal: str
+    converted_at: str
+    value: Annotated[Number | None, Field(description="What is left after refunds. Null: not known.")]
+    value_issue: ValueIssueText
+    refunded: Refunded
+    currency: Text
+
+
+class RefundOutcome(TypedDict):
+    order_id: Text
+    state: Annotated[
+        str,
+        Field(
+            description="applied: value was taken back of conversions of the order. pending: it is about to be. "
+            "waiting: no conversion of the order is known; it is applied when one comes, within the app's history "
+            "limit. no_effect: the order is known, and nothing of it can be taken (another currency, no known value, "
+            "an amount that cannot be read, all of it later than the refund, or older than the app's history limit). "
+            "no_order: the refund names none."
+        ),
+    ]
+    conversions: Annotated[
+        list[OrderPart], Field(description="Of the order, as they stand, newest first; at most 100.")
+    ]
+
+
 class EventStatus(TypedDict):
     current: str
     steps: list[Step]
     conversions: list[EventConversion]
     is_late: Annotated[bool, Field(description=_LATE)]
     repeats: Annotated[int, Field(description="How often its id was accepted again, within 7 days; counted once.")]
+    refund: Annotated[RefundOutcome | None, Field(description="What became of it. Null: the event is no refund.")]
 
 
 class EventDetail(TypedDict):

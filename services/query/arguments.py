@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from pipeline.domain.goals import REFUND
 from pipeline.runtime.http.errors import Text, invalid
 from schemas.control import App
 from schemas.facts import Model
@@ -35,6 +36,7 @@ from services.query.parameters import (
     UsersParameters,
 )
 from services.query.performance import PerformanceQuery
+from services.query.refunds import awaiting_order
 from services.query.rejected import RejectedFilter
 from services.query.times import BadTime, TimeRange, parse_end, parse_start, parse_zone
 from services.query.users import UserFilter
@@ -115,12 +117,13 @@ def properties_of(given: EventsParameters) -> tuple[tuple[str, str], ...]:
 
 def event_filter(given: EventsParameters, app: App, session: SessionPlace | None) -> EventFilter:
     return EventFilter(
-        event_names=given.event_name,
+        event_names=given.event_name or ((REFUND,) if given.awaiting_order else ()),
         user_id=given.user_id,
         anonymous_id=given.anonymous_id,
         session=session,
         time_range=range_of(given, app),
         properties=properties_of(given),
+        awaiting=(awaiting_order(),) if given.awaiting_order else (),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from schemas.webhooks import Outcome
-from services.query.answers import EventConversion, EventDetail, EventStatus, Meta, Session, Step
+from services.query.answers import EventConversion, EventDetail, EventStatus, Meta, RefundOutcome, Session, Step
 from services.query.events import EventRow, event_of
 from services.query.numbers import money_by_currency, seconds
 from services.query.performance_sql import LONGEST_SESSION_MS
@@ -79,6 +79,28 @@ class EventFacts:
     """By conversion id."""
     marks: dict[str, int]
     """Mark → how often."""
+    refund: RefundOutcome | None
+
+
+def facts_of(
+    event: EventPlaceRow,
+    session: SessionOfEvent | None,
+    conversions: list[ConversionOfEvent],
+    attributed: list[AttributionOfEvent],
+    delivered: list[DeliveredRow],
+    marks: list[MarkCount],
+    refund: RefundOutcome | None,
+) -> EventFacts:
+    """From the rows as they were read."""
+    return EventFacts(
+        event,
+        session,
+        conversions,
+        {row.conversion_id: row for row in attributed},
+        {row.fact_id: row.first_delivered_at_ms for row in delivered},
+        {row.mark: row.marks for row in marks},
+        refund,
+    )
 
 
 def find_event(app_id: str, event_id: str) -> Statement[EventPlaceRow]:
@@ -172,6 +194,7 @@ def _status(facts: EventFacts) -> EventStatus:
         "conversions": [_conversion(c, facts) for c in facts.conversions],
         "is_late": is_late,
         "repeats": facts.marks.get("duplicate", 0),
+        "refund": facts.refund,
     }
 
 

@@ -83,6 +83,8 @@ class EventFilter:
     """(name, value) pairs, all of which must hold; see `property_condition`."""
     session_keys: tuple[str, ...] = ()
     """The person keys the session's events were accepted under; empty: the session's own."""
+    awaiting: tuple[Condition, ...] = ()
+    """See `services.query.refunds.awaiting_order`."""
 
 
 def session_place(app_id: str, session_id: str) -> Statement[SessionPlace]:
@@ -98,11 +100,11 @@ def list_events(app_id: str, wanted: EventFilter, page: Page) -> Listing[EventRo
         *equals("anonymous_id", wanted.anonymous_id),
         *older_than("timestamp_ms", "event_id", page.after),
     )
-    exact = (property_condition(index, *pair) for index, pair in enumerate(wanted.properties))
+    exact = (*(property_condition(index, *pair) for index, pair in enumerate(wanted.properties)), *wanted.awaiting)
     persons = _persons(wanted)
     if persons:
         return NewestOfPersons(app_id, persons, around, (*others, *exact), page)
-    hints = (property_hint(index, *pair) for index, pair in enumerate(wanted.properties))
+    hints = (*(property_hint(index, *pair) for index, pair in enumerate(wanted.properties)), *wanted.awaiting)
     plain = (*around, *others)
     return Newest(
         EventRow,

@@ -107,6 +107,7 @@ EVENT_DETAIL: Final = {
         ],
         "is_late": False,
         "repeats": 0,
+        "refund": None,
     },
     "meta": _META,
 }

@@ -12,10 +12,12 @@ import msgspec
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from pipeline.domain.goals import REFUND
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
 from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
 from pipeline.runtime.http.handlers import success_response
 from schemas.errors import ErrorCode
+from services.query.refunds import ORDER_ID
 
 PREFIX: Final = "/operator"
 _RETRY_SECONDS: Final = 5
@@ -68,6 +70,18 @@ SELECT app_id, 0 AS hour, 0 AS place, sum(rows - 1) AS count FROM (
     SELECT app_id, count() AS rows FROM events FINAL GROUP BY app_id, sipHash64(event_id) HAVING rows > 1
 )
 GROUP BY app_id SETTINGS max_bytes_before_external_group_by = 1000000000""",
+    "without_order": f"""
+WITH refunds AS (
+    SELECT app_id, received_us, {ORDER_ID} AS order_id FROM events FINAL
+    WHERE event_name = '{REFUND}' AND received_us >= {{from_us:Int64}} AND received_us < {{through_us:Int64}}
+)
+SELECT app_id, intDiv(received_us, {_HOUR_US}) AS hour, 0 AS place, count() AS count
+FROM refunds
+WHERE (app_id, order_id) NOT IN (
+    SELECT app_id, order_id FROM conversions FINAL
+    WHERE order_id != '' AND (app_id, order_id) IN (SELECT app_id, order_id FROM refunds)
+)
+GROUP BY app_id, hour""",
     "rejected": f"""
 SELECT app_id, intDiv(rejected_at_ms * 1000, {_HOUR_US}) AS hour, 0 AS place, count() AS count
 FROM rejected FINAL

@@ -92,6 +92,9 @@ class EventsParameters(UserEventsParameters):
     user_id: PersonId | None = None
     anonymous_id: PersonId | None = None
     session_id: RowId | None = None
+    awaiting_order: bool = Field(
+        False, description="Only refunds that name an order of which no conversion is known (yet)."
+    )
 
 
 class RejectedParameters(InRange, InPages):

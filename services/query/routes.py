@@ -184,21 +184,15 @@ async def get_event(
     if event is None:
         raise ApiError(ErrorCode.NOT_FOUND)
     owner = await whoever.owner_key(caller, reader, event.person_key)
-    session, found, marks = await asyncio.gather(
+    session, found, marks, refund = await asyncio.gather(
         reader.first(event_detail.find_session(app_id, event, owner or event.person_key)),
         reader.rows(event_detail.find_conversions(app_id, event)),
         reader.rows(event_detail.count_marks(app_id, event_id)),
+        whoever.refund_outcome(caller, reader, event),
     )
     ids = tuple(conversion.conversion_id for conversion in found)
     attributed, delivered = await _of_conversions(reader, app_id, ids) if ids else ([], [])
-    facts = event_detail.EventFacts(
-        event,
-        session,
-        found,
-        {row.conversion_id: row for row in attributed},
-        {row.fact_id: row.first_delivered_at_ms for row in delivered},
-        {row.mark: row.marks for row in marks},
-    )
+    facts = event_detail.facts_of(event, session, found, attributed, delivered, marks, refund)
     return success_response(event_detail.event_detail(facts, meta))
 
 

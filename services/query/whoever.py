@@ -1,9 +1,11 @@
-"""Who an id means, and under which keys somebody's events stand: asked of the tables by several routes."""
+"""Who an id means, under which keys somebody's events stand, what became of a refund: asked of several tables."""
 
 import asyncio
 
 from pipeline.runtime.http.auth import Caller
-from services.query import people, users
+from services.query import people, refunds, users
+from services.query.answers import RefundOutcome
+from services.query.events import EventRow
 from services.query.reader import Reader
 
 
@@ -37,3 +39,12 @@ async def with_links(caller: Caller, reader: Reader, rows: list[users.UserRow]) 
     user_ids = people.user_ids_of(row.person_key for row in rows)
     links = await reader.rows(people.links_of(caller.app.app_id, user_ids)) if user_ids else []
     return people.with_links(rows, links)
+
+
+async def refund_outcome(caller: Caller, reader: Reader, event: EventRow) -> RefundOutcome | None:
+    """None of an event that is no refund."""
+    if not refunds.is_refund(event):
+        return None
+    found = refunds.find_parts(caller.app.app_id, event)
+    parts = await reader.rows(found) if found is not None else []
+    return refunds.outcome(event, parts, caller.app)

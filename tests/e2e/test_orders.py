@@ -45,6 +45,11 @@ def test_a_refund_finds_its_order(
     settled()
 
     assert conversion()["refunded"] == 100
+    outcome = data(api.get(f"/v1/events/back-{name}"))["status"]["refund"]
+    assert (outcome["order_id"], outcome["state"]) == (order, "applied")
+    assert [(part["goal"], part["value"], part["refunded"]) for part in outcome["conversions"]] == [
+        ("purchase", 0, 100)
+    ]
     assert (conversion()["value"], conversion()["first_channel"]) == (0, "paid_search")
     assert data(api.get(f"/v1/users/{buyer}"))["user"]["values"] == {"CNY": 0}
     path = data(api.get("/v1/attribution", params={"conversion_id": conversion()["conversion_id"]}))
@@ -56,3 +61,31 @@ def test_a_refund_finds_its_order(
         (row,) = [item for item in items if item["key"] == campaign]
         assert {model["credited_value"] for model in row["models"].values()} == {0}
         assert not value or row[value] == 0
+
+
+def test_a_refund_that_finds_no_order_says_so_and_waits(
+    api: httpx.Client, eventually: Callable[..., Any], data: Callable[..., Any]
+) -> None:
+    refund = {"event_name": "refund", "event_id": "back-early", "properties": {"order_id": "order-early", "amount": 30}}
+    assert api.post("/v1/events/track", json=refund).status_code == 201
+
+    def outcome() -> dict[str, Any]:
+        answer = api.get("/v1/events/back-early")
+        found: dict[str, Any] = data(answer)["status"]["refund"] if answer.status_code == 200 else {"state": ""}
+        return found
+
+    def waiting() -> list[str]:
+        return [item["event_id"] for item in data(api.get("/v1/events", params={"awaiting_order": "true"}))["items"]]
+
+    eventually(lambda: outcome()["state"] == "waiting")
+    assert outcome() == {"order_id": "order-early", "state": "waiting", "conversions": []}
+    assert "back-early" in waiting()
+    purchase = {
+        "event_name": "purchase",
+        "user_id": "late-buyer",
+        "properties": {"order_id": "order-early", "revenue": 100},
+    }
+    assert api.post("/v1/events/track", json=purchase).status_code == 201
+    eventually(lambda: outcome()["state"] == "applied")
+    assert [(part["value"], part["refunded"]) for part in outcome()["conversions"]] == [(70, 30)]
+    assert "back-early" not in waiting()

@@ -317,6 +317,7 @@ def test_the_document_holds_every_route_parameter_and_error(query_app: FastAPI) 
     names = {parameter["name"] for parameter in listed if "name" in parameter}
     assert names == {
         "limit", "cursor", "tz", "from", "to", "event_name", "user_id", "anonymous_id", "session_id", "properties",
+        "awaiting_order",
     }  # fmt: skip
     references = json.dumps(document).split('"$ref": "#/components/schemas/')[1:]
     assert {text.split('"')[0] for text in references} <= set(document["components"]["schemas"])

@@ -7,10 +7,13 @@ import httpx
 import msgspec
 from query_world import DAY_MS, FIRST_MS, World
 
+from pipeline.domain.goals import order_id_of
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.clock import now_ms
 from schemas.events import AcceptedEvent
 from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, Model, TouchRow, encode_rows
+from services.query.operator import ledger_counts
+from services.query.refunds import ORDER_ID
 from services.query.times import utc_text
 
 
@@ -221,3 +224,92 @@ async def test_complete_through_follows_what_is_loaded(ask: Any, query_app: Any,
     await say("loaded_offsets", topic="events", partition=2, next_offset=1, loaded_at_ms=1)
     assert await through() is None
     await say("loaded_offsets", topic="events", partition=2, next_offset=0, loaded_at_ms=2)
+
+
+REFUND_STATES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"order_id": "O"}, {"refunded_minor": 500}, "applied"),
+    ({"order_id": "O", "amount": 5, "currency": "CNY"}, {"refunded_minor": 500}, "applied"),
+    ({"order_id": "O"}, {}, "pending"),
+    ({"order_id": "O", "amount": 5, "currency": "USD"}, {}, "no_effect"),
+    ({"order_id": "O", "amount": "some"}, {}, "no_effect"),
+    ({"order_id": "O"}, {"value_minor": 0, "value_issue": "unreadable_value"}, "no_effect"),
+    ({"order_id": "O"}, {"converted_at_ms": FIRST_MS + 3 * DAY_MS}, "no_effect"),
+    ({"order_id": "O"}, {"received_us": (FIRST_MS + 401 * DAY_MS) * 1_000}, "no_effect"),
+    ({"order_id": "P"}, {}, "waiting"),
+    ({"order_id": 7}, {"order_id": "7", "refunded_minor": 1}, "applied"),
+    ({"amount": 5}, {}, "no_order"),
+]
+
+
+async def test_what_became_of_a_refund(ask: Any, alpha: World, facts: ClickHouse) -> None:
+    base = {"app_id": "empty", "order_id": "O", "value_minor": 1_000, "currency": "CNY", "converted_at_ms": FIRST_MS}
+    plain = {"refunded_minor": 0, "value_issue": "", "conversion_id": "cnv_refunded"}
+    for number, (properties, changes, state) in enumerate(REFUND_STATES):
+        event = AcceptedEvent(
+            "empty",
+            f"refund{number}",
+            "refund",
+            FIRST_MS + DAY_MS,
+            changes.get("received_us", 1),
+            properties=msgspec.Raw(msgspec.json.encode(properties)),
+        )
+        values = base | plain | changes | {"revision": 100 + number}
+        values.pop("received_us", None)
+        row = msgspec.structs.replace(alpha.conversions[0], **values)
+        await facts.insert_ndjson("events", encode_rows([event]))
+        await facts.insert_ndjson("conversions", encode_rows([row]))
+        outcome = (await ask("events/{}", event.event_id, key="empty"))["status"]["refund"]
+        assert (outcome["state"], len(outcome["conversions"])) == (state, state not in ("waiting", "no_order"))
+        listed = await ask("events", key="empty", awaiting_order="true")
+        assert (event.event_id in [item["event_id"] for item in listed["items"]]) == (state == "waiting")
+        gone = msgspec.structs.replace(row, revision=200 + number, is_deleted=True)
+        await facts.insert_ndjson("conversions", encode_rows([gone]))
+        base["conversion_id"] = plain["conversion_id"] = f"cnv_refunded{number}"
+    assert (await ask("events/{}", alpha.events[0].event_id))["status"]["refund"] is None
+
+
+async def test_each_buyer_of_an_order_gives_back_its_own(ask: Any, alpha: World, facts: ClickHouse) -> None:
+    refund = AcceptedEvent(
+        "empty", "two-buyers", "refund", FIRST_MS + DAY_MS, 1, properties=msgspec.Raw(b'{"order_id":"T"}')
+    )
+    first = msgspec.structs.replace(
+        alpha.conversions[0],
+        app_id="empty", conversion_id="cnv_first", order_id="T", person_key="u:1", value_minor=1_000, currency="CNY",
+        converted_at_ms=FIRST_MS - 40 * DAY_MS, refunded_minor=1_000,
+    )  # fmt: skip
+    second = msgspec.structs.replace(
+        first, conversion_id="cnv_second", person_key="u:2", converted_at_ms=FIRST_MS, refunded_minor=0
+    )
+    await facts.insert_ndjson("events", encode_rows([refund]))
+    await facts.insert_ndjson("conversions", encode_rows([first, second]))
+    outcome = (await ask("events/{}", "two-buyers", key="empty"))["status"]["refund"]
+    assert outcome["state"] == "applied"
+    assert [part["conversion_id"] for part in outcome["conversions"]] == ["cnv_second", "cnv_first"]
+
+
+async def test_the_tables_read_the_order_of_an_event_as_the_stream_does(clickhouse: ClickHouse) -> None:
+    given: list[Any] = ["o", "", "订" * 300, 7, -7, 0, 10**18 - 1, 10**18, -(10**18), 1.5, True, None, [], {}, "7 "]
+    events = [
+        AcceptedEvent(
+            "orders", f"o{n:02}", "refund", 1, 1, properties=msgspec.Raw(msgspec.json.encode({"order_id": id_}))
+        )
+        for n, id_ in enumerate(given)
+    ]
+    await clickhouse.insert_ndjson("events", encode_rows(events))
+    rows = await clickhouse.query_bytes(
+        f"SELECT {ORDER_ID} AS id FROM events WHERE app_id = 'orders' ORDER BY event_id"
+    )
+    found = [msgspec.json.decode(line)["id"] for line in rows.splitlines()]
+    assert found == [order_id_of({"order_id": id_}) for id_ in given]
+
+
+async def test_refunds_without_an_order_are_counted(alpha: World, clickhouse: ClickHouse) -> None:
+    def refund(number: int, received_us: int, properties: bytes) -> AcceptedEvent:
+        return AcceptedEvent("count", f"c{number}", "refund", FIRST_MS, received_us, properties=msgspec.Raw(properties))
+
+    given = [(5, b'{"order_id":"known"}'), (6, b'{"order_id":"unknown"}'), (7, b"{}"), (99, b"{}")]
+    await clickhouse.insert_ndjson("events", encode_rows([refund(n, *one) for n, one in enumerate(given)]))
+    known = msgspec.structs.replace(alpha.conversions[0], app_id="count", order_id="known", is_deleted=False)
+    await clickhouse.insert_ndjson("conversions", encode_rows([known]))
+    counts = await ledger_counts(clickhouse, 4, 5, 99)
+    assert [(row.app_id, row.count) for row in counts["without_order"] if row.app_id == "count"] == [("count", 2)]

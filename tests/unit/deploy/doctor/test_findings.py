@@ -138,3 +138,10 @@ def test_events_too_late_to_count_are_told(late: int, level: Level) -> None:
     (told,) = [finding for finding in found if finding.check == "late"]
     assert (told.level, bool(told.advice)) == (level, level is Level.WARN)
     assert told.value.startswith(f"{late} of 1,000 events")
+
+
+def test_refunds_whose_order_nobody_knows_are_told() -> None:
+    assert [f for f in findings(Observations(NOW_MS, refusals=Refusals(9, 0, 0))) if f.check == "refunds"] == []
+    (told,) = [f for f in findings(Observations(NOW_MS, refusals=Refusals(9, 0, 0, 0, 2))) if f.check == "refunds"]
+    assert (told.level, told.value[:9]) == (Level.WARN, "2 refunds")
+    assert "awaiting_order" in told.advice
