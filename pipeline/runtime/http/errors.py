@@ -52,6 +52,11 @@ class ApiError(Exception):
         field = f"{place}.{self.field}" if self.field else place
         return ApiError(self.code, field=field, reason=self.reason, headers=self.headers, **self.details)
 
+    def within_request(self, request_id: str) -> "ApiError":
+        """A copy that names the request: requests that wait for one thing share its error."""
+        details = {"request_id": request_id} | self.details
+        return ApiError(self.code, field=self.field, reason=self.reason, headers=self.headers, **details)
+
     def at(self, place: str) -> "ApiError":
         """The same error, at `place` unless it has a field of its own: a whole body that is no JSON, say."""
         return self if self.field else self.under(place)

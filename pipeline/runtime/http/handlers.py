@@ -45,7 +45,7 @@ def success_response(data: Any, status_code: int = 200) -> Response:
 def error_response(request: Request, error: ApiError) -> Response:
     """The envelope in the caller's language. A SERVER_ERROR always names the request and when to come back."""
     if error.code is ErrorCode.SERVER_ERROR:
-        error.details.setdefault("request_id", request_id_of(request.scope))
+        error = error.within_request(request_id_of(request.scope))
     return response_of(failure(error, request_language(request)))
 
 
