@@ -1,8 +1,9 @@
 """Currencies: the codes of ISO 4217, what else they are called, and the marks that stand beside amounts."""
 
 import unicodedata
-from functools import lru_cache
 from typing import Final
+
+from schemas.caches import cache_short_texts
 
 _MAX_CHARACTERS: Final = 16
 
@@ -44,7 +45,7 @@ def read_currency(text: str) -> str | None:
     return _named(text) if len(text) <= _MAX_CHARACTERS else None
 
 
-@lru_cache(maxsize=1_024)
+@cache_short_texts(1_024, _MAX_CHARACTERS)
 def _named(text: str) -> str | None:
     named = plain(text).upper()
     return named if named in CODES else _ALIASES.get(named)

@@ -5,7 +5,6 @@ known search engines, social sites, assistants and web mail; the other services 
 visit or plain sites; any other site is a referral.
 """
 
-from functools import lru_cache
 from typing import Final
 
 from pipeline.domain.addresses import app_of, host_of, is_same_site, publisher_of, site_labels, suffixes_of
@@ -22,6 +21,7 @@ from pipeline.domain.host_tables import (
     STEP_LABELS,
     STEPS_OF_A_VISIT,
 )
+from schemas.caches import cache_short_texts
 
 MAX_HOST_CHARACTERS: Final = 200
 Origin = tuple[Channel, str, str]
@@ -46,7 +46,7 @@ def _app_origin(package: str) -> Origin:
     return Channel.REFERRAL, package, "referrer:app"
 
 
-@lru_cache(maxsize=16_384)
+@cache_short_texts(16_384, 2 * MAX_HOST_CHARACTERS)
 def _host_origin(referrer_host: str, page_host: str) -> Origin | None:
     host = publisher_of(referrer_host)
     if is_same_site(host, page_host) or any(suffix in STEPS_OF_A_VISIT for suffix in suffixes_of(host)):

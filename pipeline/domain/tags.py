@@ -1,7 +1,6 @@
 """What a link says about itself: campaign tags and click ids, read and normalised. Pure."""
 
 import re
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -28,9 +27,8 @@ from pipeline.domain.channel_tables import (
     Channel,
 )
 from pipeline.domain.host_tables import AI_SOURCES, HOSTS, SEARCH_SOURCES, SOCIAL_SOURCES
+from schemas.caches import cache_short_texts
 
-MAX_CACHED_CHARACTERS: Final = 1_024
-"""Longer addresses are read anew each time: what a cache holds is bounded in bytes too."""
 _CLICK_ID_NAMES: Final = (*CLICK_IDS, *HINTED_CLICK_IDS, *ORGANIC_CLICK_IDS)
 _TAG: Final = re.compile(
     rf"[?&#;](?=\w{{3,16}}=)(?:utm_(?:source|medium|campaign|id)|{'|'.join(_CLICK_ID_NAMES)})=[^&#]", re.IGNORECASE
@@ -84,12 +82,10 @@ def tags_of(source: str, medium: str, campaign: str, page_url: str) -> Tags:
     )
 
 
+@cache_short_texts(4_096, 1_024)
 def read_tags(page_url: str) -> Tags:
-    """The tags in an address; of a repeated parameter the first that says something."""
-    return _read_cached(page_url) if len(page_url) <= MAX_CACHED_CHARACTERS else _read(page_url)
-
-
-def _read(page_url: str) -> Tags:
+    """The tags in an address; of a repeated parameter the first that says something. Every event of a landing page
+    brings the same address."""
     found: dict[str, str] = {}
     for name, value in parameters_of(page_url):
         if not is_placeholder(value):
@@ -102,10 +98,6 @@ def _read(page_url: str) -> Tags:
         _first_name(HINTED_CLICK_IDS, found),
         _first_name(ORGANIC_CLICK_IDS, found),
     )
-
-
-_read_cached = lru_cache(maxsize=4_096)(_read)
-"""Every event of a landing page brings the same address."""
 
 
 def _first_name(names: dict[str, tuple[Channel, str]], found: dict[str, str]) -> str:
@@ -153,7 +145,7 @@ def normalize_source(text: str) -> str:
     return bare if bare != word and word.endswith(("ad", "ads")) and bare in _KNOWN_SOURCES else word
 
 
-@lru_cache(maxsize=1_024)
+@cache_short_texts(1_024, MAX_VALUE_CHARACTERS)
 def kind_of_medium(medium: str) -> Channel | str | None:
     """The channel a normalised medium names, `GENERIC_PAID` where only the source can tell, None for an unknown one."""
     if not medium:

@@ -6,7 +6,7 @@ from the changelog, or from a version that had none of this), or the rules are o
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache  # noqa: TID251 of numbers
 from itertools import chain
 from struct import Struct
 from typing import Final

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache  # noqa: TID251 of numbers
 from operator import add
 from typing import Any, Final
 

@@ -18,7 +18,7 @@ import msgspec
 from pipeline.runtime.http.errors import ApiError
 from schemas.events import EVENT_ID_PATTERN, MAX_EVENT_BYTES, MAX_ID_CHARACTERS, AcceptedEvent
 from services.gateway.fields import ABSENT, IncomingEvent
-from services.gateway.names import MAX_NAME_CHARACTERS, is_event_name
+from services.gateway.names import is_event_name
 from services.gateway.parse import Events
 from services.gateway.properties import Values, check_properties, decode_flat, has_only_keys
 from services.gateway.validate import NO_PROPERTIES, PLACEHOLDERS, Receipt, check_times, mint, stamp
@@ -49,7 +49,7 @@ def accept_all(events: Events, receipt: Receipt) -> list[AcceptedEvent] | None:
 
 
 def are_event_names(names: Iterable[str | None]) -> bool:
-    return all(name is not None and len(name) <= MAX_NAME_CHARACTERS and is_event_name(name) for name in names)
+    return all(name is not None and is_event_name(name) for name in names)
 
 
 def are_new_event_ids(ids: Sequence[str]) -> bool:

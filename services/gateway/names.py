@@ -1,10 +1,10 @@
 """Event names: `snake_case`, and what a caller may have meant. Pure."""
 
 import re
-from functools import lru_cache
 from typing import Any, Final
 
 from pipeline.runtime.http.errors import ApiError
+from schemas.caches import cache_short_texts
 from schemas.errors import ErrorCode
 from schemas.events import EVENT_NAME_PATTERN
 from services.gateway.fields import required
@@ -15,17 +15,16 @@ _WORD_BREAK: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]
 _OTHERS: Final = re.compile(r"[^A-Za-z0-9]+")
 
 
-@lru_cache(maxsize=4_096)
+@cache_short_texts(4_096, MAX_NAME_CHARACTERS)
 def is_event_name(name: str) -> bool:
-    """Of at most `MAX_NAME_CHARACTERS`: longer ones are none, and must not be remembered. An app has few names, and a
-    lookup is a third of a match."""
-    return EVENT_NAME_PATTERN.match(name) is not None
+    """An app has few names, and a lookup is a third of a match."""
+    return len(name) <= MAX_NAME_CHARACTERS and EVENT_NAME_PATTERN.match(name) is not None
 
 
 def check_name(given: str | None) -> str:
     """The name; else `MISSING_REQUIRED_FIELD`, or `INVALID_EVENT_NAME` with a suggestion if there is one."""
     name = required(given, "event_name")
-    if len(name) <= MAX_NAME_CHARACTERS and is_event_name(name):
+    if is_event_name(name):
         return name
     shown = name[:_MAX_SHOWN]
     suggestion = suggest_name(shown)

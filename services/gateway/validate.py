@@ -7,13 +7,13 @@ by that clock, it sent the event: `timestamp + (received_at - sent_at)`.
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
-from pipeline.runtime.http.addresses import address_of
+from pipeline.runtime.http.addresses import MAX_ADDRESS_CHARACTERS, address_of
 from pipeline.runtime.http.errors import ApiError, Text, invalid
+from schemas.caches import cache_short_texts
 from schemas.events import (
     EMPTY_OBJECT,
     EVENT_ID_PATTERN,
@@ -33,7 +33,7 @@ from services.gateway.fields import (
     IncomingPage,
     decode_event,
 )
-from services.gateway.names import MAX_NAME_CHARACTERS, check_name, is_event_name
+from services.gateway.names import check_name, is_event_name
 from services.gateway.properties import Values, check_properties, refuse_nul
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,6 +42,8 @@ _DAY_MS: Final = 24 * 3600 * 1000
 _FIRST_MS: Final = -2_208_988_800_000
 _LAST_MS: Final = 10_413_791_999_999
 """1900-01-01 to the end of 2299: what ClickHouse can show as a time."""
+_AGENT_CHARACTERS: Final = 512
+"""Browsers' agents are shorter; longer ones are not worth remembering."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 NO_PROPERTIES: Final[tuple[msgspec.Raw, Values]] = (EMPTY_OBJECT, {})
 _is_event_id: Final = EVENT_ID_PATTERN.match
@@ -107,7 +109,7 @@ def check_fields(event: IncomingEvent, raw: bytes, receipt: Receipt, ordinal: in
     of what a batch costs.
     """
     name = event.event_name
-    if name is None or len(name) > MAX_NAME_CHARACTERS or not is_event_name(name):
+    if name is None or not is_event_name(name):
         check_name(name)
     times = check_times(event.timestamp, event.sent_at, receipt)
     properties = NO_PROPERTIES if event.properties is ABSENT else check_properties(event.properties, is_plain)
@@ -209,20 +211,20 @@ def _check_person(given: str, field: str) -> None:
         raise invalid(field, HAS_CONTROL)
 
 
-@lru_cache(maxsize=8_192)
+@cache_short_texts(2_048, _AGENT_CHARACTERS)
 def _visitor_agent(given: str) -> tuple[str, bool]:
     """What is kept of a visitor's agent, and whether it is a bot's."""
     agent = given[:MAX_USER_AGENT_CHARACTERS]
     return agent, is_bot(agent)
 
 
-@lru_cache(maxsize=1_024)
+@cache_short_texts(1_024, _AGENT_CHARACTERS)
 def _caller_agent(given: str) -> tuple[str, bool]:
     """The request's own agent, where the event names none. It tells of bots only if a browser sent it."""
     return given, is_browser(given) and is_bot(given)
 
 
-@lru_cache(maxsize=8_192)
+@cache_short_texts(8_192, MAX_ADDRESS_CHARACTERS)
 def _check_address(given: str) -> str:
     address = address_of(given)
     if address is None:

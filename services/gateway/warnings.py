@@ -7,7 +7,7 @@ more there are.
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache  # noqa: TID251 of names that are cut
 from itertools import islice
 from typing import Any, Final
 

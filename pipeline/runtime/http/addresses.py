@@ -7,13 +7,14 @@ client has none.
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
+from schemas.caches import cache_short_texts
+
 Network = IPv4Network | IPv6Network
 
-_MAX_CHARACTERS: Final = 45
+MAX_ADDRESS_CHARACTERS: Final = 45
 """Of the longest notation of an IPv6 address (RFC 4291, section 2.2)."""
 _MAX_HOPS: Final = 32
 _WITH_PORT: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?\Z|([0-9.]{7,15}):[0-9]{1,5}\Z")
@@ -26,7 +27,7 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 
 def address_of(text: str) -> str | None:
     """The address in its usual form, without a zone; None if `text` is none."""
-    if len(text) > _MAX_CHARACTERS or "%" in text:
+    if len(text) > MAX_ADDRESS_CHARACTERS or "%" in text:
         return None
     try:
         address = ip_address(text)
@@ -40,7 +41,7 @@ class TrustedProxies:
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
-        self._is_trusted = lru_cache(maxsize=1_024)(self._find)
+        self._is_trusted = cache_short_texts(1_024, MAX_ADDRESS_CHARACTERS)(self._find)
 
     def client(self, peer: str, forwarded_for: bytes) -> str:
         """The client's address; empty where it is not known. `peer`: whose connection it is. `forwarded_for`: the

@@ -3,12 +3,12 @@
 `{"success": true, "data": …}` and `{"success": false, "error": {"code", "message", "details"}}`.
 """
 
-from functools import lru_cache
 from typing import Any, Final, Literal
 
 import msgspec
 
 from pipeline.runtime.http.errors import ApiError, ErrorBody
+from schemas.caches import cache_short_texts
 
 Language = Literal["zh", "en"]
 
@@ -44,7 +44,7 @@ def failure(error: ApiError, language: Language) -> Reply:
     return Reply(error.code.status, body, (JSON_HEADER, *error.headers))
 
 
-@lru_cache(maxsize=256)
+@cache_short_texts(256, 256)
 def language_of(accept_language: bytes) -> Language:
     """`en` where an `Accept-Language` header prefers English to Chinese, else `zh`, as the API document is.
 

@@ -1,5 +1,6 @@
 """Senders who want to stop others, on raw sockets, and a well-behaved app beside them."""
 
+import json
 import select
 import socket
 import time
@@ -8,6 +9,7 @@ from contextlib import ExitStack, suppress
 from http.client import HTTPResponse
 
 import pytest
+from fuzzing import resident_bytes
 from served_api import EMPTY_KEY, WRITE_KEY, ServedApi
 
 from pipeline.runtime.settings import Settings
@@ -93,3 +95,22 @@ def test_one_client_that_withholds_bodies_leaves_room_for_others(gateway: Gatewa
     assert track(opened, gateway, key, "127.0.0.1") == 201
     opened.close()
     wait_until(lambda: gateway[2].used_bytes == 0)
+
+
+def test_long_texts_are_not_remembered(gateway: Gateway, opened: ExitStack) -> None:
+    """1,500 of 15 KB, each 60 KB in memory, as it holds one wide character."""
+    connection = connect(opened, gateway)
+    before = 0
+    for batch in range(26):
+        events = [_wordy_event(str(batch * 60 + number)) for number in range(60)]
+        body = json.dumps({"events": events}, ensure_ascii=False).encode()
+        connection.sendall(post("/v1/events/validate", WRITE_KEY, len(body)) + body)
+        assert status_of(connection) == 200
+        before = before or resident_bytes()
+    assert resident_bytes() - before < 48 * MEGABYTE
+
+
+def _wordy_event(number: str) -> dict[str, object]:
+    text = "🛒" + number + "x" * 15_000
+    page = {"url": f"https://shop.example/?utm_source={number}", "referrer": f"https://{number}.example/"}
+    return {"event_name": "page_view", "context": {"user_agent": text, "page": page}}

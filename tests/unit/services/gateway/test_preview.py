@@ -68,7 +68,7 @@ def test_it_is_what_the_stream_does(
     apply_event(new_state(), decode_stream_event(encode_event(event)), key, rules, NOW_MS, 0, 0, 0, done)
 
     touches = [(touch.channel, touch.touch_type) for touch in done.touches]
-    assert touches == ([(foretold.channel, foretold.touch_type)] if user_id else [])
+    assert touches == ([(foretold.channel, foretold.touch_type)] if user_id and foretold.channel else [])
     assert [
         (c.goal, c.goal_type, *shown_value(c.value_minor, c.currency, c.value_issue)) for c in done.conversions
     ] == [(goal.goal, goal.goal_type, goal.value, goal.currency) for goal in foretold.goals]
