@@ -1,4 +1,6 @@
-"""`attrikit apps` and `attrikit keys`: the control plane from the command line. `goals` has a module of its own."""
+"""`attrikit apps` and `attrikit keys`: manage the control plane from the command line. `goals` has a module of its
+own.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +62,7 @@ def set_app(
     ] = None,
     session_gap_minutes: Annotated[int | None, typer.Option(help="So long a pause ends a session.")] = None,
 ) -> None:
-    """Change an app; what is left out stays. The origins given replace those there were.
+    """Change an app; options left out keep their values. The origins given replace the stored ones.
 
     Attribution settings have versions: what is computed from now on names the new one.
     """
@@ -91,7 +93,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 @apps.command("list")
 def list_apps() -> None:
-    """Every app: id, plan, currency, time zone, goals, origins of pages that may report, name."""
+    """List every app: id, plan, currency, time zone, goals, origins of pages that may report, name."""
     with control_plane() as (store, _):
         for app in store.apps():
             goals = ",".join(goal.name for goal in app.goals)
@@ -128,7 +130,7 @@ def create_key(
     scope: Annotated[list[Scope] | None, typer.Option(help="Repeatable; both if left out.")] = None,
     test: Annotated[bool, typer.Option("--test", help="An ak_test_ key.")] = False,
 ) -> None:
-    """Make a key and print it, alone, on standard output. It is shown this once: only its hash is kept."""
+    """Make a key and print it, alone, on standard output. It is shown only this once: only its hash is stored."""
     with control_plane() as (store, now_ms):
         new = store.create_key(app_id, scope or list(Scope), now_ms, is_test=test)
     typer.echo(f"created {new.key_id}; keep the key, it is not shown again", err=True)
@@ -137,7 +139,7 @@ def create_key(
 
 @keys.command("list")
 def list_keys(app_id: Annotated[str | None, typer.Option("--app", help="Of this app only.")] = None) -> None:
-    """Every key: id, app, how it begins, scopes, state, when it was last used (to about a minute)."""
+    """List every key: id, app, prefix, scopes, state, last use (to about a minute)."""
     with control_plane() as (store, _):
         for key in store.keys(app_id):
             state = "active" if key.revoked_at_ms is None else "revoked"
@@ -152,7 +154,7 @@ def _last_use(at_ms: int | None) -> str:
 
 @keys.command("revoke")
 def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows it.")]) -> None:
-    """Refuse a key from now on (every process learns of it within seconds)."""
+    """Revoke a key. Every process refuses it within seconds."""
     with control_plane() as (store, now_ms):
         store.revoke_key(key_id, now_ms)
     typer.echo(f"revoked {key_id}")
@@ -160,7 +162,7 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows 
 
 @contextmanager
 def control_plane() -> Iterator[tuple["ControlPlane", int]]:
-    """The migrated control plane and the time."""
+    """Open the migrated control plane; yield it with the present time."""
     from pipeline.runtime.clock import now_ms
     from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
 

@@ -66,7 +66,7 @@ def add_rule(
 
 @alerts.command("list")
 def list_rules(app_id: Annotated[str | None, typer.Option("--app", help="Of this app only.")] = None) -> None:
-    """Every rule: id, app, metric, what of it, condition, window, state, name."""
+    """List every rule: id, app, metric, what of it, condition, window, state, name."""
     with _rules() as (rules, _):
         for rule in rules.rules(app_id):
             state = "paused" if rule.is_paused else "active"
@@ -79,7 +79,7 @@ def list_rules(app_id: Annotated[str | None, typer.Option("--app", help="Of this
 
 @alerts.command("pause")
 def pause_rule(rule_id: _RULE) -> None:
-    """Judge no more windows until it is resumed."""
+    """Pause a rule: no more windows are judged until it is resumed."""
     with _rules() as (rules, _):
         rules.pause(rule_id)
     typer.echo(f"paused {rule_id}")
@@ -87,7 +87,7 @@ def pause_rule(rule_id: _RULE) -> None:
 
 @alerts.command("resume")
 def resume_rule(rule_id: _RULE) -> None:
-    """Judge the windows that begin from now on."""
+    """Resume a rule: it judges the windows that begin from now on."""
     with _rules() as (rules, now_ms):
         rules.resume(rule_id, now_ms)
     typer.echo(f"resumed {rule_id}")
@@ -95,7 +95,7 @@ def resume_rule(rule_id: _RULE) -> None:
 
 @alerts.command("remove")
 def remove_rule(rule_id: _RULE) -> None:
-    """Alerts it sent stay."""
+    """Remove a rule. The alerts it sent stay."""
     with _rules() as (rules, now_ms):
         rules.remove(rule_id, now_ms)
     typer.echo(f"removed {rule_id}")
@@ -103,7 +103,7 @@ def remove_rule(rule_id: _RULE) -> None:
 
 @alerts.command("serve")
 def serve() -> None:
-    """Judge the rules, where ClickHouse is a server; `attrikit store` does it for an embedded one."""
+    """Run the alerts service, for a ClickHouse server; `attrikit store` does it for an embedded one."""
     from deploy.processes import run_alerts
 
     run_alerts(load_settings("alerts", Kept.CONTROL_PLANE, Kept.TABLES))

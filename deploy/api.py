@@ -1,4 +1,4 @@
-"""The HTTP API as commands use it: with a key, in English, asking again where the API says when."""
+"""Client of the HTTP API for commands: sends a key, reads messages in English, retries when the API says so."""
 
 import re
 import time
@@ -26,12 +26,12 @@ _KEY: Final = re.compile(r"[A-Za-z0-9_]+\Z")
 
 
 class ApiFailed(Exception):
-    """The API did not answer, or refused; the message is for the person at the terminal."""
+    """Error: the API could not be reached, or refused. The message is for the person at the terminal."""
 
 
 @contextmanager
 def api_client(url: str, key: str) -> Iterator["httpx.Client"]:
-    """A client; what goes wrong becomes one line and exit code 1."""
+    """Open an API client; its errors become one line and exit code 1."""
     import httpx
 
     if not key:
@@ -48,7 +48,9 @@ def api_client(url: str, key: str) -> Iterator["httpx.Client"]:
 
 
 def call_api(client: "httpx.Client", method: str, path: str, **given: Any) -> Any:
-    """`data` of the answer. Where the API asks to come back soon, it is asked again; repeats do no harm here."""
+    """Call the API and return `data` of the answer. It retries where the API asks for it soon; repeats do no harm
+    here.
+    """
     for attempt in range(_ATTEMPTS):
         answer = client.request(method, path, **given)
         wait_seconds = _wait_seconds(answer)
@@ -59,7 +61,9 @@ def call_api(client: "httpx.Client", method: str, path: str, **given: Any) -> An
 
 
 def _wait_seconds(answer: "httpx.Response") -> int | None:
-    """None where the answer stands, or the wait is too long for somebody at a terminal."""
+    """Return the seconds to wait before a retry; None if the answer is final, or the wait too long for somebody at a
+    terminal.
+    """
     given = answer.headers.get("Retry-After", "")
     if answer.status_code not in (429, 500) or not (given.isascii() and given.isdigit()):
         return None
@@ -79,7 +83,7 @@ def _data_of(answer: "httpx.Response") -> Any:
 
 
 def walk_api(client: "httpx.Client", path: str, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The items of a list, page after page."""
+    """Yield the items of a list, page after page."""
     cursor: str | None = None
     while True:
         page = {"limit": _PAGE_ITEMS} | ({"cursor": cursor} if cursor else {})

@@ -1,4 +1,4 @@
-"""What is wrong with an argument, in plain words; and arguments that several commands take."""
+"""Argument types and checks that several commands share, with errors in plain words."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,7 +14,7 @@ _PYDANTICS_PREFIX: Final = "Value error, "
 
 
 class PlainGroup(TyperGroup):
-    """The group of all commands: what a person can cause ends in one line and an exit code, not in a traceback.
+    """Command group that ends in one line and an exit code, not in a traceback, for errors a person can cause.
 
     typer checks values with pydantic and shows its messages as they are; how they begin is of no help to people.
     """
@@ -37,7 +37,7 @@ class PlainGroup(TyperGroup):
 
 
 def moment_ms(text: str, option: str) -> int:
-    """Milliseconds since the epoch of an ISO 8601 time; UTC where it names no offset. Raises `BadParameter`."""
+    """Parse an ISO 8601 time into milliseconds since the epoch; UTC where it names no offset. Raises `BadParameter`."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

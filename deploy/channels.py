@@ -19,7 +19,7 @@ _PATTERN = "Lower case; * stands for any text."
 
 @channels.command("show")
 def show(app_id: AppOption) -> None:
-    """Own domains, ignored referrers, and the rules in their order."""
+    """Show an app's own domains, its ignored referrers, and its rules in their order."""
     with control_plane() as (store, _):
         app = store.app(app_id)
     settings = app.attribution.channels
@@ -38,7 +38,7 @@ def set_hosts(
     no_own: Annotated[bool, typer.Option("--no-own", help="No own domains.")] = False,
     no_ignored: Annotated[bool, typer.Option("--no-ignored", help="No ignored referrers.")] = False,
 ) -> None:
-    """Set own domains and ignored referrers; those given replace those there were, what is left out stays."""
+    """Set own domains and ignored referrers; a list given replaces the stored one, a list left out stays."""
 
     def change(settings: ChannelSettings) -> ChannelSettings:
         return replace(

@@ -1,4 +1,4 @@
-"""The command `attrikit`: one command per process, and what operators need around them.
+"""The command `attrikit`: one subcommand per process, and the tools operators need.
 
 Heavy modules are imported inside the commands, so that `attrikit --help` answers at once.
 """
@@ -136,7 +136,7 @@ def demo(
     broker: Annotated[str, typer.Option(help="noida (development) or kafka (Apache Kafka).")] = "noida",
     keep: Annotated[bool, typer.Option("--keep", help="Run on afterwards, to be looked at; the data stays.")] = False,
 ) -> None:
-    """Post a month's traffic through everything, in a temporary folder; exit 0 only if all of it adds up."""
+    """Post a month's traffic through the whole product, in a temporary folder; exit 0 only if all of it adds up."""
     from deploy.demo.run import run
 
     raise typer.Exit(run(events, seed, _broker_kind(broker).value, keep))

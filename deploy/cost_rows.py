@@ -1,4 +1,4 @@
-"""What advertising cost, from the lines of a CSV file to rows. Pure."""
+"""Parse the CSV lines of advertising costs into rows. Pure."""
 
 import csv
 import re
@@ -21,12 +21,12 @@ _DATE: Final = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _AMOUNT: Final = re.compile(r"^[0-9]{1,15}(\.[0-9]{1,12})?\Z")
 _FIRST_DAY: Final = date(1970, 1, 1)
 _LAST_DAY: Final = date(2149, 6, 6)
-"""The last one ClickHouse's Date holds."""
+"""The last day that ClickHouse's Date can hold."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a line cannot be taken. The header is line 1."""
+    """A line that cannot be imported, and the reason. The header is line 1."""
 
     line: int
     reason: str
@@ -36,15 +36,15 @@ class Problem:
 
 
 CostKey: TypeAlias = tuple[date, str, str, str, str]
-"""Date, source, channel, campaign, currency."""
+"""Key of a cost row: date, source, channel, campaign, currency."""
 
 
 class _Refused(ValueError):
-    """The message is the reason."""
+    """Error for a line that cannot be imported; the message is the reason."""
 
 
 def read_costs(lines: Iterable[str], app: App, imported_at_ms: int) -> tuple[list[CostRow], list[Problem]]:
-    """Rows and problems. Nothing should be imported where there is a problem: half a file is worse than none."""
+    """Read a CSV file into rows and problems. Import nothing if there is a problem: half a file is worse than none."""
     reader = csv.DictReader(lines, strict=True)
     try:
         header = [name.strip().lower() for name in reader.fieldnames or ()]
@@ -94,19 +94,20 @@ def key_of(row: CostRow) -> CostKey:
 
 
 def with_markers(rows: list[CostRow]) -> list[CostRow]:
-    """The rows, and before them a marker for each day and source: what earlier imports hold of these, and this one does
-    not, no longer stands."""
+    """Return the rows with a marker for each day and source before them: costs of earlier imports that this one lacks
+    are removed.
+    """
     marked = {(row.date, row.source): row for row in rows}
     return [*(marker(row.app_id, day, source, row.revision) for (day, source), row in marked.items()), *rows]
 
 
 def marker(app_id: str, day: date, source: str, revision: int) -> CostRow:
-    """All that was imported of that day and source before is void."""
+    """Return the row that voids everything imported before for that day and source."""
     return CostRow(app_id, day, "", "", 0, "", revision, revision, source, is_marker=True)
 
 
 def unknown_channels(rows: Iterable[CostRow], app: App) -> list[str]:
-    """Channels of the rows that no touch can have: neither ours nor of the app's own rules."""
+    """List the channels of the rows that no touch can have: neither built-in ones nor of the app's own rules."""
     known = {*Channel, *(rule.channel for rule in app.attribution.channels.rules)}
     return sorted({row.channel for row in rows} - known)
 
@@ -143,7 +144,7 @@ def _day(text: str) -> date:
 
 
 def _channel(text: str) -> str:
-    """As touches have it: `Paid Search` is `paid_search`."""
+    """Write a channel as touches have it: `Paid Search` becomes `paid_search`."""
     channel = normalize_channel(text)
     if not _CHANNEL.match(channel):
         raise _Refused(f"channel {text!r} is no name such as paid_search")
@@ -151,14 +152,16 @@ def _channel(text: str) -> str:
 
 
 def _campaign(text: str) -> str:
-    """As touches have it: cut at the same length; a placeholder is none."""
+    """Write a campaign as touches have it: cut at the same length; a placeholder becomes empty."""
     if not text.isprintable():
         raise _Refused(f"campaign {text[:40]!r} is not printable")
     return normalize_campaign(text)
 
 
 def _amount(text: str, currency: str) -> int:
-    """Half to even where there are more digits than the currency has: networks report millionths."""
+    """Parse an amount; rounds half to even where there are more digits than the currency has: networks report
+    millionths.
+    """
     minor = to_minor(text, currency) if _AMOUNT.match(text) else None
     if minor is None:
         raise _Refused(f"cost {text!r} is no amount such as 1234.50")

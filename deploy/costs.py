@@ -1,4 +1,4 @@
-"""`attrikit costs`: what advertising cost, from a CSV file through Kafka into the reports.
+"""`attrikit costs`: import advertising costs from a CSV file through Kafka into the reports.
 
 Through Kafka, because only the loader writes ClickHouse, which may be embedded in its process. A file replaces what was
 imported before of its days and sources (platforms), rows it no longer holds included; so the same file again changes
@@ -36,7 +36,7 @@ def import_costs(
     app_id: AppOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file; nothing is imported.")] = False,
 ) -> None:
-    """Import a file, all of it or, if a line is wrong, nothing. A cost counts on its date, in any time zone.
+    """Import a file: all of it or, if a line is wrong, nothing. A cost counts on its date, in any time zone.
 
     Doing so twice counts once. `campaign`, `source` and `currency` (by default the app's) may be left out. What was
     imported before of the file's days and sources is taken back.
@@ -68,7 +68,7 @@ def remove_costs(
     to: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day.")],
     source: Annotated[str, typer.Option(help="The platform; none: costs without one.")] = "",
 ) -> None:
-    """Take back what was imported of some days and one source."""
+    """Remove the imported costs of some days and one source."""
     days = (to.date() - from_.date()).days + 1
     if not 0 < days <= _MOST_DAYS:
         raise typer.BadParameter(f"from 1 to {_MOST_DAYS} days, --from before --to", param_hint="--to")
@@ -86,7 +86,9 @@ def list_costs(
     from_: Annotated[str | None, typer.Option("--from", help="The first day.")] = None,
     to: Annotated[str | None, typer.Option("--to", help="The last day.")] = None,
 ) -> None:
-    """What stands, newest first: date, channel, campaign, source, cost, currency. Takes a key with the scope read."""
+    """List the stored costs, newest first: date, channel, campaign, source, cost, currency. Takes a key with the scope
+    read.
+    """
     with api_client(url, key) as client:
         for item in walk_api(client, "/v1/costs", {k: v for k, v in (("from", from_), ("to", to)) if v}):
             names = ("date", "channel", "campaign", "source", "cost", "currency")
@@ -106,7 +108,7 @@ def _send(app_id: str, rows: "list[CostRow]") -> None:
 
 
 async def send(settings: "Settings", app_id: str, rows: "list[CostRow]") -> None:
-    """Returns when the broker has all of them. One partition per app keeps imports in their order."""
+    """Send the rows; returns when the broker has all of them. One partition per app keeps imports in their order."""
     from pipeline.runtime.kafka import build_producer, ensure_topics
     from schemas.facts import encode_rows
     from schemas.ids import partition_for

@@ -1,4 +1,4 @@
-"""How a command begins: its settings read, its log set up, its data folder looked for."""
+"""Start of every command: read the settings, set up logging, check that the data folder exists."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Kept(StrEnum):
-    """What lies in the data folder where no server is named for it."""
+    """Data kept in the data folder by default: each member's value is the setting that names another place for it."""
 
     CONTROL_PLANE = "control_plane_url"
     TABLES = "clickhouse_url"
@@ -20,7 +20,7 @@ class Kept(StrEnum):
 
 
 def load_settings(process: str, *needs: Kept) -> "Settings":
-    """The settings in the environment, for a service: the log of `process` is set up.
+    """Read the settings from the environment, for a service, and set up the log of `process`.
 
     Exits 2, naming what is wrong; exits 1 if what is needed lies in a data folder that is not there: to make an empty
     one would answer a question about another installation.
@@ -33,7 +33,9 @@ def load_settings(process: str, *needs: Kept) -> "Settings":
 
 
 def command_settings(*needs: Kept) -> "Settings":
-    """The same for a command that runs once: it tells itself what its clients would log of every attempt."""
+    """Read the settings for a command that runs once, without its clients' log of every attempt: the command reports
+    errors itself.
+    """
     settings = load_settings("command", *needs)
     for client in ("aiokafka", "clickhouse_connect"):
         logging.getLogger(client).setLevel(logging.CRITICAL)
@@ -54,7 +56,7 @@ def _read_settings(*needs: Kept) -> "Settings":
 
 
 def refuse_unknown_variables() -> None:
-    """Exit 2 where the environment holds a setting that there is not: misspelled, it would have had no effect."""
+    """Exit 2 if the environment holds an unknown `ATTRIKIT_…` setting: misspelled, it would have had no effect."""
     if not any(name.upper().startswith("ATTRIKIT_") for name in os.environ):
         return
     from pipeline.runtime.environment import unknown_variables
@@ -74,7 +76,7 @@ def exit_without_folder(settings: "Settings", *needs: Kept) -> None:
 
 
 def missing_folder(settings: "Settings", *needs: Kept) -> str:
-    """What to tell a person whose command needs a data folder that is not there; empty: it is, or none is needed."""
+    """Return the error message for a missing data folder; empty if it exists or the command does not need it."""
     if settings.data_dir.is_dir() or all(getattr(settings, need) for need in needs):
         return ""
     return (

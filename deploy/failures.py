@@ -1,4 +1,5 @@
-"""What a person can cause or mend, as one line: an address that does not answer, a wrong password, a taken port.
+"""One-line messages for errors a user can cause or fix: an address that does not answer, a wrong password, a taken
+port.
 
 Anything else is a defect of ours, and keeps its traceback.
 """
@@ -9,12 +10,14 @@ _LONGEST: Final = 300
 
 
 def explain(error: BaseException) -> str | None:
-    """The line for standard error; None: a defect. Heavy modules are loaded here, when something has gone wrong."""
+    """Return the line for standard error; None if the error is a defect. Heavy modules are loaded here, when something
+    has gone wrong.
+    """
     return _ours(error) or _broker(error) or _databases(error) or _network_and_files(error)
 
 
 def _ours(error: BaseException) -> str | None:
-    """Errors whose message was written for the person who sees it."""
+    """Return the error types whose messages are written for users."""
     from deploy.ledger.sources import StoreAway
     from deploy.local.process import LaunchError
     from pipeline.runtime.clickhouse import ClickHouseLocked
@@ -70,7 +73,7 @@ def _network_and_files(error: BaseException) -> str | None:
 
 
 def one_line(error: BaseException) -> str:
-    """The message without line breaks, cut to a readable length; the name of its kind where it has none."""
+    """Return the message without line breaks, cut to a readable length; the error's type name where it has none."""
     return _cut(" ".join(str(error).split())) or type(error).__name__
 
 

@@ -1,4 +1,6 @@
-"""`attrikit goals`: what counts as a conversion, from the command line. Workers learn of a change within seconds."""
+"""`attrikit goals`: define which events count as conversions, from the command line. Workers use a change within
+seconds.
+"""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -39,7 +41,7 @@ def list_goals(
     app_id: AppOption,
     history: Annotated[bool, typer.Option("--history", help="Every version there was, with its time.")] = False,
 ) -> None:
-    """Every goal: name, version, type, counting, event, conditions, value properties."""
+    """List every goal: name, version, type, counting, event, conditions, value properties."""
     with control_plane() as (store, _):
         if not history:
             for goal in store.app(app_id).goals:
@@ -81,7 +83,7 @@ def add_goal(
     counting: _COUNTING = None,
     no_value: _NO_VALUE = False,
 ) -> None:
-    """Count a further event as a conversion, from now on."""
+    """Add a goal: a further event counts as a conversion from now on."""
     goal = _changed(Goal(name, name, "macro", name), event_name, display_name, goal_type, value, where, counting)
     with control_plane() as (store, now_ms):
         added = store.add_goal(app_id, replace(goal, value_properties=()) if no_value else goal, now_ms)
@@ -101,7 +103,9 @@ def update_goal(
     no_value: _NO_VALUE = False,
     no_conditions: _NO_CONDITIONS = False,
 ) -> None:
-    """Change what is given, from now on. Conversions already counted stay, and name the version that counted them."""
+    """Change the given options of a goal from now on. Conversions already counted stay, and name the version that
+    counted them.
+    """
     with control_plane() as (store, now_ms):
         known = next((goal for goal in store.app(app_id).goals if goal.name == name), None)
         goal = known or Goal(name, name, "macro", name)
@@ -116,7 +120,7 @@ def update_goal(
 
 @goals.command("retire")
 def retire_goal(app_id: AppOption, name: _NAME) -> None:
-    """Count no more events as this goal. Its conversions and its history stay."""
+    """Retire a goal: no more events count as it. Its conversions and its history stay."""
     with control_plane() as (store, now_ms):
         store.retire_goal(app_id, name, now_ms)
     typer.echo(f"retired goal {name}")
@@ -131,7 +135,7 @@ def _changed(
     where: list[str] | None,
     counting: Counting | None,
 ) -> Goal:
-    """With everything that is given."""
+    """Return the goal with the given options changed."""
     given: dict[str, Any] = {
         "event_name": event_name,
         "display_name": display_name,
@@ -144,7 +148,9 @@ def _changed(
 
 
 def parse_condition(text: str) -> GoalCondition:
-    """`PROPERTY OPERATOR [VALUE]`; the value as JSON if it is a string, number or boolean of JSON, else as text."""
+    """Parse `PROPERTY OPERATOR [VALUE]`; the value as JSON if it is a string, number or boolean of JSON, else as
+    text.
+    """
     name, operator, value = [*text.split(maxsplit=2), "", "", ""][:3]
     if operator not in set(Operator) or (not value and operator != Operator.EXISTS):
         choices = ", ".join(Operator)

@@ -1,4 +1,4 @@
-"""`attrikit ledger` and `attrikit doctor`: the commands for whoever keeps the platform running."""
+"""`attrikit ledger` and `attrikit doctor`: commands for operators of the platform."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +21,7 @@ def ledger(
     timeout_seconds: Annotated[float, typer.Option(min=0.0, help="How long to wait until all of it is loaded.")] = 60.0,
     as_json: _JSON = False,
 ) -> None:
-    """Prove that accepted = stored + duplicates, per app and hour. Exits 1, naming where, if it does not hold."""
+    """Check that accepted = stored + duplicates, per app and hour. Exits 1, naming where, if it does not hold."""
     since_ms = 0 if since is None else moment_ms(since, "--since")
     through_ms = None if through is None else moment_ms(through, "--through")
     settings = _settings()
@@ -31,7 +31,7 @@ def ledger(
 
 
 def doctor(as_json: _JSON = False) -> None:
-    """Look for what is wrong or about to be, and say what helps. Exits 1 if something is."""
+    """Report what is wrong or soon will be, and what helps. Exits 1 if something is wrong."""
     settings = _settings()
     from deploy.doctor.command import run
 
@@ -39,7 +39,9 @@ def doctor(as_json: _JSON = False) -> None:
 
 
 def _settings() -> "Settings":
-    """Those of the run in this data folder. The tables are asked of another process where one is named."""
+    """Return the settings of the run in this data folder. The tables are read through another process if one is
+    named.
+    """
     from deploy.environment import Kept, command_settings, exit_without_folder
     from deploy.local.running import with_running
 

@@ -20,15 +20,19 @@ from schemas.ids import digest
 
 _DRAIN_SECONDS: Final = 10
 _KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than the idle time of common load balancers, so that they close connections, not we."""
+"""Keep-alive time of connections: longer than the idle time of common load balancers, so that they close connections,
+not we.
+"""
 
 
 class StartupFailed(Exception):
-    """The HTTP server did not come up; the log above says why."""
+    """Error: the HTTP server did not come up; the log above says why."""
 
 
 class _Server(QuietServer):
-    """Leaves the signals to us: uvicorn would raise them again after draining and end the process midway."""
+    """HTTP server that leaves signals to us: uvicorn would raise them again after draining and end the process
+    midway.
+    """
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -36,7 +40,7 @@ class _Server(QuietServer):
 
 
 def run_gateway(settings: Settings) -> None:
-    """HTTP → Kafka."""
+    """Run the gateway: HTTP → Kafka."""
     from services.gateway.app import run
 
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has drained
@@ -44,7 +48,7 @@ def run_gateway(settings: Settings) -> None:
 
 
 def run_query(settings: Settings) -> None:
-    """ClickHouse → HTTP."""
+    """Run the query service: ClickHouse → HTTP."""
     from services.query.app import create_app
 
     async def serve(stop: asyncio.Event) -> None:
@@ -58,7 +62,7 @@ def run_query(settings: Settings) -> None:
 
 
 def run_loader(settings: Settings) -> None:
-    """Kafka → ClickHouse."""
+    """Run the loader: Kafka → ClickHouse."""
     from services.loader.app import Loader
 
     async def load(stop: asyncio.Event) -> None:
@@ -72,7 +76,7 @@ def run_loader(settings: Settings) -> None:
 
 
 def run_store(settings: Settings) -> None:
-    """Loader, query and alerts in one process: chDB allows one per data folder. Migrates the tables first."""
+    """Run loader, query and alerts in one process: chDB allows one per data folder. Migrates the tables first."""
     from services.alerts.app import Alerter
     from services.loader.app import Loader
     from services.query.app import create_app
@@ -92,12 +96,14 @@ def run_store(settings: Settings) -> None:
 
 
 def _store_id(settings: Settings) -> str:
-    """The same for a store started again on the same data, which only one at a time can have open."""
+    """Return the store's id: the same for a store restarted on the same data, which only one process at a time can
+    open.
+    """
     return "store-" + digest(socket.gethostname(), str(settings.data_dir.resolve()))
 
 
 def run_worker(settings: Settings) -> None:
-    """The Faust stream."""
+    """Run the Faust stream."""
     gc.disable()  # what is imported stays; `main` enables it again
     from pipeline.stream.app import main
 
@@ -105,7 +111,9 @@ def run_worker(settings: Settings) -> None:
 
 
 def run_webhooks(settings: Settings) -> None:
-    """Kafka → the endpoints of webhooks; with `/healthz`, `/readyz` and `/metrics` where a port is set."""
+    """Run the webhook dispatcher: Kafka → the endpoints of webhooks; with `/healthz`, `/readyz` and `/metrics` where a
+    port is set.
+    """
     from services.webhooks.app import Webhooks, create_app
 
     async def deliver(stop: asyncio.Event) -> None:
@@ -120,7 +128,7 @@ def run_webhooks(settings: Settings) -> None:
 
 
 def run_alerts(settings: Settings) -> None:
-    """ClickHouse → alerts, where the tables are on a server."""
+    """Run the alerts: ClickHouse → alerts, where the tables are on a server."""
     from pipeline.runtime.control_plane import SnapshotSource
     from services.alerts.app import Alerter
     from services.query.freshness import Freshness
@@ -142,7 +150,7 @@ def run_alerts(settings: Settings) -> None:
 
 
 def _known(complete_through_ms: Callable[[], Awaitable[int | None]]) -> Callable[[], Awaitable[int | None]]:
-    """None also where the tables cannot be asked: who has to wait for it waits on."""
+    """Wrap the reading so that it gives None also where the tables cannot be read: callers that wait for it wait on."""
 
     async def or_none() -> int | None:
         try:
@@ -154,7 +162,7 @@ def _known(complete_through_ms: Callable[[], Awaitable[int | None]]) -> Callable
 
 
 def migrate_all(settings: Settings) -> list[int]:
-    """The control plane and ClickHouse. Returns the ClickHouse migrations applied now."""
+    """Migrate the control plane and ClickHouse. Returns the ClickHouse migrations applied now."""
     migrate_control_plane(settings.control_plane_dsn())
 
     async def migrate_clickhouse() -> list[int]:

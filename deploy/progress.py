@@ -1,4 +1,4 @@
-"""`attrikit progress`: how far the pipeline has come, and whether everything accepted can be read."""
+"""`attrikit progress`: show how far the pipeline has come, and whether everything accepted can be read."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ from pipeline.runtime.settings import Settings
 
 
 def show(settings: Settings, wait: bool, timeout_seconds: float) -> int:
-    """Print each topic's lag. The exit code: 1 if --wait ran out of time or the broker does not answer."""
+    """Print each topic's lag and return the exit code: 1 if --wait ran out of time or the broker does not answer."""
     try:
         found = asyncio.run(_observe(settings, timeout_seconds if wait else 0.0))
     except (KafkaError, TimeoutError) as error:
@@ -38,7 +38,7 @@ async def _observe(settings: Settings, wait_seconds: float) -> Progress:
 
 
 def table_of(progress: Progress) -> Table:
-    """A line per topic and partition that ever held something."""
+    """Build a table with a line per topic and partition that ever held something."""
     table = Table("topic", "partition", "end offset", "stream lag", "loader lag", "unwritten sessions", "settled")
     for line in progress.partitions:
         if line.end_offset:

@@ -1,4 +1,4 @@
-"""`attrikit rejected`: what the gateway refused, and sending it again after a fix. A client of the HTTP API."""
+"""`attrikit rejected`: list what the gateway refused, and send it again after a fix. A client of the HTTP API."""
 
 import json
 from collections import Counter
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 rejected = typer.Typer(help="Events that were refused: look at them, send them again.", no_args_is_help=True)
 
 CHUNK_EVENTS: Final = 500
-"""Payloads have at most 4 KB, so this many stay below the limit of a batch."""
+"""Events per request. Payloads have at most 4 KB, so this many stay below the limit of a batch."""
 
 _Url = UrlOption
 _Key = KeyOption
@@ -31,16 +31,16 @@ _Field = Annotated[str | None, typer.Option("--field", help="Path of the field i
 
 @dataclass
 class Tally:
-    """What became of the rejected events that were found."""
+    """Counts of the rejected events found, by outcome."""
 
     found: int = 0
     impossible: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
-    """By what the gateway says now."""
+    """Events the gateway refuses again."""
     sent: int = 0
-    """Accepted; in a dry run, those that would be."""
+    """Events accepted; in a dry run, those that would be."""
     repeated: int = 0
-    """Under an id that stands on another event of the same batch."""
+    """Events under an id that another event of the same batch has."""
 
 
 @rejected.command("list")
@@ -55,7 +55,7 @@ def list_rejected(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, one JSON object a line.")] = False,
 ) -> None:
-    """Newest first: when, why, which field, what came. Takes a key with the scope read."""
+    """List rejected events, newest first: when, why, which field, what came. Takes a key with the scope read."""
     with api_client(url, key) as client:
         for count, item in enumerate(_walk(client, _filters(from_, to, tz, code, about)), 1):
             typer.echo(json.dumps(item, ensure_ascii=False) if as_json else _line(item))
@@ -94,7 +94,7 @@ def replay(
 def send_again(
     client: "httpx.Client", items: list[dict[str, Any]], mending: Mending, dry_run: bool, tally: Tally
 ) -> None:
-    """Check first, and send only what passes: a second refusal would be recorded as one more."""
+    """Check the events first, and send only those that pass: a second refusal would be recorded as one more."""
     tally.found += len(items)
     ready = []
     for item in items:
@@ -176,7 +176,7 @@ def _line(item: dict[str, Any]) -> str:
 
 
 def _shown(payload: str) -> str:
-    """Its head, on one line, without what a terminal would act on."""
+    """Return the head of a text on one line, without control characters a terminal would act on."""
     head = payload[:200] + ("…" if len(payload) > 200 else "")
     return "".join(character if character.isprintable() else " " for character in head)
 

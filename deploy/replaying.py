@@ -1,4 +1,4 @@
-"""A rejected event made ready to be sent again: mended as told, with the time and the id it would have had. Pure.
+"""Prepare a rejected event to be sent again: with the given changes, and the time and the id it would have had. Pure.
 
 Sent again twice it counts once. An event that brought an id keeps it; one that brought none gets an id made from its
 `reject_id`, the same every time. One without a time gets that of its receipt, and one whose time was to be corrected by
@@ -19,7 +19,7 @@ _AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Impossible(StrEnum):
-    """Why a rejected event cannot be sent again."""
+    """Reasons why a rejected event cannot be sent again."""
 
     CUT = "the end of the payload is missing: it was longer than the 4 KB that are kept"
     EMPTY = "nothing of the payload was kept"
@@ -30,16 +30,16 @@ class Impossible(StrEnum):
 
 @dataclass(frozen=True)
 class Mending:
-    """What to change before an event is sent again."""
+    """Changes to make before an event is sent again."""
 
     renames: dict[str, str] = field(default_factory=dict)
-    """Event name → what it should have been."""
+    """Event name → the right name."""
     drops: tuple[str, ...] = ()
     """Paths of fields to leave out, `context.ip` say."""
 
 
 def make_ready(item: dict[str, Any], mending: Mending) -> dict[str, Any] | Impossible:
-    """The event to send for `item`, one of `GET /v1/events/rejected`."""
+    """Return the event to send for `item`, one of `GET /v1/events/rejected`."""
     event = _read(item)
     if isinstance(event, Impossible):
         return event
@@ -86,7 +86,7 @@ def _drop(event: dict[str, Any], path: str) -> None:
 
 
 def _settle_time(event: dict[str, Any], rejected_at: str) -> None:
-    """What cannot be read stays: the gateway says what is wrong with it."""
+    """Set the event's time. A time that cannot be read stays: the gateway says what is wrong with it."""
     if event.get("timestamp") is None:
         event["timestamp"] = rejected_at
         event.pop("sent_at", None)

@@ -1,4 +1,4 @@
-"""`attrikit webhooks`: endpoints from the command line, and sending again through the API."""
+"""`attrikit webhooks`: manage endpoints from the command line, and send deliveries again through the API."""
 
 import asyncio
 import secrets
@@ -27,7 +27,7 @@ _Id = Annotated[str, typer.Argument(help="As `webhooks list` shows it.")]
 
 @webhooks.command("serve")
 def serve() -> None:
-    """Deliver: Kafka → HTTP (a process of its own)."""
+    """Run the webhook dispatcher: Kafka → HTTP (a process of its own)."""
     from deploy.processes import run_webhooks
 
     run_webhooks(load_settings("webhooks", Kept.CONTROL_PLANE, Kept.WEBHOOK_KEY))
@@ -42,7 +42,7 @@ def add(
     concurrency: Annotated[int, typer.Option(help="Attempts under way at once.")] = 16,
     rate: Annotated[float, typer.Option(help="Attempts begun per second; 0: no limit.")] = 0.0,
 ) -> None:
-    """Add an endpoint and print its secret, alone, on standard output. The secret is shown this once."""
+    """Add an endpoint and print its secret, alone, on standard output. The secret is shown only this once."""
     from schemas.control import WebhookEndpoint
 
     _check_url(url)
@@ -67,7 +67,7 @@ def add(
 
 @webhooks.command("list")
 def list_endpoints(app_id: Annotated[str | None, typer.Option("--app", help="Of this app only.")] = None) -> None:
-    """Every endpoint: id, app, state, since when it has been failing, event types, URL, description."""
+    """List every endpoint: id, app, state, since when it has been failing, event types, URL, description."""
     with endpoints() as (store, _, _now):
         for found in store.endpoints(app_id):
             failing = "-" if found.failing_since_ms is None else f"failing since {_time(found.failing_since_ms)}"
@@ -79,7 +79,9 @@ def list_endpoints(app_id: Annotated[str | None, typer.Option("--app", help="Of 
 
 @webhooks.command("pause")
 def pause(endpoint_id: _Id) -> None:
-    """Send it nothing until it is resumed; what it misses is logged as skipped and can be replayed."""
+    """Pause an endpoint: it is sent nothing until it is resumed; what it misses is logged as skipped and can be
+    replayed.
+    """
     with endpoints() as (store, _, now_ms):
         store.set_state(endpoint_id, EndpointState.PAUSED, now_ms)
     typer.echo(f"paused {endpoint_id}")
@@ -87,7 +89,7 @@ def pause(endpoint_id: _Id) -> None:
 
 @webhooks.command("resume")
 def resume(endpoint_id: _Id) -> None:
-    """Send to it again, after a pause or after it was disabled. `replay` sends what it missed."""
+    """Resume an endpoint, after a pause or after it was disabled. `replay` sends what it missed."""
     with endpoints() as (store, _, now_ms):
         store.set_state(endpoint_id, EndpointState.ACTIVE, now_ms)
     typer.echo(f"resumed {endpoint_id}")
@@ -95,7 +97,7 @@ def resume(endpoint_id: _Id) -> None:
 
 @webhooks.command("remove")
 def remove(endpoint_id: _Id) -> None:
-    """Forget an endpoint. What waits for it is dropped."""
+    """Remove an endpoint. Deliveries that wait for it are dropped."""
     with endpoints() as (store, _, _now):
         store.remove(endpoint_id)
     typer.echo(f"removed {endpoint_id}")
@@ -144,7 +146,7 @@ async def _send_test(endpoint: "WebhookEndpoint", box: "SecretBox", now_ms: int)
 
 @contextmanager
 def endpoints() -> Iterator[tuple["WebhookEndpoints", "SecretBox", int]]:
-    """The endpoints, the box their secrets are in, and the time."""
+    """Open the endpoints, the box that seals their secrets, and the time."""
     from pipeline.runtime.control_plane.webhooks import WebhookEndpoints
     from pipeline.runtime.secret_box import SecretBox
 

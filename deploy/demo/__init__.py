@@ -1,1 +1,1 @@
-"""The demo: seeded traffic through the running product, and a ledger that must add up."""
+"""The demo: seeded traffic through the running product, and a ledger that must balance."""

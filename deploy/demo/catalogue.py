@@ -1,4 +1,4 @@
-"""What the demo's shop looks like: where its visitors come from, what they look at, what they hold in their hands.
+"""The demo shop's data: where its visitors come from, the pages and products they look at, their devices.
 
 Addresses are of the ranges kept for documentation (RFC 5737, RFC 2606), so none is anybody's.
 """
@@ -20,7 +20,7 @@ class Arrival:
     cart_rate: float = 0.12
     """Share of visits that put something into the cart."""
     campaign: dict[str, str] = field(default_factory=dict)
-    """`context.campaign` of the ad events that go before the visit; empty: no ad."""
+    """`context.campaign` of the ad events before the visit; empty: no ad."""
 
 
 ARRIVALS: Final[tuple[Arrival, ...]] = (

@@ -1,4 +1,4 @@
-"""The traffic of the demo: journeys, and what goes wrong on their way to us. It knows its own truth.
+"""Generator of the demo's traffic: journeys, with faults on their way to the gateway. It knows the expected results.
 
 Pure and seeded: the same plan gives the same requests in the same order. Mishaps, by their share of events:
 most arrive within seconds, some out of order by under a minute, some hours late (a phone that was off), a handful later
@@ -25,10 +25,9 @@ _CHINA: Final = timezone(timedelta(hours=8))
 _GOAL_EVENTS: Final = {goal.event_name for goal in DEFAULT_GOALS}
 
 SAFE_LATE_MS: Final = 12 * _HOUR_MS
-"""No event that should count is later than this. With `MAX_SPAN_MS` it stays inside the allowed lateness of 24 h."""
+"""Maximum lateness of events that should count. With `MAX_SPAN_MS` it stays inside the allowed lateness of 24 h."""
 MAX_SPAN_MS: Final = 6 * _HOUR_MS
-"""Requests under way at one time must not lie further apart than this in arrival time: whichever comes first moves the
-watermark on."""
+"""Maximum span in arrival time of the requests under way at one time: whichever comes first moves the watermark on."""
 TOO_LATE_MS: Final = (48 * _HOUR_MS, 72 * _HOUR_MS)
 
 
@@ -36,26 +35,28 @@ class Kind(StrEnum):
     VALID = "valid"
     DUPLICATE = "duplicate"
     LATE = "late"
-    """Valid, but later than the pipeline allows: stored, not counted into sessions or credits."""
+    """Events that are valid but later than the pipeline allows: stored, not counted into sessions or credits."""
     INVALID = "invalid"
 
 
 @dataclass(frozen=True)
 class Plan:
     end_ms: int
-    """The traffic ends here: the present, usually."""
+    """End of the traffic: the present, usually."""
     events: int = 50_000
-    """At least this many are sent, duplicates and invalid ones among them."""
+    """Minimum number of events to send, duplicates and invalid ones included."""
     seed: int = 1
     days: int = 30
     has_sent_at: bool = True
-    """Some carry `sent_at`, so their stored time depends on when they are received. Without, a run can be repeated."""
+    """True if some events carry `sent_at`; their stored time then depends on when they are received. Without, a run can
+    be repeated.
+    """
     late_events: int = 20
 
 
 @dataclass(frozen=True)
 class Sending:
-    """One event on its way: `body` goes out when the traffic has come to `arrival_ms`."""
+    """One event on its way: `body` is sent when the traffic has come to `arrival_ms`."""
 
     arrival_ms: int
     body: dict[str, Any]
@@ -65,26 +66,26 @@ class Sending:
 
 @dataclass(frozen=True)
 class Truth:
-    """What must come out."""
+    """Expected results of a run."""
 
     sent: int = 0
     stored: int = 0
-    """Distinct valid events, the late ones among them."""
+    """Number of distinct valid events, the late ones included."""
     duplicates: int = 0
     late: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
-    """By error code."""
+    """Number of rejected events by error code."""
     conversions: Counter[str] = field(default_factory=Counter)
-    """By event name."""
+    """Number of conversions by event name."""
     revenue_minor: int = 0
     links: int = 0
-    """Pairs of a browser's id and a customer's that came together."""
+    """Number of links between a browser's id and a customer's."""
     people: int = 0
-    """Customers, and browsers that never were a customer's, with a session."""
+    """Number of people with a session: customers, and browsers that never became a customer's."""
 
 
 def generate(plan: Plan) -> list[Sending]:
-    """All sendings in the order of their arrival."""
+    """Return all sendings in the order of their arrival."""
     random = Random(plan.seed)  # noqa: S311 - repeatable on purpose, nothing secret
     start_ms = plan.end_ms - plan.days * _DAY_MS
     sendings: list[Sending] = []
@@ -99,7 +100,7 @@ def generate(plan: Plan) -> list[Sending]:
 
 
 def truth_of(sendings: list[Sending]) -> Truth:
-    """Counted from the sendings, not from the pipeline."""
+    """Count the expected results from the sendings, not from the pipeline."""
     kinds = Counter(sending.kind for sending in sendings)
     orders = [s.body for s in sendings if s.kind is Kind.VALID and s.body["event_name"] in _GOAL_EVENTS]
     return Truth(
@@ -127,7 +128,7 @@ def _count_people(sendings: list[Sending]) -> int:
 
 
 def _mishaps(random: Random, plan: Plan, event: Event) -> Iterator[Sending]:
-    """The event as it is sent; sometimes a second time; sometimes a broken one of the same visitor beside it."""
+    """Yield the event as it is sent; sometimes a second time; sometimes a broken one of the same visitor beside it."""
     sending = Sending(event.time_ms + _delay_ms(random), event.body | {"timestamp": _timestamp(random, event.time_ms)})
     if plan.has_sent_at and random.random() < 0.01:
         sending = _from_wrong_clock(random, plan, event, sending)
@@ -148,7 +149,7 @@ def _delay_ms(random: Random) -> int:
 
 
 def _timestamp(random: Random, time_ms: int) -> str:
-    """RFC 3339 the way different senders write it."""
+    """Write a time in RFC 3339, in one of the ways that senders write it."""
     style = random.random()
     zone = UTC if style < 0.6 else _CHINA
     text = datetime.fromtimestamp(time_ms / 1000, zone).isoformat(timespec="milliseconds")
@@ -156,7 +157,9 @@ def _timestamp(random: Random, time_ms: int) -> str:
 
 
 def _from_wrong_clock(random: Random, plan: Plan, event: Event, sending: Sending) -> Sending:
-    """A device whose clock is off by up to three hours, and says so: `sent_at` is off by as much."""
+    """Shift the times as a device with a wrong clock (up to three hours) would, and say so: `sent_at` is off by as
+    much.
+    """
     skew_ms = random.randrange(-3 * _HOUR_MS, 3 * _HOUR_MS)
     times = {
         "timestamp": _timestamp(random, event.time_ms + skew_ms),
@@ -166,7 +169,7 @@ def _from_wrong_clock(random: Random, plan: Plan, event: Event, sending: Sending
 
 
 def _repeat(random: Random, plan: Plan, event: Event, sending: Sending) -> Sending:
-    """The same event again: mostly as it was, sometimes with a time that differs (a retry that stamps anew)."""
+    """Repeat the event: mostly unchanged, sometimes with another time (a retry that stamps anew)."""
     delay_ms = random.randrange(3 * _DAY_MS) if random.random() < 0.05 else random.randrange(_HOUR_MS)
     body = sending.body
     if random.random() < 0.3:
@@ -192,12 +195,12 @@ def _invalid(random: Random, sending: Sending) -> Sending:
 
 
 def _sender(sending: Sending) -> str:
-    """The id that the event will be counted under where it arrives."""
+    """Return the id that the event will be counted under where it arrives."""
     return str(sending.body.get("user_id") or sending.body.get("anonymous_id", ""))
 
 
 def _followed(sendings: list[Sending]) -> set[str]:
-    """Ids of events after which their sender does something else before it is too late."""
+    """List the ids of events after which their sender sends another before it is too late."""
     by_sender: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
     for sending in sendings:
         by_sender[_sender(sending)].append(
@@ -212,7 +215,7 @@ def _followed(sendings: list[Sending]) -> set[str]:
 
 
 def _make_some_late(random: Random, plan: Plan, sendings: list[Sending]) -> None:
-    """A handful of page views, of moments that leave room for it, arrive much too late: after later ones of their
+    """Delay a handful of page views, at times that leave room for it, too much: they arrive after later ones of their
     sender are final (`pipeline.domain.lateness`).
 
     Not of the first days: until then there may be a partition whose watermark hardly moves.

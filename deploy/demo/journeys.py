@@ -1,4 +1,4 @@
-"""One visitor after another: contacts with ads, visits, carts, orders. Seeded; event time only, no mishaps yet."""
+"""Journeys of visitors: contacts with ads, visits, carts, orders. Seeded; event time only, without faults."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ _ORDER_RATE: Final = 0.45
 _SEARCH_RATE: Final = 0.2
 _SIGNUP_RATE: Final = 0.12
 _LOGGED_OUT_RATE: Final = 0.15
-"""Of the later visits of customers: the shop does not know them, the browser is the same."""
+"""Share of the later visits of customers without a login: the shop does not know them, the browser is the same."""
 
 Body = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Event:
-    """An event as it truly happened; `body` lacks nothing but its `timestamp`."""
+    """An event as it truly happened; `body` lacks only its `timestamp`."""
 
     time_ms: int
     body: Body
@@ -32,7 +32,7 @@ class Event:
 
 @dataclass
 class Visitor:
-    """`user_id` is empty until the visitor is known; the browser's id stays the same."""
+    """A visitor. `user_id` is empty until the visitor is known; the browser's id stays the same."""
 
     number: int
     anonymous_id: str
@@ -41,7 +41,7 @@ class Visitor:
     events: int = 0
     is_logged_out: bool = False
     has_signed_up: bool = False
-    """In this traffic: the shop has seen both ids together."""
+    """True if the shop has seen both ids together in this traffic."""
 
     def next_event_id(self) -> str:
         self.events += 1
@@ -49,7 +49,7 @@ class Visitor:
 
 
 def visitors(random: Random, start_ms: int, end_ms: int) -> Iterator[list[Event]]:
-    """The journey of one visitor after the other, without end. All times lie in [start_ms, end_ms)."""
+    """Yield the journey of one visitor after the other, without end. All times lie in [start_ms, end_ms)."""
     number = 0
     while True:
         number += 1
@@ -69,7 +69,7 @@ def _new_visitor(random: Random, number: int) -> Visitor:
 
 
 def _journey(random: Random, visitor: Visitor, start_ms: int, end_ms: int) -> Iterator[Event]:
-    """One to eight visits, hours to days apart; returning visitors come back by another way more often than not.
+    """Build one to eight visits, hours to days apart; returning visitors come back by another way more often than not.
 
     Some sign up on the way: what they did before, and what they do later without logging in, is the customer's too.
     """
@@ -83,7 +83,9 @@ def _journey(random: Random, visitor: Visitor, start_ms: int, end_ms: int) -> It
 
 
 def _ads_before(random: Random, visitor: Visitor, arrival: Arrival, visit_ms: int) -> Iterator[Event]:
-    """An impression hours before the visit, sometimes a video watched, often a click reported by the ad network."""
+    """Build the ad contacts before a visit: an impression hours before, sometimes a video watched, often a click
+    reported by the ad network.
+    """
     if not arrival.campaign:
         return
     if random.random() < _IMPRESSION_RATE:
@@ -120,7 +122,7 @@ def _sign_up(random: Random, visitor: Visitor, time_ms: int) -> Iterator[Event]:
 
 
 def _shop(random: Random, visitor: Visitor, time_ms: int) -> Iterator[Event]:
-    """Something into the cart; nearly half of the carts become an order."""
+    """Put something into the cart; nearly half of the carts become an order."""
     product, price = random.choice(PRODUCTS)
     quantity = random.randrange(1, 4)
     cart = {"product_id": product, "price": float(price), "quantity": quantity}

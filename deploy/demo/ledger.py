@@ -1,4 +1,4 @@
-"""The ledger of a demo run: what was sent, answered, published, stored and credited must agree. Pure."""
+"""The ledger of a demo run: the numbers sent, answered, published, stored and credited must agree. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from schemas.facts import Model
 
 @dataclass(frozen=True)
 class Credited:
-    """Sums over the conversions, as one model (or one report of it) credits them."""
+    """Sums over the conversions, credited by one model (or one report of it)."""
 
     conversions: Decimal
     value_minor: int
@@ -20,32 +20,32 @@ class Credited:
 
 @dataclass(frozen=True)
 class Observed:
-    """What the installation holds after the run. Counts of tables are of final rows."""
+    """State of the installation after the run. Counts of tables are of final rows."""
 
     topic_lines: int
-    """Events in the topic `events`, counted by reading it."""
+    """Number of events in the topic `events`, counted by reading it."""
     stored: int
     duplicates: int
     late: int
     rejected: Counter[str] = field(default_factory=Counter)
-    """Rows of `rejected`, by error code."""
+    """Number of rows of `rejected` by error code."""
     conversions: Counter[str] = field(default_factory=Counter)
-    """By goal."""
+    """Number of conversions by goal."""
     value_minor: int = 0
     attributions: int = 0
     unbalanced: tuple[str, ...] = ()
     """Conversions whose credits do not sum to exactly 1, or values not to exactly the value, under some model."""
     credited: Mapping[Model, Credited] = field(default_factory=dict)
-    """By the rows of `attributions`."""
+    """Credit by model, summed over the rows of `attributions`."""
     reported: Mapping[Model, Credited] = field(default_factory=dict)
-    """By the totals of the performance report of the API."""
+    """Credit by model, from the totals of the performance report of the API."""
     added_up: Mapping[Model, Credited] = field(default_factory=dict)
-    """By the lines of that report."""
+    """Credit by model, summed over the lines of that report."""
     links: int = 0
     people: int = 0
-    """With a session."""
+    """Number of people with a session."""
     strays: int = 0
-    """Sessions of browsers that are known to be a customer's."""
+    """Number of sessions of browsers that are known to be a customer's."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Check:
 
 
 def checks(truth: Truth, posted: Posted, observed: Observed) -> list[Check]:
-    """Everything that must hold."""
+    """List all checks of a run: each compares an expected number with one found."""
     events, people = _events(truth, posted, observed), _people(truth, observed)
     return [*_answers(truth, posted), *events, *people, *_credits(truth, observed)]
 

@@ -1,4 +1,4 @@
-"""What the installation holds after the demo's traffic, asked three ways: the topic, the API, the tables themselves."""
+"""Read the installation's state after the demo's traffic in three ways: the topic, the API, the tables themselves."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -76,7 +76,7 @@ async def count_topic_lines(settings: Settings) -> int:
 
 
 async def read_report(client: httpx.AsyncClient) -> Report:
-    """The performance report by channel under the documented models."""
+    """Read the performance report by channel under the documented models."""
     parameters = {"dimension": "channel", "model": ",".join(Model)}
     response = await client.get("/v1/reports/performance", params=parameters, timeout=60.0)
     response.raise_for_status()
@@ -85,7 +85,7 @@ async def read_report(client: httpx.AsyncClient) -> Report:
 
 
 def credited_by_report(report: Report) -> dict[Model, Credited]:
-    """The totals row of each model."""
+    """Read the totals row of each model."""
     return {
         Model(name): _credited(Decimal(totals["credited_conversions"]), Decimal(totals["credited_value"]))
         for name, totals in report["totals"]["models"].items()
@@ -93,7 +93,7 @@ def credited_by_report(report: Report) -> dict[Model, Credited]:
 
 
 def sum_of_items(report: Report) -> dict[Model, Credited]:
-    """The report's lines added up, which must give its totals row."""
+    """Add up the report's lines, which must give its totals row."""
     return {
         model: _credited(
             sum((Decimal(item["models"][model]["credited_conversions"]) for item in report["items"]), Decimal()),

@@ -1,4 +1,5 @@
-"""Sends the traffic through the gateway like careful producers do: batches and single events, keep-alive, retries.
+"""Client that sends the traffic through the gateway as careful producers do: batches and single events, keep-alive,
+retries.
 
 A request that gets no answer, or a 5xx, is sent again with the same event ids: nothing is lost, and the pipeline
 recognises what came twice. Requests under way never lie further apart in arrival time than the pipeline's allowed
@@ -28,7 +29,7 @@ _LONGEST_PAUSE_SECONDS: Final = 2.0
 
 
 class PostError(RuntimeError):
-    """The gateway answers something no retry will mend, or nothing for too long. Stop."""
+    """Error: the gateway gives an answer that no retry mends, or none for too long. The run stops."""
 
 
 class Form(StrEnum):
@@ -39,7 +40,7 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class Parcel:
-    """One request: what it carries, and how it is written."""
+    """One request: the events it carries, and how it is written."""
 
     form: Form
     sendings: list[Sending]
@@ -55,17 +56,17 @@ class Parcel:
 
 @dataclass
 class Posted:
-    """What the gateway answered, all requests together."""
+    """Counts of the gateway's answers, all requests together."""
 
     requests: int = 0
     retries: int = 0
     sent: int = 0
     accepted: int = 0
     duplicates: int = 0
-    """Recognised by the gateway itself (a repeat within one batch)."""
+    """Repeats within one batch, recognised by the gateway itself."""
     rejected: Counter[str] = field(default_factory=Counter)
     surprises: list[str] = field(default_factory=list)
-    """Events answered otherwise than the generator knows they must be."""
+    """Events whose answer differs from the one the generator expects."""
 
     def add(self, sending: Sending, status: str, code: str | None) -> None:
         self.sent += 1
@@ -122,7 +123,9 @@ def record_answer(parcel: Parcel, status_code: int, answer: dict[str, Any], post
 
 
 class Poster:
-    """`client` carries the base address and the key. `patience_seconds` is how long one request may go unanswered."""
+    """Sender of requests. `client` carries the base address and the key; `patience_seconds` is how long one request may
+    go unanswered.
+    """
 
     def __init__(self, client: httpx.AsyncClient, *, concurrency: int = 4, patience_seconds: float = 60.0) -> None:
         self._client = client
@@ -131,7 +134,7 @@ class Poster:
         self.posted = Posted()
 
     async def post_all(self, traffic: Iterable[Parcel], on_sent: Callable[[int], object] = lambda _: None) -> Posted:
-        """Post in order, a few at a time. `on_sent` hears how many events each answer settled."""
+        """Post in order, a few at a time. `on_sent` is called with the number of events each answer settled."""
         under_way: dict[asyncio.Task[None], Parcel] = {}
         try:
             for parcel in traffic:
@@ -165,7 +168,7 @@ class Poster:
         record_answer(parcel, response.status_code, response.json(), self.posted)
 
     async def _try(self, path: str, content_type: str, body: bytes) -> httpx.Response | None:
-        """None: send it again."""
+        """Try a request once; None: send it again."""
         try:
             response = await self._client.post(path, content=body, headers={"Content-Type": content_type})
         except httpx.TransportError:

@@ -1,4 +1,4 @@
-"""The whole product as `attrikit up` starts it: in a folder of its own, on free ports, with settings of its own."""
+"""The whole product, run by `attrikit up`: in a folder of its own, on free ports, with settings of its own."""
 
 import os
 import re
@@ -20,7 +20,9 @@ class Product:
     """One run of `attrikit up`. `start` raises `LaunchError`."""
 
     def __init__(self, folder: Path, broker: str = "noida", settings: dict[str, str] | None = None) -> None:
-        """`settings`: further `ATTRIKIT_…` variables. Those of this process's environment do not reach it."""
+        """Prepare a run. `settings`: further `ATTRIKIT_…` variables; those of this process's environment do not reach
+        it.
+        """
         self.folder = folder
         self.data_dir = folder / "data"
         self._log_path = folder / "attrikit-up.log"
@@ -34,7 +36,7 @@ class Product:
         )
 
     def start(self) -> None:
-        """Also once more after `stop`, with the data there is."""
+        """Start the product; also again after `stop`, with the stored data."""
         self._log_path.unlink(missing_ok=True)
         self._process.start()
         try:
@@ -43,16 +45,16 @@ class Product:
             raise LaunchError("\n  | ".join([str(error), *self._process.log_tail()])) from error
 
     def stop(self) -> None:
-        """In order; everything accepted is on disk afterwards. May be called at any time."""
+        """Stop in order; everything accepted is on disk afterwards. May be called at any time."""
         self._process.stop(_STOP_SECONDS)
 
     def check_running(self) -> None:
-        """Raises `LaunchError` with what it said last if it has ended."""
+        """Raise `LaunchError`, with its last output, if it has ended."""
         if not self._process.is_running:
             raise LaunchError("\n  | ".join(["attrikit up has ended", *self._process.log_tail()]))
 
     def last_words(self, lines: int = 5) -> list[str]:
-        """The end of each process's log, for when something went wrong."""
+        """Return the end of each process's log, for when something went wrong."""
         logs = [self._log_path, *sorted((self.data_dir / "logs").glob("*.log"))]
         tails = {log.name: log.read_text("utf-8", "replace").splitlines()[-lines:] for log in logs if log.exists()}
         return [f"{name}: {line[:2_000]}" for name, tail in tails.items() for line in tail]
@@ -63,12 +65,12 @@ class Product:
 
     @property
     def key(self) -> str:
-        """Of the demo app; reads and writes."""
+        """Return the key of the demo app; it reads and writes."""
         return (self.data_dir / "demo-key").read_text().strip()
 
     @property
     def settings(self) -> Settings:
-        """To look into its broker while it runs, and into its tables once it is stopped."""
+        """Return settings to read its broker while it runs, and its tables once it is stopped."""
         found = _BROKER_LINE.search(self._log_path.read_text("utf-8", "replace"))
         if found is None:
             raise LaunchError(f"the line about the broker is missing in {self._log_path}")

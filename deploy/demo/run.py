@@ -40,7 +40,7 @@ _PLAIN_STEP: Final = 10
 
 
 def run(events: int, seed: int, broker: str = "noida", keeps: bool = False) -> int:
-    """The exit code for the process: 0 if everything adds up. Call from the main thread.
+    """Run the demo and return the process's exit code: 0 if everything adds up. Call from the main thread.
 
     `keeps`: run on with the data afterwards, until a signal comes, and leave the folder.
     """
@@ -71,7 +71,7 @@ def _folder(keeps: bool) -> Iterator[Path]:
 
 
 def _run_on(product: Product, console: Console) -> None:
-    """Until a signal comes; raises `LaunchError` if the product ends before."""
+    """Keep running until a signal comes; raises `LaunchError` if the product ends before."""
     product.start()
     lines = (
         f"it runs on with this data until Ctrl-C: {product.base_url}/docs",
@@ -122,7 +122,9 @@ async def _drive(product: Product, sendings: list[Sending], seed: int, console: 
 
 
 async def _count(product: Product, topic_lines: int, report: Report) -> Observed:
-    """The embedded ClickHouse belongs to one process at a time, so this comes after the product has stopped."""
+    """Count the results. The embedded ClickHouse belongs to one process at a time, so this comes after the product has
+    stopped.
+    """
     clickhouse = ClickHouse.open(product.settings)
     try:
         return await read_tables(clickhouse, _APP_ID, topic_lines, report)
@@ -144,7 +146,7 @@ def _conclude(
 
 @contextmanager
 def _bar(console: Console, total: int) -> Iterator[Callable[[int], object]]:
-    """A progress bar on a terminal, else a line every tenth of the way."""
+    """Show a progress bar on a terminal, else a line every tenth of the way."""
     if console.is_terminal:
         columns = (TextColumn("posting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console) as progress:
@@ -168,7 +170,7 @@ def _plain_bar(total: int) -> Callable[[int], None]:
 
 @contextmanager
 def _signals_end_it() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the demo as Ctrl-C does: through the `finally`s that clean up."""
+    """Make SIGTERM and SIGHUP end the demo as Ctrl-C does: through the `finally`s that clean up."""
 
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
         sys.exit(128 + number)

@@ -1,4 +1,4 @@
-"""What the demo prints: the report of all models side by side, the ledger, and whether it adds up."""
+"""Output of the demo: the report of all models side by side, the ledger, and the verdict."""
 
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ from schemas.facts import Model
 
 
 def show_report(console: Console, report: dict[str, Any]) -> None:
-    """A line per channel: what happened there, and the conversions and value each model credits it with."""
+    """Print the report, a line per channel: its traffic, and the conversions and value each model credits it with."""
     title = "Credited conversions, and below them credited value in CNY, under each model"
     table = Table(title=title, box=SIMPLE, padding=0, pad_edge=False, show_edge=False)
     table.add_column("channel", no_wrap=True)

@@ -1,1 +1,1 @@
-"""`attrikit doctor`: is anything wrong, is anything about to be, and what helps."""
+"""`attrikit doctor`: report what is wrong or soon will be, and what helps."""

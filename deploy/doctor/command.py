@@ -1,4 +1,4 @@
-"""`attrikit doctor`: look, judge, print; exit 1 if something is wrong."""
+"""`attrikit doctor`: observe, judge, print; exit 1 if something is wrong."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ def to_json(found: list[Finding]) -> str:
 
 
 def show(console: Console, found: list[Finding]) -> None:
-    """A line per finding, then the advice."""
+    """Print a line per finding, then the advice."""
     table = Table("", "check", "about", "found")
     for finding in found:
         level = f"[{_COLOURS[finding.level]}]{finding.level.value}[/]"

@@ -1,4 +1,4 @@
-"""What is wrong with an installation, and what helps. Pure: observations in, findings out.
+"""Checks that find what is wrong with an installation, with advice. Pure: observations in, findings out.
 
 The bounds are rules of thumb of those who run such systems, named where they stand; ClickHouse's own are quoted.
 """
@@ -21,7 +21,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One check of one thing. `advice` is empty where all is well."""
+    """Result of one check of one thing. `advice` is empty if all is well."""
 
     check: str
     about: str
@@ -32,9 +32,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Lag:
-    """A consumer group behind the end of a partition. `oldest_unread_ms`: when the next record it will read was
+    """Lag of a consumer group behind the end of a partition. `oldest_unread_ms`: when the next record it will read was
     written; None where there is none. `retention_ms`: how long the topic keeps a record; None: for ever. `waits_ms`:
-    how long a record is to wait there before it is read."""
+    how long a record is to wait there before it is read.
+    """
 
     group: str
     topic: str
@@ -45,13 +46,13 @@ class Lag:
     waits_ms: int = 0
 
     def overdue_seconds(self, now_ms: int) -> float:
-        """Since the next record could have been read."""
+        """Return the seconds since the next record could have been read."""
         return 0.0 if self.oldest_unread_ms is None else max(0, now_ms - self.waits_ms - self.oldest_unread_ms) / 1000
 
 
 @dataclass(frozen=True)
 class Reported:
-    """What the stream last said of a partition of `events`; times are None where it never said anything."""
+    """Latest status the stream wrote for a partition of `events`; times are None where it never wrote any."""
 
     partition: int
     lag: int
@@ -61,13 +62,13 @@ class Reported:
 
 @dataclass(frozen=True)
 class Refusals:
-    """Events of the last hour."""
+    """Events refused, put aside or late in the last hour."""
 
     accepted: int
     rejected: int
-    """By gateways."""
+    """Events rejected by gateways."""
     put_aside: int
-    """Lines in the log that the stream could not read or the tables not take."""
+    """Lines in the log that the stream could not read or ClickHouse refused."""
     late: int = 0
     """Of the accepted: stored, and in no session and no credit."""
     without_order: int = 0
@@ -87,7 +88,7 @@ class Changelog:
     topic: str
     records: int
     cleanup_policy: str
-    """As the broker has it; empty where it does not tell."""
+    """`cleanup.policy` in the broker's configuration; empty if the broker does not report it."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +100,17 @@ class Disk:
 
 @dataclass(frozen=True)
 class Clock:
-    """Of another machine, less ours."""
+    """Clock of another machine, compared with ours."""
 
     name: str
     ahead_ms: int
     uncertain_ms: int
-    """How long the asking took, and how coarsely the clock is told."""
+    """Uncertainty of the difference: how long the request took, plus the resolution of the clock."""
 
 
 @dataclass(frozen=True)
 class Migrations:
-    """Numbers or names of those this release knows and the database lacks, and the other way round."""
+    """Migrations by number or name: known to this release and missing in the database, and the other way round."""
 
     database: str
     pending: tuple[str, ...] = ()
@@ -119,7 +120,7 @@ class Migrations:
 
 @dataclass(frozen=True)
 class Observations:
-    """`away`: what could not be asked, and why; then what it would have told is missing below."""
+    """Everything observed. `away`: parts that could not be read, with the reason; their values are missing below."""
 
     now_ms: int
     away: Mapping[str, str] = field(default_factory=dict)
@@ -135,7 +136,7 @@ class Observations:
 
 
 def findings(seen: Observations) -> list[Finding]:
-    """All checks, in the order in which they explain each other."""
+    """Run all checks; findings come in the order in which they explain each other."""
     checks: tuple[Callable[[Observations], Iterable[Finding]], ...] = (
         _away,
         _lag,
@@ -187,7 +188,7 @@ def _lag(seen: Observations) -> Iterator[Finding]:
 
 
 def _retention(seen: Observations) -> Iterator[Finding]:
-    """How long until a record expires that a group has still to read."""
+    """Check how long until a record expires that a group has still to read."""
     for lag in seen.lags:
         if lag.oldest_unread_ms is None or lag.retention_ms is None:
             continue
@@ -261,8 +262,9 @@ def _late(seen: Observations) -> Iterator[Finding]:
 
 
 def _parts(seen: Observations) -> Iterator[Finding]:
-    """ClickHouse slows inserts down at 1,000 active parts and refuses them at 3,000 (`parts_to_delay_insert`,
-    `parts_to_throw_insert`)."""
+    """Check the number of parts. ClickHouse slows inserts down at 1,000 active parts and refuses them at 3,000
+    (`parts_to_delay_insert`, `parts_to_throw_insert`).
+    """
     for table in seen.tables:
         level = _graded(table.parts, warn=300, fail=1_000)
         value = f"{table.parts} parts, {table.rows:,} rows, {size(table.size_bytes)}"
@@ -280,7 +282,7 @@ def _merges(seen: Observations) -> Iterator[Finding]:
 
 
 _RECOVERED_A_SECOND: Final = 30_000
-"""Records of the changelog a worker without its disk reads a second, measured on two cores."""
+"""Records of the changelog a second that a worker without its disk reads, measured on two cores."""
 
 
 def _changelogs(seen: Observations) -> Iterator[Finding]:
@@ -334,7 +336,7 @@ def _clocks(seen: Observations) -> Iterator[Finding]:
 
 
 def duration(seconds: float) -> str:
-    """`3 d 4 h`, `12 min`, `4 s`: two units at most."""
+    """Format a duration in at most two units: `3 d 4 h`, `12 min`, `4 s`."""
     units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
     left = int(seconds)
     parts: list[str] = []
@@ -348,7 +350,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count_bytes: float) -> str:
-    """`1.5 GB`, in powers of 1024."""
+    """Format a size in powers of 1024: `1.5 GB`."""
     for unit in ("B", "KB", "MB", "GB"):
         if count_bytes < 1024:
             return f"{count_bytes:.0f} {unit}" if unit == "B" else f"{count_bytes:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""What Kafka tells the doctor: how far every group is behind, what may expire unread, and the changelog."""
+"""Observations of Kafka for the doctor: the lag of every group, records about to expire unread, and the changelog."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,7 +19,7 @@ from schemas.topics import LOADER_GROUP, MAX_MESSAGE_BYTES, Topic
 from schemas.webhooks import RETRY_DELAYS_MS
 
 _OLDEST_MS: Final = 2_000
-"""How long the next unread record of a partition may be in coming."""
+"""Maximum wait for the next unread record of a partition, in milliseconds."""
 
 Ends = Mapping[TopicPartition, int]
 
@@ -32,7 +32,7 @@ class KafkaFacts:
 
 
 async def observe_kafka(settings: Settings) -> KafkaFacts:
-    """Raises aiokafka's errors, `TimeoutError` and `TopicsMissing`."""
+    """Observe Kafka. Raises aiokafka's errors, `TimeoutError` and `TopicsMissing`."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap,
         enable_auto_commit=False,
@@ -76,7 +76,7 @@ async def _ends(consumer: AIOKafkaConsumer, settings: Settings) -> Ends:
 
 
 async def _lags(admin: AIOKafkaAdminClient, ends: Ends) -> list[Lag]:
-    """Of every group there is; of the loader also where it has not committed yet."""
+    """Return the lags of every group; of the loader also where it has not committed yet."""
     lags = []
     names = {group for group, _protocol in await admin.list_consumer_groups()} | {LOADER_GROUP}
     for group in sorted(names):
@@ -90,13 +90,15 @@ async def _lags(admin: AIOKafkaAdminClient, ends: Ends) -> list[Lag]:
 
 
 def _lag(group: str, place: TopicPartition, messages: int) -> Lag:
-    """What waits for its next attempt waits a partition's own time, however well the dispatcher is."""
+    """Return the lag of one partition. Deliveries between attempts wait a partition's own time, however well the
+    dispatcher works.
+    """
     waits_ms = RETRY_DELAYS_MS[place.partition] if place.topic == Topic.WEBHOOK_RETRIES.value else 0
     return Lag(group, place.topic, place.partition, messages, waits_ms=waits_ms)
 
 
 async def _with_oldest(consumer: AIOKafkaConsumer, lag: Lag, ends: Ends) -> Lag:
-    """With the time of the next record the group will read."""
+    """Add the time of the next record the group will read."""
     if not lag.messages:
         return lag
     place = TopicPartition(lag.topic, lag.partition)
@@ -118,7 +120,7 @@ async def _changelogs(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, pa
 
 
 async def _config(admin: AIOKafkaAdminClient, topic: str, name: str) -> str | None:
-    """None where the broker does not tell."""
+    """Read a topic's configuration; None if the broker does not report it."""
     with suppress(KafkaError, AttributeError, ValueError):
         for response in await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)]):
             for resource in response.resources:

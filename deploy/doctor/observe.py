@@ -1,4 +1,4 @@
-"""Everything the doctor looks at, gathered. What cannot be asked is noted, and the rest goes on."""
+"""Gather all observations for the doctor. A part that cannot be read is noted, and the rest goes on."""
 
 import asyncio
 import shutil
@@ -24,7 +24,7 @@ from services.query.operator import LedgerCounts, MigrationState, StoreState
 _HOUR_MS: Final = 3_600_000
 _PROBE_SECONDS: Final = 3.0
 _DATE_STEP_MS: Final = 1_000
-"""HTTP tells the time in whole seconds (RFC 9110, section 5.6.7)."""
+"""Resolution of the time in HTTP's Date header: whole seconds (RFC 9110, section 5.6.7)."""
 
 
 async def observe(settings: Settings) -> Observations:
@@ -85,7 +85,9 @@ def _refusals(counts: LedgerCounts) -> Refusals:
 
 
 async def _gateway_clock(settings: Settings) -> list[Clock]:
-    """None if there is no gateway where the settings say: that is no fault of an installation of several machines."""
+    """Read the gateway's clock; None if no gateway runs at the configured address: installations of several machines
+    have none there.
+    """
     url = f"http://{settings.host}:{settings.port}/healthz"
     before = now_ms()
     try:

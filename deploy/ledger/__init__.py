@@ -1,1 +1,1 @@
-"""`attrikit ledger`: accepted = stored + duplicates, per app and hour, from counts that know nothing of each other."""
+"""`attrikit ledger`: check that accepted = stored + duplicates, per app and hour, from independent counts."""

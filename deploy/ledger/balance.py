@@ -1,4 +1,4 @@
-"""The books compared. Pure.
+"""Compare the accounts of the topic, the tables and the gateways. Pure.
 
 Three accounts, each kept by somebody else:
 
@@ -28,7 +28,7 @@ HOUR_MS: Final = 3_600_000
 class Bucket(NamedTuple):
     app_id: str
     hour: int
-    """Since the epoch, UTC."""
+    """Hours since the epoch, UTC."""
 
 
 class Place(NamedTuple):
@@ -53,28 +53,30 @@ class TableAccount:
     stored: Counter[Place] = field(default_factory=Counter)
     duplicates: Counter[Place] = field(default_factory=Counter)
     swapped: Counter[Place] = field(default_factory=Counter)
-    """Repeats whose receipt is the one the stored row carries: the other one's came into the topic first."""
+    """Repeats with the receipt time that the stored row carries: the copy with the other receipt time came into the
+    topic first.
+    """
     folded: Counter[Place] = field(default_factory=Counter)
-    """Sent under two ids that nothing links, with one time: the row of another place stands for them."""
+    """Events sent under two unlinked ids with one time: the row of another place is stored for both."""
     late: Counter[Bucket] = field(default_factory=Counter)
     rejected: Counter[Bucket] = field(default_factory=Counter)
-    """Refusals of gateways that were written down."""
+    """Gateway refusals stored as rows."""
     put_aside: Counter[Bucket] = field(default_factory=Counter)
-    """Lines the stream could not read or ClickHouse not take."""
+    """Lines the stream could not read or ClickHouse refused."""
     states: "StateAccount | None" = None
-    """None: not to be compared."""
+    """Session counts; None if they cannot be compared."""
 
 
 @dataclass(frozen=True)
 class StateAccount:
-    """Events by app, of all time."""
+    """Numbers of events by app, over all time."""
 
     counted: Counter[str]
-    """In sessions."""
+    """Events counted in sessions."""
     countable: Counter[str]
-    """Stored, not late, and somebody's."""
+    """Stored events of persons that were not late."""
     resent: Counter[str]
-    """Rows that share their id with one of another time. Those of one person are counted once."""
+    """Rows that share their id with a row of another time. Those of one person are counted once."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class GatewayAccount:
 
 @dataclass(frozen=True)
 class Line:
-    """One app and hour."""
+    """The counts of one app and hour."""
 
     bucket: Bucket
     acknowledged: int
@@ -94,11 +96,11 @@ class Line:
     duplicates: int
     late: int
     rejected: int
-    """As the gateways counted, or as rows of theirs are stored, whichever is more."""
+    """Rejected events: the gateways' count or the number of their stored rows, whichever is greater."""
 
     @property
     def difference(self) -> int:
-        """Greater than 0: events are missing in the tables; less: there are too many."""
+        """Return the imbalance: greater than 0 if events are missing in the tables, less if there are too many."""
         return self.accepted - self.stored - self.duplicates
 
 
@@ -124,7 +126,7 @@ class Balance:
 
 
 def balance(topic: TopicAccount, tables: TableAccount, gateways: GatewayAccount) -> Balance:
-    """Compare the accounts, which must be about the same span of time."""
+    """Compare the accounts, which must cover about the same span of time."""
     problems = [*_stored_problems(topic, tables), *_acknowledged_problems(topic, gateways)]
     problems += _unreadable_problems(topic, tables)
     problems += _state_problems(tables)
@@ -132,14 +134,15 @@ def balance(topic: TopicAccount, tables: TableAccount, gateways: GatewayAccount)
 
 
 def missing(topic: TopicAccount, tables: TableAccount) -> dict[Place, int]:
-    """Places with more lines than the tables account for."""
+    """Return the places with more lines than the tables account for."""
     return {place: count for place, count in _differences(topic, tables).items() if count > 0}
 
 
 def folded(topic: TopicAccount, tables: TableAccount, repeats: Counter[Place]) -> Counter[Place]:
-    """What is missing because one row stands for two lines. `repeats`: lines that repeat an id of their partition, or
-    an id and a time of another one. All of the former are marked, and as many of the latter as belong to persons
-    who became one; so at least `repeats` less the marks are unmarked, and their rows are elsewhere."""
+    """Return the missing lines that are explained by one row stored for two lines. `repeats`: lines that repeat an id
+    of their partition, or an id and a time of another one. All of the former are marked, and as many of the latter as
+    belong to persons who became one; so at least `repeats` less the marks are unmarked, and their rows are elsewhere.
+    """
     found = missing(topic, tables)
     return Counter({p: n for p, n in found.items() if n <= repeats[p] - tables.duplicates[p]})
 
@@ -184,9 +187,10 @@ def _stored_problems(topic: TopicAccount, tables: TableAccount) -> Iterator[Prob
 
 
 def _is_swap(app_id: str, differences: dict[Place, int], tables: TableAccount) -> bool:
-    """Whether places differ only because of repeats: those that stand in the topic the other way round (the table keeps
-    the earlier receipt, the mark names the later line; they may be in two hours, or in the partitions of two ids that
-    became one person's), and those whose mark does not know its partition."""
+    """Tell whether places differ only because of repeats: those that stand in the topic the other way round (the table
+    keeps the earlier receipt, the mark names the later line; they may be in two hours, or in the partitions of two ids
+    that became one person's), and those whose mark does not know its partition.
+    """
     known = _of_app(tables.swapped, app_id)
     known += sum(
         count for place, count in tables.duplicates.items() if (place.app_id, place.partition) == (app_id, NO_PLACE)
@@ -217,8 +221,9 @@ def _unreadable_problems(topic: TopicAccount, tables: TableAccount) -> Iterator[
 
 
 def _state_problems(tables: TableAccount) -> Iterator[Problem]:
-    """Repeats leave some room: one row may stand for two persons' events, two rows for one event of a person, and which
-    of two receipts was late may be told differently."""
+    """Compare session counts with stored events. Repeats leave some room: one row may stand for two persons' events,
+    two rows for one event of a person, and which of two receipts was late may differ.
+    """
     if tables.states is None:
         return
     counted, countable, resent = tables.states.counted, tables.states.countable, tables.states.resent

@@ -1,4 +1,4 @@
-"""`attrikit ledger`: settle, count three times independently, compare, print.
+"""`attrikit ledger`: wait until all is processed, count three times independently, compare, print.
 
     Step 1  choose up to which moment of receipt to look: the present, or the last full minute while traffic flows
     Step 2  wait until everything received before it is processed and loaded
@@ -38,7 +38,7 @@ from services.query.times import utc_text
 
 _MINUTE_MS: Final = 60_000
 _IN_FLIGHT_SECONDS: Final = 3.0
-"""So long after its receipt an event is in the topic, or its sender was told to send it again."""
+"""Maximum time an event is under way: after it, the event is in the topic, or its sender was told to send it again."""
 _LOOK_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.2
 _TRIES: Final = 3
@@ -47,7 +47,7 @@ _RETRY_SECONDS: Final = 2.0
 
 @dataclass(frozen=True)
 class Result:
-    """`through_ms`: only what was received before it was compared."""
+    """Result of a comparison. `through_ms`: only events received before it were compared."""
 
     balance: Balance
     from_ms: int
@@ -55,12 +55,12 @@ class Result:
 
 
 class NotSettled(Exception):
-    """The pipeline did not come so far in the time given."""
+    """Error: the pipeline did not come so far in the time given."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to compare: what was received from `since_ms` on and before `through_ms` (None: the present)."""
+    """Range to compare: events received from `since_ms` on and before `through_ms` (None: the present)."""
 
     since_ms: int = 0
     through_ms: int | None = None
@@ -70,7 +70,7 @@ EVERYTHING: Final = Wanted()
 
 
 def run(settings: Settings, app_id: str | None, wanted: Wanted, timeout_seconds: float, as_json: bool) -> int:
-    """The exit code: 0 if the books balance, 1 if they do not or cannot be read."""
+    """Run the command and return the exit code: 0 if the books balance, 1 if they do not or cannot be read."""
     try:
         result = asyncio.run(examine(settings, timeout_seconds, wanted))
     except TopicsMissing as error:
@@ -106,7 +106,9 @@ async def examine(settings: Settings, timeout_seconds: float, wanted: Wanted = E
 
 
 async def _choose_through(events: EventsReader, wanted_ms: int | None) -> tuple[int, dict[int, int]]:
-    """Up to which moment of receipt, and the offsets below which everything received before it stands."""
+    """Choose the end of the range, by time of receipt, and the offsets below which everything received before it
+    lies.
+    """
     began_ms = now_ms()
     ends = await events.ends()
     await asyncio.sleep(_LOOK_SECONDS)
@@ -120,8 +122,9 @@ async def _choose_through(events: EventsReader, wanted_ms: int | None) -> tuple[
 
 
 async def _settle(progress: ProgressReader, ends: dict[int, int], deadline: float) -> None:
-    """Until all below `ends` is processed, and that and its marks are in the tables; where nothing more comes, until
-    the sessions are too."""
+    """Wait until all below `ends` is processed, and that and its marks are in the tables; where nothing more comes,
+    until the sessions are too.
+    """
     marks: dict[int, int] = {}
     while True:
         facts = await progress.read()
@@ -138,7 +141,9 @@ async def _settle(progress: ProgressReader, ends: dict[int, int], deadline: floa
 
 
 def _waiting(facts: Facts, ends: dict[int, int], marks: dict[int, int]) -> int:
-    """Messages still to be processed or loaded. Notes in `marks` where the marks of a processed partition end."""
+    """Return the number of messages still to be processed or loaded. Notes in `marks` where the marks of a processed
+    partition end.
+    """
     waiting = 0
     for partition, end in ends.items():
         row = facts.reported.get(partition)
@@ -153,13 +158,15 @@ def _waiting(facts: Facts, ends: dict[int, int], marks: dict[int, int]) -> int:
 
 
 def _others_done(facts: Facts) -> bool:
-    """Refusals have no order with the events; they are there within moments of them."""
+    """Tell whether all refusals are loaded. Refusals have no order with the events; they arrive within moments of
+    them.
+    """
     rejected = [(topic, p) for topic, p in facts.end_offsets if topic is Topic.REJECTED]
     return all(facts.loader_committed.get(place, 0) >= facts.end_offsets[place] for place in rejected)
 
 
 def _is_still(facts: Facts, ends: dict[int, int]) -> bool:
-    """True if nothing came after `ends`."""
+    """Return True if nothing came after `ends`."""
     return all(facts.end_offsets.get((Topic.EVENTS, partition), 0) == end for partition, end in ends.items())
 
 
@@ -179,7 +186,9 @@ async def _compare(
     through_ms: int,
     has_states: bool,
 ) -> Result:
-    """`has_states`: nothing came while the tables were asked, so what sessions have counted can be compared too."""
+    """Count and compare. `has_states`: nothing came while the tables were read, so session counts can be compared
+    too.
+    """
     tables, gateways = table_account(counts), gateway_account(counts)
     wanted = set(missing(topic, tables))
     if wanted:
@@ -225,7 +234,7 @@ def to_json(result: Result, app_id: str | None) -> str:
 
 
 def show(console: Console, result: Result, app_id: str | None) -> None:
-    """A line per app and hour, totals, then what does not balance."""
+    """Print a line per app and hour, the totals, then what does not balance."""
     names = ("acknowledged", "accepted", "stored", "duplicates", "late", "rejected", "difference")
     table = Table(
         title="Events by hour of receipt", title_justify="left", pad_edge=False, padding=(0, 1, 0, 0), box=None

@@ -1,4 +1,6 @@
-"""Where the accounts come from: the topic is read, the tables are asked (over HTTP where another process has them)."""
+"""Readers of the accounts: the topic is read, the tables are queried (over HTTP where another process has them
+open).
+"""
 
 import asyncio
 from collections import Counter
@@ -25,17 +27,17 @@ _HTTP_SECONDS: Final = 600.0
 _READ_MS: Final = 500
 _FIRST_SECONDS: Final = 30.0
 MAX_REPEATS_LINES: Final = 2_000_000
-"""Looked at for repeats: about 200 MB."""
+"""Maximum number of lines checked for repeats: about 200 MB."""
 _CLOCKS_OFF_MS: Final = 600_000
-"""How far the clocks of gateways and brokers may be apart."""
+"""Maximum difference between the clocks of gateways and brokers, in milliseconds."""
 
 
 class StoreAway(Exception):
-    """The tables cannot be asked now. The message says why, for the person at the terminal."""
+    """Error: the tables cannot be read now. The message gives the reason, for the person at the terminal."""
 
 
 class Store(Protocol):
-    """The tables, wherever they are. Both raise `StoreAway`."""
+    """The tables, local or remote. Both methods raise `StoreAway`."""
 
     async def ledger(self, from_us: int, through_us: int) -> LedgerCounts: ...
 
@@ -44,7 +46,9 @@ class Store(Protocol):
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """A ClickHouse server; else the process that has the embedded tables open; else the tables themselves."""
+    """Open the tables: on a ClickHouse server; else through the process that has the embedded ones open; else
+    directly.
+    """
     if not settings.clickhouse_url and settings.query_url and settings.operator_token:
         headers = {"Authorization": f"Bearer {settings.operator_token}"}
         async with httpx.AsyncClient(
@@ -83,7 +87,7 @@ class DirectStore:
 
 
 class RemoteStore:
-    """The query service, asked as an operator."""
+    """Tables read through the query service, as an operator."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -142,7 +146,7 @@ def _by_bucket(rows: list[CountRow]) -> Counter[Bucket]:
 
 @dataclass(frozen=True)
 class TopicSpan:
-    """What of `events` is there to be read. `from_ms`: every hour of receipt from here on is there in full."""
+    """Range of `events` that can be read. `from_ms`: every hour of receipt from here on is complete."""
 
     begins: Mapping[int, int]
     ends: Mapping[int, int]
@@ -150,7 +154,7 @@ class TopicSpan:
 
 
 class EventsReader:
-    """Reads `events` from its beginning, in no group."""
+    """Reader of `events` from its beginning, in no group."""
 
     def __init__(self, consumer: AIOKafkaConsumer, partitions: int) -> None:
         self._consumer = consumer
@@ -160,8 +164,9 @@ class EventsReader:
         return {place.partition: end for place, end in (await self._consumer.end_offsets(self._places)).items()}
 
     async def span(self, ends: Mapping[int, int], since_ms: int = 0) -> TopicSpan:
-        """What was received from `since_ms` on. What has expired or been dropped at the head of a partition leaves its
-        first hours incomplete, so it may begin later."""
+        """Return the range received from `since_ms` on. What has expired or been dropped at the head of a partition
+        leaves its first hours incomplete, so it may begin later.
+        """
         begins = await self._consumer.beginning_offsets(self._places)
         from_ms = since_ms
         for place, begin in begins.items():
@@ -174,7 +179,9 @@ class EventsReader:
     async def _later(
         self, begins: Mapping[TopicPartition, int], ends: Mapping[int, int], from_ms: int
     ) -> dict[TopicPartition, int]:
-        """Where to begin reading. A record is written after its events were received, by a clock that may be off."""
+        """Return the time to begin reading at. A record is written after its events were received, by a clock that may
+        differ.
+        """
         asked = dict.fromkeys(begins, max(0, from_ms - _CLOCKS_OFF_MS))
         found = await self._consumer.offsets_for_times(asked)
         return {
@@ -183,15 +190,17 @@ class EventsReader:
         }
 
     async def count(self, span: TopicSpan, through_ms: int) -> TopicAccount:
-        """Lines received from `span.from_ms` on and before `through_ms`."""
+        """Count the lines received from `span.from_ms` on and before `through_ms`."""
         account = TopicAccount()
         async for record in self._records(span, set(span.ends)):
             _count_record(account, record, span.from_ms, through_ms)
         return account
 
     async def repeats(self, span: TopicSpan, through_ms: int, wanted: set[Place]) -> Counter[Place]:
-        """Of each place: its lines whose event id stood in its partition before, or with the same time, and received
-        earlier, in another partition. Empty if there are more lines to look at than `MAX_REPEATS_LINES`."""
+        """Count the repeated lines of each place: those whose event id stood in its partition before, or with the same
+        time, and received earlier, in another partition. Empty if there are more lines to check than
+        `MAX_REPEATS_LINES`.
+        """
         found = RepeatedLines(wanted, through_ms)
         partitions = {place.partition for place in wanted}
         async for record in self._records(span, partitions):
@@ -236,10 +245,10 @@ class EventsReader:
 
 
 class RepeatedLines:
-    """Lines of some places that repeat others. Pure."""
+    """Counter of the lines in some places that repeat other lines. Pure."""
 
     def __init__(self, wanted: set[Place], through_ms: int) -> None:
-        """Of `wanted`, lines received before `through_ms` count."""
+        """Count repeats in the places `wanted`, among lines received before `through_ms`."""
         self.count: Counter[Place] = Counter()
         self._through_us = through_ms * 1000
         self._wanted = wanted
@@ -248,7 +257,7 @@ class RepeatedLines:
         """Hash of app, id and time → (place, receipt)"""
 
     def note(self, events: Iterable[StreamEvent], partition: int) -> bool:
-        """Lines of a partition that is looked into, in order; returns whether there is room for more."""
+        """Add lines of a searched partition, in order; return whether there is room for more."""
         for event in events:
             place = _place(event, partition)
             key = hash((event.app_id, event.event_id, partition))
@@ -262,7 +271,7 @@ class RepeatedLines:
         return len(self._ids) <= MAX_REPEATS_LINES
 
     def compare(self, events: Iterable[StreamEvent], partition: int) -> None:
-        """Lines of any partition."""
+        """Compare lines of any partition."""
         for event in events:
             place, received_us = self._first.get(_line_key(event), (None, 0))
             if place is not None and place.partition != partition and event.received_us <= received_us:

@@ -102,7 +102,7 @@ class KafkaBroker:
 
 
 def kafka_version() -> str:
-    """The version the POM asks for."""
+    """Return the version that the POM names."""
     found = re.search(r"<kafka\.version>([^<]+)<", _POM.read_text())
     if found is None:
         raise LaunchError(f"{_POM} names no kafka.version")
@@ -110,7 +110,7 @@ def kafka_version() -> str:
 
 
 def find_java() -> str:
-    """The path of a Java that can run Kafka 4; raises `LaunchError` saying what is needed."""
+    """Return the path of a Java that can run Kafka 4; raises `LaunchError` saying what is needed."""
     home = os.environ.get("JAVA_HOME")
     path = shutil.which("java", path=str(Path(home) / "bin")) if home else None
     path = path or shutil.which("java")
@@ -132,14 +132,16 @@ def _java_major(path: str) -> int:
 
 
 def jars_folder() -> Path:
-    """Where the jars of this POM lie, or will: below the user's cache, so every data folder shares them."""
+    """Return the folder of the jars of this POM, which may not exist yet: below the user's cache, so every data folder
+    shares them.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = sha256(_POM.read_bytes()).hexdigest()[:8]
     return cache / "attrikit" / f"kafka-{kafka_version()}-{digest}"
 
 
 def fetch_jars() -> Path:
-    """The folder of the jars. The first call downloads them with Maven; later ones need no network."""
+    """Return the folder of the jars. The first call downloads them with Maven; later ones need no network."""
     folder = jars_folder()
     if folder.is_dir():
         return folder

@@ -14,7 +14,7 @@ from deploy.local.process import ChildProcess
 
 _READY_SECONDS: Final = 120.0
 _SAVE_SECONDS: Final = 300.0
-"""It writes all it holds when it ends, at some 6 MB of records a second."""
+"""Maximum time to save at its end: it writes all it holds, at some 6 MB of records a second."""
 _METADATA_V1: Final = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", -1)
 
 
@@ -25,7 +25,7 @@ class Broker(Protocol):
     def description(self) -> str: ...
     @property
     def bootstrap(self) -> str:
-        """`host:port`, the same over restarts."""
+        """Return `host:port`, the same over restarts."""
         ...
 
     @property
@@ -39,15 +39,15 @@ class Broker(Protocol):
         ...
 
     def start(self) -> None:
-        """`spawn` and `wait_ready`."""
+        """Call `spawn` and `wait_ready`."""
         ...
 
     def stop(self) -> None:
-        """Orderly: everything acknowledged before is on disk afterwards."""
+        """Stop in order: everything acknowledged before is on disk afterwards."""
         ...
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """Kill the process, as a power cut would."""
         ...
 
 
@@ -105,7 +105,7 @@ def _noida_binary() -> str:
 
 
 def answers(port: int, timeout_seconds: float = 1.0) -> bool:
-    """Whether a Kafka broker on this machine has a controller, and a leader for every partition it holds.
+    """Tell whether a Kafka broker on this machine has a controller, and a leader for every partition it holds.
 
     The request is Metadata v1 for all topics: every broker of the last ten years knows it.
     """
@@ -129,7 +129,7 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 
 def is_settled(response: bytes) -> bool:
-    """Whether a Metadata v1 response names a broker, a controller, and a leader of each partition.
+    """Tell whether a Metadata v1 response names a broker, a controller, and a leader of each partition.
 
     Source of the layout: the protocol guide of Apache Kafka, "Metadata API (Key: 3)".
     """
@@ -147,7 +147,7 @@ def is_settled(response: bytes) -> bool:
 
 
 def _leaders(reader: "_Reader") -> list[int]:
-    """Of one topic's partitions."""
+    """Return the leaders of one topic's partitions."""
     reader.integer(2)  # error
     reader.text()  # name
     reader.integer(1)  # is internal
@@ -162,7 +162,9 @@ def _leaders(reader: "_Reader") -> list[int]:
 
 
 class _Reader:
-    """Reads on and on; `struct.error` where the bytes end too soon."""
+    """Reader of the bytes of a response, one field after another; raises `struct.error` where the bytes end too
+    soon.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -174,7 +176,7 @@ class _Reader:
         return int(value)
 
     def text(self) -> None:
-        """Passes over a string, which may be null."""
+        """Skip a string, which may be null."""
         self.skip(max(self.integer(2), 0))
 
     def skip(self, size: int) -> None:

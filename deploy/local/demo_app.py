@@ -1,4 +1,4 @@
-"""The app and key that a first run makes, so that the document's first request works as it stands."""
+"""The app and key that a first run makes, so that the first request of the documentation works as written."""
 
 import os
 from contextlib import suppress
@@ -10,7 +10,7 @@ from pipeline.runtime.control_plane.rules import secret_hash
 from schemas.control import App, Scope
 
 DEMO_APP: Final = App("demo", "Demo", history_limit_days=3650)
-"""Its history reaches back far enough for the timestamp in the document's example."""
+"""The demo app. Its history reaches back far enough for the timestamp in the document's example."""
 
 _QUICK_START: Final = """\
 curl -X POST {base}/v1/events/track \\
@@ -27,12 +27,12 @@ curl -X POST {base}/v1/events/track \\
 
 
 def quick_start(base_url: str, key: str) -> str:
-    """The document's first request, word for word but for host and key."""
+    """Return the document's first request, word for word but for host and key."""
     return _QUICK_START.format(base=base_url, key=key)
 
 
 def ensure_demo_key(store: ControlPlane, path: Path, now_ms: int) -> tuple[str, bool]:
-    """The demo app's key, kept in `path` (mode 0600), and whether it is new.
+    """Return the demo app's key, kept in `path` (mode 0600), and whether it is new.
 
     A key that is not in the file, or that the database does not know any more, is replaced by a new one.
     """

@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 
 
 class DataFolder:
-    """Holds the folder's lock from `open` to `release`.
+    """The data folder; its lock is held from `open` to `release`.
 
     Children inherit the lock's descriptor (`lock_fd`), so the folder stays locked until the last of them is gone, even
     if their launcher was killed.
@@ -31,7 +31,7 @@ class DataFolder:
 
     @classmethod
     def open(cls, path: Path, say: Say) -> "DataFolder":
-        """Raises `LaunchError` if another run has the folder, or it cannot be written."""
+        """Open and lock the folder. Raises `LaunchError` if another run has it, or it cannot be written."""
         try:
             make_private_folder(path)
             lock_fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -50,7 +50,7 @@ class DataFolder:
         os.close(self.lock_fd)
 
     def claim_for(self, broker: str) -> None:
-        """Offsets and stream state mean nothing on another broker: refuse to mix two in one folder."""
+        """Tie the folder to one broker: offsets and stream state mean nothing on another, so two are never mixed."""
         marker = self.path / "broker" / "kind"
         if marker.exists():
             found = marker.read_text().strip()
@@ -69,7 +69,7 @@ class DataFolder:
         self._broker_running.unlink(missing_ok=True)
 
     def was_broker_cut_off(self) -> bool:
-        """Whether the broker's last run here did not end in order."""
+        """Tell whether the broker's last run here did not end in order."""
         return self._broker_running.exists()
 
     @property

@@ -41,12 +41,12 @@ _WATCH_SECONDS: Final = 0.1
 _PROBE_SECONDS: Final = 2.0
 _TAIL_LINES: Final = 15
 _ORDERLY_EXITS: Final = (0, 128 + signal.SIGTERM)
-"""Of a broker; a JVM that SIGTERM has ended in order says 143."""
+"""Exit codes of a broker that ended in order; a JVM stopped by SIGTERM says 143."""
 WORKER_RESTARTS: Final = 70
 """The exit code of a worker that is to be started again (`pipeline.stream.worker.EXIT_FATAL`)."""
 _STOP_ORDER: Final = ("gateway", "worker", "webhooks", "store")
 _COMMANDS: Final = {"webhooks": ("webhooks", "serve")}
-"""Of services whose command is not their name."""
+"""Commands of services whose command is not their name."""
 
 
 class BrokerKind(StrEnum):
@@ -55,11 +55,14 @@ class BrokerKind(StrEnum):
 
 
 class _Stopped(KeyboardInterrupt):
-    """A signal asked for the end. A `KeyboardInterrupt`, because asyncio lets nothing else out of its callbacks."""
+    """Raised when a signal asks for the end. A `KeyboardInterrupt`, because asyncio lets nothing else out of its
+    callbacks.
+    """
 
 
 def run(settings: Settings, kind: BrokerKind, say: Say, complain: Say) -> int:
-    """Run everything until SIGINT or SIGTERM; the exit code of the process. `complain`: told why it failed.
+    """Run everything until SIGINT or SIGTERM; return the exit code of the process. `complain` is called with the reason
+    of a failure.
 
     Call from the main thread.
     """
@@ -119,7 +122,7 @@ class Launcher:
         self._announce(settings, folder, key, is_new)
 
     def watch(self) -> None:
-        """Returns never: raises `ChildEnded` when a child ends, and a signal ends it too."""
+        """Watch the children and never return: raises `ChildEnded` when one ends; a signal ends it too."""
         next_trim = monotonic_seconds() + trim.CHECK_SECONDS
         while not self._signalled:
             self._restart_worker()
@@ -131,7 +134,7 @@ class Launcher:
         raise _Stopped
 
     def stop(self) -> None:
-        """End everything in order, so that each has its neighbours while it drains, and let go of the folder."""
+        """Stop everything in order, so that each child has its neighbours while it drains, and release the folder."""
         self._stopping = True
         for name in _STOP_ORDER:
             self._stop_service(name)
@@ -144,7 +147,7 @@ class Launcher:
             self._folder = None
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        """Interrupts whatever goes on, except the moment in which a child is born."""
+        """Interrupt whatever is going on, except the moment in which a child is born."""
         is_first, self._signalled = not self._signalled, True
         if is_first and not self._holding_signals and not self._stopping:
             raise _Stopped
@@ -226,14 +229,16 @@ class Launcher:
                 time.sleep(_WATCH_SECONDS)
 
     def _has_started(self, client: httpx.Client, name: str, base_url: str) -> bool:
-        """Ready, or a gateway that refuses events for want of disk space: what is stored can be read all the same, and
-        the broker is made smaller once the others have read it."""
+        """Tell whether a child has started: it is ready, or a gateway that refuses events for want of disk space: what
+        is stored can be read all the same, and the broker is made smaller once the others have read it.
+        """
         is_short = name == "gateway" and self._room.shortage_bytes() > 0
         return _answers(client, base_url + ("/healthz" if is_short else "/readyz"))
 
     def _restart_worker(self) -> None:
-        """A worker that finds its memory ahead of the log ends on purpose, and goes on from the log when it is started
-        again: after a broker's restart, say. Any other end, and too many of these, are a failure."""
+        """Restart a worker that ended on purpose because its memory is ahead of the log (after a broker's restart,
+        say); it goes on from the log. Any other end, and too many of these, are a failure.
+        """
         worker = self._services["worker"]
         if worker.exit_code != WORKER_RESTARTS:
             return
@@ -286,7 +291,7 @@ class Launcher:
 
     @contextmanager
     def _signals_held(self) -> Iterator[None]:
-        """A child that was started is always known, so that it can be stopped."""
+        """Hold signals back while a child is started, so that it is always known and can be stopped."""
         self._holding_signals = True
         try:
             yield
@@ -297,7 +302,7 @@ class Launcher:
 
 
 def report(error: LaunchError, complain: Say) -> None:
-    """Why a run failed; of a child that ended, with the end of its log."""
+    """Report why a run failed; if a child ended, with the end of its log."""
     complain(f"error: {error}")
     if isinstance(error, ChildEnded):
         for line in error.child.log_tail(_TAIL_LINES):
@@ -319,7 +324,7 @@ def _signals_to(launcher: Launcher) -> Iterator[None]:
 
 
 def _unbreakable(say: Say) -> Say:
-    """A terminal that went away must not keep the children from being stopped."""
+    """Wrap `say` so that it never fails: a terminal that went away must not keep the children from being stopped."""
 
     def say_if_heard(line: str) -> None:
         with suppress(OSError):
@@ -351,7 +356,9 @@ def _check_port(settings: Settings) -> None:
 
 
 async def _ensure_topics(settings: Settings) -> None:
-    """A broker that has just begun to answer may still be electing leaders: try until it knows its topics."""
+    """Create the topics. A broker that has just begun to answer may still be electing leaders: try until it has its
+    topics.
+    """
     deadline = monotonic_seconds() + _TOPICS_SECONDS
     while True:
         try:
@@ -365,7 +372,7 @@ async def _ensure_topics(settings: Settings) -> None:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """The settings as a child reads them."""
+    """Return the settings as environment variables for a child."""
     values = {f"ATTRIKIT_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
     return values | {"PYTHONUNBUFFERED": "1"}
 

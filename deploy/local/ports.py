@@ -1,4 +1,4 @@
-"""Ports on this machine."""
+"""Checks for ports on this machine."""
 
 import errno
 import secrets
@@ -14,7 +14,7 @@ _ATTEMPTS: Final = 100
 
 
 def problem_with(port: int, host: str = "127.0.0.1") -> str:
-    """Why a server could not listen there now; empty: it could."""
+    """Return why a server could not listen there now; empty if it could."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -25,7 +25,7 @@ def problem_with(port: int, host: str = "127.0.0.1") -> str:
 
 
 def free_port(host: str = "127.0.0.1", avoid: Collection[int] = ()) -> int:
-    """A port nobody listens on, and none of `avoid`.
+    """Return a port nobody listens on, and none of `avoid`.
 
     Taken below the range outgoing connections use (32768 on Linux, 49152 elsewhere), so that it is still free when its
     server starts, or starts again.

@@ -22,11 +22,11 @@ _LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class LaunchError(Exception):
-    """Something could not be started. The message is one line for the person at the terminal."""
+    """Error: something could not be started. The message is one line for the person at the terminal."""
 
 
 class ChildEnded(LaunchError):
-    """A child that should run has ended."""
+    """Error: a child that should run has ended."""
 
     def __init__(self, child: "ChildProcess") -> None:
         super().__init__(f"{child.name} ended with {describe_exit(child.exit_code)}")
@@ -34,7 +34,7 @@ class ChildEnded(LaunchError):
 
 
 class ChildProcess:
-    """`argv` with its output appended to `log_path`.
+    """A child process: `argv`, with its output appended to `log_path`.
 
     It has a session of its own, so the terminal's Ctrl-C reaches the launcher only. `orphan_signal` is what it gets
     when the launcher is killed (Linux).
@@ -66,7 +66,7 @@ class ChildProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; minus the signal's number if a signal ended it."""
+        """Return the exit code; None while it runs; minus the signal's number if a signal ended it."""
         if self._process is None or self._process.returncode is not None:
             return None if self._process is None else self._process.returncode
         if self._process.poll() is not None:
@@ -78,7 +78,9 @@ class ChildProcess:
         return self._process is not None and self.exit_code is None
 
     def start(self) -> None:
-        """Call from the main thread: the orphan signal is tied to the thread that started the child."""
+        """Start the process. Call from the main thread: the orphan signal is tied to the thread that started the
+        child.
+        """
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         _keep_one_old_log(self.log_path)
         with self.log_path.open("ab") as log:
@@ -94,12 +96,12 @@ class ChildProcess:
             )
 
     def signal(self, number: signal.Signals) -> None:
-        """Nothing happens if it does not run any more."""
+        """Send a signal; does nothing if the process has ended."""
         if self.is_running:
             os.kill(self.pid, number)
 
     def stop(self, deadline_seconds: float) -> int | None:
-        """Ask it to end (SIGTERM), wait, then kill what is left of its group. Its exit code; None: never started."""
+        """Stop with SIGTERM, wait, then kill what is left of its group. Return its exit code; None: never started."""
         self.signal(signal.SIGTERM)
         deadline = monotonic_seconds() + deadline_seconds
         while self.is_running and monotonic_seconds() < deadline:
@@ -107,7 +109,7 @@ class ChildProcess:
         return self.kill()
 
     def kill(self) -> int | None:
-        """End it and its group at once."""
+        """Kill it and its group at once."""
         if self._process is not None and self.is_running:
             self._sweep_group()
             self._process.wait()
@@ -123,7 +125,7 @@ class ChildProcess:
             os.killpg(self.pid, signal.SIGKILL)
 
     def log_tail(self, lines: int = 20) -> list[str]:
-        """The last lines it wrote."""
+        """Return the last lines it wrote."""
         try:
             with self.log_path.open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
@@ -143,7 +145,7 @@ class ChildProcess:
 
 
 def describe_exit(code: int | None) -> str:
-    """`exit code 3`, or `signal SIGKILL`."""
+    """Describe an exit: `exit code 3`, or `signal SIGKILL`."""
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit code {code}"

@@ -1,4 +1,4 @@
-"""Where the processes of a running `attrikit up` are, for the commands that look into them from beside.
+"""Settings of a running `attrikit up`, written to a file for the commands that connect to its processes.
 
 The broker and the read API listen on ports that differ from run to run. What is set in the environment goes before.
 """
@@ -20,7 +20,9 @@ def _path(data_dir: Path) -> Path:
 
 
 def note_running(settings: Settings) -> None:
-    """`settings`: as the processes have them. The file holds the operators' token, so only its owner may read it."""
+    """Write the settings of the running processes. The file holds the operators' token, so only its owner may read
+    it.
+    """
     path = _path(settings.data_dir)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "w") as file:
@@ -32,12 +34,14 @@ def note_stopped(data_dir: Path) -> None:
 
 
 def new_token() -> str:
-    """For operators of this run."""
+    """Make the operators' token of this run."""
     return "op_" + secrets.token_urlsafe(24)
 
 
 def with_running(settings: Settings) -> Settings:
-    """The settings of the run that has this data folder, where the environment does not give its own."""
+    """Return the settings, completed by those of the run that has this data folder where the environment does not give
+    its own.
+    """
     found: dict[str, Any] = {}
     with suppress(OSError, ValueError):
         found = json.loads(_path(settings.data_dir).read_text())

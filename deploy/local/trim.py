@@ -1,4 +1,5 @@
-"""Keeps the small broker small: it holds every record in memory, so what everybody has read is dropped when it grows.
+"""Bound the memory of the embedded broker: it holds every record in memory, so records read by all are dropped when it
+grows.
 
 Only records below the committed offsets of *every* group that reads a partition go, and only where the loader and, for
 `events`, the stream are among those groups: nothing unread is ever dropped. Apache Kafka needs none of this.
@@ -24,16 +25,16 @@ from schemas.topics import (
 )
 
 START_BYTES: Final = 512 * 1024 * 1024
-"""Below this much memory the broker is left alone, so that a topic can be read again from its start."""
+"""Memory below which the broker is left alone, so that a topic can be read again from its start."""
 CHECK_SECONDS: Final = 10.0
 KEPT_RECORDS: Final = 100
-"""Per partition, behind the slowest reader: `attrikit progress` reads the last ones."""
+"""Records kept per partition behind the slowest reader: `attrikit progress` reads the last ones."""
 
 Offsets = Mapping[TopicPartition, int]
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory of a process; 0 if it cannot be told."""
+    """Return the memory of a process; 0 if it cannot be read."""
     try:
         if Path("/proc/self/statm").exists():
             return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -44,7 +45,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def plan_trim(committed: Mapping[str, Offsets], partitions: int, kept: int = KEPT_RECORDS) -> dict[TopicPartition, int]:
-    """Partition → the first offset to keep. `committed`: group → what it has committed."""
+    """Plan the trim: partition → the first offset to keep. `committed`: group → what it has committed."""
     plan = {}
     for topic in Topic:
         for partition in range(topic.spec.partitions or partitions):
@@ -66,7 +67,7 @@ def _required_groups(topic: Topic) -> set[str]:
 
 
 async def trim(settings: Settings) -> dict[TopicPartition, int]:
-    """Drop what every group has read; the plan it followed."""
+    """Drop what every group has read; return the plan it followed."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     await admin.start()
     try:
