@@ -1,4 +1,5 @@
-"""Threshold alerts: what rules watch is measured in ClickHouse, window by window, and what follows goes to `alerts`.
+"""Threshold alerts: metrics of rules are measured in ClickHouse, window by window, and the resulting alerts are written
+to `alerts`.
 
 Why here and not among the stream's agents: a window is about an app, whose people are on every partition, and about
 events that count once, conversions that were restated, money less refunds. That is what the tables hold. So an alert's

@@ -1,4 +1,4 @@
-"""Rules, measured window by window. Stateless: what it knows it reads from the log at every start.
+"""The alerts service: measures rules window by window. Stateless: it reads its state from the log at every start.
 
     Step 1  read all there is of `alert-windows` (what has expired there, from its table), and send the alerts its last
             rows brought about, if that was not done yet
@@ -39,7 +39,9 @@ _RETRY_SECONDS: Final = 2.0
 _READ_MS: Final = 200
 _WINDOWS_A_ROUND: Final = 200
 _KEPT_ROWS: Final = 500
-"""Of a rule: more than an average is of. When it began to hold is known as far back as this."""
+"""Rows kept of each rule: more than an average needs. The time a rule began to hold can be found as far back as
+this.
+"""
 _decode = msgspec.json.Decoder(AlertWindowRow).decode_lines
 _WINDOWS: Final = Counter("attrikit_alerts_windows", "Windows measured")
 _ALERTS: Final = Counter("attrikit_alerts_sent", "Alerts written, by what they say", ["state"])
@@ -47,7 +49,7 @@ _log = get_logger("alerts")
 
 
 class Snapshots(Protocol):
-    """Where rules and apps come from: `pipeline.runtime.control_plane.SnapshotSource`."""
+    """Source of rules and apps: `pipeline.runtime.control_plane.SnapshotSource`."""
 
     def current(self) -> Snapshot: ...
 
@@ -68,7 +70,7 @@ class Alerter:
         self._complete_through_ms = complete_through_ms
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`. What goes wrong is tried again from the log."""
+        """Run until `stop`. After an error it starts again from the log."""
         while not stop.is_set():
             try:
                 await self._work_until(stop)
@@ -135,8 +137,9 @@ class AlertLog:
         self._places = [TopicPartition(Topic.ALERT_WINDOWS.value, partition) for partition in range(partitions)]
 
     async def read_on(self) -> list[AlertWindowRow]:
-        """All rows up to the present end. Rules keep to one partition each, so theirs are in order. Between two calls
-        nothing is fetched."""
+        """Read all rows up to the present end. Rules keep to one partition each, so their rows are in order. Between
+        two calls nothing is fetched.
+        """
         ends = await self.consumer.end_offsets(self._places)
         rows: list[AlertWindowRow] = []
         self.consumer.resume(*self._places)
@@ -148,11 +151,11 @@ class AlertLog:
         return rows
 
     async def append(self, rows: list[AlertWindowRow]) -> None:
-        """Returns when the broker has them."""
+        """Append rows; returns when the broker has them."""
         await self._send(Topic.ALERT_WINDOWS, rows)
 
     async def send_alerts(self, alerts: list[AlertRow]) -> None:
-        """Returns when the broker has them."""
+        """Send alerts; returns when the broker has them."""
         await self._send(Topic.ALERTS, alerts)
         for alert in alerts:
             _ALERTS.labels(alert.state).inc()

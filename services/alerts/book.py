@@ -1,4 +1,4 @@
-"""The rules in force, each with its judge, and the rows they have yet to hear of. Pure."""
+"""The active rules, each with its judge, and the rows they have yet to process. Pure."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from services.alerts.measure import BY_RECEIPT
 
 
 def with_older(older: Iterable[AlertWindowRow], logged: Sequence[AlertWindowRow]) -> list[AlertWindowRow]:
-    """The rows of the log, and before them those of `older` that have expired there."""
+    """Return the rows of the log, preceded by those of `older` that have expired there."""
     first_ms: dict[str, int] = {}
     for row in logged:
         first_ms[row.rule_id] = min(row.window_start_ms, first_ms.get(row.rule_id, row.window_start_ms))
@@ -18,7 +18,9 @@ def with_older(older: Iterable[AlertWindowRow], logged: Sequence[AlertWindowRow]
 
 
 class RuleBook:
-    """`hear` what the log says, in its order, of every rule there is or was; `use` the rules as they change."""
+    """Rules and their state. Call `hear` with the rows of the log, in order, for every past and present rule; `use`
+    when the rules change.
+    """
 
     def __init__(self, kept_rows: int) -> None:
         """`kept_rows`: how many windows of a rule are remembered, for rules that come back with other settings."""
@@ -29,7 +31,9 @@ class RuleBook:
         self._last_alert: dict[str, AlertRow | None] = {}
 
     def use(self, rules: Iterable[AlertRule], apps: Mapping[str, App]) -> None:
-        """The rules that are judged from now on. One that is new here, or was resumed, starts from what is known."""
+        """Set the rules that are judged from now on. A rule that is new here, or was resumed, starts from the known
+        rows.
+        """
         wanted = {rule.rule_id: (rule, apps[rule.app_id]) for rule in rules if rule.app_id in apps}
         wanted = {rule_id: (rule, app) for rule_id, (rule, app) in wanted.items() if not rule.is_paused}
         for rule_id, (rule, app) in wanted.items():
@@ -46,7 +50,7 @@ class RuleBook:
         return bool(self._rules)
 
     def hear(self, rows: Iterable[AlertWindowRow]) -> list[AlertRow]:
-        """What they bring about."""
+        """Process rows; return the alerts that follow from them."""
         found = []
         for row in rows:
             kept = self._rows[row.rule_id]
@@ -62,13 +66,15 @@ class RuleBook:
         return found
 
     def last_alerts(self) -> list[AlertRow]:
-        """What the last window of each rule brought about. After a restart nobody knows whether it was sent; what
-        earlier windows brought about was, before the next was measured."""
+        """Return the alerts that the last window of each rule caused. After a restart it is unknown whether they were
+        sent; what earlier windows brought about was, before the next was measured.
+        """
         return [alert for rule_id, alert in self._last_alert.items() if alert is not None and rule_id in self._rules]
 
     def due(self, through_ms: Mapping[bool, int | None], limit: int) -> list[tuple[AlertRule, App, list[Window]]]:
-        """Per rule the next windows to measure, `limit` at most. `through_ms`: how far events (False) and requests
-        (True) are complete; None: that is not known."""
+        """List for each rule the next windows to measure, `limit` at most. `through_ms`: how far events (False) and
+        requests (True) are complete; None: that is not known.
+        """
         found = []
         for rule_id, (rule, app) in self._rules.items():
             through = through_ms[rule.metric in BY_RECEIPT]

@@ -1,4 +1,4 @@
-"""What a metric came to in each of several windows: one query a rule. Pure but for `measure`, which runs it."""
+"""Measure a metric in each of several windows: one query a rule. Pure but for `measure`, which runs it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Question:
 
 
 def question(rule: AlertRule, app: App, found: Sequence[Window]) -> Question:
-    """About `found`, which are not empty and follow each other without a gap."""
+    """Build the query for `found`, windows which are not empty and follow each other without a gap."""
     parameters: dict[str, Any] = {
         "app_id": app.app_id,
         "starts": [window.start_ms for window in found],
@@ -77,7 +77,7 @@ def question(rule: AlertRule, app: App, found: Sequence[Window]) -> Question:
 
 
 def answers(rule: AlertRule, app: App, found: Sequence[Window], body: bytes) -> list[float | None]:
-    """The value of each window. Where there is no row there was nothing: 0 of what is counted, no rate at all."""
+    """Return the value of each window. A window without a row had no events: 0 for counts, no value for rates."""
     rows = {row.start_ms: row for row in _decode(body)}
     return [_value(rule.metric, app.currency, rows.get(window.start_ms)) for window in found]
 
@@ -93,7 +93,7 @@ def _value(metric: AlertMetric, currency: str, row: _Row | None) -> float | None
 
 
 async def measure(clickhouse: ClickHouse, rule: AlertRule, app: App, found: Sequence[Window]) -> list[float | None]:
-    """Raises the errors of `ClickHouse`."""
+    """Run the query. Raises the errors of `ClickHouse`."""
     asked = question(rule, app, found)
     return answers(rule, app, found, await clickhouse.query_bytes(asked.sql, asked.parameters))
 
@@ -107,5 +107,5 @@ _decode_measured: Final = msgspec.json.Decoder(AlertWindowRow, strict=False).dec
 
 
 async def measured(clickhouse: ClickHouse, kept: int) -> list[AlertWindowRow]:
-    """The last `kept` windows of every rule that were measured, oldest first. Raises the errors of `ClickHouse`."""
+    """Return the last `kept` measured windows of every rule, oldest first. Raises the errors of `ClickHouse`."""
     return _decode_measured(await clickhouse.query_bytes(_MEASURED_SQL, {"kept": kept}))[::-1]

@@ -1,4 +1,4 @@
-"""How far the gateways' counts are complete in the tables, by the wall clock: requests have no event time to go by.
+"""Completeness of the gateways' counts in the tables, by the wall clock: requests have no event time to go by.
 
 Gateways write every second. So once the loader has passed where `gateway-counts` ended at some moment, everything
 received a few seconds before that moment is in the table, unless a gateway could not write for longer than that.
@@ -24,7 +24,7 @@ class RequestsComplete:
         self._through_ms: int | None = None
 
     async def through_ms(self, now_ms: int) -> int | None:
-        """None until it was found out once. Raises the errors of both."""
+        """Return the time up to which counts are complete; None until it was found once. Raises the errors of both."""
         if self._awaited is None:
             ends = await self._consumer.end_offsets(self._places)
             self._awaited = now_ms, {place.partition: end for place, end in ends.items()}

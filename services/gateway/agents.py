@@ -1,4 +1,4 @@
-"""Which user agents are machines that walk the web. Pure.
+"""Recognise the user agents of crawlers. Pure.
 
 A bot's events are kept and marked, never dropped. The marks are few and general on purpose: a longer list marks
 in-app browsers, which are people, and costs more per event than everything else.
@@ -7,7 +7,7 @@ in-app browsers, which are people, and costs more per event than everything else
 from typing import Final
 
 MAX_USER_AGENT_CHARACTERS: Final = 1_024
-"""Longer ones are cut: no browser's is half as long."""
+"""Maximum length; longer ones are cut: no browser's is half as long."""
 
 _MARKS: Final = (
     "bot",
@@ -33,7 +33,9 @@ _MARKS: Final = (
 
 
 def is_bot(user_agent: str) -> bool:
-    """By the marks crawlers put into their names, or `compatible;`, which of all browsers only old MSIE says."""
+    """Tell whether an agent is a bot: by the marks crawlers put into their names, or `compatible;`, which of all
+    browsers only old MSIE says.
+    """
     name = user_agent.lower().replace("cubot", "")  # a maker of telephones
     if any(mark in name for mark in _MARKS):
         return True
@@ -41,7 +43,7 @@ def is_bot(user_agent: str) -> bool:
 
 
 def is_browser(user_agent: str) -> bool:
-    """Whether the sender of a request names itself as browsers and the crawlers that imitate them do.
+    """Tell whether the sender of a request names itself as browsers and the crawlers that imitate them do.
 
     A backend reporting on a visitor's behalf calls itself `python-requests/2` or `curl/8`: that is no visitor's
     agent, so it says nothing about bots.

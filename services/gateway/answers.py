@@ -31,7 +31,7 @@ class Preflight(msgspec.Struct):
 
 
 class EventResult(msgspec.Struct, omit_defaults=True, gc=False):
-    """What a batch answer says about one event. A refused one has its caller's id, if it could be read."""
+    """Result of one event in a batch answer. A refused event has its caller's id, if it could be read."""
 
     index: int
     event_id: str | None
@@ -45,7 +45,7 @@ class BatchResult(msgspec.Struct, omit_defaults=True):
     results: list[EventResult]
     warnings: list[WarningBody] = []
     more_warnings: int = 0
-    """Beside those that are listed."""
+    """Number of warnings beside those that are listed."""
 
 
 class EventError(msgspec.Struct):
@@ -56,7 +56,7 @@ class EventError(msgspec.Struct):
 
 
 class NormalizedEvent(msgspec.Struct):
-    """An event as it would be stored, and what it would bring about (see `preview`)."""
+    """An event as it would be stored, and its consequences (see `preview`)."""
 
     index: int
     event_id: str | None
@@ -110,7 +110,7 @@ def utc_milliseconds(time_ms: int) -> str:
 def batch_result(
     outcomes: Sequence[Outcome], language: Language, errors_only: bool, found: Sequence[Warned] = ()
 ) -> BatchResult:
-    """`errors_only`: list only the events that were not accepted."""
+    """Build the result of a batch. `errors_only`: list only the events that were not accepted."""
     accepted = sum(isinstance(outcome, Accepted) for outcome in outcomes)
     rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)
     listed = (outcome for outcome in outcomes if not (errors_only and isinstance(outcome, Accepted)))
@@ -121,7 +121,9 @@ def batch_result(
 def all_accepted(
     event_ids: Sequence[str], errors_only: bool, language: Language = "zh", found: Sequence[Warned] = ()
 ) -> msgspec.Raw:
-    """`batch_result` where nothing else happened, in JSON. Ids of events need no escapes there."""
+    """Encode `batch_result` in JSON for a batch with nothing but accepted events. Ids of events need no escapes
+    there.
+    """
     listed = "" if errors_only else _ACCEPTED_END.join(map(add, _ACCEPTED_STARTS, event_ids)) + _ACCEPTED_END[:-1]
     rest = _warned(language, found) if found else "}"
     return msgspec.Raw(f'{{"accepted":{len(event_ids)},"rejected":0,"results":[{listed}]{rest}'.encode())
@@ -144,7 +146,9 @@ def _result(outcome: Outcome, language: Language) -> EventResult:
 def validation(
     outcomes: Iterable[Outcome], minted: frozenset[str], app: App, language: Language, found: Sequence[Warned] = ()
 ) -> Validation:
-    """`minted`: event ids we made up for the check, which mean nothing to the caller. `app`: whose rules hold."""
+    """Build the answer of a validation. `minted`: event ids we made up for the check, which mean nothing to the caller.
+    `app`: whose rules hold.
+    """
     rules = rules_of(app)
     errors: list[EventError] = []
     normalized: list[NormalizedEvent] = []

@@ -50,7 +50,7 @@ _log = get_logger("gateway")
 
 
 class Readiness:
-    """Whether traffic is welcome."""
+    """Readiness of the gateway for traffic."""
 
     def __init__(self, snapshots: Snapshots, publisher: Publisher) -> None:
         self._snapshots = snapshots
@@ -60,7 +60,7 @@ class Readiness:
         self.stop_server: Callable[[], None] | None = None
 
     async def missing(self) -> list[str]:
-        """What traffic would have to wait for, in words."""
+        """Name the parts that readiness waits for, in words."""
         found = {
             "stopping": self.is_draining,
             "broker": not self._publisher.is_ready,
@@ -70,7 +70,7 @@ class Readiness:
         return [name for name, is_missing in found.items() if is_missing]
 
     def fail(self, error: Exception) -> None:
-        """Something no retry will mend: end the process, with its reason."""
+        """End the process, with its reason, for an error that no retry will mend."""
         self.fatal = error
         self.is_draining = True
         if self.stop_server is not None:
@@ -154,7 +154,7 @@ def _reporting_endpoints(reporting: Reporting) -> dict[str, Endpoint]:
 
 
 def _counting(quota: Quota | None, snapshots: Snapshots) -> Callable[[Scope, Call], Awaitable[None]]:
-    """Counts what the reporting endpoints do not see: reads on their way to the query service, unknown paths."""
+    """Count the requests the reporting endpoints do not see: reads on their way to the query service, unknown paths."""
 
     async def count(scope: Scope, call: Call) -> None:
         app = limited_app(scope, call.authorization, snapshots) if quota is not None else None
@@ -165,7 +165,7 @@ def _counting(quota: Quota | None, snapshots: Snapshots) -> Callable[[Scope, Cal
 
 
 def _tallying(tallies: Tallies, snapshots: Snapshots) -> Callable[[Call, int, float], None]:
-    """Counts every answer for the app it went to, and how long it took; a stranger's belongs to no app."""
+    """Count every answer for the app it went to, and how long it took; a stranger's belongs to no app."""
 
     def tally(call: Call, status: int, seconds: float) -> None:
         if app_id := note_app(call, snapshots):
@@ -195,7 +195,7 @@ def _lifespan(
 
 
 def _document(api_version: str, forwarder: Forwarder | None) -> Callable[[], Awaitable[Document]]:
-    """The gateway's document, with the query service's merged in when that can be had; kept for a while."""
+    """Return the gateway's document, with the query service's merged in when that can be had; cached for a while."""
     own = own_document(api_version)
     kept: tuple[float, Document] | None = None
 

@@ -1,4 +1,4 @@
-"""A batch with nothing to refuse, accepted as a whole: its checks run over columns, in C, not event by event. Pure.
+"""Accept a batch without faults as a whole: its checks run over columns, in C, not event by event. Pure.
 
 Most batches are such. What gives the slightest doubt here is left to `judge`, which looks at every event by itself,
 says what is wrong with it, and alone decides; this module may only agree with it (a property test holds it to that).
@@ -29,7 +29,7 @@ _ABSENT_IDS: Final = frozenset((None, ""))
 
 
 def accept_all(events: Events, receipt: Receipt) -> list[AcceptedEvent] | None:
-    """Every event of the batch, in order; None if one may have to be refused, or repeats another's id."""
+    """Accept every event of the batch, in order; None if one may have to be refused, or repeats another's id."""
     decoded = events.decoded
     if decoded is None or not events.is_plain or max(map(len, events.pieces)) > MAX_EVENT_BYTES:
         return None
@@ -53,7 +53,7 @@ def are_event_names(names: Iterable[str | None]) -> bool:
 
 
 def are_new_event_ids(ids: Sequence[str]) -> bool:
-    """Whether all are well formed and none stands twice. None may be empty."""
+    """Tell whether all ids are well formed and none stands twice. None may be empty."""
     text = "".join(ids)
     if not text.isascii() or text.encode().translate(None, _EVENT_ID_CHARACTERS):
         return False
@@ -61,7 +61,7 @@ def are_new_event_ids(ids: Sequence[str]) -> bool:
 
 
 def are_persons(ids: set[str | None]) -> bool:
-    """Whether all are ids of persons, for certain; absent ones do not count.
+    """Tell whether all are ids of persons, for certain; absent ones do not count.
 
     Joined by spaces and split again there are more of them if one holds a space. Any other white space or control
     character is not printable. So what is left needs no `strip`.
@@ -84,8 +84,9 @@ def _times(decoded: Sequence[IncomingEvent], receipt: Receipt) -> Iterable[tuple
 
 
 def _properties(decoded: Sequence[IncomingEvent]) -> Iterable[tuple[msgspec.Raw, Values]]:
-    """Flat objects need no more than a decode and a count. If one is absent, holds others, or may hold a key twice, all
-    are looked at more closely."""
+    """Check the properties. Flat objects need no more than a decode and a count. If one is absent, holds others, or may
+    hold a key twice, all are looked at more closely.
+    """
     given = [event.properties for event in decoded]
     with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         values = list(map(decode_flat, given))

@@ -15,7 +15,7 @@ from services.gateway.inflate import inflate
 _DRAIN_BYTES: Final = 16 * 1024 * 1024
 _DRAIN_SECONDS: Final = 5.0
 _SILENCE_SECONDS: Final = 0.5
-"""Who says nothing for so long waits for the answer."""
+"""Seconds without data after which a client is taken to be waiting for the answer."""
 _BODY_SECONDS: Final = 30.0
 _CLOSE: Final = ((b"connection", b"close"),)
 
@@ -24,7 +24,7 @@ BODY_TOO_SLOW: Final = Text("请求体未在 30 秒内到达", "the body did not
 
 
 async def read_body(call: Call, receive: Receive, limit_bytes: int, held: Held) -> bytes:
-    """The whole body, its content coding undone. Every byte kept is counted in `held` first.
+    """Read the whole body and undo its content coding. Every byte kept is counted in `held` first.
 
     Raises `ApiError`, `ClientGone` or `Overloaded`.
     """
@@ -37,7 +37,7 @@ async def read_body(call: Call, receive: Receive, limit_bytes: int, held: Held) 
 
 
 async def read_coded_body(call: Call, receive: Receive, limit_bytes: int, held: Held) -> bytes:
-    """The same as it came."""
+    """Read the whole body as it came, without undoing its content coding."""
     if call.content_length is not None and call.content_length > limit_bytes:
         raise await _refused(receive, call.content_length, limit_bytes, seen_bytes=0)
     return await _read(receive, limit_bytes, held)
@@ -74,8 +74,9 @@ async def _read_rest(receive: Receive, first: bytes, has_more: bool, limit_bytes
 
 
 async def _refused(receive: Receive, actual: int, limit_bytes: int, seen_bytes: int, is_read: bool = False) -> ApiError:
-    """The refusal of a body that is too large, after reading past it: a client that is still sending would not
-    look at an answer. One that goes on for too long has its connection closed."""
+    """Refuse a body that is too large, after reading past it: a client that is still sending would not look at an
+    answer. One that goes on for too long has its connection closed.
+    """
     is_read = is_read or await _drain(receive, _DRAIN_BYTES - seen_bytes)
     return ApiError(
         ErrorCode.PAYLOAD_TOO_LARGE,
@@ -88,7 +89,7 @@ async def _refused(receive: Receive, actual: int, limit_bytes: int, seen_bytes: 
 
 
 async def _drain(receive: Receive, most_bytes: int) -> bool:
-    """Whether the end of the body was reached."""
+    """Read on; tell whether the end of the body was reached."""
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
             while most_bytes > 0:

@@ -1,4 +1,4 @@
-"""Requests out of web pages: which origins may report, what CORS says of it, and keys in a URL. Pure.
+"""Requests from web pages: the origins that may report, CORS headers, and keys in a URL. Pure.
 
 A preflight carries no key, so it is answered by what any app allows; the request itself is held against its own app. A
 refused origin is told so in the envelope, without CORS headers: the page then reads nothing, its developer everything.
@@ -26,7 +26,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_ORIGIN_BYTES: Final = 255
 PREFLIGHT_SECONDS: Final = 7_200
-"""Browsers keep the answer no longer than this, whatever they are told."""
+"""Maximum time browsers keep the answer, whatever they are told."""
 EXPOSED: Final = b"X-Request-Id, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After"
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-zA-Z0-9._~-]*|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?\Z")
 """Scheme, host and port alone (RFC 6454, section 6.2); of some schemes browsers name no host."""
@@ -46,7 +46,7 @@ SECRET_IN_URL: Final = Text(
 
 
 def is_allowed(origin: str, allowed: Collection[str]) -> bool:
-    """Whether `allowed` names the origin, a domain above it (`https://*.shop.example`), or any (`*`)."""
+    """Tell whether `allowed` names the origin, a domain above it (`https://*.shop.example`), or any (`*`)."""
     if origin != "null" and not _ORIGIN.match(origin):
         return False
     if ANY_ORIGIN in allowed or origin in allowed:
@@ -55,7 +55,7 @@ def is_allowed(origin: str, allowed: Collection[str]) -> bool:
 
 
 def _domains_above(origin: str) -> Iterator[str]:
-    """`https://a.shop.example` → `https://*.shop.example`, `https://*.example`."""
+    """Return the domains above an origin: `https://a.shop.example` → `https://*.shop.example`, `https://*.example`."""
     scheme, _, host = origin.partition("://")
     while "." in host:
         _, _, host = host.partition(".")
@@ -63,7 +63,7 @@ def _domains_above(origin: str) -> Iterator[str]:
 
 
 class KnownOrigins:
-    """What all apps allow together; put together again when the control plane has changed."""
+    """Union of the origins all apps allow; built again when the control plane has changed."""
 
     def __init__(self) -> None:
         self._snapshot: Snapshot | None = None
@@ -77,7 +77,7 @@ class KnownOrigins:
 
 
 def cors_headers(origin: bytes) -> Headers:
-    """Of every answer to a page of `origin`, which has been allowed."""
+    """Return the CORS headers of every answer to a page of `origin`, which has been allowed."""
     return (
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-credentials", b"true"),
@@ -87,7 +87,9 @@ def cors_headers(origin: bytes) -> Headers:
 
 
 def preflight_headers(call: Call) -> Headers:
-    """Whatever headers the page wants to send are fine: tools that trace requests add their own to all of them."""
+    """Return the headers of a preflight's answer. Any request header is allowed: tools that trace requests add their
+    own to all of them.
+    """
     wanted = call.requested_headers
     is_list = len(wanted) <= _MAX_HEADER_NAMES_BYTES and _HEADER_NAMES.match(wanted)
     return (
@@ -101,7 +103,9 @@ def preflight_headers(call: Call) -> Headers:
 
 
 def check_preflight(call: Call, snapshot: Snapshot, known: KnownOrigins) -> None:
-    """Raises `FORBIDDEN` for a page no app lets report, `METHOD_NOT_ALLOWED` where it asks for more, or for nothing."""
+    """Check a preflight. Raises `FORBIDDEN` for a page no app lets report, `METHOD_NOT_ALLOWED` where it asks for more,
+    or for nothing.
+    """
     if call.requested_method != b"POST" or not call.origin:
         raise method_not_allowed(["POST"])
     if not (is_own_page(call) or _is_known(call, snapshot, known)):
@@ -109,7 +113,8 @@ def check_preflight(call: Call, snapshot: Snapshot, known: KnownOrigins) -> None
 
 
 def check_page(call: Call, caller: Caller) -> None:
-    """Raises `FORBIDDEN` for a page this app does not let report, or one that has a key no page should have.
+    """Check a page's request. Raises `FORBIDDEN` for a page this app does not let report, or one that has a key no page
+    should have.
 
     Programs that are no browsers send no `Origin`; that of a page of ours (`/docs`) is ours.
     """
@@ -122,12 +127,12 @@ def check_page(call: Call, caller: Caller) -> None:
 
 
 def greeting(call: Call, snapshot: Snapshot, known: KnownOrigins) -> Headers:
-    """The CORS headers of an answer that is given before it is known whose the key is, a 401 say."""
+    """Return the CORS headers of an answer given before the owner of the key is known, a 401 say."""
     return cors_headers(call.origin) if is_own_page(call) or _is_known(call, snapshot, known) else ()
 
 
 def is_own_page(call: Call) -> bool:
-    """Whether it comes from a page served under the very host it goes to."""
+    """Tell whether it comes from a page served under the very host it goes to."""
     return call.host != b"" and call.origin.partition(b"://")[2].lower() == call.host.lower()
 
 
@@ -140,12 +145,12 @@ def _origin_refused() -> ApiError:
 
 
 def key_in_url(query: bytes) -> bytes:
-    """The value of `key`, empty where there is none or more than one: a beacon cannot send headers."""
+    """Return the value of `key`, empty where there is none or more than one: a beacon cannot send headers."""
     given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("key", [])
     return given[0].encode("latin-1", "replace") if len(given) == 1 else b""
 
 
 def check_key_in_url(caller: Caller) -> None:
-    """Raises `FORBIDDEN` for any but a key that can do nothing but write."""
+    """Check a key in a URL. Raises `FORBIDDEN` for any but a key that can do nothing but write."""
     if caller.key.scopes != {Scope.WRITE}:
         raise ApiError(ErrorCode.FORBIDDEN, field="key", reason=SECRET_IN_URL)

@@ -37,7 +37,7 @@ def payer_of(app_id: str, address: str) -> Payer:
 
 
 class Budget:
-    """Counts bytes; never waits. Past the limit `take` says no, and the caller of the API is told to come back."""
+    """Counter of bytes; never waits. Past the limit `take` refuses, and the caller of the API is told to retry."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -89,7 +89,7 @@ def _subtract(held: dict[str, int], name: str, size_bytes: int) -> None:
 
 
 class Overloaded(Exception):
-    """Too many bytes are being held already: refuse at once, nothing was done."""
+    """Error: too many bytes are held already: refuse at once, nothing was done."""
 
 
 class Held:
@@ -103,7 +103,7 @@ class Held:
         self._size_bytes = 0
 
     def take(self, size_bytes: int) -> None:
-        """Raises `Overloaded`."""
+        """Take bytes. Raises `Overloaded`."""
         if not self._budget.take(self.payer, size_bytes):
             raise Overloaded
         self._size_bytes += size_bytes

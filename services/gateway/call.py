@@ -1,4 +1,4 @@
-"""The head of a request: the few things the gateway reads of it, found in one pass over the headers."""
+"""The head of a request: the few fields the gateway reads, found in one pass over the headers."""
 
 import re
 from typing import Final
@@ -10,7 +10,7 @@ from pipeline.runtime.http.envelope import Language, language_of
 from pipeline.runtime.http.middleware import choose_request_id
 
 CALL: Final = "attrikit.call"
-"""Where `Edge` leaves the `Call` in the ASGI scope."""
+"""Key of the `Call` that `Edge` puts in the ASGI scope."""
 
 RANDOM_BYTES: Final = 22
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}\Z")
@@ -40,8 +40,9 @@ class Call:
     )
 
     def __init__(self, scope: Scope, random_bytes: bytes, proxies: TrustedProxies) -> None:
-        """`random_bytes`: `RANDOM_BYTES` of them, for the ids we make: those of events that bring none, and the
-        request's own where the caller sends none that is fit to log and echo."""
+        """Read the head. `random_bytes`: `RANDOM_BYTES` of them, for the ids we make: those of events that bring none,
+        and the request's own where the caller sends none that is fit to log and echo.
+        """
         found = {name: value for name, value in scope["headers"] if name in _READ}
         get = found.get
         self.authorization: bytes = get(b"authorization", b"")
@@ -60,11 +61,11 @@ class Call:
         client = scope.get("client")
         self.ip = proxies.client(client[0] if client else "", _forwarded_for(scope) if _FORWARDED_FOR in found else b"")
         self.answer_headers: tuple[tuple[bytes, bytes], ...] = ()
-        """For the answer, whatever it will be."""
+        """Headers for the answer, whatever it will be."""
         self.app_id = ""
-        """Whose request it is, once that is known."""
+        """App of the request, once that is known."""
         self.error_code = ""
-        """Of the error it was answered with."""
+        """Code of the error it was answered with."""
 
 
 _FORWARDED_FOR: Final = b"x-forwarded-for"
@@ -78,12 +79,12 @@ _READ: Final = frozenset(
 
 
 def _forwarded_for(scope: Scope) -> bytes:
-    """Several headers say the same as one with their values in a row (RFC 9110, section 5.3)."""
+    """Join the headers: several say the same as one with their values in a row (RFC 9110, section 5.3)."""
     return b",".join(value for name, value in scope["headers"] if name == _FORWARDED_FOR)
 
 
 def _text(value: bytes) -> str:
-    """Of a header that is UTF-8 where it is no ASCII, as people's own names for their programs are."""
+    """Decode a header that is UTF-8 where it is no ASCII, as people's own names for their programs are."""
     try:
         return value.decode()
     except UnicodeDecodeError:

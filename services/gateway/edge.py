@@ -36,7 +36,7 @@ Handle = Callable[[Call, Receive], Awaitable[Reply]]
 
 
 def error_for(error: Exception, call: Call) -> ApiError:
-    """What the caller is told about any failure; what nobody expected is logged with its traceback."""
+    """Map any failure to the error for the caller; an unexpected one is logged with its traceback."""
     if isinstance(error, ApiError):
         if error.code is ErrorCode.SERVER_ERROR:
             error.details["request_id"] = call.request_id
@@ -131,7 +131,7 @@ class Edge:
 
 
 def _settle_path(scope: Scope) -> None:
-    """From here on the path has one form. Raises `NOT_FOUND` where it has none."""
+    """Set the canonical form of the path. Raises `NOT_FOUND` where it has none."""
     path = canonical_path(scope.get("raw_path") or scope["path"].encode())
     if path is None:
         raise no_path()
@@ -140,7 +140,7 @@ def _settle_path(scope: Scope) -> None:
 
 
 class _Answer:
-    """Watches an answer go out, and adds the request's id and other headers to it."""
+    """Wrapper of `send` that watches an answer go out, and adds the request's id and other headers to it."""
 
     __slots__ = ("_call", "_send", "status")
 
@@ -181,12 +181,12 @@ def _count(route: str, status: int, seconds: float) -> None:
 
 @cache
 def _counters(route: str, status: int) -> tuple[Counter, Histogram]:
-    """Bounded: routes and statuses are."""
+    """Return the counters; bounded: routes and statuses are."""
     return REQUESTS.labels(route, str(status)), REQUEST_SECONDS.labels(route)
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
-    """The router's own refusals (unknown path, wrong method), in the envelope."""
+    """Answer the router's own refusals (unknown path, wrong method), in the envelope."""
     assert isinstance(error, HTTPException)
     call: Call = request.scope[CALL]
     return response_of(reply_to(http_error(error), call))

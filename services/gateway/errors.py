@@ -1,4 +1,4 @@
-"""What only the gateway answers, beside the errors every HTTP service shares (`pipeline.runtime.http.errors`).
+"""Errors of the gateway alone, beside those every HTTP service shares (`pipeline.runtime.http.errors`).
 
     ApiError      the caller reads it: a code of the contract, the field, the reason. Never retried by us.
     ClientGone    the caller hung up while sending: nobody is left to answer
@@ -11,9 +11,9 @@ from schemas.errors import ErrorCode
 
 
 class ClientGone(Exception):
-    """The caller hung up before its request was complete."""
+    """Error: the caller hung up before its request was complete."""
 
 
 def too_large(field: str, reason: Text, *, limit: int, actual: int) -> ApiError:
-    """`limit` and `actual`: in the unit the reason speaks of."""
+    """Build the error for an excess. `limit` and `actual`: in the unit the reason speaks of."""
     return ApiError(ErrorCode.PAYLOAD_TOO_LARGE, field=field, reason=reason, limit=limit, actual=actual)

@@ -1,4 +1,4 @@
-"""The event as callers send it, decoded leniently: fields nobody names here are skipped. Pure.
+"""The event as callers send it, decoded leniently: unknown fields are skipped. Pure.
 
 Unknown fields are tolerated so that a producer may send what a later version understands; they are not stored.
 What belongs to the event goes into `properties`.
@@ -55,7 +55,7 @@ class IncomingEvent(msgspec.Struct, gc=False):
 
 
 class OwnFieldsEvent(IncomingEvent, forbid_unknown_fields=True, gc=False):
-    """One without fields that nobody names here."""
+    """An event without unknown fields."""
 
 
 _decode: Final = msgspec.json.Decoder(IncomingEvent).decode
@@ -76,7 +76,7 @@ TOO_DEEP: Final = Text("JSON 嵌套层次过深", "its JSON is nested too deeply
 
 
 def decode_event(raw: bytes) -> IncomingEvent:
-    """Bytes of one JSON object → its fields; raises `ApiError` naming the first field that is wrong.
+    """Decode the bytes of one JSON object into its fields; raises `ApiError` naming the first field that is wrong.
 
     What is skipped is not looked at closely: text that is no UTF-8 matters in a field we keep, and only there.
     """
@@ -126,7 +126,7 @@ def _raise_for_type(raw: bytes, error: msgspec.ValidationError) -> NoReturn:
 
 
 def _value_of(raw: bytes, field: str) -> Any:
-    """The caller's value if it is a short one."""
+    """Return the caller's value if it is a short one."""
     try:
         value = orjson.loads(raw)[field]
     except (orjson.JSONDecodeError, KeyError, TypeError):
@@ -156,7 +156,7 @@ _CHINESE: Final = {
     "UTF-8 byte order mark (BOM) is not supported": "不支持 UTF-8 字节顺序标记（BOM）",
     "depth limit exceeded": "嵌套层次过深",
 }
-"""What the parser says → the same in Chinese."""
+"""Parser's messages → the same in Chinese."""
 
 
 def _in_chinese(words: str) -> str:
@@ -164,7 +164,7 @@ def _in_chinese(words: str) -> str:
 
 
 def syntax_reason(raw: bytes) -> Text:
-    """What is wrong with bytes that do not decode as JSON, and where."""
+    """Describe what is wrong with bytes that do not decode as JSON, and where."""
     if not raw.strip():
         return Text("内容为空", "it is empty")
     try:
@@ -176,7 +176,7 @@ def syntax_reason(raw: bytes) -> Text:
 
 
 def required(value: str | None, field: str) -> str:
-    """`value`, unless it is absent, null or empty."""
+    """Return `value`, or raise if it is absent, null or empty."""
     if not value:
         raise missing(field)
     return value

@@ -1,4 +1,4 @@
-"""Everything the gateway does not answer itself goes to the query service, so that one port serves the whole API."""
+"""Forward everything the gateway does not answer itself to the query service, so that one port serves the whole API."""
 
 import asyncio
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ _HOP_BY_HOP: Final = frozenset(
         *(b"te", b"trailer", b"transfer-encoding", b"upgrade"),
     }
 )
-"""RFC 9110, section 7.6.1: they speak of one connection and end with it."""
+"""Headers of one connection, which end with it (RFC 9110, section 7.6.1)."""
 _OURS: Final = _HOP_BY_HOP | {
     b"content-length",  # of the body that is sent, which may be none
     b"expect",
@@ -65,14 +65,16 @@ class Forwarder:
         await self._client.aclose()
 
     async def fetch_openapi(self) -> dict[str, object]:
-        """The query service's own document; raises `httpx.HTTPError` or `ValueError` where there is none."""
+        """Fetch the query service's own document; raises `httpx.HTTPError` or `ValueError` where there is none."""
         response = await self._client.get(self._base.join("/openapi.json"), timeout=2.0)
         response.raise_for_status()
         document: dict[str, object] = response.json()
         return document
 
     async def read(self, path: bytes, call: Call) -> httpx.Response:
-        """What the query service answers the caller of `call` at `path`; raises `httpx.HTTPError` while it is away."""
+        """Return the query service's answer to the caller of `call` at `path`; raises `httpx.HTTPError` while it is
+        away.
+        """
         headers = [(b"authorization", call.authorization), (b"x-request-id", call.request_id.encode())]
         return await self._client.get(self._base.copy_with(raw_path=path), headers=headers)
 

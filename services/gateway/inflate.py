@@ -1,4 +1,4 @@
-"""Content codings undone, never past a limit: a small bomb costs neither memory nor time.
+"""Undo content codings, never past a limit: a small bomb costs neither memory nor time.
 
 `gzip`, `deflate` (RFC 9110: the zlib format; the bare format some clients send is taken too), `br` and `zstd` (window
 up to 8 MB, as RFC 8878 recommends for decoders).
@@ -23,7 +23,9 @@ FIELD: Final = "Content-Encoding"
 _ZSTD_WINDOW_LOG: Final = 23
 _STEP_BYTES: Final = 64 * 1024
 MAX_FRAMES: Final = 1_000
-"""A body in blocks, as some tools write it, has a hundred. Opening one costs more than what a byte of it does."""
+"""Maximum number of frames: a body in blocks, as some tools write it, has a hundred. Opening one costs more than what a
+byte of it does.
+"""
 
 UNKNOWN_CODING: Final = Text("只支持 gzip、deflate、br、zstd", "only gzip, deflate, br and zstd are supported")
 BROKEN: Final = Text("压缩内容已损坏或不完整", "the compressed body is damaged or incomplete")
@@ -44,7 +46,9 @@ class _Frames(Protocol):
 
 
 def inflate(body: bytes, coding: bytes, limit_bytes: int) -> bytes:
-    """`body` before it was coded; `PAYLOAD_TOO_LARGE` past `limit_bytes`, `INVALID_PARAMETER` if it is damaged."""
+    """Return `body` before it was coded; raises `PAYLOAD_TOO_LARGE` past `limit_bytes`, `INVALID_PARAMETER` if it is
+    damaged.
+    """
     name = coding.strip().lower()
     if name in (b"", b"identity"):
         return body
@@ -61,7 +65,7 @@ def inflate(body: bytes, coding: bytes, limit_bytes: int) -> bytes:
 
 
 def _frames(open_frame: Callable[[bytes], _Frames]) -> Callable[[bytes, int], bytes]:
-    """A decoder for formats that may hold several frames in a row. It stops one byte past the limit."""
+    """Decode formats that may hold several frames in a row. It stops one byte past the limit."""
 
     def decode(body: bytes, limit_bytes: int) -> bytes:
         inflated = bytearray()
@@ -78,7 +82,9 @@ def _frames(open_frame: Callable[[bytes], _Frames]) -> Callable[[bytes, int], by
 
 
 def _read_frame(frame: _Frames, body: bytes, position: int, inflated: bytearray, limit_bytes: int) -> int:
-    """Where the next frame begins. In steps: a decoder copies what it leaves over, a lot where frames are many."""
+    """Read a frame; return where the next one begins. In steps: a decoder copies what it leaves over, a lot where
+    frames are many.
+    """
     while not frame.eof and len(inflated) <= limit_bytes:
         step = body[position : position + _STEP_BYTES]
         if not step:

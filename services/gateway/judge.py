@@ -1,4 +1,5 @@
-"""The events of one request → which are accepted, which repeat one before them, which are refused and why. Pure.
+"""Judge the events of one request: which are accepted, which repeat one before them, which are refused and why.
+Pure.
 
 Where a repeat of an `event_id` is caught. An id names one event of its app, and is looked for among the events of its
 person.
@@ -38,11 +39,11 @@ class Accepted(msgspec.Struct, gc=False):
     index: int
     event: AcceptedEvent
     size_bytes: int
-    """Of what the caller sent."""
+    """Size of what the caller sent."""
 
 
 class Duplicate(msgspec.Struct, gc=False):
-    """Its id stands on an accepted event before it in the same request."""
+    """Outcome of an event whose id stands on an accepted event before it in the same request."""
 
     index: int
     event_id: str
@@ -59,7 +60,7 @@ Outcome = Accepted | Duplicate | Rejected
 
 
 def judge(events: Events, receipt: Receipt) -> list[Outcome]:
-    """One outcome per event, in order."""
+    """Return one outcome per event, in order."""
     verdicts: list[Verdict] = []
     seen: set[str] = set()
     for index, raw in enumerate(map(bytes, events.pieces)):
@@ -95,7 +96,7 @@ def _stamped(verdicts: list[Verdict], events: Events, receipt: Receipt) -> list[
 
 
 def _caller_event_id(raw: bytes) -> str | None:
-    """The id a refused event carries, so that its sender can tell which one it was."""
+    """Return the id a refused event carries, so that its sender can tell which one it was."""
     try:
         given = orjson.loads(raw)["event_id"]
     except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
@@ -104,7 +105,7 @@ def _caller_event_id(raw: bytes) -> str | None:
 
 
 def rejected_row(error: ApiError, payload: bytes, receipt: Receipt, request_id: str, index: int) -> RejectedRow:
-    """The refusal as data: `request_id` and `index` are where the event stood."""
+    """Build the row of a refusal: `request_id` and `index` are where the event stood."""
     place = (receipt.app_id, request_id, str(receipt.received_us), str(index))
     return RejectedRow(
         app_id=receipt.app_id,
@@ -120,6 +121,6 @@ def rejected_row(error: ApiError, payload: bytes, receipt: Receipt, request_id: 
 
 
 def cut_text(payload: bytes) -> str:
-    """The head of the bytes as text of at most `MAX_PAYLOAD_BYTES` in UTF-8, what does not decode replaced."""
+    """Return the head of the bytes as text of at most `MAX_PAYLOAD_BYTES` in UTF-8, undecodable bytes replaced."""
     text = payload[:MAX_PAYLOAD_BYTES].decode("utf-8", "replace")
     return text.encode()[:MAX_PAYLOAD_BYTES].decode("utf-8", "ignore")

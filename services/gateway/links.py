@@ -1,4 +1,4 @@
-"""Which pairs of anonymous id and user this process has already told the stream of. Pure.
+"""Pairs of anonymous id and user that this process has already sent to the stream. Pure.
 
 The stream learns from `people` that two ids are one person's. A pair is sent with the first event that carries it, and
 the event's answer waits for it; after its acknowledgement the pair is remembered and not sent again on the same day.
@@ -13,12 +13,13 @@ from schemas.events import AcceptedEvent
 from schemas.people import Link
 
 CAPACITY: Final = 200_000
-"""Pairs remembered: about 20 MB."""
+"""Maximum number of pairs remembered: about 20 MB."""
 _DAY_US: Final = 86_400_000_000
 
 
 class KnownLinks:
-    """The least recently used pairs go first, in a cheap approximation: two generations of half the capacity.
+    """Cache of pairs that drops the least recently used first, in a cheap approximation: two generations of half the
+    capacity.
 
     A pair is known by its hash. That two of `capacity` pairs share one, so that a link is sent a day late, is as likely
     as one in 2**64 / capacity.
@@ -34,7 +35,7 @@ class KnownLinks:
         return len(self._young) + len(self._old)
 
     def unknown(self, events: Iterable[AcceptedEvent]) -> Sequence[Link]:
-        """The links to be sent with these events, each pair once."""
+        """Return the links to be sent with these events, each pair once."""
         found: dict[int, Link] = {}
         for event in events:
             if event.user_id and event.anonymous_id:

@@ -1,4 +1,6 @@
-"""What the gateway counts. Label values come from closed sets (routes, codes, reasons), never from a caller."""
+"""Prometheus metrics of the gateway. Label values come from closed sets (routes, codes, reasons), never from a
+caller.
+"""
 
 from typing import Final
 

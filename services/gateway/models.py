@@ -41,7 +41,7 @@ Address = Annotated[
 
 
 EMPTY: Final[dict[str, Any]] = {"const": ""}
-"""As good as absent, in every field but `event_name`."""
+"""Values that count as absent, in every field but `event_name`."""
 
 
 def _or_empty(schema: dict[str, Any]) -> None:
@@ -126,7 +126,7 @@ class Batch(BaseModel):
 
 
 class TrackWarning(BaseModel):
-    """What should be known of an event that is accepted all the same."""
+    """A warning about an event that is accepted all the same."""
 
     code: WarningCode
     field: str = Field(description="A path in the event.")
@@ -199,8 +199,9 @@ class MetGoal(BaseModel):
 
 
 class NormalizedEvent(BaseModel):
-    """The event as it would be stored, and what would come of it if a visit began with it: after others of its person's
-    it may also be a repeat, fall into a visit that has its channel already, or be late (see `may_be_late`)."""
+    """The event as it would be stored, and the result if a visit began with it: after others of its person's it may
+    also be a repeat, fall into a visit that has its channel already, or be late (see `may_be_late`).
+    """
 
     index: int
     event_id: str | None = Field(description="Null where the event has none: one is minted when it is stored.")

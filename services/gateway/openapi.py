@@ -63,7 +63,7 @@ class _WithoutDefaults(GenerateJsonSchema):
 
 
 def own_document(version: str) -> Document:
-    """What the gateway itself answers under `/v1`."""
+    """Return the document of what the gateway itself answers under `/v1`."""
     described: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (models.Event, "validation"),
         (models.Batch, "validation"),
@@ -108,7 +108,7 @@ def _operation(
 
 
 def _errors(codes: Iterable[ErrorCode]) -> Document:
-    """`codes` in the order of their statuses."""
+    """Return the responses of `codes` in the order of their statuses."""
     responses: Document = {}
     for status, of_status in groupby(codes, lambda code: code.status):
         response = error_response(*of_status)
@@ -193,8 +193,9 @@ def _validate() -> Document:
 
 
 def merge(own: Document, other: Mapping[str, Any]) -> Document:
-    """`own` with the paths and components of `other`. Where both define a path, `own` stands; a component of `other`
-    whose name is taken by a different one is renamed `Query…`."""
+    """Return `own` with the paths and components of `other`. Where both define a path, `own` stands; a component of
+    `other` whose name is taken by a different one is renamed `Query…`.
+    """
     schemas = own["components"]["schemas"]
     theirs = other.get("components", {}).get("schemas", {})
     renames = {name: "Query" + name for name, schema in theirs.items() if schemas.get(name, schema) != schema}

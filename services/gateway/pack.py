@@ -1,4 +1,4 @@
-"""Accepted events → NDJSON, in pieces that each belong to one partition. Pure."""
+"""Pack accepted events as NDJSON, in pieces that each belong to one partition. Pure."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -12,11 +12,12 @@ from schemas.ids import partition_for, person_hash
 from schemas.people import Link, encode_people
 
 PIECE_BYTES: Final = 1024 * 1024
-"""A piece holds about this much of what callers sent. Stamps and repeated page fields at most triple it: a record
-stays far below the broker's limit."""
+"""Bytes of callers' data in a piece, about. Stamps and repeated page fields at most triple it: a record stays far below
+the broker's limit.
+"""
 
 _ROWS_PER_PIECE: Final = 128
-"""A reject's payload of 4 KB can become 24 KB of escapes."""
+"""Maximum number of rows in a piece. A reject's payload of 4 KB can become 24 KB of escapes."""
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
@@ -34,7 +35,9 @@ def partition_of(event: AcceptedEvent, partitions: int) -> int:
 
 
 def partitions_of(events: Sequence[AcceptedEvent], partitions: int) -> list[int]:
-    """`partition_of` each of one app's events. What all keys begin with is hashed once, which takes half the time."""
+    """Return `partition_of` each of one app's events. What all keys begin with is hashed once, which takes half the
+    time.
+    """
     if not events:
         return []
     user, anonymous, alone = (person_hash(events[0].app_id, kind) for kind in ("u:", "a:", "e:"))
@@ -52,7 +55,7 @@ def partitions_of(events: Sequence[AcceptedEvent], partitions: int) -> list[int]
 
 
 def pack_events(events: Sequence[AcceptedEvent], sizes_bytes: Sequence[int], partitions: int) -> list[Piece]:
-    """Events of one app, each with the size it came in. Within a partition their order is kept."""
+    """Pack events of one app, each with the size it came in. Within a partition their order is kept."""
     lanes: list[list[AcceptedEvent]] = [[] for _ in range(partitions)]
     places = partitions_of(events, partitions)
     if sum(sizes_bytes) >= PIECE_BYTES:
@@ -85,7 +88,7 @@ def pack_event(event: AcceptedEvent, partitions: int) -> Piece:
 
 
 def pack_links(links: Sequence[Link], partitions: int) -> list[Piece]:
-    """A link goes where the anonymous id's events go."""
+    """Pack links: each goes to the partition of the anonymous id's events."""
     by_partition: dict[int, list[Link]] = {}
     for link in links:
         key = person_key("", link.anonymous_id, "")
@@ -94,7 +97,7 @@ def pack_links(links: Sequence[Link], partitions: int) -> list[Piece]:
 
 
 def pack_rejects(rows: list[RejectedRow], partitions: int) -> list[Piece]:
-    """All of one request's rows go to one partition; which one says nothing."""
+    """Pack rejects: all of one request's rows go to one partition; which one says nothing."""
     if not rows:
         return []
     partition = partition_for(rows[0].app_id, rows[0].reject_id, partitions)

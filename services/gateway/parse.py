@@ -1,4 +1,4 @@
-"""A body → the raw bytes of each of its events. Pure.
+"""Split a body into the raw bytes of each of its events. Pure.
 
 One bad event must not cost its neighbours, so the events are split here and decoded one by one later. What is no JSON
 because of a mistake inside an event is split by a tolerant scan (`scan`). Only a body that cannot be split at all is
@@ -53,14 +53,16 @@ class Events(NamedTuple):
     """The events of a request. `is_batch`: their error paths begin with `events[i]`."""
 
     pieces: Sequence[bytes | msgspec.Raw]
-    """The bytes of each, or a view of where in the body they stand: copies are seldom wanted."""
+    """Bytes of each event, or a view of where in the body they stand: copies are seldom wanted."""
     is_batch: bool
     decoded: Sequence[IncomingEvent] | None = None
-    """All of them decoded, where that went well in one go."""
+    """All events decoded, where that went well in one go."""
     is_plain: bool = False
-    """Known to hold neither line breaks nor NUL characters: asked once of the whole body, that costs nothing."""
+    """True if the body is known to hold neither line breaks nor NUL characters: checked once on the whole body, that
+    costs nothing.
+    """
     has_own_fields: bool = False
-    """Known to have no fields but those of events."""
+    """True if the events are known to have no fields but those of events."""
 
     @property
     def raw(self) -> list[bytes]:
@@ -75,7 +77,7 @@ _decode_own_lines: Final = msgspec.json.Decoder(OwnFieldsEvent).decode_lines
 _decode_head: Final = msgspec.json.Decoder(_Head).decode
 _MANY_COMMAS: Final = 100 * MAX_BATCH_EVENTS
 _MANY_REPEATS: Final = 10 * MAX_BATCH_EVENTS
-"""Of the field: each would be decoded, and only the last holds."""
+"""Limit on repeats of the field: each would be decoded, and only the last holds."""
 _WHITESPACE: Final = b" \t\r\n"
 _LINE_BREAKS: Final = re.compile(rb"\n[ \t\r\n]*")
 
@@ -85,7 +87,7 @@ def is_ndjson(content_type: bytes) -> bool:
 
 
 def parse_batch(body: bytes, content_type: bytes) -> Events:
-    """`{"events": […]}`, or lines of NDJSON (blank ones do not count); 1 to `MAX_BATCH_EVENTS` events."""
+    """Parse `{"events": […]}`, or lines of NDJSON (blank ones do not count); 1 to `MAX_BATCH_EVENTS` events."""
     if is_ndjson(content_type):
         lines = _lines(body)
         decoded, has_own_fields = _decode_at_once(body, _decode_own_lines, _decode_lines)
@@ -98,7 +100,9 @@ def parse_batch(body: bytes, content_type: bytes) -> Events:
 
 
 def parse_any(body: bytes, content_type: bytes) -> Events:
-    """A batch if it is NDJSON or an object with `events` (no event has such a field), else one event."""
+    """Parse a body as a batch if it is NDJSON or an object with `events` (no event has such a field), else as one
+    event.
+    """
     if is_ndjson(content_type) or _has_events(body):
         return parse_batch(body, content_type)
     return Events([body], is_batch=False)
@@ -131,7 +135,7 @@ def _split(body: bytes) -> Sequence[bytes | msgspec.Raw]:
 
 
 def _scanned(body: bytes, error: Exception) -> list[bytes]:
-    """The events of a body that is no JSON because of some of them; `error`: what the parser said."""
+    """Scan for the events of a body that is no JSON because of some of them; `error`: the parser's message."""
     events = scan_events(body)
     if events is None:
         raise invalid(BODY, TOO_DEEP if isinstance(error, RecursionError) else syntax_reason(body)) from None
@@ -139,7 +143,7 @@ def _scanned(body: bytes, error: Exception) -> list[bytes]:
 
 
 def _raw_events(body: bytes) -> Sequence[msgspec.Raw]:
-    """Of a body that may hold very many, one more than the most there may be."""
+    """Return the raw events of a body that may hold very many: one more than the maximum at most."""
     if len(body) < 2 * _MANY_COMMAS or body.count(b",") < _MANY_COMMAS or body.count(b'"events"') > _MANY_REPEATS:
         events = _decode_batch(body).events
         return () if events is msgspec.UNSET else events
@@ -165,7 +169,7 @@ def _decode_at_once(
     decode_own: Callable[[bytes], Sequence[IncomingEvent]],
     decode: Callable[[bytes], Sequence[IncomingEvent]],
 ) -> tuple[Sequence[IncomingEvent] | None, bool]:
-    """All events, if that goes well, and whether it is known that they have no fields of others."""
+    """Decode all events at once, if that goes well; also tell whether they are known to have no fields of others."""
     try:
         return decode_own(body), True
     except msgspec.ValidationError as error:
@@ -180,7 +184,7 @@ def _decode_at_once(
 
 
 def _is_plain(body: bytes, *breaks: bytes) -> bool:
-    """`breaks`: what may break a line inside an event."""
+    """Tell whether events hold no line breaks. `breaks`: what may break a line inside an event."""
     # One byte is found in no time, six are not.
     return not any(one in body for one in breaks) and not (b"\\" in body and b"\\u0000" in body)
 

@@ -1,4 +1,4 @@
-"""The one form of a request's path that is checked, counted, routed and forwarded. Pure.
+"""Canonical form of a request's path, which is checked, counted, routed and forwarded. Pure.
 
 A path that others on its way might read differently is no path of ours: with `.` and `..`, empty segments, backslashes
 or control characters, encoded or not.
@@ -10,11 +10,11 @@ from urllib.parse import quote, unquote_to_bytes
 
 _AMBIGUOUS: Final = re.compile(r"//|/\.{1,2}(?:/|\Z)|[\x00-\x1f\x7f]")
 _SAFE: Final = "/:@!$&'()*+,;=~"
-"""What may stand in a segment as it is (RFC 3986, section 3.3)."""
+"""Characters that may stand in a segment as they are (RFC 3986, section 3.3)."""
 
 
 def canonical_path(raw: bytes) -> str | None:
-    """The path of a request target, decoded; None if it is not read alike by everyone."""
+    """Return the path of a request target, decoded; None if it is not read alike by everyone."""
     if not raw.startswith(b"/") or b"\\" in raw:
         return None
     try:
@@ -25,5 +25,5 @@ def canonical_path(raw: bytes) -> str | None:
 
 
 def encoded_path(path: str) -> bytes:
-    """A canonical path as it stands in a request target."""
+    """Encode a canonical path as it stands in a request target."""
     return quote(path, safe=_SAFE).encode()

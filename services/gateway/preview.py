@@ -1,4 +1,4 @@
-"""What the stream would make of an event, said beforehand. Pure: the stream's own functions, on the stream's own bytes.
+"""Preview of what the stream would make of an event. Pure: the stream's own functions, on the stream's own bytes.
 
 An event is looked at as if a visit began with it, for that is all that can be known of one alone: after others of its
 person's it may be a repeat, fall into a visit that has its channel already, or (`may_be_late`) before what is final.
@@ -20,7 +20,7 @@ from schemas.events import AcceptedEvent, StreamEvent, decode_stream_event, enco
 
 
 class MetGoal(msgspec.Struct):
-    """`value` in whole units of `currency`. Null: not known, for the reason `value_issue`."""
+    """A goal the event meets. `value` in whole units of `currency`. Null: not known, for the reason `value_issue`."""
 
     goal: str
     goal_type: str
@@ -30,24 +30,27 @@ class MetGoal(msgspec.Struct):
 
 
 class Preview(msgspec.Struct):
-    """`channel`: of the visit that begins with the event. `touch_type`: `click`, `impression` or `view` wherever in a
-    visit the event stands, `visit` where only its being the first makes it a touch. `channel_rule`: the rule that
-    decided. All three None: it is no visit."""
+    """Result of a preview. `channel`: of the visit that begins with the event. `touch_type`: `click`, `impression` or
+    `view` wherever in a visit the event stands, `visit` where only its being the first makes it a touch.
+    `channel_rule`: the rule that decided. All three None: it is no visit.
+    """
 
     channel: str | None
     channel_rule: str | None
     touch_type: str | None
     goals: list[MetGoal]
     may_be_late: bool = False
-    """Its time is so long ago that it does not count if its person has been active since then and that is final."""
+    """True if its time is so long ago that it does not count if its person has been active since then and that is
+    final.
+    """
 
 
 NOTHING: Final = Preview(None, None, None, [])
-"""An event without a person is stored, and belongs to no visit, touch or conversion."""
+"""Preview of an event without a person: it is stored, and belongs to no visit, touch or conversion."""
 
 
 def rules_of(app: App) -> AppRules:
-    """As the stream has them: settings that cannot be used are as good as none."""
+    """Return an app's rules as the stream has them: settings that cannot be used are as good as none."""
     try:
         return compile_rules(app)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The checks on `properties`: an object, not too deep, with nothing in it that a later stage would garble. Pure.
+"""Checks of `properties`: an object, not too deep, with nothing in it that a later stage would garble. Pure.
 
 They are cheap because an event rarely gives reason to look closely: one typed decode accepts a flat object of ordinary
 values and sends everything else the longer way. The `properties` object itself is the first level of nesting.
@@ -37,7 +37,7 @@ decode_flat: Final = msgspec.json.Decoder(dict[str, _Int64 | float | str | bool 
 
 
 def check_properties(given: msgspec.Raw, is_one_line: bool = False) -> tuple[msgspec.Raw, Values]:
-    """The object as one line, and decoded. Raises `ApiError` on `properties` or on a path below it.
+    """Return the object as one line, and decoded. Raises `ApiError` on `properties` or on a path below it.
 
     `given` is valid JSON already, but for its texts, which may be no UTF-8.
     """
@@ -56,13 +56,14 @@ def check_properties(given: msgspec.Raw, is_one_line: bool = False) -> tuple[msg
 
 
 def _last_of_each(values: Values) -> msgspec.Raw:
-    """Readers differ in which value of a key that stands twice they take. From here on there is one: the last, as
-    parsers of JSON commonly take it."""
+    """Keep the last value of each key: readers differ in which value of a key that stands twice they take. From here on
+    there is one: the last, as parsers of JSON commonly take it.
+    """
     return msgspec.Raw(orjson.dumps(values))
 
 
 def has_repeats(raw: bytes, values: Any) -> bool:
-    """Whether a key stands twice in an object of `raw`; `values`: the same, decoded."""
+    """Tell whether a key stands twice in an object of `raw`; `values`: the same, decoded."""
     keys = _count_keys(values)
     if has_only_keys(raw, keys):
         return False
@@ -70,13 +71,14 @@ def has_repeats(raw: bytes, values: Any) -> bool:
 
 
 def has_only_keys(raw: bytes, keys: int) -> bool:
-    """Whether `raw` holds so many keys at most, for certain. Each key is followed by a colon; so may a quote in a text
-    be, which costs a closer look."""
+    """Tell whether `raw` holds at most so many keys, for certain. Each key is followed by a colon; so may a quote in a
+    text be, which costs a closer look.
+    """
     return raw.count(b'":') == keys and b" :" not in raw and not any(blank in raw for blank in _RARE_BLANKS)
 
 
 def _count_keys(value: Any) -> int:
-    """Of all objects in it, level by level."""
+    """Count the keys of all objects in it, level by level."""
     count = 0
     containers: list[Any] = [value]
     while containers:
@@ -87,7 +89,7 @@ def _count_keys(value: Any) -> int:
 
 
 def one_line(given: msgspec.Raw) -> msgspec.Raw:
-    """The same JSON without line breaks, which valid JSON has between its tokens alone."""
+    """Return the same JSON without line breaks, which valid JSON has between its tokens alone."""
     raw = bytes(given)
     if b"\n" in raw or b"\r" in raw:
         return msgspec.Raw(msgspec.json.format(raw, indent=-1))
@@ -95,7 +97,7 @@ def one_line(given: msgspec.Raw) -> msgspec.Raw:
 
 
 def _check_uncommon(raw: bytes) -> tuple[msgspec.Raw, Values]:
-    """Not an object; or one that holds others, or a number that is wide or has no value."""
+    """Check a value that is not an object, or one that holds others, or a number that is wide or has no value."""
     if raw in (b"null", b'""'):
         return EMPTY_OBJECT, {}
     if raw[0] != ord("{"):
@@ -113,7 +115,7 @@ def _check_uncommon(raw: bytes) -> tuple[msgspec.Raw, Values]:
 
 
 def _no_value(raw: bytes, error: orjson.JSONDecodeError) -> Text:
-    """Why valid JSON could not be decoded: its texts, its depth, or else a number such as 1e999."""
+    """Return why valid JSON could not be decoded: its texts, its depth, or else a number such as 1e999."""
     try:
         raw.decode()
     except UnicodeDecodeError:
@@ -122,7 +124,7 @@ def _no_value(raw: bytes, error: orjson.JSONDecodeError) -> Text:
 
 
 def _is_deeper(value: Values, levels: int) -> bool:
-    """Level by level: an object of thousands of small ones is looked through in a moment."""
+    """Tell whether it is deeper, level by level: an object of thousands of small ones is checked in a moment."""
     containers: list[Any] = [value]
     for _ in range(levels):
         if not containers:

@@ -28,24 +28,24 @@ from services.gateway.pack import Piece
 from services.gateway.sink import Sink, SinkAway, SinkError
 
 MAX_RECORD_BYTES: Final = 1024 * 1024
-"""A record stops gathering here. A single larger piece still goes, alone."""
+"""Size at which a record stops gathering. A single larger piece still goes, alone."""
 _TELL_SECONDS: Final = 5.0
 _log = get_logger("gateway")
 
 
 class PublishError(Exception):
-    """Events were not acknowledged."""
+    """Error: events were not acknowledged."""
 
     retry_seconds = 1
-    """When to send them again."""
+    """Seconds to wait before sending them again."""
 
 
 class BrokerAway(PublishError):
-    """Nothing was sent."""
+    """Error: the broker is away; nothing was sent."""
 
 
 class BrokerFull(PublishError):
-    """Nothing was sent: the broker could acknowledge events that it cannot save."""
+    """Error: the broker's disk is full; nothing was sent: it could acknowledge events that it cannot save."""
 
     retry_seconds = 10
 
@@ -54,7 +54,7 @@ class BrokerFull(PublishError):
 
 
 class NotAcknowledged(PublishError):
-    """Something may have been sent."""
+    """Error: no acknowledgement came; something may have been sent."""
 
 
 class _State(Enum):
@@ -75,7 +75,7 @@ class _Entry:
 
 
 class Ticket:
-    """What one request waits for: the acknowledgement of all its pieces, a failure, or its time running out."""
+    """Result of one request's pieces: the acknowledgement of all, a failure, or its time running out."""
 
     __slots__ = ("_budget", "_open_pieces", "_payer", "_timer", "entries", "future")
 
@@ -89,7 +89,7 @@ class Ticket:
         self._timer = loop.call_later(timeout_seconds, self._expire)
 
     def finish(self, entry: _Entry, error: PublishError | None) -> None:
-        """`entry` was acknowledged, or failed with `error`."""
+        """Note that `entry` was acknowledged, or failed with `error`."""
         self._release(entry)
         self._open_pieces -= 1
         if error is not None:
@@ -132,7 +132,7 @@ class Lane:
         self.task: asyncio.Task[None] | None = None
 
     def is_overdue(self, timeout_seconds: float) -> bool:
-        """Whether a record has been out longer than any request would have waited for it."""
+        """Tell whether a record has been out longer than any request would have waited for it."""
         sent_at_seconds = self._sent_at_seconds
         return sent_at_seconds is not None and monotonic_seconds() - sent_at_seconds > timeout_seconds
 
@@ -197,7 +197,9 @@ class Publisher:
         timeout_seconds: float,
         room: BrokerRoom | None = None,
     ) -> None:
-        """`room`: of an embedded broker's disk; None: the broker refuses by itself what it cannot keep."""
+        """Prepare the lanes. `room`: of an embedded broker's disk; None: the broker refuses by itself what it cannot
+        keep.
+        """
         self.sink = sink
         self._room = room
         self.partitions = partitions
@@ -215,17 +217,17 @@ class Publisher:
 
     @property
     def is_ready(self) -> bool:
-        """Connected, and no lane that events wait for is stuck."""
+        """True if connected, and no lane that events wait for is stuck."""
         lanes = self._lanes[Topic.EVENTS] + self._lanes[Topic.PEOPLE]
         return self.sink.is_connected and not any(lane.is_overdue(self._timeout_seconds) for lane in lanes)
 
     @property
     def lacks_room(self) -> bool:
-        """The embedded broker's disk has too little space for what more events would make it save."""
+        """True if the embedded broker's disk has too little space for what more events would make it save."""
         return self._shortage_bytes() > 0
 
     def require_room(self) -> None:
-        """Raises `BrokerFull` where an acknowledged record might not be saved."""
+        """Raise `BrokerFull` where an acknowledged record might not be saved."""
         if shortage_bytes := self._shortage_bytes():
             raise BrokerFull(shortage_bytes)
 

@@ -58,7 +58,7 @@ class Reporting:
     """The three endpoints under `/v1/events` that take events."""
 
     def __init__(self, snapshots: Snapshots, publisher: Publisher, quota: Quota | None, tallies: Tallies) -> None:
-        """`quota`: None where requests are not counted."""
+        """Prepare the endpoints. `quota`: None where requests are not counted."""
         self._snapshots = snapshots
         self._publisher = publisher
         self._quota = quota
@@ -68,7 +68,7 @@ class Reporting:
         self._sent = SentIds()
 
     async def track(self, call: Call, receive: Receive) -> Reply:
-        """One event → 201 with its id, or the error."""
+        """Accept one event: 201 with its id, or the error."""
         caller = await self._admit(call, takes_key_in_url=True)
         with self._held(call) as held:
             body = await self._read(call, caller, receive, MAX_EVENT_BYTES, held)
@@ -89,7 +89,7 @@ class Reporting:
         return success(201, Tracked(event.event_id, utc_seconds(receipt.received_us // 1_000_000), warnings))
 
     async def batch(self, call: Call, receive: Receive) -> Reply:
-        """Many events → 201 (200 if none was accepted) with a result for each."""
+        """Accept many events: 201 (200 if none was accepted) with a result for each."""
         caller = await self._admit(call, takes_key_in_url=True)
         errors_only = _wants_errors_only(call.query)
         with self._held(call) as held:
@@ -112,7 +112,7 @@ class Reporting:
         return success(201 if result.accepted else 200, result)
 
     async def validate(self, call: Call, receive: Receive) -> Reply:
-        """The same checks by the same code; nothing is stored, and the day's requests stay as they are."""
+        """Validate events by the same checks; nothing is stored, and the day's requests stay as they are."""
         caller = await self._admit(call, is_validation=True)
         with self._held(call) as held:
             body = await read_body(call, receive, MAX_BATCH_BYTES, held)
@@ -123,7 +123,7 @@ class Reporting:
         return success(200, validation(outcomes, _minted(events, receipt), caller.app, call.language, found))
 
     async def preflight(self, call: Call, _receive: Receive) -> Reply:
-        """What a browser asks before a page may report: 200 and the CORS headers, or why not."""
+        """Answer a browser's preflight: 200 and the CORS headers, or why the page may not report."""
         check_preflight(call, self._snapshots.current(), self._origins)
         call.answer_headers = preflight_headers(call)
         return success(200, Preflight(["POST"]))
@@ -132,7 +132,7 @@ class Reporting:
         return Held(self._publisher.budget, payer_of(call.app_id, call.ip))
 
     async def _admit(self, call: Call, *, takes_key_in_url: bool = False, is_validation: bool = False) -> Caller:
-        """Whose request it is, counted against its plan. An app without a limit waits for nothing here."""
+        """Find the app of the request and count it against its plan. An app without a limit waits for nothing here."""
         caller = self._identify(call, takes_key_in_url)
         if self._quota is not None and is_limited(caller.app):
             count = self._quota.validation if is_validation else self._quota.request
@@ -193,7 +193,7 @@ class Reporting:
         self._tallies.events(receipt.app_id, receipt.received_us, accepted=len(events))
 
     async def _publish(self, events: Sequence[AcceptedEvent], pieces: Sequence[Piece], payer: Payer) -> None:
-        """With the links they bring to light; a pair counts as sent only once it is acknowledged."""
+        """Publish events with the links they reveal; a pair counts as sent only once it is acknowledged."""
         links = self._links.unknown(events)
         if links:
             await self._publisher.publish(pieces, payer, pack_links(links, self._publisher.partitions))
@@ -238,7 +238,7 @@ async def _settled(recorded: asyncio.Future[None] | None) -> None:
 
 
 def _receipt(call: Call, caller: Caller) -> Receipt:
-    """Stamped once per request, when its body is there."""
+    """Make the receipt: once per request, when its body is there."""
     return Receipt(
         app_id=caller.app.app_id,
         key_id=caller.key.key_id,
@@ -271,6 +271,6 @@ def _wants_errors_only(query: bytes) -> bool:
 
 
 def _minted(events: Events, receipt: Receipt) -> frozenset[str]:
-    """The ids `judge` gives to events that bring none."""
+    """Return the ids that `judge` gives to events that bring none."""
     received_ms = receipt.received_us // 1000
     return frozenset(mint_event_id(received_ms, receipt.random_80_bits + n) for n in range(len(events.pieces)))

@@ -1,4 +1,4 @@
-"""`POST /v1/webhooks/deliveries/{id}/resend`: a delivery is queued once more, with the same id and the same body.
+"""`POST /v1/webhooks/deliveries/{id}/resend`: queue a delivery once more, with the same id and the same body.
 
 The gateway's, because it writes to Kafka: it asks the query service for the delivery, with the caller's own key, and
 queues it for its endpoint. It takes a key with both scopes: one that may only write stands in pages for anyone to take.
@@ -42,7 +42,7 @@ _log = get_logger("gateway")
 
 
 class _Body(msgspec.Struct):
-    """What the delivery's body says, `data` byte for byte."""
+    """Fields of the delivery's body, `data` byte for byte."""
 
     id: str
     type: str
@@ -76,7 +76,9 @@ class Queued(msgspec.Struct):
 
 
 class Resending:
-    """An ASGI application. `forwarder`: None where there is no query service, and so no delivery to be found."""
+    """ASGI application that resends deliveries. `forwarder`: None where there is no query service, and so no delivery
+    to be found.
+    """
 
     def __init__(self, snapshots: Snapshots, publisher: Publisher, forwarder: Forwarder | None) -> None:
         self._snapshots = snapshots
@@ -136,7 +138,7 @@ class Resending:
 
 
 def queued_again(endpoint_id: str, fact_id: str, payload: str, now: int) -> Delivery:
-    """The delivery whose body is `payload`, to be sent once more; it climbs its ladder anew. Pure."""
+    """Return the delivery whose body is `payload`, to be sent once more; it climbs its ladder anew. Pure."""
     body = _decode_body(payload)
     return Delivery(
         delivery_id=body.id,
@@ -154,7 +156,7 @@ def queued_again(endpoint_id: str, fact_id: str, payload: str, now: int) -> Deli
 
 
 def operation(errors: Document) -> Document:
-    """Its place in the OpenAPI document; `errors`: the responses of `CODES`."""
+    """Return its operation in the OpenAPI document; `errors`: the responses of `CODES`."""
     example: dict[str, Any] = {"delivery_id": "whd_0b9c2f6f5d3e4a1b8c7d6e5f", "queued_at": "2024-01-15T10:30:01Z"}
     data = {
         "type": "object",

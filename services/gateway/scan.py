@@ -1,4 +1,4 @@
-"""The borders of the events of a JSON batch that no parser reads, found by a tolerant scan. Pure.
+"""Find the borders of the events of a JSON batch that no parser reads, by a tolerant scan. Pure.
 
 A mistake inside one event (half an emoji, NaN, a raw tab, a bad escape, a stray quote) makes the whole body invalid
 JSON. The scan knows brackets and strings and nothing else of JSON, so such a mistake stays inside its event. A stray or
@@ -18,9 +18,9 @@ from schemas.events import MAX_BATCH_EVENTS, MAX_EVENT_BYTES
 from services.gateway.fields import IncomingEvent
 
 _DEPTH: Final = 12
-"""Brackets nested deeper than any event may have them; a deeper event ends where the next readable one begins."""
+"""Maximum depth of brackets; deeper than any event may have. A deeper event ends where the next readable one begins."""
 _LEAST_COST_BYTES: Final = 256
-"""What looking at a place costs at least: calling a parser takes as long as reading so much."""
+"""Minimum cost of trying a place: calling a parser takes as long as reading so much."""
 
 _STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 
@@ -55,12 +55,12 @@ _decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def has_events(body: bytes) -> bool:
-    """Whether the body begins as a batch does, with an array under the key `events`."""
+    """Tell whether the body begins as a batch does, with an array under the key `events`."""
     return _match_head(body) is not None
 
 
 def scan_events(body: bytes) -> list[bytes] | None:
-    """The bytes of each event, one more than the most there may be at most; None if `body` is no batch of events.
+    """Return the bytes of each event, one more than the maximum at most; None if `body` is no batch of events.
 
     The text around the events has to be in order: a body that was cut short is not split.
     """
@@ -69,7 +69,7 @@ def scan_events(body: bytes) -> list[bytes] | None:
 
 
 class _Scan:
-    """One body being read. `_budget_bytes`: what may still be spent on looking for the next event."""
+    """Scan of one body. `_budget_bytes`: what may still be spent on looking for the next event."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -91,7 +91,7 @@ class _Scan:
         return pieces
 
     def _end_of(self, start: int) -> int | None:
-        """Where the event that begins at `start` ends."""
+        """Return where the event that begins at `start` ends."""
         end = self._scanned_end(start)
         if end is not None and _is_readable(self._body[start:end]):
             return end
@@ -99,7 +99,7 @@ class _Scan:
         return self._before_next(start, len(self._body) if end is None else end) or end or self._last_end(start)
 
     def _scanned_end(self, start: int) -> int | None:
-        """Where its brackets close, if that is where an event may end."""
+        """Return where its brackets close, if that is where an event may end."""
         found = _match_value(self._body, start, start + MAX_EVENT_BYTES)
         if found is None and self._budget_bytes > 0:
             found = _match_value(self._body, start)
@@ -110,7 +110,7 @@ class _Scan:
         return _match_comma(self._body, end) is not None or _match_tail(self._body, end) is not None
 
     def _before_next(self, start: int, stop: int) -> int | None:
-        """The end of the first object that another event follows."""
+        """Return the end of the first object that another event follows."""
         named = _next_named(self._body, start, stop)
         for border in _next_object(self._body, start, named.start() if named else stop):
             if self._budget_bytes <= 0:
@@ -126,7 +126,7 @@ class _Scan:
         return found is not None and _is_named(self._body[start : found.end()])
 
     def _last_end(self, start: int) -> int | None:
-        """The end of the array, where no other event follows."""
+        """Return the end of the array, where no other event follows."""
         closing = self._body.rfind(b"]", start)
         return closing if closing >= 0 and _match_tail(self._body, closing) else None
 

@@ -1,4 +1,4 @@
-"""Which ids of events this process has published lately, and for whom. Pure.
+"""Ids of events this process has published lately, with their persons. Pure.
 
 An id names one event of its app. The stream finds repeats among the events of one person, and of persons that become
 one. A browser and a backend that report one order under one id may never be known to be the same person: the second
@@ -15,13 +15,14 @@ from schemas.events import DUPLICATE_WINDOW_DAYS, AcceptedEvent
 from services.gateway.judge import Accepted, Duplicate, Outcome
 
 CAPACITY: Final = 200_000
-"""Ids remembered: about 20 MB."""
+"""Maximum number of ids remembered: about 20 MB."""
 _GENERATION_US: Final = DUPLICATE_WINDOW_DAYS * 86_400_000_000 // 2
 
 
 class SentIds:
-    """Two generations of half the capacity, as in `KnownLinks`. Ids and persons are known by their hashes: that an
-    event is taken for another's repeat by chance is as likely as one in 2**64 / capacity."""
+    """Cache of published ids in two generations of half the capacity, as in `KnownLinks`. Ids and persons are known by
+    their hashes: that an event is taken for another's repeat by chance is as likely as one in 2**64 / capacity.
+    """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._generation_size = max(1, capacity // 2)
@@ -29,22 +30,22 @@ class SentIds:
         """Hash of app and event id → hash of the person's id; 0: of nobody."""
         self._old: dict[int, int] = {}
         self._since_us = 0
-        """When the young generation began."""
+        """Time when the young generation began."""
 
     def know_any(self, events: Sequence[AcceptedEvent]) -> bool:
-        """Whether an id of these, of one app, is remembered at all."""
+        """Tell whether any of these ids of one app is remembered."""
         keys = _keys(events)
         return not (self._young.keys().isdisjoint(keys) and self._old.keys().isdisjoint(keys))
 
     def is_anothers(self, event: AcceptedEvent) -> bool:
-        """Whether its id is that of an event published for another person."""
+        """Tell whether its id is that of an event published for another person."""
         if bool(event.user_id) == bool(event.anonymous_id):
             return False
         known = (self._young.get(key, 0) or self._old.get(key, 0) for key in _keys((event,)))
         return any(person and person != _person(event) for person in known)
 
     def judge(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
-        """The same outcomes, of which repeats of another person's events are duplicates."""
+        """Return the same outcomes, with repeats of another person's events as duplicates."""
         return [
             Duplicate(outcome.index, outcome.event.event_id)
             if isinstance(outcome, Accepted) and self.is_anothers(outcome.event)
@@ -53,7 +54,7 @@ class SentIds:
         ]
 
     def published(self, events: Sequence[AcceptedEvent]) -> None:
-        """These, of one app, are acknowledged."""
+        """Note that these events, of one app, are acknowledged."""
         received_us = events[0].received_us
         if len(self._young) >= self._generation_size or received_us - self._since_us > _GENERATION_US:
             self._old, self._young, self._since_us = self._young, {}, received_us

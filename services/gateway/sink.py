@@ -1,4 +1,4 @@
-"""Where records go: Kafka, or memory.
+"""Destinations of records: Kafka, or memory.
 
     SinkError            the record may or may not have been written; the caller may send the same again
     └── SinkAway         there is no connection: the record was certainly not written
@@ -31,15 +31,15 @@ _log = get_logger("gateway")
 
 
 class SinkError(Exception):
-    """A record was not acknowledged."""
+    """Error: a record was not acknowledged."""
 
 
 class SinkAway(SinkError):
-    """There is no connection to the broker."""
+    """Error: there is no connection to the broker."""
 
 
 class Sink(Protocol):
-    """A place for records that tells when each is safe."""
+    """Destination of records; each write returns when the record is safe."""
 
     @property
     def is_connected(self) -> bool: ...
@@ -49,11 +49,11 @@ class Sink(Protocol):
         ...
 
     async def send(self, topic: Topic, partition: int, value: bytes) -> None:
-        """Returns when the record is acknowledged by all in-sync replicas; raises `SinkError`."""
+        """Send a record; returns when all in-sync replicas have acknowledged it; raises `SinkError`."""
         ...
 
     async def stop(self) -> None:
-        """Release everything. Whoever still awaits `send` gets a `SinkError`."""
+        """Release everything. Calls that still await `send` get a `SinkError`."""
         ...
 
 
@@ -93,7 +93,7 @@ class MemorySink:
         self._open.set()
 
     def lines(self, topic: Topic) -> list[bytes]:
-        """All lines of a topic, in the order they were written."""
+        """Return all lines of a topic, in the order they were written."""
         return [line for at, _, value in self.records if at is topic for line in value.splitlines()]
 
 
@@ -106,8 +106,10 @@ class KafkaSink:
         on_fatal: Callable[[Exception], None] | None = None,
         give_up_seconds: float = _GIVE_UP_SECONDS,
     ) -> None:
-        """`on_fatal`: told once of what no retry will mend. `give_up_seconds`: after so long without an
-        acknowledgement the producer is replaced: topics may have to be made again, or the broker has moved."""
+        """Prepare the producer. `on_fatal`: called once with an error that no retry will mend. `give_up_seconds`: after
+        so long without an acknowledgement the producer is replaced: topics may have to be made again, or the broker has
+        moved.
+        """
         self._settings = settings
         self._give_up_seconds = give_up_seconds
         self._on_fatal = on_fatal

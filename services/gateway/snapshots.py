@@ -1,4 +1,4 @@
-"""What the gateway needs of the control plane: `pipeline.runtime.control_plane.SnapshotSource`, or a fixed one."""
+"""The control plane as the gateway reads it: `pipeline.runtime.control_plane.SnapshotSource`, or a fixed one."""
 
 from contextlib import suppress
 from typing import Protocol
@@ -12,11 +12,11 @@ from services.gateway.call import Call
 
 class Snapshots(Protocol):
     def current(self) -> Snapshot:
-        """The newest snapshot, from memory; raises `SnapshotNotLoaded` before there is one."""
+        """Return the newest snapshot, from memory; raises `SnapshotNotLoaded` before there is one."""
         ...
 
     def note_use(self, key_id: str) -> None:
-        """A request came with this key; costs next to nothing."""
+        """Note that a request came with this key; costs next to nothing."""
         ...
 
     async def start(self) -> None: ...
@@ -24,7 +24,7 @@ class Snapshots(Protocol):
 
 
 class FixedSnapshots:
-    """Always the same control plane: for tests and benchmarks."""
+    """A snapshot source that never changes: for tests and benchmarks."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -33,13 +33,13 @@ class FixedSnapshots:
         return self._snapshot
 
     def note_use(self, key_id: str) -> None:
-        """Nobody asks."""
+        """Do nothing: no uses are recorded."""
 
     async def start(self) -> None:
-        """Nothing to read."""
+        """Do nothing: there is nothing to read."""
 
     async def stop(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there is nothing to end."""
 
 
 def note_app(call: Call, snapshots: Snapshots) -> str:

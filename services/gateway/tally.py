@@ -1,4 +1,4 @@
-"""What this process answered, per app and minute of receipt: the gateway's own account, in a topic of its own.
+"""Counts of this process's answers, per app and minute of receipt: the gateway's own account, in a topic of its own.
 
 Prometheus' counters end with the process; the ledger needs counts that do not.
 
@@ -23,7 +23,7 @@ from services.gateway.sink import Sink, SinkError
 MINUTE_MS: Final = 60_000
 WRITE_EVERY_SECONDS: Final = 1.0
 _KEPT_MINUTES: Final = 5
-"""A request counts in the minute of its receipt, and may be answered a good while later."""
+"""Minutes kept: a request counts in the minute of its receipt, and may be answered a good while later."""
 _log = get_logger("gateway")
 
 
@@ -51,7 +51,7 @@ class Tallies:
         row.latency_counts[bisect_left(LATENCY_BOUNDS_MS, seconds * 1000)] += 1
 
     def take_changed(self) -> list[GatewayCountRow]:
-        """Copies of the rows that changed since the last call, each with its next sequence number."""
+        """Return copies of the rows that changed since the last call, each with its next sequence number."""
         taken = []
         for place in sorted(self._changed):
             row = self._rows[place]
@@ -61,7 +61,7 @@ class Tallies:
         return taken
 
     def put_back(self, rows: Iterable[GatewayCountRow]) -> None:
-        """These could not be written."""
+        """Put back rows that could not be written."""
         self._changed |= {(row.app_id, row.minute_ms) for row in rows}
 
     def forget_before(self, time_ms: int) -> None:
@@ -97,7 +97,7 @@ class TallyWriter:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Before the sink stops; what it does not take now is lost."""
+        """Stop, before the sink stops; what it does not take now is lost."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What the sender of an event should know though the event is accepted. Pure.
+"""Warnings for the sender of an event that is accepted all the same. Pure.
 
 A warning refuses nothing and costs ordinary events next to nothing: a batch accepted at once is filtered by three
 comparisons an event, and only what they find is looked at closely. An answer holds `MAX_WARNINGS` and says how many
@@ -24,7 +24,9 @@ from services.gateway.fields import IncomingEvent
 
 MAX_WARNINGS: Final = 100
 _MAX_NAMES: Final = 5
-"""Unknown fields of one event that are told, and its properties that may have been meant for a value."""
+"""Maximum number of unknown fields of one event that are named, and of its properties that may have been meant for a
+value.
+"""
 _MAX_CHARACTERS: Final = 64
 _KNOWN: Final = IncomingEvent.__struct_fields__
 _TOTALS: Final = frozenset(
@@ -33,14 +35,16 @@ _TOTALS: Final = frozenset(
         *("value", "paid", "payment"),
     }
 )
-"""What else shops call an order's value, letters and digits alone."""
+"""Other common names of an order's value, letters and digits alone."""
 
 _decode_parts: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_properties: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Warned(msgspec.Struct, frozen=True):
-    """`field`: a path in the event. `suggestion`: what may have been meant; empty where that is not known."""
+    """A warning. `field`: a path in the event. `suggestion`: what may have been meant; empty where that is not
+    known.
+    """
 
     index: int
     code: WarningCode
@@ -49,7 +53,7 @@ class Warned(msgspec.Struct, frozen=True):
 
 
 class WarningBody(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """As it stands in an answer. `index`: of the event in a batch."""
+    """A warning in an answer. `index`: of the event in a batch."""
 
     index: int | msgspec.UnsetType = msgspec.UNSET
     code: str
@@ -61,8 +65,9 @@ class WarningBody(msgspec.Struct, omit_defaults=True, kw_only=True):
 def warnings_of(
     events: Iterable[tuple[int, AcceptedEvent]], pieces: Sequence[bytes | msgspec.Raw] | None, app: App
 ) -> list[Warned]:
-    """Of accepted events with their places in the request. `pieces`: what came for each place; None where it is known
-    that no event has an unknown field."""
+    """Return the warnings of accepted events with their places in the request. `pieces`: what came for each place; None
+    where it is known that no event has an unknown field.
+    """
     found: list[Warned] = []
     for index, event in events:
         if pieces is not None:
@@ -72,7 +77,7 @@ def warnings_of(
 
 
 def doubtful(events: Sequence[AcceptedEvent], app: App) -> list[tuple[int, AcceptedEvent]]:
-    """The events that `warnings_of` may find something in, unknown fields aside."""
+    """Return the events that `warnings_of` may find something in, unknown fields aside."""
     valued = {goal.event_name for goal in app.goals if goal.value_properties} | {REFUND}
     edge_ms = _edge_ms(events[0], app)
     return [
@@ -83,7 +88,7 @@ def doubtful(events: Sequence[AcceptedEvent], app: App) -> list[tuple[int, Accep
 
 
 def told(found: Sequence[Warned], language: str, *, has_index: bool) -> tuple[list[WarningBody], int]:
-    """The first of them in the caller's language, and how many more there are."""
+    """Return the first warnings in the caller's language, and how many more there are."""
     bodies = [
         WarningBody(
             index=one.index if has_index else msgspec.UNSET,
@@ -102,7 +107,7 @@ _MEANT: Final = {"zh": "，是否应为 {}？", "en": "; was {} meant?"}
 
 
 def _edge_ms(event: AcceptedEvent, app: App) -> int:
-    """What is earlier may be late (see `pipeline.domain.lateness`)."""
+    """Return the time before which an event may be late (see `pipeline.domain.lateness`)."""
     return event.received_us // 1000 - app.attribution.allowed_lateness_seconds * 1000
 
 
@@ -130,7 +135,7 @@ def _of_event(index: int, event: AcceptedEvent, app: App) -> list[Warned]:
 
 
 def _value_names(event_name: str, app: App) -> tuple[str, ...]:
-    """The properties in which the app's goals look for the event's value."""
+    """Return the properties in which the app's goals look for the event's value."""
     goals = (goal for goal in app.goals if goal.event_name == event_name)
     return tuple(dict.fromkeys(name for goal in goals for name in goal.value_properties))
 
@@ -168,12 +173,12 @@ def _meant_for_a_value(index: int, properties: dict[str, Any], names: tuple[str,
 
 @lru_cache(maxsize=4_096)
 def nearest(name: str, names: tuple[str, ...]) -> str:
-    """The one of `names` that `name` is a way of writing, or a slip of; empty if there is none."""
+    """Return the one of `names` that `name` is a way of writing, or a slip of; empty if there is none."""
     by_letters = {_letters(one): one for one in names}
     close = get_close_matches(_letters(name), by_letters, 1, 0.8)
     return by_letters[close[0]] if close else ""
 
 
 def _letters(name: str) -> str:
-    """`userId`, `User-ID` and `user_id` are one."""
+    """Reduce a name to its letters: `userId`, `User-ID` and `user_id` are one."""
     return "".join(filter(str.isalnum, name.lower()))

@@ -38,7 +38,8 @@ log = get_logger("loader")
 
 
 class Loader:
-    """`await Loader(settings, clickhouse).run(stop)`. Another `group` than the usual one reads everything anew.
+    """The loader: `await Loader(settings, clickhouse).run(stop)`. Another `group` than the usual one reads everything
+    anew.
 
     `instance_id`: for a loader of which there is only ever one (see `build_consumer`).
     """
@@ -65,11 +66,11 @@ class Loader:
 
     @property
     def held_rows(self) -> int:
-        """Read, and not yet being inserted."""
+        """Number of rows read and not yet being inserted."""
         return sum(buffer.held_rows for buffer in self._buffers.values())
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; then what is held is inserted and committed. Raises what it cannot go on after."""
+        """Run until `stop` is set; then insert and commit what is held. Raises errors after which it cannot go on."""
         stopped = asyncio.create_task(stop.wait())
         starting = asyncio.create_task(self._start())
         try:
@@ -114,7 +115,7 @@ class Loader:
     # Step 2
 
     async def _write(self, buffer: Buffer) -> None:
-        """One block after another, so a partition's rows go in in the order of the log."""
+        """Insert one block after another, so a partition's rows go in in the order of the log."""
         while await self._wait_until_due(buffer):
             block = buffer.take(monotonic_seconds())
             if block is None:
@@ -128,7 +129,7 @@ class Loader:
             self._unreported.set()
 
     async def _wait_until_due(self, buffer: Buffer) -> bool:
-        """False: draining, and the buffer is empty."""
+        """Wait until a block is due; False: draining, and the buffer is empty."""
         while True:
             due_in = buffer.due_in(monotonic_seconds())
             if self._is_draining or due_in == 0.0:
@@ -149,7 +150,7 @@ class Loader:
                 self._unreported.set()
 
     async def _report(self) -> bool:
-        """False: Kafka did not take the commit; to be tried again."""
+        """Commit positions; False: Kafka did not take the commit; to be tried again."""
         epoch = self._positions.epoch
         positions = self._reader.owned(self._positions.take())
         if not positions:

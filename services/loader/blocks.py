@@ -1,4 +1,5 @@
-"""What is inserted together, and when. Pure: messages and a monotonic time go in, blocks come out.
+"""Group messages into blocks to insert together, and decide when. Pure: messages and a monotonic time go in, blocks
+come out.
 
 A `Buffer` gathers the messages of one topic. Its block is due when it holds enough rows or bytes, or when the last
 block was taken at least `max_age_seconds` ago: so a lone message goes at once, and a trickle makes at most
@@ -16,9 +17,9 @@ from typing import Final
 from schemas.topics import Topic
 
 _HELD_BLOCKS: Final = 2
-"""Full blocks a buffer holds before it asks for no more: one is inserted while the next is gathered."""
+"""Full blocks a buffer holds before it stops reading: one is inserted while the next is gathered."""
 _PAUSE_PER_INSERT: Final = 20
-"""Between the beginnings of two blocks of a table there are this many times as many seconds as the first one took …"""
+"""Seconds between the beginnings of two blocks of a table: this many times as many as the first one took …"""
 _LONGEST_PAUSE_SECONDS: Final = 1.0
 """… but no more than this."""
 
@@ -28,7 +29,7 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one block. It may exceed rows and bytes by its last message, for a message is never split."""
+    """Limits of one block. It may exceed rows and bytes by its last message, for a message is never split."""
 
     max_rows: int
     max_bytes: int
@@ -43,7 +44,7 @@ class Message:
     partition: int
     offset: int
     timestamp_ms: int
-    """When it was produced."""
+    """Time it was produced."""
     value: bytes
 
     @property
@@ -102,7 +103,7 @@ class Buffer:
         self._reopen()
 
     def add(self, message: Message, now: float) -> None:
-        """`now`: monotonic seconds, here and below."""
+        """Add a message. `now`: monotonic seconds, here and below."""
         if not self._messages:
             self._open_since = now
         self._messages.append(message)
@@ -120,7 +121,7 @@ class Buffer:
         return max(0.0, max(self._open_since, self._taken_at + self._pause_seconds) - now)
 
     def take(self, now: float) -> Block | None:
-        """The oldest block, whether due or not; None if the buffer is empty."""
+        """Take the oldest block, whether due or not; None if the buffer is empty."""
         if not self._full and self._messages:
             self._close()
         if not self._full:
@@ -132,7 +133,7 @@ class Buffer:
         return block
 
     def inserted(self, seconds: float) -> None:
-        """The block taken last is in its table, which took this long."""
+        """Note that the block taken last is in its table, which took this long."""
         pause = min(seconds * _PAUSE_PER_INSERT, _LONGEST_PAUSE_SECONDS)
         self._pause_seconds = max(pause, self._limits.max_age_seconds)
 
@@ -142,7 +143,7 @@ class Buffer:
 
     @property
     def has_room(self) -> bool:
-        """Whether more messages are welcome. It bounds the memory when ClickHouse is slow or away."""
+        """True if the buffer takes more messages. It bounds the memory when ClickHouse is slow or away."""
         rows, size = self.held_rows, self._full_bytes + self._bytes
         return rows < _HELD_BLOCKS * self._limits.max_rows and size < _HELD_BLOCKS * self._limits.max_bytes
 
@@ -165,7 +166,7 @@ class Buffer:
 
 
 class Positions:
-    """What is stored but not yet reported, as next offsets by (topic, partition).
+    """Positions that are stored but not yet reported, as next offsets by (topic, partition).
 
     An epoch ends with every change of the assignment: what was taken from the log in an earlier one says nothing about
     the offsets this process may commit now.
@@ -176,11 +177,11 @@ class Positions:
         self._stored: dict[Place, int] = {}
 
     def stored(self, block: Block, epoch: int) -> None:
-        """`epoch`: when the block was taken."""
+        """Note stored positions. `epoch`: when the block was taken."""
         self.put_back({(block.topic, p): offset for p, offset in block.next_offsets.items()}, epoch)
 
     def put_back(self, positions: dict[Place, int], epoch: int) -> None:
-        """Also for positions whose report failed; a later one of the same partition stays."""
+        """Put positions back whose report failed; a later one of the same partition stays."""
         if epoch != self.epoch:
             return
         for place, offset in positions.items():
@@ -196,21 +197,25 @@ class Positions:
 
 
 _TABLES: Final = {Topic.COSTS.value: "spend"}
-"""Where it is not the topic's name."""
+"""Tables that are not named after their topic."""
 
 
 def table_of(topic: str) -> str:
-    """A topic's table has its name, with the underscores SQL wants, unless it was made anew under another."""
+    """Return the table of a topic. It has its name, with the underscores SQL wants, unless it was made anew under
+    another.
+    """
     return _TABLES.get(topic) or topic.replace("-", "_")
 
 
 def token(data: bytes) -> str:
-    """The same data gives the same token. Offsets would not do: a broker that lost its data gives them out again."""
+    """Return a deduplication token: the same for the same data. Offsets would not do: a broker that lost its data gives
+    them out again.
+    """
     return blake2b(data, digest_size=16).hexdigest()
 
 
 def start_position(committed: int | None, loaded: int | None) -> int | None:
-    """Where to read a partition from, if not from where the group says; 0 means its beginning.
+    """Return the offset to read a partition from, if it is not the group's own; 0 means its beginning.
 
     `committed` is what the broker, `loaded` what ClickHouse knows to be in the tables. ClickHouse is told first, so it
     knows less only if its tables were emptied or brought back from a backup: then what is missing is read again.

@@ -1,4 +1,4 @@
-"""What the loader tells Prometheus. Labels are tables, topics and partitions: few and fixed."""
+"""Prometheus metrics of the loader. Labels are tables, topics and partitions: few and fixed."""
 
 from typing import Final
 

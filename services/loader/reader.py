@@ -49,7 +49,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         self._committed: dict[Place, int] = {}
 
     async def start(self) -> None:
-        """Raises `KafkaConnectionError` while no broker answers."""
+        """Start the reader. Raises `KafkaConnectionError` while no broker answers."""
         self._consumer.subscribe(list(self._buffers), listener=self)
         await self._consumer.start()
 
@@ -57,7 +57,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._consumer.stop()
 
     async def run(self) -> None:
-        """Forever. Raises what Kafka says cannot be tried again."""
+        """Read forever. Raises Kafka errors that cannot be tried again."""
         while True:
             epoch = self._positions.epoch
             if self._aligned_epoch != epoch:
@@ -76,13 +76,13 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._unread(batches)
 
     async def arrival(self, topic: str, at_most_seconds: float | None) -> None:
-        """Return when messages of the topic arrive, or when the time is over."""
+        """Wait until messages of the topic arrive, or the time is over."""
         event = self._arrivals[topic]
         event.clear()
         await event_or_timeout(event, at_most_seconds)
 
     def made_room(self) -> None:
-        """A block was taken out of a buffer."""
+        """Note that a block was taken out of a buffer."""
         self._room.set()
 
     def wake(self) -> None:
@@ -91,12 +91,14 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
             event.set()
 
     def owned(self, positions: dict[Place, int]) -> dict[Place, int]:
-        """Those of partitions assigned to this process now."""
+        """Return the positions of partitions assigned to this process now."""
         assigned = {(tp.topic, tp.partition) for tp in self._consumer.assignment()}
         return {place: offset for place, offset in positions.items() if place in assigned}
 
     async def commit(self, positions: dict[Place, int]) -> bool:
-        """False: to be tried again. If the group has moved on there is nothing to try: the next owner reads again."""
+        """Commit; False: to be tried again. If the group has moved on there is nothing to try: the next owner reads
+        again.
+        """
         try:
             await self._consumer.commit({TopicPartition(*place): offset for place, offset in positions.items()})
         except (CommitFailedError, IllegalStateError) as error:
@@ -109,14 +111,17 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         return True
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Begin nothing new. What is being inserted stays, uncommitted; the next owner inserts it again, unseen.
+        """Begin nothing new. What is being inserted stays, uncommitted; the next owner inserts it again,
+        deduplicated.
 
         There is no last commit: it is only milliseconds behind, and some brokers throw out a member who commits now.
         """
         self._new_epoch()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Again, because the fetcher may have handed out messages of the earlier assignment in between."""
+        """Clear the buffers again, because the fetcher may have handed out messages of the earlier assignment in
+        between.
+        """
         self._new_epoch()
         log.info("partitions assigned", count=len(list(assigned)), epoch=self._positions.epoch)
 
@@ -128,7 +133,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         self._room.set()
 
     async def _align(self, epoch: int) -> None:
-        """Go back where ClickHouse holds less than the group has committed."""
+        """Seek back where ClickHouse holds less than the group has committed."""
         assignment = list(self._consumer.assignment())
         try:
             loaded = await self._loaded_offsets()
@@ -149,7 +154,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
             self._consumer.seek(tp, start)
 
     def _partitions_with_room(self) -> list[TopicPartition] | None:
-        """Empty: all; None: none."""
+        """Return the partitions with room for messages. Empty: all; None: none."""
         full = {topic for topic, buffer in self._buffers.items() if not buffer.has_room}
         if not full:
             return []

@@ -1,4 +1,4 @@
-"""A row ClickHouse refuses becomes a row of `rejected`. Pure, and the same on every replay."""
+"""Turn a row that ClickHouse refuses into a row of `rejected`. Pure, and the same on every replay."""
 
 import re
 from typing import Final
@@ -24,7 +24,9 @@ _decode_named = msgspec.json.Decoder(_Named).decode
 
 
 def rejected_row(line: Line, error: str) -> RejectedRow:
-    """`error`: what ClickHouse said. The time is that of the message, so a replay gives the same row."""
+    """Build the row of `rejected`. `error`: ClickHouse's message. The time is that of the message, so a replay gives
+    the same row.
+    """
     message = line.message
     return RejectedRow(
         app_id=_app_id(line.value),
@@ -39,7 +41,7 @@ def rejected_row(line: Line, error: str) -> RejectedRow:
 
 
 def reason_of(error: str) -> str:
-    """The sentence of ClickHouse's message that is about the data."""
+    """Return the sentence of ClickHouse's message that is about the data."""
     sentence = _NOISE.sub("", error).rpartition("DB::Exception: ")[2]
     return sentence.strip() or error.strip()
 
@@ -52,6 +54,6 @@ def _app_id(value: bytes) -> str:
 
 
 def _truncated(value: bytes) -> str:
-    """At most 4 KB once it is UTF-8 again: an undecodable byte becomes a character of three."""
+    """Cut to at most 4 KB of UTF-8: an undecodable byte becomes a character of three."""
     text = value[:MAX_PAYLOAD_BYTES].decode("utf-8", "replace")
     return text.encode()[:MAX_PAYLOAD_BYTES].decode("utf-8", "ignore")

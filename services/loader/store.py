@@ -1,4 +1,4 @@
-"""Blocks into ClickHouse: tried until it is there, cut in halves where it is refused. The only place that inserts."""
+"""Insert blocks into ClickHouse: retried until stored, split in halves where refused. The only place that inserts."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Inserter(Protocol):
 
 
 def backoff_seconds(attempt: int) -> float:
-    """Doubling from 0.1 s to 5 s; `attempt` counts from 0."""
+    """Return the wait before a retry, doubling from 0.1 s to 5 s; `attempt` counts from 0."""
     return float(min(_FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 16), _LONGEST_BACKOFF_SECONDS))
 
 
@@ -34,7 +34,7 @@ class BlockStore:
         self._clickhouse = clickhouse
 
     async def store(self, block: Block) -> None:
-        """When this returns, every row of the block is in its table or in `rejected`. It never gives up."""
+        """Store a block: when this returns, every row is in its table or in `rejected`. It never gives up."""
         data = await asyncio.to_thread(block.encode)
         started = monotonic_seconds()
         if data:
@@ -47,7 +47,7 @@ class BlockStore:
         metrics.block_stored(block, monotonic_seconds() - started)
 
     async def insert(self, table: str, data: bytes) -> None:
-        """Retries while ClickHouse is away; raises `ClickHouseRejected` if the data is at fault."""
+        """Insert lines. Retries while ClickHouse is away; raises `ClickHouseRejected` if the data is at fault."""
         deduplication_token = await asyncio.to_thread(token, data)
         attempt = 0
         while True:
@@ -63,7 +63,7 @@ class BlockStore:
             await asyncio.sleep(delay)
 
     async def _store_in_parts(self, table: str, lines: Sequence[Line], error: ClickHouseRejected) -> None:
-        """`lines` were refused together: each half alone, down to the single bad line."""
+        """Store lines that were refused together: each half alone, down to the single bad line."""
         if len(lines) <= 1:
             for line in lines:
                 await self._reject(table, line, error)

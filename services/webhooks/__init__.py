@@ -1,4 +1,5 @@
-"""Kafka → HTTP: every fact delivered to every endpoint that wants it, signed, once recognisable.
+"""Webhooks, Kafka → HTTP: every fact is delivered to every endpoint that wants it, signed, with an id that makes
+repeats recognisable.
 
     conversions, attributions, alerts ──facts──▶ webhook-deliveries ──dispatch──▶ receivers
                                                    ▲        │ failed, put off        │

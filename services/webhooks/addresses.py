@@ -1,4 +1,4 @@
-"""Which addresses and URLs webhooks may go to. Pure.
+"""Checks of the addresses and URLs webhooks may go to. Pure.
 
 Whoever can add an endpoint chooses where this server connects to; so nothing of a private network, of this machine or
 of a cloud's metadata service may be reachable. `refusal_of_address` is asked about every address at the moment of
@@ -61,7 +61,7 @@ _SIX_TO_FOUR: Final = ip_network("2002::/16")
 
 
 def refusal_of_address(text: str, allowed: Sequence[Network] = ()) -> str:
-    """Why nothing may be sent to this address; empty: it may."""
+    """Return why nothing may be sent to this address; empty if it may."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
@@ -86,7 +86,7 @@ def _reason(address: Address) -> str:
 
 
 def _embedded(address: Address) -> IPv4Address | None:
-    """The IPv4 address that packets to an IPv6 address may end up at."""
+    """Return the IPv4 address that packets to an IPv6 address may end up at."""
     if not isinstance(address, IPv6Address):
         return None
     if address.ipv4_mapped is not None:
@@ -99,7 +99,7 @@ def _embedded(address: Address) -> IPv4Address | None:
 
 
 def refusal_of_url(url: str, allowed: Sequence[Network] = ()) -> str:
-    """Why this cannot be an endpoint's URL; empty: it can, as far as can be seen without asking DNS."""
+    """Return why this cannot be an endpoint's URL; empty if it can, as far as can be checked without DNS."""
     if len(url) > MAX_URL_CHARACTERS:
         return f"it is longer than {MAX_URL_CHARACTERS} characters"
     if any(character <= " " or character == "\x7f" for character in url) or "\\" in url:

@@ -37,7 +37,7 @@ log = get_logger("webhooks")
 
 
 class Webhooks:
-    """`resolver`: of names, for tests."""
+    """The dispatcher. `resolver`: a resolver of names, for tests."""
 
     def __init__(self, settings: Settings, resolver: AbstractResolver | None = None) -> None:
         self._settings = settings
@@ -68,7 +68,7 @@ class Webhooks:
             await self._stop()
 
     async def missing(self) -> list[str]:
-        """What it would have to wait for, in words."""
+        """Name the parts that readiness waits for, in words."""
         found = {
             "stopping": self._is_stopping,
             "broker": not (self._outbox.is_connected and all(f.is_assigned for f in self._followers)),
@@ -122,7 +122,7 @@ class Webhooks:
 
 
 def create_app(webhooks: Webhooks) -> FastAPI:
-    """`/healthz`, `/readyz` and `/metrics`."""
+    """Create the app that serves `/healthz`, `/readyz` and `/metrics`."""
     app = FastAPI(title="AttriKit webhooks", openapi_url=None, docs_url=None, redoc_url=None)
     add_operations(app, webhooks.missing)
     return app

@@ -1,4 +1,5 @@
-"""A circuit breaker: an endpoint that is down is asked now and then, not with every delivery. Pure; monotonic seconds.
+"""A circuit breaker: an endpoint that is down is tried now and then, not with every delivery. Pure; monotonic
+seconds.
 
 Closed, everything is tried. After `FAILURES_TO_OPEN` failures in a row it opens: nothing is tried for a while, then one
 delivery is let through (half-open). If it succeeds the circuit closes; if not, it opens for twice as long.
@@ -26,7 +27,7 @@ class Breaker:
         return self._open_seconds == 0.0
 
     def admits(self, now: float) -> bool:
-        """Whether a delivery may be tried now. Half-open, only the first to ask: it must report back."""
+        """Tell whether a delivery may be tried now. Half-open, only the first call is admitted: it must report back."""
         if self.is_closed:
             return True
         if self._is_probing or now < self._open_until:
@@ -35,17 +36,19 @@ class Breaker:
         return True
 
     def remaining_seconds(self, now: float) -> float:
-        """Until the next one is let through."""
+        """Return the seconds until the next one is let through."""
         return max(0.0, self._open_until - now)
 
     def succeeded(self) -> None:
-        """Also for an answer that is no success but no sign of being unwell either (404, say)."""
+        """Note a success; also for an answer that is no success but no sign of a failing receiver either (404, say)."""
         self._failures = 0
         self._open_seconds = 0.0
         self._is_probing = False
 
     def failed(self, now: float, was_probe: bool) -> None:
-        """`was_probe`: the one let through while it was open. Others that fail then were sent before it opened."""
+        """Note a failure. `was_probe`: the one let through while it was open. Others that fail then were sent before it
+        opened.
+        """
         self._failures += 1
         if not self.is_closed and not was_probe:
             return
@@ -55,5 +58,5 @@ class Breaker:
             self._open_until = now + self._open_seconds
 
     def forget_probe(self) -> None:
-        """The probe was never sent."""
+        """Note that the probe was never sent."""
         self._is_probing = False

@@ -1,4 +1,4 @@
-"""Waiting in Kafka: any due time, kept in order, in bounded memory, over restarts, without looking in vain. Pure.
+"""Delays in Kafka: any due time, in order, in bounded memory, over restarts, without polling in vain. Pure.
 
 A Kafka partition can only be read in order, so a partition of waiting messages must hold them in the order of their
 times. Rungs with jitter and `Retry-After` give any times at all. So the topic `webhook-retries` has one partition per
@@ -17,7 +17,7 @@ _SLACK: Final = 16
 
 
 def partition_for_wait(remaining_ms: int) -> int:
-    """The partition of `webhook-retries` for a message that is due in `remaining_ms` (more than 0)."""
+    """Return the partition of `webhook-retries` for a message that is due in `remaining_ms` (more than 0)."""
     fitting = [
         level for level, delay_ms in enumerate(RETRY_DELAYS_MS) if delay_ms <= remaining_ms + remaining_ms // _SLACK
     ]
@@ -25,5 +25,5 @@ def partition_for_wait(remaining_ms: int) -> int:
 
 
 def wait_until_ms(partition: int, now_ms: int) -> int:
-    """When a message written now to that partition is to be looked at again."""
+    """Return when a message written now to that partition is to be looked at again."""
     return now_ms + RETRY_DELAYS_MS[partition]

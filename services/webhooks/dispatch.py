@@ -1,4 +1,4 @@
-"""Deliveries → receivers. One consumer over `webhook-deliveries`; every endpoint has a lane of its own.
+"""Send deliveries to receivers: one consumer over `webhook-deliveries`; every endpoint has a lane of its own.
 
     Step 1  read a record; number its new deliveries
     Step 2  offer each to its endpoint's lane; what the lane does not take is put off
@@ -80,7 +80,7 @@ class Dispatcher:
         self.follower = Follower(settings, [Topic.WEBHOOK_DELIVERIES], WEBHOOK_DELIVERIES_GROUP, self._begin_epoch)
 
     async def run(self) -> None:
-        """Forever."""
+        """Run forever."""
         housekeeping = asyncio.create_task(self._keep_house())
         try:
             while True:
@@ -130,7 +130,7 @@ class Dispatcher:
 
     @staticmethod
     def _number(tracker: Tracker, offset: int, delivery: Delivery) -> bool:
-        """False: it was read before."""
+        """Give the delivery its number; False: it was read before."""
         mark = Mark(delivery.source_offset, delivery.source_row, delivery.created_at_ms, delivery.endpoint_id)
         if tracker.is_repeat(offset, delivery.source, mark):
             return False
@@ -270,7 +270,9 @@ class Dispatcher:
 
 
 async def _breathe() -> None:
-    """Let answers be read meanwhile: hundreds of deliveries in a record must not hold up those under way."""
+    """Yield to the event loop, so that answers are read meanwhile: hundreds of deliveries in a record must not hold up
+    those under way.
+    """
     await asyncio.sleep(0)
 
 
@@ -284,7 +286,7 @@ def _read(record: Record) -> list[Delivery]:
 
 
 def _why_not_active(endpoint: WebhookEndpoint, off: dict[str, str]) -> str:
-    """Empty: it is active."""
+    """Return why an endpoint is not active; empty if it is."""
     if endpoint.state is EndpointState.PAUSED:
         return "not tried: the endpoint is paused"
     if endpoint.state is EndpointState.DISABLED:

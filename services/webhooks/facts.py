@@ -1,4 +1,4 @@
-"""Facts → deliveries: each row of the source topics becomes one delivery for each endpoint of its app that wants it.
+"""Turn facts into deliveries: each row of the source topics becomes one for each endpoint of its app that wants it.
 
     Step 1  read records
     Step 2  write their deliveries to `webhook-deliveries`, in the partition of the endpoint
@@ -32,15 +32,17 @@ _POLL_MS: Final = 500
 _MAX_RECORDS: Final = 50
 _REMEMBERED_IDS: Final = 50_000
 SOURCE_NAMES: Final[Mapping[Topic, str]] = {Topic.CONVERSIONS: "cv", Topic.ATTRIBUTIONS: "at", Topic.ALERTS: "al"}
-"""What the partitions of a topic are called in `Delivery.source`: short, as many have to fit into a commit, and other
-names than the first letters used before, which attributions and alerts shared."""
+"""Short names of a topic's partitions in `Delivery.source`, as many have to fit into a commit; other names than the
+first letters used before, which attributions and alerts shared.
+"""
 log = get_logger("webhooks")
 
 
 def deliveries_of(
     fact: Fact, endpoints: tuple[WebhookEndpoint, ...], recorded_at_ms: int, queued_at_ms: int
 ) -> Iterator[Delivery]:
-    """The deliveries of one fact. `recorded_at_ms`: when its record was written; an endpoint gets no earlier ones.
+    """Return the deliveries of one fact. `recorded_at_ms`: when its record was written; an endpoint gets no earlier
+    ones.
 
     They come in the order of their endpoints' ids, as `tracker` recognises repeats by their order. Paused and disabled
     endpoints have theirs too: they are logged as skipped and can be sent later. Pure.
@@ -69,7 +71,7 @@ class FactsReader:
         self.follower = Follower(settings, SOURCES, WEBHOOK_FACTS_GROUP, lambda _: None)
 
     async def run(self) -> None:
-        """Forever."""
+        """Run forever."""
         while True:
             batches = await self.follower.read(_POLL_MS, _MAX_RECORDS)
             if not batches:
@@ -80,7 +82,7 @@ class FactsReader:
             await self.follower.commit({tp: (records[-1].offset + 1, "") for tp, records in batches.items()})
 
     def _lines(self, tp: TopicPartition, record: Any) -> Iterator[tuple[int, bytes]]:
-        """(partition, line) of each delivery."""
+        """Yield (partition, line) of each delivery."""
         webhooks = self._snapshot().webhooks
         try:
             facts = list(facts_of(Topic(tp.topic), record.value or b""))
@@ -100,7 +102,7 @@ class FactsReader:
                     yield partition, encode_delivery(delivery)
 
     def _is_new(self, found_id: str) -> bool:
-        """The stream may write a row again after a crash of its own."""
+        """Tell whether the row is new: the stream may write a row again after a crash of its own."""
         if found_id in self._written:
             return False
         self._written[found_id] = None

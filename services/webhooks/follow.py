@@ -1,4 +1,4 @@
-"""Reading a topic as a member of a group: where to begin after every assignment, and what was committed there.
+"""Read a topic as a member of a group: find where to begin after every assignment, and commit.
 
 A new assignment is an *epoch*. Before its first read the committed offsets are asked for, with their metadata, and the
 consumer is put there; what an earlier epoch read, or still has to finish, is never committed in a later one. A
@@ -27,7 +27,9 @@ log = get_logger("webhooks")
 
 
 class Follower(ConsumerRebalanceListener):  # type: ignore[misc]
-    """`on_epoch` gets partition → metadata of its last commit (empty: none) whenever an epoch begins."""
+    """Consumer of a topic. `on_epoch` gets partition → metadata of its last commit (empty: none) whenever an epoch
+    begins.
+    """
 
     def __init__(
         self,
@@ -50,7 +52,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]
         return self._ready_epoch == self._epoch and self._epoch > 0
 
     async def start(self) -> None:
-        """Raises aiokafka's errors while no broker answers."""
+        """Start the consumer. Raises aiokafka's errors while no broker answers."""
         name = self._settings.webhooks_instance
         self.consumer = build_consumer(self._settings, [], self._group, f"{self._group}-{name}" if name else None)
         self.consumer.subscribe(self._topics, listener=self)
@@ -64,7 +66,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]
         await self.consumer.stop()
 
     async def read(self, timeout_ms: int, max_records: int) -> Batches:
-        """What has come, of the present epoch; may be nothing."""
+        """Return the records that came in the present epoch; may be empty."""
         if self._ready_epoch != self._epoch:
             await self._begin_epoch(self._epoch)
             return {}
@@ -76,7 +78,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]
         return batches
 
     async def commit(self, positions: dict[TopicPartition, tuple[int, str]]) -> None:
-        """Next offset and metadata by partition. Where the group has moved on there is nothing to commit."""
+        """Commit next offset and metadata by partition. Where the group has moved on there is nothing to commit."""
         assigned = self.consumer.assignment()
         wanted = {tp: at for tp, at in positions.items() if tp in assigned and self._committed.get(tp) != at[0]}
         if not wanted or not self.is_assigned:

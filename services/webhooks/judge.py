@@ -1,4 +1,4 @@
-"""What the end of an attempt means: what is logged, and whether and when the delivery comes again. Pure."""
+"""Decide, at the end of an attempt, what is logged, and whether and when the delivery is retried. Pure."""
 
 from dataclasses import dataclass
 
@@ -16,22 +16,22 @@ GONE = 410
 class Verdict:
     outcome: Outcome
     row: WebhookAttemptRow | None
-    """None: nothing worth a line in the log."""
+    """Row for the log; None: nothing worth a line."""
     again: Delivery | None
-    """To wait until its `due_ms`; None: this delivery is over."""
+    """Delivery to retry at its `due_ms`; None: this delivery is over."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When something is decided, and the chance of it."""
+    """Time and random number of a decision."""
 
     now_ms: int
     random_unit: float
-    """From [0, 1)."""
+    """Random number from [0, 1)."""
 
 
 def judge(delivery: Delivery, body: bytes, reply: Reply, at: Moment, ladder: Ladder) -> Verdict:
-    """After an attempt. 2xx is success, 410 the end of it; anything else comes again while the ladder has rungs."""
+    """Judge an attempt. 2xx is success, 410 ends the delivery; anything else is retried while the ladder has rungs."""
     if reply.is_success:
         return Verdict(Outcome.DELIVERED, _row(delivery, body, Outcome.DELIVERED, reply, at.now_ms), None)
     asked = parse_retry_after(reply.retry_after, at.now_ms)
@@ -44,8 +44,9 @@ def judge(delivery: Delivery, body: bytes, reply: Reply, at: Moment, ladder: Lad
 
 
 def defer(delivery: Delivery, why: str, now_ms: int, ladder: Ladder, is_working: bool) -> Verdict:
-    """Without an attempt: the endpoint is down or behind. Logged once between two attempts; a delivery that is put off
-    for longer than the ladder would ever take has failed."""
+    """Put a delivery off without an attempt: the endpoint is down or behind. Logged once between two attempts; a
+    delivery that is put off for longer than the ladder would ever take has failed.
+    """
     reply = Reply(0, why, 0)
     if now_ms - delivery.queued_at_ms > ladder.life_ms:
         return Verdict(Outcome.FAILED, _row(delivery, body_of(delivery), Outcome.FAILED, reply, now_ms), None)
@@ -57,7 +58,7 @@ def defer(delivery: Delivery, why: str, now_ms: int, ladder: Ladder, is_working:
 
 
 def skip(delivery: Delivery, body: bytes, why: str, now_ms: int) -> Verdict:
-    """Without an attempt: the endpoint is paused or disabled."""
+    """Skip a delivery without an attempt: the endpoint is paused or disabled."""
     return Verdict(Outcome.SKIPPED, _row(delivery, body, Outcome.SKIPPED, Reply(0, why, 0), now_ms), None)
 
 

@@ -1,4 +1,4 @@
-"""When to try again, and when to give up. Pure: the time and the random number come in.
+"""Schedule of retries, and when to give up. Pure: the time and the random number come in.
 
 After the first attempt, at once, come as many more as the ladder has rungs: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h
 after the failure before, each ±20 % so that what failed together does not come back together. A `Retry-After` that asks
@@ -27,11 +27,12 @@ class Ladder:
 
     @property
     def life_ms(self) -> int:
-        """The longest a delivery lives from when it was queued, attempts and deferrals together."""
+        """Return the longest a delivery lives from when it was queued, attempts and deferrals together."""
         return int(sum(self.rungs_seconds) * (1 + JITTER) * 1000) + 2 * DEFERRALS_WHEN_DOWN_MS[-1]
 
     def delay_ms(self, failed_attempt: int, random_unit: float, retry_after_seconds: float | None = None) -> int | None:
-        """How long after failed attempt `failed_attempt` (from 1) the next one is due; None: that was the last.
+        """Return how long after failed attempt `failed_attempt` (from 1) the next one is due; None: that was the
+        last.
 
         `random_unit`: from [0, 1).
         """
@@ -49,7 +50,7 @@ DEFERRALS_WHEN_BEHIND_MS: Final = RETRY_DELAYS_MS[1:4]
 
 
 def deferral_ms(deferrals: int, is_working: bool) -> int:
-    """How long a delivery is put off that was put off `deferrals` times before. `is_working`: the endpoint takes
+    """Return how long to put off a delivery that was put off `deferrals` times before. `is_working`: the endpoint takes
     deliveries, but not as many as there are.
 
     Each is one of the delays of `webhook-retries`, so that it costs one move there, however much is put off. There is
@@ -60,7 +61,7 @@ def deferral_ms(deferrals: int, is_working: bool) -> int:
 
 
 def parse_ladder(text: str) -> Ladder:
-    """`5,300,1800`: seconds, one rung each; raises `ValueError`."""
+    """Parse `5,300,1800`: seconds, one rung each; raises `ValueError`."""
     rungs = tuple(float(part) for part in text.split(",") if part.strip())
     if any(not 0 < rung <= 7 * 86_400 for rung in rungs):
         raise ValueError("every retry must be more than 0 seconds and at most 7 days after the one before")
@@ -68,7 +69,9 @@ def parse_ladder(text: str) -> Ladder:
 
 
 def parse_retry_after(header: str, now_ms: int) -> float | None:
-    """Seconds from now, of a `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3); None: it has none."""
+    """Return the seconds from now in a `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3); None: it has
+    none.
+    """
     text = header.strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])

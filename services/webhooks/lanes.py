@@ -1,4 +1,4 @@
-"""One endpoint's way: its queue in memory, how many attempts run at once, its pace, its circuit.
+"""Lane of one endpoint: its queue in memory, its concurrent attempts, its pace, its circuit breaker.
 
 A lane has as many *slots* as the endpoint may have attempts under way, and a delivery goes to the slot of its person:
 so a person's deliveries go out in order, and a slow answer holds up its slot only. Nothing here ever waits for room: a
@@ -25,7 +25,9 @@ from services.webhooks.sender import Reply
 from services.webhooks.tracker import Tracker
 
 SLOW_SECONDS: Final = 2.0
-"""A slot busy with one delivery for so long gives up what waits behind it for `PATIENCE_SECONDS`."""
+"""Seconds after which a slot busy with one delivery gives up the deliveries waiting behind it for
+`PATIENCE_SECONDS`.
+"""
 PATIENCE_SECONDS: Final = 2.0
 RECENT_SECONDS: Final = 60.0
 
@@ -37,7 +39,7 @@ BEHIND: Final = "not tried: the endpoint does not keep up"
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """A delivery in memory. It is done when `tracker` has been told so."""
+    """A delivery in memory. It is done once `tracker` has noted so."""
 
     delivery: Delivery
     size_bytes: int
@@ -46,12 +48,12 @@ class Item:
     queued_at: float = 0.0
     is_probe: bool = False
     is_by_previous_secret: bool = False
-    """Which secret its body was last signed with."""
+    """True if its body was last signed with the previous secret."""
 
 
 @dataclass
 class Memory:
-    """What all lanes hold, against its limit."""
+    """Memory held by all lanes, and its limit."""
 
     limit_bytes: int
     used_bytes: int = 0
@@ -80,8 +82,9 @@ PutOff = Callable[["Lane", Item, str], None]
 
 
 class Lane:
-    """`attempt` sends one delivery and sees to what follows (None: it was not sent); `put_off` takes back one that was
-    accepted."""
+    """Lane of an endpoint. `attempt` sends one delivery and handles the result (None: it was not sent); `put_off` takes
+    back one that was accepted.
+    """
 
     def __init__(
         self, endpoint: WebhookEndpoint, memory: Memory, max_queue: int, attempt: Attempt, put_off: PutOff
@@ -89,7 +92,7 @@ class Lane:
         self.endpoint = endpoint
         self.breaker = Breaker()
         self.prefers_previous_secret = True
-        """During a rotation: which secret the receiver has, as far as its answers tell."""
+        """During a rotation: the secret the receiver has, judged by its answers."""
         self._pace = Pace(endpoint.max_per_second, monotonic_seconds())
         self._memory = memory
         self._max_queue = max_queue
@@ -104,11 +107,11 @@ class Lane:
         return not self._queued and all(slot.task is None for slot in self._slots)
 
     def is_working(self, now: float) -> bool:
-        """Whether it has succeeded lately: then what is put off comes back soon."""
+        """True if a delivery has succeeded lately: then what is put off comes back soon."""
         return now - self._succeeded_at < RECENT_SECONDS
 
     def update(self, endpoint: WebhookEndpoint) -> None:
-        """It may have been changed. Another number of slots counts from the next deliveries on."""
+        """Use the endpoint's present settings. Another number of slots counts from the next deliveries on."""
         if endpoint.secret != self.endpoint.secret:
             self.prefers_previous_secret = True
         if endpoint.max_per_second != self.endpoint.max_per_second:
@@ -118,7 +121,7 @@ class Lane:
         self.endpoint = endpoint
 
     def offer(self, item: Item) -> str:
-        """Take it, or say why not (empty: taken)."""
+        """Take the delivery, or return why not (empty: taken)."""
         now = monotonic_seconds()
         if self._queued >= self._max_queue or not self._memory.take(item.size_bytes):
             return BEHIND
@@ -137,7 +140,7 @@ class Lane:
         return ""
 
     async def sweep(self, now: float) -> None:
-        """Give up what waits behind answers that are slow in coming."""
+        """Give up the deliveries waiting behind slow answers."""
         for slot in self._slots:
             if slot.busy_since is None or now - slot.busy_since < SLOW_SECONDS:
                 continue
@@ -154,14 +157,14 @@ class Lane:
                 self._release(item)
 
     def stop(self) -> list[asyncio.Task[None]]:
-        """Begin nothing more; what waits is read again after the next start. The attempts still under way."""
+        """Begin nothing more; what waits is read again after the next start. Wait for the attempts still under way."""
         for slot in self._slots:
             while slot.queue:
                 self._release(slot.queue.popleft())
         return [slot.task for slot in self._slots if slot.task is not None]
 
     async def _run(self, slot: _Slot) -> None:
-        """One after another, while there are any."""
+        """Send one delivery after another, while there are any."""
         try:
             while slot.queue:
                 item = slot.queue.popleft()

@@ -1,4 +1,4 @@
-"""What the dispatcher counts."""
+"""Prometheus metrics of the dispatcher."""
 
 from typing import Final
 

@@ -1,4 +1,5 @@
-"""To Kafka: lines that wait for the same partition share a record, and each waits until its record is acknowledged.
+"""Writer to Kafka: lines that wait for the same partition share a record, and each waits until its record is
+acknowledged.
 
 It never gives up and never loses a line: while the broker is away it tries again, with another producer where the one
 there was has failed for good. A line may then be written twice; deliveries and attempts have ids that tell.
@@ -19,7 +20,7 @@ from schemas.topics import Topic
 
 MAX_RECORD_BYTES: Final = 512 * 1024
 MAX_WAITING_BYTES: Final = 32 * 1024 * 1024
-"""More than that, and whoever reads from Kafka should pause (`room`)."""
+"""Limit on waiting bytes: above it, readers from Kafka should pause (`room`)."""
 _ACKNOWLEDGE_SECONDS: Final = 30.0
 _CLOSE_SECONDS: Final = 5.0
 _LONGEST_PAUSE_SECONDS: Final = 2.0
@@ -44,11 +45,11 @@ class Outbox:
         return self._producer is not None
 
     async def start(self) -> None:
-        """Returns when the broker answers."""
+        """Start the producer; returns when the broker answers."""
         await self._connected()
 
     async def put(self, topic: Topic, partition: int, line: bytes) -> None:
-        """Returns when the line (without its newline) is acknowledged by all in-sync replicas."""
+        """Write a line (without its newline); returns when all in-sync replicas have acknowledged it."""
         place = (topic, partition)
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(place, deque()).append((line, acknowledged))
@@ -58,11 +59,11 @@ class Outbox:
         await acknowledged
 
     async def room(self) -> None:
-        """Returns when there is room for more."""
+        """Wait until there is room for more."""
         await self._has_room.wait()
 
     async def stop(self) -> None:
-        """Lines still waiting are dropped, with whoever waits for them."""
+        """Stop. Lines still waiting are dropped, and the calls that wait for them fail."""
         for task in list(self._sending.values()):
             task.cancel()
         await asyncio.gather(*self._sending.values(), return_exceptions=True)

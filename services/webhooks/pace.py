@@ -1,8 +1,10 @@
-"""A token bucket: so many attempts a second, of which a second's worth may come at once. Pure; monotonic seconds."""
+"""A token bucket: a number of attempts a second, of which a second's worth may come at once. Pure; monotonic
+seconds.
+"""
 
 
 class Pace:
-    """`per_second` 0: no limit."""
+    """Token bucket. `per_second` 0: no limit."""
 
     def __init__(self, per_second: float, now: float) -> None:
         self.per_second = per_second
@@ -10,7 +12,7 @@ class Pace:
         self._at = now
 
     def take(self, now: float) -> float:
-        """Take one; the seconds to wait before using it."""
+        """Take a token; return the seconds to wait before using it."""
         if not self.per_second:
             return 0.0
         self._tokens = min(self._capacity, self._tokens + (now - self._at) * self.per_second) - 1

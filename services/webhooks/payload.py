@@ -1,4 +1,4 @@
-"""What a receiver reads. Pure: rows in, facts out; a fact and a number in, bytes out.
+"""Body of a webhook, as a receiver reads it. Pure: rows in, facts out; a fact and a number in, bytes out.
 
 A body is a function of the delivery alone, so every attempt sends, and every signature covers, the same bytes.
 
@@ -21,7 +21,7 @@ from schemas.webhooks import Delivery, EventType
 
 MAX_BODY_BYTES: Final = 20 * 1024
 _ENVELOPE_BYTES: Final = 512
-"""More than everything around `data` takes."""
+"""Bytes reserved for the envelope: more than everything around `data` takes."""
 _MAX_TEXT: Final = 200
 _json = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -29,7 +29,7 @@ Entry = dict[str, Any]
 
 
 class Fact(NamedTuple):
-    """Something worth telling, before it is known whom."""
+    """A fact to deliver, before its receivers are known."""
 
     event_type: EventType
     app_id: str
@@ -40,11 +40,11 @@ class Fact(NamedTuple):
 
 
 class BadRecord(ValueError):
-    """A record that no release of ours has written."""
+    """Error: a record that no release of ours has written."""
 
 
 def facts_of(topic: Topic, value: bytes) -> Iterator[Fact]:
-    """The facts of one packed record. Raises `BadRecord`."""
+    """Return the facts of one packed record. Raises `BadRecord`."""
     row_type, make = _READERS[topic]
     try:
         rows = msgspec.json.Decoder(row_type).decode_lines(value)
@@ -57,7 +57,7 @@ def facts_of(topic: Topic, value: bytes) -> Iterator[Fact]:
 
 
 def body_of(delivery: Delivery) -> bytes:
-    """The body of every attempt of it. It has its number."""
+    """Build the body, which every attempt of it sends. It has its number."""
     return _json(
         {
             "id": delivery.delivery_id,
@@ -71,7 +71,7 @@ def body_of(delivery: Delivery) -> bytes:
 
 
 def time_text(time_ms: int) -> str:
-    """RFC 3339, UTC, to the millisecond."""
+    """Format a time in RFC 3339, UTC, to the millisecond."""
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -123,7 +123,7 @@ _TouchTuple = tuple[str, int, str, str, str, str, str]
 
 
 def _paths(touches: Sequence[_TouchTuple]) -> Iterator[Entry]:
-    """The path in as much detail as there may be room for."""
+    """Yield the path in as much detail as there may be room for."""
     yield {"path": [_touch(*touch) for touch in touches]}
     yield {"path": [_touch(*touch) for touch in touches[-20:]], "is_path_cut": True}
     yield {"path": [], "is_path_cut": True}
@@ -165,8 +165,9 @@ def _attribution(row: AttributionRow) -> Fact:
 
 
 def _credits(row: AttributionRow) -> Iterator[Entry]:
-    """Who gets the credit: touch by touch; if that is too long, by campaign; at last by channel. At each of them a
-    model's credits sum to 1 and its values to the conversion's."""
+    """Yield the credit: touch by touch; if that is too long, by campaign; at last by channel. At each of them a model's
+    credits sum to 1 and its values to the conversion's.
+    """
     touches = list(
         zip(
             row.touch_ids, row.touched_at_ms, row.touch_types, row.channels, row.sources, row.mediums, row.campaigns,
@@ -242,7 +243,7 @@ SOURCES: Final = tuple(_READERS)
 
 
 def _first_that_fits(versions: Iterable[Entry]) -> bytes:
-    """The first short enough, or the last, which always is: it holds a bounded number of bounded texts."""
+    """Return the first short enough, or the last, which always is: it holds a bounded number of bounded texts."""
     data = b""
     for version in versions:
         data = _json(version)
@@ -252,7 +253,7 @@ def _first_that_fits(versions: Iterable[Entry]) -> bytes:
 
 
 def _text(value: str) -> str | None:
-    """At most 200 characters of it; null where there is none."""
+    """Return at most 200 characters of it; null where there is none."""
     return value[:_MAX_TEXT] or None
 
 

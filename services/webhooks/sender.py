@@ -1,4 +1,4 @@
-"""One call over HTTP: to an address we may connect to, within its time, reading no more than the head of the answer.
+"""Send one call over HTTP: to an allowed address, within its time, reading no more than the head of the answer.
 
 Where the checks are: `_socket_for` is called with every address just before it is connected to, whether it came from a
 name, a literal or an odd notation, so what DNS said earlier does not matter. Connections that are kept were checked
@@ -24,7 +24,9 @@ from services.webhooks.addresses import refusal_of_address, refusal_of_url
 MAX_RESPONSE_BYTES: Final = 4_096
 _KEPT_HEAD_CHARACTERS: Final = 1_024
 _MAX_INFORMATIONAL: Final = 16
-"""1xx answers before the one that counts. aiohttp takes any number, at the price of a processor until the timeout."""
+"""Limit on 1xx answers before the final one. aiohttp takes any number, at the price of a processor until the
+timeout.
+"""
 _LOOKUPS_AT_ONCE: Final = 32
 _DNS_CACHE_SECONDS: Final = 10
 _KEEP_ALIVE_SECONDS: Final = 30.0
@@ -33,11 +35,11 @@ USER_AGENT: Final = "AttriKit-Webhooks/1"
 
 @dataclass(frozen=True)
 class Reply:
-    """How a call ended. `status` 0: without an answer."""
+    """Result of a call. `status` 0: without an answer."""
 
     status: int
     error: str
-    """Empty: it was a success."""
+    """Error of the call; empty: it was a success."""
     duration_ms: int
     head: str = ""
     retry_after: str = ""
@@ -48,16 +50,20 @@ class Reply:
 
     @property
     def is_unwell(self) -> bool:
-        """Whether it says that the receiver is down or overloaded, rather than that it did not like this call."""
+        """True if the answer says that the receiver is down or overloaded, rather than that it did not like this
+        call.
+        """
         return not self.is_success and (self.status == 0 or self.status == 429 or self.status >= 500)
 
 
 class AddressRefused(OSError):
-    """We do not connect to this address."""
+    """Error: the address is not one we connect to."""
 
 
 class Sender:
-    """`resolver`: for tests; by default the system's, in threads of its own, so that a slow name holds up no other."""
+    """HTTP sender. `resolver`: for tests; by default the system's, in threads of its own, so that a slow name holds up
+    no other.
+    """
 
     def __init__(self, settings: Settings, resolver: AbstractResolver | None = None) -> None:
         self._allowed = parse_networks(settings.webhook_allowed_networks)
@@ -94,7 +100,7 @@ class Sender:
             await self._resolver.close()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Never raises for what the receiver or the network do."""
+        """Post a call. Never raises for what the receiver or the network do."""
         started = monotonic_seconds()
         refusal = refusal_of_url(url, self._allowed)
         if refusal:
@@ -107,8 +113,9 @@ class Sender:
         return Reply(status, _error_of(status), _since_ms(started), head, retry_after)
 
     async def _exchange_over_living(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str, str]:
-        """A kept connection may be closed by the other end just when it is used again: that says nothing about the
-        receiver, so it gets one more chance on another."""
+        """Exchange over a kept connection. The other end may close it just when it is used again, which says nothing
+        about the receiver, so the call gets one more chance on another.
+        """
         try:
             return await self._exchange(url, headers, body)
         except aiohttp.ClientConnectorError:
@@ -126,7 +133,7 @@ class Sender:
 
 
 class _Response(aiohttp.ClientResponse):
-    """An answer that may come after at most `_MAX_INFORMATIONAL` informational ones."""
+    """Response that may come after at most `_MAX_INFORMATIONAL` informational ones."""
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
         await super().start(_Counted(connection, protocol=_Counted(connection.protocol)))  # type: ignore[arg-type]
@@ -156,7 +163,7 @@ class _Counted:
 
 
 def describe(error: Exception, seconds: float) -> str:
-    """In words for the log. Never holds the body or a secret."""
+    """Describe an error in words for the log. Never holds the body or a secret."""
     if isinstance(error, TimeoutError):
         return f"timeout: no complete answer within {seconds:g} s"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
@@ -193,7 +200,7 @@ def _since_ms(started_seconds: float) -> int:
 
 
 def _socket_for(info: Any, allowed: Sequence[Network]) -> socket.socket:
-    """The socket to connect to the address in `info`, as `getaddrinfo` gives them; raises `AddressRefused`."""
+    """Open a socket for the address in `info`, as `getaddrinfo` gives them; raises `AddressRefused`."""
     family, kind, protocol, _, address = info
     refusal = refusal_of_address(str(address[0]), allowed)
     if refusal:
@@ -204,7 +211,7 @@ def _socket_for(info: Any, allowed: Sequence[Network]) -> socket.socket:
 
 
 class SystemResolver(AbstractResolver):
-    """`getaddrinfo` in a pool of threads of its own."""
+    """Resolver that runs `getaddrinfo` in a pool of threads of its own."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="webhook-dns")

@@ -23,7 +23,7 @@ from typing import Final
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what every secret begins with
 SECRET_BYTES: Final = 24
-"""As the Standard Webhooks specification recommends (24 to 64)."""
+"""Length of a secret, as the Standard Webhooks specification recommends (24 to 64)."""
 
 
 def format_secret(random_bytes: bytes) -> str:
@@ -35,7 +35,7 @@ def body_signature(secret: str, body: bytes) -> str:
 
 
 def standard_signature(secret: str, message_id: str, timestamp_seconds: int, body: bytes) -> str:
-    """`v1,…` of the Standard Webhooks specification 1.0."""
+    """Return the signature `v1,…` of the Standard Webhooks specification 1.0."""
     key = b64decode(secret.removeprefix(SECRET_PREFIX))
     signed = b".".join((message_id.encode(), str(timestamp_seconds).encode(), body))
     return "v1," + b64encode(hmac.new(key, signed, sha256).digest()).decode()
@@ -44,7 +44,9 @@ def standard_signature(secret: str, message_id: str, timestamp_seconds: int, bod
 def signed_headers(
     secrets: Sequence[str], body_secret: str, message_id: str, timestamp_seconds: int, body: bytes
 ) -> dict[str, str]:
-    """`secrets`: all valid ones, the newest first; `body_secret`: the one of them for the bare header."""
+    """Return the signed headers. `secrets`: all valid ones, the newest first; `body_secret`: the one of them for the
+    bare header.
+    """
     return {
         "Content-Type": "application/json",
         "webhook-id": message_id,

@@ -1,4 +1,4 @@
-"""How long endpoints have been failing, and the end of those that fail for too long.
+"""Tracks how long endpoints have been failing, and disables those that fail for too long.
 
 Known in memory, written to the control plane when it changes (the first failure after a success, the first success
 after a failure, being disabled), so that it outlives this process. Writing happens in the background and is repeated
@@ -45,11 +45,11 @@ class Standing:
         self._changed = asyncio.Event()
 
     def forget(self, endpoint_id: str) -> None:
-        """It was resumed, say: what the control plane says counts again."""
+        """Forget an endpoint that was resumed, say: its state in the control plane counts again."""
         self._failing_since_ms.pop(endpoint_id, None)
 
     def is_known_at(self, endpoint_id: str, time_ms: int) -> bool:
-        """Whether what the control plane said at that time (or something newer) has all that is noted here."""
+        """Tell whether the control plane as of that time (or later) has all that is noted here."""
         return endpoint_id not in self._changes and self._written_at_ms.get(endpoint_id, 0) < time_ms
 
     def succeeded(self, endpoint: WebhookEndpoint) -> None:
@@ -57,7 +57,7 @@ class Standing:
             self._note(endpoint.endpoint_id, None)
 
     def failed(self, endpoint: WebhookEndpoint, at_ms: int) -> bool:
-        """Whether it has failed for so long that it is disabled by this."""
+        """Note a failure; tell whether it disables the endpoint, which has failed for too long."""
         since_ms = self._since(endpoint)
         if since_ms is None:
             self._note(endpoint.endpoint_id, at_ms)
@@ -76,15 +76,16 @@ class Standing:
         self._note(endpoint.endpoint_id, since_ms, because)
 
     async def run(self) -> None:
-        """Write what changes, forever."""
+        """Write changes, forever."""
         while True:
             await self._changed.wait()
             self._changed.clear()
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what has changed; what cannot be written is tried again. An alert waits until it is acknowledged, and
-        goes before the state that says "disabled": a process that ends in between raises it again, with the same id."""
+        """Write the changes; those that cannot be written are tried again. An alert waits until it is acknowledged, and
+        goes before the state that says "disabled": a process that ends in between raises it again, with the same id.
+        """
         while self._alerts:
             row = self._alerts[0]
             await self._alert(row)

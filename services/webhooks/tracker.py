@@ -1,4 +1,4 @@
-"""What of one partition of `webhook-deliveries` is done, and how far each endpoint has been counted. Pure.
+"""Progress of one partition of `webhook-deliveries`: the deliveries done, and each endpoint's count. Pure.
 
 Deliveries finish in any order, offsets are committed in order: `committable` is the offset before which everything is
 done (delivered, or safely in `webhook-retries`). With it goes, as the commit's metadata, what belongs to that offset:
@@ -25,22 +25,22 @@ _PREFIX: Final = "whe_"
 
 
 class Mark(NamedTuple):
-    """The place of a delivery in its source, and when the record of its fact was written."""
+    """Place of a delivery in its source, and when the record of its fact was written."""
 
     offset: int
     row: int
     created_at_ms: int
     endpoint_id: str = ""
-    """Empty in marks of before version 2: any endpoint of the same fact comes after it."""
+    """Endpoint. Empty in marks of before version 2: any endpoint of the same fact comes after it."""
 
     @property
     def place(self) -> tuple[int, int, str]:
-        """What deliveries of a source are ordered by."""
+        """Sort key of the deliveries of a source."""
         return self.offset, self.row, self.endpoint_id
 
 
 class State(NamedTuple):
-    """What a commit says beside its offset."""
+    """State stored in a commit beside its offset."""
 
     counts: dict[str, int]
     marks: dict[str, Mark]
@@ -50,7 +50,7 @@ NOTHING: Final = State({}, {})
 
 
 class _Entry:
-    """One record: its deliveries still open, and what it changed."""
+    """One record: its deliveries still open, and the changes it made."""
 
     __slots__ = ("counts", "marks", "offset", "open")
 
@@ -62,7 +62,7 @@ class _Entry:
 
 
 class Tracker:
-    """One partition, from an assignment to its end. `state`: at the offset where it begins."""
+    """Tracker of one partition, from an assignment to its end. `state`: at the offset where it begins."""
 
     def __init__(self, state: State = NOTHING) -> None:
         self.is_closed = False
@@ -79,7 +79,7 @@ class Tracker:
         return len(self._open)
 
     def began(self, offset: int, deliveries: int) -> None:
-        """A record was read. Records come in the order of their offsets."""
+        """Note that a record was read. Records come in the order of their offsets."""
         entry = _Entry(offset, deliveries)
         self._entries.append(entry)
         self._open[offset] = entry
@@ -87,13 +87,13 @@ class Tracker:
             self._finish(entry)
 
     def number(self, offset: int, endpoint_id: str) -> int:
-        """The next number of the endpoint, given out within that record."""
+        """Return the next number of the endpoint, given out within that record."""
         number = self._counts.get(endpoint_id, 0) + 1
         self._counts[endpoint_id] = self._open[offset].counts[endpoint_id] = number
         return number
 
     def is_repeat(self, offset: int, source: str, mark: Mark) -> bool:
-        """Whether the delivery at `mark`, found in that record, has come before.
+        """Tell whether the delivery at `mark`, found in that record, has come before.
 
         A place before the known mark that was written *after* it is no repeat: the source was made anew.
         """
@@ -104,18 +104,18 @@ class Tracker:
         return False
 
     def done(self, offset: int) -> None:
-        """One delivery of that record is done."""
+        """Note that one delivery of that record is done."""
         entry = self._open[offset]
         entry.open -= 1
         if not entry.open:
             self._finish(entry)
 
     def committable(self) -> int | None:
-        """The offset to commit; None: nothing was done yet."""
+        """Return the offset to commit; None: nothing was done yet."""
         return self._next_offset
 
     def metadata(self) -> str:
-        """The state at `committable`."""
+        """Return the state at `committable`, encoded."""
         marks = [f"{source}:{_write_mark(mark)}" for source, mark in self._committed_marks.items()]
         counts = [f"{name.removeprefix(_PREFIX)}:{count}" for name, count in self._committed_counts.items()]
         told = _newest_that_fit(marks, MAX_MARKS_BYTES)
@@ -135,7 +135,7 @@ class Tracker:
 
 
 def _newest_that_fit(parts: list[str], limit: int) -> str:
-    """The last ones, in order."""
+    """Return the newest marks that fit, in order."""
     kept: list[str] = []
     size = 0
     for part in reversed(parts):
@@ -147,7 +147,9 @@ def _newest_that_fit(parts: list[str], limit: int) -> str:
 
 
 def read_metadata(text: str) -> State:
-    """Nothing where there is no metadata, or not ours. Version 1 has marks without endpoints."""
+    """Decode the metadata of a commit; an empty state if there is none, or it is not ours. Version 1 has marks without
+    endpoints.
+    """
     version, _, rest = text.partition("|")
     if version not in ("1", _VERSION):
         return NOTHING

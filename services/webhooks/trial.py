@@ -1,4 +1,4 @@
-"""The message by which a person tries an endpoint out. Pure."""
+"""The test message for trying an endpoint. Pure."""
 
 import msgspec
 
@@ -10,7 +10,7 @@ from services.webhooks.signature import signed_headers
 
 
 def trial_call(endpoint: WebhookEndpoint, secret: str, event_type: str, now_ms: int) -> tuple[bytes, dict[str, str]]:
-    """Body and headers. Its sequence is 0: it is none of the deliveries that are counted."""
+    """Build body and headers. Its sequence is 0: it is none of the deliveries that are counted."""
     message_id = "whd_" + digest("test", endpoint.endpoint_id, str(now_ms))
     delivery = Delivery(
         delivery_id=message_id,

@@ -1,4 +1,4 @@
-"""Deliveries that wait in `webhook-retries`: the head of each partition tells how long the partition can rest.
+"""Moves deliveries that wait in `webhook-retries`: the head of each partition gives the time the partition can rest.
 
 `delays` says why that is so. What was read and is not due stays in memory, a bounded number of records per partition,
 while the partition is paused; the consumer goes on polling, so the group keeps it. What is due goes to
@@ -32,7 +32,7 @@ Record = Any
 
 
 async def put_waiting(outbox: Outbox, delivery: Delivery, now: int) -> None:
-    """Write a delivery to where it waits. `now`: milliseconds. Returns when it is acknowledged."""
+    """Write a delivery to its waiting partition. `now`: milliseconds. Returns when it is acknowledged."""
     partition = partition_for_wait(delivery.due_ms - now)
     delivery.wait_until_ms = wait_until_ms(partition, now)
     await outbox.put(Topic.WEBHOOK_RETRIES, partition, encode_delivery(delivery))
@@ -51,7 +51,9 @@ class WaitingRoom:
         self.follower = Follower(settings, [Topic.WEBHOOK_RETRIES], WEBHOOK_RETRIES_GROUP, self._begin)
 
     async def run(self) -> None:
-        """Forever. What is being moved when it is cancelled is moved and committed first: it would be moved twice."""
+        """Run forever. What is being moved when it is cancelled is moved and committed first: it would be moved
+        twice.
+        """
         while True:
             batches = await self.follower.read(self._rest_ms(now_ms()), _MAX_RECORDS)
             for tp, records in batches.items():
@@ -68,7 +70,7 @@ class WaitingRoom:
         self._held = {}
 
     def _rest_ms(self, now: int) -> int:
-        """Until the first head is due, but not so long that the group would take us for dead."""
+        """Return the time until the first head is due, but not so long that the group would drop this member."""
         heads = [held[0][0] - now for held in self._held.values()]
         return max(0, min([_LONGEST_POLL_MS, *heads]))
 
@@ -78,7 +80,7 @@ class WaitingRoom:
         self.follower.consumer.pause(tp)
 
     def _read(self, record: Record) -> tuple[int, list[Delivery], Record]:
-        """With the time it waits for: that of its last line, the latest."""
+        """Read a record with the time it waits for: that of its last line, the latest."""
         try:
             deliveries = decode_deliveries(record.value or b"")
         except ValueError as error:
