@@ -16,7 +16,7 @@ router = new_router()
 async def list_alerts(
     caller: Key, reader: Rows, cursors: Sealed, given: Annotated[alerts.AlertsParameters, Query()]
 ) -> Response:
-    """When alert rules began to hold and when they stopped, newest first."""
+    """List when alert rules began to hold and when they stopped, newest first."""
     page = arguments.page_of(given, alerts.LIST_NAME, cursors)
     metrics = tuple(dict.fromkeys(metric.value for metric in given.metric))
     state = given.state.value if given.state is not None else None

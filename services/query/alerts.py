@@ -33,7 +33,7 @@ ALL_TIME: Final = TimeRange()
 
 
 class ToldMetric(StrEnum):
-    """What alerts are about: the metrics of rules, and an endpoint of webhooks that was disabled."""
+    """Metrics that alerts report: those of rules, and an endpoint of webhooks that was disabled."""
 
     EVENTS = AlertMetric.EVENTS
     CONVERSIONS = AlertMetric.CONVERSIONS
@@ -44,7 +44,9 @@ class ToldMetric(StrEnum):
 
 
 class AlertsParameters(InRange, InPages):
-    """`from` and `to` are about the event time at which a rule began to hold or stopped (`at`)."""
+    """Parameters of alerts: `from` and `to` are about the event time at which a rule began to hold or stopped
+    (`at`).
+    """
 
     rule_id: RowId | None = Field(None, examples=["rule_0f8fad5bd9cb4690"])
     metric: Annotated[tuple[ToldMetric, ...], Field(max_length=10)] = Field(

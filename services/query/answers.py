@@ -1,4 +1,4 @@
-"""The shapes of the answers' `data`: what the shapers build and what the OpenAPI document says, in one place.
+"""The shapes of the answers' `data`, for the functions that build them and for the OpenAPI document.
 
 Times are RFC 3339 in UTC; the periods of a report carry the offset of their zone. Money is a number in whole units of
 its currency, credit a number of conversions. A field without a value is null.

@@ -31,7 +31,9 @@ SERVICE: Final = "query"
 
 
 def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots | None = None) -> FastAPI:
-    """Without `snapshots` the app reads the control plane itself, from its start-up to its shutdown."""
+    """Create the query service. Without `snapshots` the app reads the control plane itself, from its start-up to its
+    shutdown.
+    """
     own = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
 
     quota = open_quota(settings)

@@ -1,4 +1,4 @@
-"""From the texts of a query string to typed questions. Pure; raises `ApiError` naming the parameter at fault."""
+"""Parse the texts of a query string into typed questions. Pure; raises `ApiError` naming the parameter at fault."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 def zone_of(given: InZone, app: App) -> str:
-    """The zone asked for, else the app's."""
+    """Return the zone asked for, else the app's."""
     if given.tz is None:
         return app.timezone
     return _time("tz", lambda: parse_zone(given.tz or ""))
@@ -81,7 +81,7 @@ def page_of(given: InPages, list_name: str, cursors: Cursors) -> Page:
 
 
 def models_of(given: tuple[str, ...]) -> tuple[Model, ...]:
-    """In the order of the documentation, each once; all of them for `all` or none given."""
+    """Return the models in the order of the documentation, each once; all of them for `all` or none given."""
     if not given or ALL_MODELS in given:
         unknown = [name for name in given if name != ALL_MODELS and name not in set(Model)]
         chosen: set[str] = set(Model)
@@ -95,7 +95,7 @@ def models_of(given: tuple[str, ...]) -> tuple[Model, ...]:
 
 
 def properties_of(given: EventsParameters) -> tuple[tuple[str, str], ...]:
-    """The parameters without a name of their own, all of which must be `property.<name>`."""
+    """Read the parameters without a name of their own, all of which must be `property.<name>`."""
     extras = given.model_extra or {}
     for parameter in extras:
         if not parameter.startswith(PROPERTY_PREFIX) or parameter == PROPERTY_PREFIX:
@@ -165,7 +165,9 @@ def attribution_query(given: AttributionParameters, app: App) -> AttributionQuer
 
 
 def check_path_alone(given: AttributionParameters) -> None:
-    """`conversion_id` asks about one conversion: what chooses among many has no meaning beside it."""
+    """Refuse filters beside `conversion_id`, which asks about one conversion: choices among many have no meaning
+    there.
+    """
     others = {
         "from": given.from_,
         "to": given.to,

@@ -1,4 +1,4 @@
-"""Who gets the credit: sums per value of a dimension, every model side by side. Pure."""
+"""Attribution report: sums of credit per value of a dimension, every model side by side. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -56,7 +56,7 @@ def other_currencies(rows: Iterable[ReportRow]) -> list[str]:
 
 
 def attribution_report(wanted: AttributionQuery, rows: list[ReportRow], meta: ReportMeta) -> AttributionReport:
-    """Items in the order of the first model's credit, greatest first."""
+    """Build the report; items in the order of the first model's credit, greatest first."""
     credits = shown_part(part_of(rows, CREDITS), wanted.models)
     count, value_minor, refunded_minor = part_of(rows, CONVERSIONS).totals or (0, 0, 0)
     items: list[AttributionItem] = [

@@ -1,4 +1,4 @@
-"""One conversion explained: every touch before it, kept or left out and why, and what each one weighs. Pure."""
+"""Explain one conversion: every touch before it, kept or left out and why, and its weight. Pure."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from services.query.sql import Condition, Statement, Table, columns, equals, sou
 from services.query.times import utc_text
 
 MAX_TOUCHES_SHOWN: Final = 1_000
-"""Of a person before a conversion, the newest."""
+"""Maximum number of touches shown of a person before a conversion, the newest."""
 MAX_REVISIONS_SHOWN: Final = 1_000
 _DAY_MS: Final = 24 * 3600 * 1000
 _DAY_SECONDS: Final = 24 * 3600
@@ -75,12 +75,12 @@ class RevisionFact(msgspec.Struct):
 class PathFacts:
     conversion: ConversionFact
     attribution: AttributionFact | None
-    """None: the conversion is there, its attribution not yet."""
+    """Attribution of the conversion; None: the conversion is stored, its attribution not yet."""
     touches: list[TouchFact]
-    """Of the person, up to the conversion."""
+    """Touches of the person, up to the conversion."""
     revisions: list[RevisionFact]
     settings: AttributionSettings
-    """Of the configuration the attribution was computed under."""
+    """Settings of the configuration the attribution was computed under."""
 
 
 def find_attribution(app_id: str, conversion_id: str) -> Statement[AttributionFact]:
@@ -90,7 +90,7 @@ def find_attribution(app_id: str, conversion_id: str) -> Statement[AttributionFa
 
 
 def touches_before(app_id: str, conversion: ConversionFact) -> Statement[TouchFact]:
-    """The person's touches up to the conversion, newest first."""
+    """Return the person's touches up to the conversion, newest first."""
     conditions = [
         *equals("person_key", conversion.person_key),
         Condition("touched_at_ms <= {converted_at_ms:Int64}", {"converted_at_ms": conversion.converted_at_ms}),
@@ -103,7 +103,7 @@ def touches_before(app_id: str, conversion: ConversionFact) -> Statement[TouchFa
 
 
 def revisions_of(app_id: str, conversion_id: str) -> Statement[RevisionFact]:
-    """Oldest first."""
+    """Return the revisions, oldest first."""
     conditions = equals("conversion_id", conversion_id)
     sql = (
         f"SELECT {columns(RevisionFact)} FROM {source(Table.ATTRIBUTION_REVISIONS, conditions)}"
@@ -188,7 +188,7 @@ def _kept_touches(facts: PathFacts, models: tuple[Model, ...]) -> list[PathTouch
 
 
 def _credits(found: AttributionFact, models: tuple[Model, ...], facts: PathFacts) -> list[dict[str, TouchShare]]:
-    """Touch by touch."""
+    """Return the credits, touch by touch."""
     touches: list[dict[str, TouchShare]] = [{} for _ in found.touch_ids]
     because = _reasons(found, facts.settings)
     for model in models:
@@ -229,7 +229,7 @@ def _left_out(facts: PathFacts) -> list[PathTouch]:
 
 
 def _folded(facts: PathFacts) -> dict[str, str]:
-    """The touches beyond those a path can hold, with the reason."""
+    """Return the touches beyond those a path can hold, with the reason."""
     window_ms = {str(kind): days * _DAY_MS for kind, days in facts.settings.window_days.items()}
     touches = [
         Touch(t.touched_at_ms, t.touch_id, t.touch_type, t.channel, t.source, t.medium, t.campaign)
@@ -241,14 +241,14 @@ def _folded(facts: PathFacts) -> dict[str, str]:
 
 
 def _contact(touch: TouchFact) -> tuple[str, str, str]:
-    """Of the touches that agree here a path takes one."""
+    """Return the key of a contact: of the touches that agree here a path takes one."""
     return touch.session_id, touch.channel, touch.campaign
 
 
 def why_left_out(
     facts: PathFacts, touch: TouchFact, folded: Mapping[str, str], kept_contacts: Set[tuple[str, str, str]]
 ) -> str:
-    """`folded`: id → the reason why a path cannot hold the touch beside the others."""
+    """Return why a touch was left out. `folded`: id → the reason why a path cannot hold the touch beside the others."""
     window_days = _window_days(facts.settings, touch)
     age_ms = facts.conversion.converted_at_ms - touch.touched_at_ms
     if window_days is not None and age_ms > window_days * _DAY_MS:

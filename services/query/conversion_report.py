@@ -1,4 +1,4 @@
-"""The conversion report: per goal how many, how much, how fast, and along which paths. Pure."""
+"""Conversion report: per goal the number, the value, the time to convert, and the paths. Pure."""
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class ConversionQuery:
 
 
 class ConversionRow(msgspec.Struct):
-    """A row of one of the parts of the report; a part leaves alone what is not its own."""
+    """A row of one of the parts of the report; a part leaves the other parts' columns empty."""
 
     part: str
     is_total: bool
@@ -40,7 +40,7 @@ class ConversionRow(msgspec.Struct):
     total_minor: int
     total_refunded_minor: int
     quantiles_ms: list[float | None]
-    """p50 and p90 from the path's first touch to the conversion; null where no path has a touch."""
+    """The p50 and p90 of the time from the path's first touch to the conversion; null where no path has a touch."""
     lengths: dict[int, int]
     firsts: dict[str, int]
     lasts: dict[str, int]
@@ -85,7 +85,7 @@ _PATH: Final = f"if(empty(path_channels), ['{EMPTY_PATH_CHANNEL}'], arrayMap(c -
 
 
 def conversion_rows(app_id: str, wanted: ConversionQuery) -> Statement[ConversionRow]:
-    """All parts in one statement, so that they are of one state."""
+    """Return the statement of all parts, one statement so that they are of one state."""
     conditions, active = _conditions(wanted), _active(wanted)
     rows = source(Table.CONVERSIONS, conditions)
     parts = (
@@ -102,7 +102,7 @@ def conversion_rows(app_id: str, wanted: ConversionQuery) -> Statement[Conversio
 
 
 def _part(name: str, sql: str, all_of: Set[str]) -> str:
-    """A select with the columns of `ConversionRow`, of which `all_of` come from `sql`."""
+    """Select the columns of `ConversionRow`, of which `all_of` come from `sql`."""
     columns = [
         f"CAST({column if column in all_of else nothing}, '{_TYPES[column]}') AS {column}"
         for column, nothing in _NOTHING.items()
@@ -111,7 +111,7 @@ def _part(name: str, sql: str, all_of: Set[str]) -> str:
 
 
 def _goal_numbers(rows: str) -> str:
-    """Quantiles interpolate between neighbours (R-7, as spreadsheets do)."""
+    """Select each goal's numbers. Quantiles interpolate between neighbours (R-7, as spreadsheets do)."""
     return f"""SELECT grouping(goal) AS is_total, goal,
     argMax(goal_type, converted_at_ms) AS newest_goal_type,
     count() AS conversion_count,
@@ -145,7 +145,7 @@ LIMIT {TOP_PATHS} BY is_total, goal"""
 
 
 def _active(wanted: ConversionQuery) -> list[Condition]:
-    """Everybody with a session that reaches into the range, so whoever converts in it is among them."""
+    """Select everybody with a session that reaches into the range, so whoever converts in it is among them."""
     conditions = []
     if wanted.time_range.from_ms is not None:
         conditions.append(Condition("end_ms >= {active_from_ms:Int64}", {"active_from_ms": wanted.time_range.from_ms}))
@@ -171,7 +171,9 @@ def conversion_report(
     funnel: Funnel | None,
     meta: ReportMeta,
 ) -> ConversionReport:
-    """`goals`: those of the app; each has an item, with or without conversions, and so has a goal it used to have."""
+    """Build the report. `goals`: those of the app; each has an item, with or without conversions, and so has a goal it
+    used to have.
+    """
     known = {goal.name: goal for goal in goals if not wanted.goals or goal.name in wanted.goals}
     found = {row.goal: row for row in rows if row.part == _GOALS and not row.is_total}
     paths = [row for row in rows if row.part == _PATHS]
@@ -218,14 +220,14 @@ def _numbers(
 
 
 def _seconds(quantile_ms: float | None) -> Decimal | None:
-    """To the millisecond."""
+    """Convert to seconds, to the millisecond."""
     if quantile_ms is None:
         return None
     return (Decimal(str(quantile_ms)) / 1000).quantize(_MILLISECOND, ROUND_HALF_EVEN)
 
 
 def _channels(counts: dict[str, int]) -> list[ChannelCount]:
-    """Most frequent first."""
+    """Return the channels, most frequent first."""
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return [{"channel": channel, "conversions": count} for channel, count in ordered]
 

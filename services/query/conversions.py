@@ -29,9 +29,9 @@ from services.query.times import TimeRange, utc_text
 
 LIST_NAME: Final = "conversions"
 NET_VALUE: Final = "(value_minor - refunded_minor)"
-"""What is left of a conversion's value: wherever an answer says `value`, this is meant."""
+"""Net value of a conversion, after refunds: wherever an answer says `value`, this is meant."""
 EMPTY_PATH_CHANNEL: Final = "direct"
-"""Who gets the credit where there was no touch."""
+"""Channel that gets the credit where there was no touch."""
 
 
 class ConversionFact(msgspec.Struct):
@@ -62,7 +62,7 @@ class ConversionFilter:
     time_range: TimeRange = field(default_factory=TimeRange)
     currency: str | None = None
     min_value: Decimal | None = None
-    """In whole units of `currency`, which must be given with it."""
+    """Minimum value, in whole units of `currency`, which must be given with it."""
 
 
 def list_conversions(app_id: str, wanted: ConversionFilter, page: Page) -> Newest[ConversionFact]:
@@ -80,7 +80,7 @@ def list_conversions(app_id: str, wanted: ConversionFilter, page: Page) -> Newes
 
 
 def _at_least(wanted: ConversionFilter) -> list[Condition]:
-    """Amounts compare only within one currency."""
+    """Build the condition of a minimum value. Amounts compare only within one currency."""
     if wanted.min_value is None:
         return []
     assert wanted.currency is not None

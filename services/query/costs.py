@@ -1,4 +1,4 @@
-"""The list of imported costs that stand, by date. Pure."""
+"""List of the stored costs, by date. Pure."""
 
 from dataclasses import dataclass, field
 from datetime import date

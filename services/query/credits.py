@@ -35,7 +35,9 @@ _ARRAYS: Final = {
 
 
 def credit_columns(dimension: Dimension, models: Sequence[Model]) -> str:
-    """For the rows of `attributions`: `keys`, and per model the array `nanos_<i>` beside them; `value_minor`."""
+    """Return the columns for the rows of `attributions`: `keys`, and per model the array `nanos_<i>` beside them;
+    `value_minor`.
+    """
     parts = ["value_minor", f"{_ARRAYS[dimension]} AS keys"]
     for index, model in enumerate(models):
         parts.append(f"arrayResize(credits_nanos['{model.value}'], length(keys)) AS nanos_{index}")
@@ -43,8 +45,9 @@ def credit_columns(dimension: Dimension, models: Sequence[Model]) -> str:
 
 
 def unfolded(rows: str, models: Sequence[Model]) -> str:
-    """`rows`, a table expression with `credit_columns`, `is_previous`, `period` and `currency`: one row per touch, with
-    its `key` and `nano_<i>`."""
+    """Unfold `rows`, a table expression with `credit_columns`, `is_previous`, `period` and `currency`: one row per
+    touch, with its `key` and `nano_<i>`.
+    """
     names, joined = ["is_previous", "period", "currency", "key", "value_minor"], ["keys AS key"]
     for index, _ in enumerate(models):
         names.append(f"nano_{index}")
@@ -53,8 +56,9 @@ def unfolded(rows: str, models: Sequence[Model]) -> str:
 
 
 def credit_sums(models: Sequence[Model]) -> tuple[str, ...]:
-    """Model after model: billionths of credit; whole smallest units of the currency asked for, and the billionths of
-    one that are left, for all of it in billionths is beyond 64 bits."""
+    """Return the sums, model after model: billionths of credit; whole smallest units of the currency asked for, and the
+    billionths of one that are left, for all of it in billionths is beyond 64 bits.
+    """
     numbers: list[str] = []
     for index, _ in enumerate(models):
         value = f"sumIf(toInt128(value_minor) * nano_{index}, currency = {{currency:String}})"
@@ -67,8 +71,9 @@ def credit_sums(models: Sequence[Model]) -> tuple[str, ...]:
 
 
 def shown_part(part: Part, models: Sequence[Model]) -> Part:
-    """A part of `credit_sums`, rounded to what is shown: model after model millionths of credit and smallest units. The
-    places add up to the totals."""
+    """Return a part of `credit_sums`, rounded to what is shown: model after model millionths of credit and smallest
+    units. The places add up to the totals.
+    """
     places = list(part.numbers)
     columns: list[list[int]] = []
     for index, _ in enumerate(models):
@@ -85,7 +90,7 @@ def _joined(whole: int, rest: int) -> int:
 
 
 def credits_by_model(numbers: Sequence[int] | None, models: Sequence[Model], currency: str) -> dict[str, Credit]:
-    """`numbers`: of a `shown_part`; None: no credit."""
+    """Return the credits by model. `numbers`: of a `shown_part`; None: no credit."""
     found = numbers or [0] * (2 * len(models))
     return {
         model.value: {

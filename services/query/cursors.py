@@ -1,4 +1,4 @@
-"""Cursors: where a list goes on. Pure.
+"""Cursors: positions from which a list continues. Pure.
 
 A cursor holds the sort key of the last row of a page, so the next page is found by comparison, not by counting: it
 costs the same at any depth, and rows that arrive meanwhile neither repeat nor hide others.
@@ -17,20 +17,20 @@ import msgspec
 
 _VERSION: Final = 2
 MAX_CHARACTERS: Final = 2_048
-"""Enough for the longest id, every character of it escaped."""
+"""Maximum length: enough for the longest id, every character of it escaped."""
 _SIGNATURE_BYTES: Final = 16
-"""Of the 32 of HMAC-SHA-256: RFC 2104, section 5, allows half."""
+"""Bytes kept of the 32 of HMAC-SHA-256: RFC 2104, section 5, allows half."""
 
 
 class Position(NamedTuple):
-    """The sort key of a row: its time, then its id."""
+    """Sort key of a row: its time, then its id."""
 
     time_ms: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
     id: str
 
 
 class BadCursor(ValueError):
-    """Not a cursor of ours, or that of another list or app."""
+    """Error: not a cursor of ours, or that of another list or app."""
 
 
 class _Payload(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -44,7 +44,7 @@ _decode = msgspec.json.Decoder(_Payload).decode
 
 @dataclass(frozen=True)
 class Cursors:
-    """Makes and reads the cursors of one app."""
+    """Encoder and decoder of the cursors of one app."""
 
     signing_key: bytes = field(repr=False)
     app_id: str
@@ -54,7 +54,7 @@ class Cursors:
         return _text_of(self._sign(list_name, payload) + payload)
 
     def decode(self, list_name: str, text: str) -> Position:
-        """Raises `BadCursor`."""
+        """Decode a cursor. Raises `BadCursor`."""
         try:
             raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
             if len(text) > MAX_CHARACTERS or _text_of(raw) != text:

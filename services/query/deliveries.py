@@ -24,11 +24,11 @@ from services.query.times import TimeRange, utc_text
 LIST_NAME: Final = "deliveries"
 ALL_TIME: Final = TimeRange()
 MAX_ATTEMPTS: Final = 50
-"""The newest of a delivery that are told."""
+"""Maximum number of attempts listed of a delivery, the newest."""
 
 
 class DeliveriesParameters(InRange, InPages):
-    """`from` and `to` are about when the fact was written (`created_at`)."""
+    """Parameters of deliveries: `from` and `to` are about when the fact was written (`created_at`)."""
 
     endpoint_id: RowId | None = Field(None, examples=["whe_0f8fad5bd9cb"])
     type: Annotated[tuple[EventType, ...], Field(max_length=10)] = Field(
@@ -52,7 +52,7 @@ _ATTEMPT: Final = (
     "attempted_at_ms, attempt, outcome, duration_ms, status, error, response_head, next_attempt_ms, is_resent"
 )
 _NAMES: Final = "delivery_id, endpoint_id, event_type, fact_id, created_at_ms"
-"""What is the same in every row of a delivery."""
+"""Columns with the same value in every row of a delivery."""
 
 
 class DeliveryFact(msgspec.Struct):
@@ -63,7 +63,7 @@ class DeliveryFact(msgspec.Struct):
     created_at_ms: int
     sequence_number: int
     attempt_log: list[_Attempt]
-    """Oldest first."""
+    """Log of attempts, oldest first."""
     body: str = ""
 
 

@@ -29,7 +29,7 @@ DeliveryId = Annotated[str, Path(max_length=128, examples=["whd_0b9c2f6f5d3e4a1b
 async def list_deliveries(
     caller: Key, reader: Rows, cursors: Sealed, given: Annotated[deliveries.DeliveriesParameters, Query()]
 ) -> Response:
-    """Deliveries to the app's endpoints, newest first, each with the log of its attempts."""
+    """List deliveries to the app's endpoints, newest first, each with the log of its attempts."""
     page = arguments.page_of(given, deliveries.LIST_NAME, cursors)
     wanted = deliveries.DeliveryFilter(
         given.endpoint_id, tuple(given.type), tuple(given.status), arguments.range_of(given, caller.app)
@@ -47,7 +47,7 @@ async def list_deliveries(
 async def get_delivery(
     delivery_id: DeliveryId, caller: Key, reader: Rows, given: Annotated[InZone, Query()]
 ) -> Response:
-    """One delivery, with its body."""
+    """Show one delivery, with its body."""
     meta = await meta_of(reader, given, caller)
     row = await reader.first(deliveries.find_delivery(caller.app.app_id, delivery_id))
     if row is None:

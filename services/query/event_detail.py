@@ -45,7 +45,7 @@ class ConversionOfEvent(msgspec.Struct):
 
 
 class AttributionOfEvent(msgspec.Struct):
-    """Of a conversion that is attributed."""
+    """Row of a conversion that is attributed."""
 
     conversion_id: str
     newest_revision: int
@@ -55,7 +55,7 @@ class AttributionOfEvent(msgspec.Struct):
 
 
 class DeliveredRow(msgspec.Struct):
-    """Of a conversion a receiver has acknowledged."""
+    """Row of a conversion a receiver has acknowledged."""
 
     fact_id: str
     first_delivered_at_ms: int
@@ -74,9 +74,9 @@ class EventFacts:
     session: SessionOfEvent | None
     conversions: list[ConversionOfEvent]
     attributions: dict[str, AttributionOfEvent]
-    """By conversion id."""
+    """Attributions by conversion id."""
     delivered_at_ms: dict[str, int]
-    """By conversion id."""
+    """Times of delivery by conversion id."""
     marks: dict[str, int]
     """Mark → how often."""
     refund: RefundOutcome | None
@@ -104,7 +104,9 @@ def facts_of(
 
 
 def find_event(app_id: str, event_id: str) -> Statement[EventPlaceRow]:
-    """Repeats under another time are taken back once they are recognised; until then the first received is it."""
+    """Find the event. Repeats under another time are taken back once they are recognised; until then the first received
+    is returned.
+    """
     conditions = equals("event_id", event_id)
     sql = (
         f"SELECT {columns(EventPlaceRow)} FROM {source(Table.EVENTS, conditions)} ORDER BY received_us, timestamp_ms"
@@ -114,7 +116,7 @@ def find_event(app_id: str, event_id: str) -> Statement[EventPlaceRow]:
 
 
 def find_session(app_id: str, event: EventPlaceRow, person_key: str) -> Statement[SessionOfEvent]:
-    """`person_key`: whose the event is by now."""
+    """Find the session. `person_key`: the event's present owner."""
     conditions = [
         *equals("person_key", person_key),
         Condition(
@@ -127,7 +129,7 @@ def find_session(app_id: str, event: EventPlaceRow, person_key: str) -> Statemen
 
 
 def find_conversions(app_id: str, event: EventPlaceRow) -> Statement[ConversionOfEvent]:
-    """One event may meet several goals; a conversion has its event's time."""
+    """Find the conversions. One event may meet several goals; a conversion has its event's time."""
     at_its_time = Condition("converted_at_ms = {timestamp_ms:Int64}", {"timestamp_ms": event.timestamp_ms})
     conditions = [*equals("event_id", event.event_id), at_its_time]
     sql = f"SELECT {columns(ConversionOfEvent)} FROM {source(Table.CONVERSIONS, conditions)} ORDER BY goal"
@@ -135,7 +137,7 @@ def find_conversions(app_id: str, event: EventPlaceRow) -> Statement[ConversionO
 
 
 def find_attributed(app_id: str, conversion_ids: tuple[str, ...]) -> Statement[AttributionOfEvent]:
-    """`conversion_ids`: at least one."""
+    """Find the attributed ones. `conversion_ids`: at least one."""
     conditions = one_of("conversion_id", conversion_ids)
     sql = f"""SELECT conversion_id, max(revision) AS newest_revision, min(stored_at_ms) AS first_stored_at_ms,
     max(stored_at_ms) AS newest_stored_at_ms, count() AS revision_count
@@ -145,7 +147,9 @@ GROUP BY conversion_id HAVING NOT argMax(is_taken_back, revision)"""
 
 
 def find_delivered(app_id: str, conversion_ids: tuple[str, ...]) -> Statement[DeliveredRow]:
-    """`conversion_ids`: at least one. Told to any endpoint, as a new conversion or as attributed."""
+    """Find the delivered ones. `conversion_ids`: at least one. Delivered to any endpoint, as a new conversion or as
+    attributed.
+    """
     conditions = one_of("fact_id", conversion_ids)
     sql = f"""SELECT fact_id, min(attempted_at_ms + duration_ms) AS first_delivered_at_ms
 FROM {source(Table.WEBHOOK_ATTEMPTS, conditions)} AND outcome = '{Outcome.DELIVERED}'
@@ -199,7 +203,7 @@ def _status(facts: EventFacts) -> EventStatus:
 
 
 def _step(name: str, is_reached: bool, at_ms: int) -> Step:
-    """`at_ms`: 0 where it is not known."""
+    """Build a step of the pipeline. `at_ms`: 0 where it is not known."""
     return {"step": name, "is_reached": is_reached, "at": _time(at_ms) if is_reached else None}
 
 

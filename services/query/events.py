@@ -64,7 +64,7 @@ class EventRow(msgspec.Struct):
 
 
 class SessionPlace(msgspec.Struct):
-    """Where a session lies. An event carries no session id, because sessions can be restated; a place can be asked."""
+    """Place of a session. An event carries no session id, because sessions can be restated; a place can be asked."""
 
     person_key: str
     start_ms: int
@@ -80,7 +80,7 @@ class EventFilter:
     session: SessionPlace | None = None
     time_range: TimeRange = field(default_factory=TimeRange)
     properties: tuple[tuple[str, str], ...] = ()
-    """(name, value) pairs, all of which must hold; see `property_condition`."""
+    """Pairs (name, value), all of which must hold; see `property_condition`."""
     session_keys: tuple[str, ...] = ()
     """The person keys the session's events were accepted under; empty: the session's own."""
     awaiting: tuple[Condition, ...] = ()
@@ -119,7 +119,7 @@ def list_events(app_id: str, wanted: EventFilter, page: Page) -> Listing[EventRo
 
 
 def _persons(wanted: EventFilter) -> tuple[tuple[str, ...], ...]:
-    """The person keys events are asked for of: of each group one."""
+    """Return the person keys whose events are asked for: of each group one."""
     groups = [wanted.person_keys] if wanted.person_keys else []
     if wanted.user_id is not None:
         groups.append((USER_PREFIX + wanted.user_id,))
@@ -150,7 +150,7 @@ class NewestOfPersons:
     app_id: str
     persons: tuple[tuple[str, ...], ...]
     around: tuple[Condition, ...]
-    """About the time."""
+    """Condition that the event lies about that time."""
     others: tuple[Condition, ...]
     page: Page
 
@@ -188,7 +188,8 @@ class NewestOfPersons:
 
 
 def property_hint(index: int, name: str, value: str) -> Condition:
-    """What holds of every event that `property_condition` holds of, and hardly of another: cheap, by an index.
+    """Return a condition that holds of every event that `property_condition` holds of, and hardly of another: cheap, by
+    an index.
 
     The hash is to the letter that of the column `property_hashes`. Of nulls it knows nothing.
     """
@@ -200,7 +201,7 @@ def property_hint(index: int, name: str, value: str) -> Condition:
 
 
 def property_condition(index: int, name: str, value: str) -> Condition:
-    """The property `name` at the top of the object equals `value`.
+    """Return the condition that the property `name` at the top of the object equals `value`.
 
     A string is compared with the value as it is, anything else by its JSON text (`true`, `null`, `12`), and a number
     also by what it amounts to, so 19.9 finds 19.90. Before that, hashes say where it cannot be. `index` keeps the

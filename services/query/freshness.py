@@ -1,4 +1,4 @@
-"""How fresh the answers are: `complete_through`, from what the stream and the loader say about themselves. Pure.
+"""Freshness of the answers: `complete_through`, from the reports of the stream and the loader. Pure.
 
 The stream reports, per partition of `events`, how far event time has come there and where its results stand in the
 derived topics; the loader records how far each topic can be read. A report holds once the loader has passed it, and
@@ -18,7 +18,9 @@ from schemas.facts import ProgressRow
 from schemas.topics import Topic
 
 MAX_WAITING_REPORTS: Final = 64
-"""Per partition. More means that the loader is far behind; then the oldest are the ones that hold first."""
+"""Maximum number of waiting reports per partition. More means that the loader is far behind; then the oldest are the
+ones that hold first.
+"""
 
 PROGRESS_SQL: Final = """SELECT partition, next_offset, watermark_ms, pending_sessions, derived_offsets, reported_at_ms,
     people_next_offset, people_sent
@@ -37,14 +39,16 @@ Loaded = Mapping[tuple[str, int], int]
 
 
 def holds(report: ProgressRow, loaded: Loaded) -> bool:
-    """All that the report's own partition has written can be read."""
+    """Tell whether all that the report's own partition has written can be read."""
     if report.pending_sessions or loaded.get((Topic.EVENTS, report.partition), 0) < report.next_offset:
         return False
     return all(loaded.get((topic, report.partition), 0) >= offset for topic, offset in report.derived_offsets.items())
 
 
 class Freshness:
-    """Remembers reports until they hold. Feed it what the tables say, as often as an answer needs to know."""
+    """Tracker that keeps reports until they hold. Give it the rows of the tables as often as an answer needs the
+    time.
+    """
 
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions
@@ -70,7 +74,7 @@ class Freshness:
             self._settle(partition)
 
     def complete_through_ms(self) -> int | None:
-        """The smallest watermark that holds. A partition nothing was ever loaded from holds nothing back.
+        """Return the smallest watermark that holds. A partition nothing was ever loaded from holds nothing back.
 
         None while a partition with events has no report that holds, and before there are any events.
         """
@@ -92,7 +96,9 @@ class Freshness:
             del waiting[1:-MAX_WAITING_REPORTS]
 
     def _settle(self, partition: int) -> None:
-        """The newest report stays, so that it is not taken for a new one when it is read again."""
+        """Drop reports that hold. The newest report stays, so that it is not taken for a new one when it is read
+        again.
+        """
         waiting = self._waiting[partition]
         held = [
             index for index, report in enumerate(waiting) if holds(report, self._loaded) and self._has_arrived(report)
@@ -103,5 +109,5 @@ class Freshness:
             del waiting[: min(held[-1], len(waiting) - 1)]
 
     def _has_arrived(self, report: ProgressRow) -> bool:
-        """What the partition sent to others."""
+        """Tell whether the rows the partition sent to others can be read."""
         return all(self._people_read.get(int(partition), 0) >= end for partition, end in report.people_sent.items())

@@ -1,4 +1,4 @@
-"""Funnels: how many people did one thing after the other, and where they stopped. Pure.
+"""Funnels: the number of people at each of several steps in order. Pure.
 
 Steps are event names. A person's chain begins with the first step and goes on with the next event of the next step,
 whatever comes between, as long as it lies within the window after the beginning; events of one moment count in the
@@ -30,14 +30,16 @@ class FunnelQuery:
 
 class FunnelRow(msgspec.Struct):
     reached: list[int]
-    """People who came to the first step, the second, …"""
+    """Number of people who came to the first step, the second, …"""
 
 
 _SOMEBODY: Final = Condition("NOT startsWith(person_key, 'e:')")
 
 
 def funnel_row(app_id: str, wanted: FunnelQuery) -> Statement[FunnelRow]:
-    """Every event becomes a moment for each step it can be, in the order in which steps of one time are looked at."""
+    """Build the statement. Every event becomes a moment for each step it can be, in the order in which steps of one
+    time are looked at.
+    """
     steps = len(wanted.steps)
     conditions = [
         *one_of("event_name", tuple(dict.fromkeys(wanted.steps))),
@@ -64,8 +66,9 @@ def funnel_row(app_id: str, wanted: FunnelQuery) -> Statement[FunnelRow]:
 
 
 def _order_of(steps: tuple[str, ...]) -> list[int]:
-    """Per step its place among the steps of one time. The second time a step stands in a funnel comes before the first,
-    or one event would be both."""
+    """Return for each step its place among the steps of one time. The second time a step stands in a funnel comes
+    before the first, or one event would be both.
+    """
     repeats = [index for index, name in enumerate(steps) if name in steps[:index]]
     firsts = [index for index in range(len(steps)) if index not in repeats]
     order = [*reversed(repeats), *firsts]

@@ -19,34 +19,34 @@ def money_by_currency(values_minor: Mapping[str, int]) -> dict[str, Decimal]:
 
 
 def credit(micros: int) -> Decimal:
-    """Millionths of a conversion as conversions, without trailing zeros."""
+    """Convert millionths of a conversion to conversions, without trailing zeros."""
     whole, rest = divmod(micros, 1_000_000)
     return Decimal(whole) if not rest else Decimal(micros).scaleb(-6).normalize()
 
 
 def micros_together(nanos: Sequence[int]) -> list[int]:
-    """Billionths of credit as the millionths that are shown; they add up to what their sum is shown as."""
+    """Round billionths of credit to the millionths that are shown; they add up to what their sum is shown as."""
     return round_together(nanos, 1_000)
 
 
 def rate(part: int | Decimal, whole: int | Decimal) -> Decimal | None:
-    """`part / whole` to six digits; None of nothing."""
+    """Return `part / whole` to six digits; None if `whole` is 0."""
     return (Decimal(part) / whole).quantize(_RATE_STEP, ROUND_HALF_EVEN).normalize() if whole else None
 
 
 def cost_per(spend: Decimal | None, conversions: Decimal, currency: str) -> Decimal | None:
-    """Spend divided by conversions (CPA), to the currency's smallest unit; None of nothing."""
+    """Return spend divided by conversions (CPA), to the currency's smallest unit; None without conversions."""
     if spend is None or not conversions:
         return None
     return (spend / conversions).quantize(from_minor(1, currency), ROUND_HALF_EVEN)
 
 
 def return_on(value: Decimal, spend: Decimal | None) -> Decimal | None:
-    """Value divided by spend (ROAS), to six digits; None of nothing."""
+    """Return value divided by spend (ROAS), to six digits; None without spend."""
     return rate(value, spend) if spend else None
 
 
 def seconds(milliseconds: int) -> Decimal:
-    """Milliseconds as seconds, without trailing zeros."""
+    """Convert milliseconds to seconds, without trailing zeros."""
     whole, rest = divmod(milliseconds, 1000)
     return Decimal(whole) if not rest else Decimal(milliseconds).scaleb(-3).normalize()

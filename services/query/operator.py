@@ -1,4 +1,4 @@
-"""What operators ask of all apps at once: counts for the ledger, the state of the tables for the doctor.
+"""Operator endpoints over all apps at once: counts for the ledger, the state of the tables for the doctor.
 
 No key of an app may see another app's counts, so these routes know one token of their own (`operator_token`); without
 it they do not exist. They are no part of the API: gateways do not forward them, and its document does not name them.
@@ -22,7 +22,7 @@ from services.query.refunds import ORDER_ID
 PREFIX: Final = "/operator"
 _RETRY_SECONDS: Final = 5
 _TIMEOUT_SECONDS: Final = 600.0
-"""These look at whole tables."""
+"""Timeout of operators' queries: these look at whole tables."""
 _HOUR_US: Final = 3_600_000_000
 _NOT_A_NUMBER: Final = Text("必须是整数", "it must be an integer")
 
@@ -106,7 +106,7 @@ GROUP BY app_id, hour HAVING count > 0""",
 
 
 class CountRow(msgspec.Struct):
-    """`hour`: since the epoch, of the receipt. `place`: the partition, where the table knows it."""
+    """A count. `hour`: since the epoch, of the receipt. `place`: the partition, where the table knows it."""
 
     app_id: str
     hour: int
@@ -118,8 +118,9 @@ LedgerCounts = dict[str, list[CountRow]]
 
 
 async def ledger_counts(clickhouse: ClickHouse, partitions: int, from_us: int, through_us: int) -> LedgerCounts:
-    """Final rows of all apps by hour of receipt, received in [`from_us`, `through_us`). Gateways count by the minute:
-    of theirs, the minutes wholly inside."""
+    """Count final rows of all apps by hour of receipt, received in [`from_us`, `through_us`). Gateways count by the
+    minute: of theirs, the minutes wholly inside.
+    """
     bound = {"partitions": partitions, "from_us": from_us, "through_us": through_us}
     decode = msgspec.json.Decoder(CountRow, strict=False).decode_lines
     return {
@@ -168,7 +169,7 @@ class _Now(msgspec.Struct):
 
 
 class StoreState(msgspec.Struct):
-    """How ClickHouse is doing."""
+    """State of ClickHouse."""
 
     now_ms: int
     tables: list[TableState]
@@ -178,7 +179,7 @@ class StoreState(msgspec.Struct):
 
 
 async def store_state(clickhouse: ClickHouse) -> StoreState:
-    """Raises the errors of `ClickHouse`."""
+    """Read the state of ClickHouse. Raises the errors of `ClickHouse`."""
 
     async def rows(sql: str, row_type: Any) -> Any:
         return msgspec.json.Decoder(row_type, strict=False).decode_lines(await clickhouse.query_bytes(sql))
@@ -193,7 +194,7 @@ async def store_state(clickhouse: ClickHouse) -> StoreState:
 
 
 def add_operator_routes(app: FastAPI, clickhouse: ClickHouse, token: str, partitions: int) -> None:
-    """Nothing without a token."""
+    """Add the operators' routes; none without a token."""
     if not token:
         return
 

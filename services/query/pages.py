@@ -1,4 +1,4 @@
-"""A page of a list: one row more than asked for is read, and tells whether there is a next page. Pure."""
+"""A page of a list. One row more than asked for is read, to know whether there is a next page. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Page:
-    """What was asked for: `limit` rows after `after`."""
+    """Page asked for: `limit` rows after `after`."""
 
     limit: int
     after: Position | None = None
     cursors: Cursors | None = None
-    """Makes the cursor of the next page."""
+    """Encoder of the cursor of the next page."""
 
     @property
     def row_limit(self) -> int:
@@ -24,7 +24,7 @@ class Page:
 
 
 def cut(list_name: str, rows: list[T], page: Page, position: Callable[[T], Position]) -> tuple[list[T], str | None]:
-    """The page's rows, and the cursor of the next page if there is one."""
+    """Return the page's rows, and the cursor of the next page if there is one."""
     if len(rows) <= page.limit:
         return rows, None
     assert page.cursors is not None, "a page that may have a next one needs what makes its cursor"

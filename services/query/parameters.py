@@ -85,7 +85,9 @@ class UserEventsParameters(InRange, InPages):
 
 
 class EventsParameters(UserEventsParameters):
-    """Also takes `property.<name>=<value>`: pydantic keeps them in `model_extra`, `arguments` looks at their names."""
+    """Parameters of events. Also takes `property.<name>=<value>`: pydantic keeps them in `model_extra`, `arguments`
+    looks at their names.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -98,7 +100,7 @@ class EventsParameters(UserEventsParameters):
 
 
 class RejectedParameters(InRange, InPages):
-    """`from` and `to` are about when something was refused."""
+    """Parameters of rejected events: `from` and `to` are about when something was refused."""
 
     code: Annotated[tuple[Code, ...], Field(max_length=20)] = Field(
         (), description="May be repeated: any of them.", examples=[["INVALID_EVENT_NAME"]]
@@ -112,11 +114,11 @@ class RejectedParameters(InRange, InPages):
 
 
 class CostsParameters(InRange, InPages):
-    """`from` and `to` are about the dates of the costs."""
+    """Parameters of costs: `from` and `to` are about the dates of the costs."""
 
 
 class UsersParameters(InRange, InPages):
-    """`from` and `to` are about when a user was first seen."""
+    """Parameters of users: `from` and `to` are about when a user was first seen."""
 
 
 class ConversionsParameters(InRange, InPages):
@@ -130,7 +132,7 @@ class ConversionsParameters(InRange, InPages):
 
 
 def _split(value: Any) -> Any:
-    """`model=linear,last_click` and `model=linear&model=last_click` mean the same."""
+    """Split lists: `model=linear,last_click` and `model=linear&model=last_click` mean the same."""
     if not isinstance(value, list | tuple):
         return value
     return tuple(part for text in value for part in (text.split(",") if isinstance(text, str) else [text]))

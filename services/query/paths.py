@@ -1,4 +1,4 @@
-"""Slashes inside an id. Pure.
+"""Routing of ids that hold slashes. Pure.
 
 `/users/a%2Fb` asks for the person `a/b`. A router sees paths decoded, where that slash would divide: it is put as a
 character no decoding gives (half of a surrogate pair) until the id has been cut out.
@@ -16,16 +16,16 @@ _ENCODED_SLASH: Final = re.compile("%2f", re.IGNORECASE)
 
 
 def routable(raw_path: str) -> str:
-    """A path as it stands in the request line, decoded so that only its own slashes divide it."""
+    """Decode a path of the request line so that only its own slashes divide it."""
     return unquote(_ENCODED_SLASH.sub(_KEPT_SLASH, raw_path))
 
 
 WithSlashes = Annotated[str, BeforeValidator(lambda text: text.replace(_KEPT_SLASH, "/"))]
-"""A part of a path, whole again."""
+"""Converter that restores the slashes in a part of a path."""
 
 
 class KeepSlashes:
-    """ASGI middleware around the router."""
+    """ASGI middleware around the router that keeps encoded slashes apart."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Which ids are one person's, as `person_links` tells: the stream's own account of who owns an anonymous id. Pure.
+"""Which ids are one person's, by `person_links`: the stream's own account of who owns an anonymous id. Pure.
 
 Facts of the stream (sessions, touches, conversions) are written again under the user's key when a journey moves. Events
 stay as they were accepted, so a user's events are looked for under the user's key and under those of the anonymous ids
@@ -15,7 +15,7 @@ from services.query.sql import Condition, Statement, Table, source, statement
 from services.query.users import ANONYMOUS_PREFIX, MAX_LINKED_IDS, USER_PREFIX, PersonRow, UserRow, choose_person
 
 MAX_OWNED_IDS: Final = 1_000
-"""Of one user; the newest."""
+"""Maximum number of ids of one user; the newest."""
 
 
 class LinkRow(msgspec.Struct):
@@ -25,14 +25,16 @@ class LinkRow(msgspec.Struct):
 
 
 def owners_of(app_id: str, anonymous_id: str) -> Statement[LinkRow]:
-    """The user an anonymous id belongs to, if any."""
+    """Find the user an anonymous id belongs to, if any."""
     where = [Condition("anonymous_id = {anonymous_id:String} AND is_owner", {"anonymous_id": anonymous_id})]
     sql = f"SELECT anonymous_id, user_id, is_owner FROM {source(Table.PERSON_LINKS, where)} LIMIT 1"
     return statement(LinkRow, app_id, sql, where)
 
 
 def owner_hashes() -> str:
-    """A subquery: the `person_hash` of every anonymous id that is a user's, and the user's own as `owner_hash`."""
+    """Return a subquery: the `person_hash` of every anonymous id that is a user's, and the user's own as
+    `owner_hash`.
+    """
     owned = source(Table.PERSON_LINKS, [Condition("is_owner")])
     return f"""(
     SELECT sipHash64(concat('{ANONYMOUS_PREFIX}', anonymous_id)) AS person_hash,
@@ -42,7 +44,7 @@ def owner_hashes() -> str:
 
 
 def links_of(app_id: str, user_ids: Iterable[str]) -> Statement[LinkRow]:
-    """The anonymous ids these users were seen with, the newest first."""
+    """Find the anonymous ids these users were seen with, the newest first."""
     where = [Condition("user_id IN {user_ids:Array(String)}", {"user_ids": list(user_ids)})]
     sql = f"""SELECT anonymous_id, user_id, is_owner FROM {source(Table.PERSON_LINKS, where)}
 ORDER BY linked_at_ms DESC LIMIT {MAX_OWNED_IDS} BY user_id"""
@@ -50,7 +52,9 @@ ORDER BY linked_at_ms DESC LIMIT {MAX_OWNED_IDS} BY user_id"""
 
 
 def choose(given_id: str, found: list[PersonRow], owners: list[LinkRow]) -> str | None:
-    """The key of the person an id means: the user of that id, else the owner of that anonymous id, else who has it."""
+    """Return the key of the person an id means: the user of that id, else the owner of that anonymous id, else who has
+    it.
+    """
     is_user = any(row.person_key == USER_PREFIX + given_id for row in found)
     if owners and not is_user:
         return USER_PREFIX + owners[0].user_id
@@ -62,14 +66,14 @@ def user_ids_of(person_keys: Iterable[str]) -> list[str]:
 
 
 def event_keys(person_key: str, links: Iterable[LinkRow]) -> tuple[str, ...]:
-    """The person keys a user's events were accepted under."""
+    """Return the person keys a user's events were accepted under."""
     user_id = person_key.removeprefix(USER_PREFIX)
     owned = (ANONYMOUS_PREFIX + link.anonymous_id for link in links if link.is_owner and link.user_id == user_id)
     return (person_key, *owned)
 
 
 def with_links(rows: Iterable[UserRow], links: Iterable[LinkRow]) -> list[UserRow]:
-    """Each with the ids it is linked with, beside those its sessions show."""
+    """Add to each the ids it is linked with, beside those its sessions show."""
     by_user: Mapping[str, list[str]] = defaultdict(list)
     for link in links:
         by_user[USER_PREFIX + link.user_id].append(link.anonymous_id)

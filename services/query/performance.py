@@ -1,5 +1,6 @@
-"""The performance report: touches, sessions, conversions, credit and spend side by side, per dimension and period; and
-how that compares with the period before. Pure."""
+"""Performance report: touches, sessions, conversions, credit and spend side by side, per dimension and period, with the
+change from the period before. Pure.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ _COMPARED: Final = ("touches", "clicks", "impressions", "sessions", "users", "co
 
 @dataclass(frozen=True)
 class _Found:
-    """The numbers of one place or of the totals, part by part; None: the part has none."""
+    """Numbers of one place or of the totals, part by part; None: the part has none."""
 
     touches: Sequence[int] | None
     sessions: Sequence[int] | None
@@ -52,7 +53,7 @@ def other_currencies(rows: list[ReportRow]) -> list[str]:
 
 
 def performance_report(wanted: PerformanceQuery, rows: list[ReportRow], meta: ReportMeta) -> PerformanceReport:
-    """Items by period, then by key as the first model credits them, greatest first."""
+    """Build the report; items by period, then by key as the first model credits them, greatest first."""
     parts = _parts(wanted, rows)
     totals = _totals(wanted, parts)
     items = _items(wanted, parts)
@@ -106,7 +107,7 @@ def _totals(wanted: PerformanceQuery, parts: dict[str, Part]) -> PerformanceNumb
 
 
 def _places(wanted: PerformanceQuery, parts: dict[str, Part]) -> list[Place]:
-    """Every (period, key) of the answer, in its order."""
+    """Return every (period, key) of the answer, in its order."""
     names = [TOUCHES, CREDITS]
     if wanted.dimension is not Dimension.TOUCH_TYPE:
         names += [SESSIONS, CONVERSIONS]
@@ -195,5 +196,5 @@ def _change(totals: PerformanceNumbers, before: PerformanceNumbers) -> Change:
 
 
 def _relative(now: Decimal | int | None, before: Decimal | int | None) -> Decimal | None:
-    """(now - before) / before; None where that says nothing."""
+    """Return (now - before) / before; None where that says nothing."""
     return None if now is None or not before else rate(Decimal(now) - Decimal(before), Decimal(before))

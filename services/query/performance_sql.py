@@ -30,7 +30,7 @@ STANDING_COSTS: Final = f"""SELECT * FROM
     SELECT *, max(if(is_marker, revision, 0)) OVER (PARTITION BY date, source) AS imported_anew
     FROM {source(Table.COSTS)}
 ) WHERE NOT is_marker AND revision >= imported_anew"""
-"""Costs of the newest import of their day and source."""
+"""Imported costs that are valid: of the newest import of their day and source."""
 COSTED_DIMENSIONS: Final = frozenset({Dimension.CHANNEL, Dimension.SOURCE, Dimension.CAMPAIGN})
 
 
@@ -44,7 +44,7 @@ class PerformanceQuery:
     goals: tuple[str, ...] = ()
     time_range: TimeRange = field(default_factory=TimeRange)
     has_previous: bool = False
-    """Beside the period, which then has both ends, the one before it (`times.Shift`)."""
+    """True if the period before is read too; the period then has both ends (`times.Shift`)."""
 
     @property
     def shift(self) -> Shift:
@@ -52,7 +52,7 @@ class PerformanceQuery:
 
     @property
     def read_range(self) -> TimeRange:
-        """What has to be read."""
+        """Return the range to read."""
         start_ms = self.time_range.from_ms
         if not self.has_previous or start_ms is None:
             return self.time_range
@@ -71,7 +71,7 @@ def performance_rows(app_id: str, wanted: PerformanceQuery) -> Statement[ReportR
 
 
 def _within(column: str, wanted: PerformanceQuery) -> list[Condition]:
-    """Every part has the same range, so they share its parameters."""
+    """Return the conditions of the range. Every part has the same range, so they share its parameters."""
     return within(column, wanted.read_range)
 
 
@@ -90,7 +90,7 @@ def _touches(wanted: PerformanceQuery) -> PartSql:
 
 
 def _sessions(wanted: PerformanceQuery) -> PartSql:
-    """Visits: a session without a channel is none."""
+    """Select visits: a session without a channel is none."""
     rows = source(Table.NARROW_SESSIONS, [*_within("start_ms", wanted), Condition("channel != ''")])
     return PartSql(
         SESSIONS,
@@ -102,7 +102,7 @@ def _sessions(wanted: PerformanceQuery) -> PartSql:
 
 
 def _has_converted(wanted: PerformanceQuery) -> str:
-    """Whether a session holds a conversion: of any goal, or of the goals asked for."""
+    """Return the condition that a session holds a conversion: of any goal, or of the goals asked for."""
     if not wanted.goals:
         return "conversions > 0"
     return f"session_hash IN (SELECT session_hash FROM {source(Table.CONVERSIONS, one_of('goal', wanted.goals))})"
@@ -145,7 +145,7 @@ RIGHT ANY JOIN
 
 
 def _possible_sessions(wanted: PerformanceQuery) -> list[Condition]:
-    """The sessions a conversion in the range can have happened in."""
+    """Select the sessions a conversion in the range can have happened in."""
     found = []
     read = wanted.read_range
     if read.from_ms is not None:
@@ -157,7 +157,7 @@ def _possible_sessions(wanted: PerformanceQuery) -> list[Condition]:
 
 
 def _session_key(dimension: Dimension) -> str:
-    """A session has no touch type: it counts in the totals alone."""
+    """Return the key of a session. It has no touch type: it counts in the totals alone."""
     return "materialize('')" if dimension is Dimension.TOUCH_TYPE else dimension.value
 
 

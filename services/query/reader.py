@@ -1,4 +1,4 @@
-"""The edge to ClickHouse: runs statements, decodes their rows, turns its failures into the contract's errors."""
+"""Access to ClickHouse: runs statements, decodes their rows, turns its failures into the contract's errors."""
 
 import asyncio
 import re
@@ -20,18 +20,20 @@ RowT = TypeVar("RowT", bound=msgspec.Struct)
 
 RETRY_AFTER_SECONDS: Final = 5
 FRESH_FOR_SECONDS: Final = 0.5
-"""`complete_through` is asked for by every answer and changes slowly: one reading serves all in this time."""
+"""Seconds a reading of `complete_through` is kept: every answer asks for it, and it changes slowly."""
 _REACH_GROWTH: Final = 8
 # Source of the numbers: ClickHouse, src/Common/ErrorCodes.cpp.
 _TOO_MANY_ROWS: Final = frozenset({158, 307, 396})
 _MEMORY: Final = 241
 _OF_THE_QUERY: Final = re.compile(r"query memory limit|\(for query\)", re.IGNORECASE)
-"""In the words of newer and older releases; else it is the server that is short of memory."""
+"""Messages of memory limits of one query, in the words of newer and older releases; else it is the server that is short
+of memory.
+"""
 _log = get_logger("query")
 
 
 class Snapshots(Protocol):
-    """Where keys and apps are looked up: `pipeline.runtime.control_plane.SnapshotSource`."""
+    """Source of keys and apps: `pipeline.runtime.control_plane.SnapshotSource`."""
 
     def current(self) -> Snapshot: ...
 
@@ -66,7 +68,7 @@ class Reader:
         return found[0] if found else None
 
     async def page(self, listing: Listing[RowT]) -> list[RowT]:
-        """The newest rows of a list, as many as its page needs."""
+        """Read the newest rows of a list, as many as its page needs."""
         reach = listing.first_reach
         while True:
             edge = (await self.rows(listing.edge(reach)))[0]
@@ -78,8 +80,9 @@ class Reader:
             reach *= _REACH_GROWTH
 
     async def complete_through_ms(self) -> int | None:
-        """None while it is unknown. All who ask at one time share one reading, and its failure too, which stands as
-        long as an answer would: nobody waits behind the timeouts of others. Raises `ApiError`."""
+        """Return the time; None while it is unknown. All who ask at one time share one reading, and its failure too,
+        which stands as long as an answer would: nobody waits behind the timeouts of others. Raises `ApiError`.
+        """
         if self._observing is None or (self._observing.done() and monotonic_seconds() >= self._fresh_until):
             self._observing = asyncio.create_task(self._observe())
         try:
@@ -107,12 +110,12 @@ class Reader:
 
 
 def decode_rows(row_type: type[RowT], body: bytes) -> list[RowT]:
-    """JSONEachRow to rows."""
+    """Decode JSONEachRow to rows."""
     return msgspec.json.Decoder(row_type).decode_lines(body)
 
 
 def as_api_error(error: ClickHouseUnavailable | ClickHouseRejected, limits: QueryLimits) -> ApiError:
-    """What a caller is told about a query that failed (pure but for the log)."""
+    """Map a failed query to the error for the caller (pure but for the log)."""
     _log.warning("clickhouse_failed", error=type(error).__name__, code=error.code, message=str(error)[:500])
     if isinstance(error, ClickHouseTimeout):
         return server_error(

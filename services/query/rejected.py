@@ -1,4 +1,4 @@
-"""What was refused: by the gateway, and, rarely, by the stream or the loader. Pure."""
+"""List of refused events: by the gateway, and, rarely, by the stream or the loader. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -61,7 +61,9 @@ def list_rejected(app_id: str, wanted: RejectedFilter, page: Page) -> Statement[
 
 
 def _about(path: str | None) -> list[Condition]:
-    """The field by its path in the event, wherever in its batch that stood: `user_id` is `events[3].user_id` too."""
+    """Return the condition on the field by its path in the event, wherever in its batch that stood: `user_id` is
+    `events[3].user_id` too.
+    """
     if path is None:
         return []
     return [Condition(r"replaceRegexpOne(field, '^events\\[[0-9]+\\]\\.?', '') = {about:String}", {"about": path})]

@@ -13,7 +13,9 @@ import msgspec
 from pipeline.runtime.http.errors import Text, invalid
 
 MAX_REPORT_ROWS: Final = 10_000
-"""Of an answer. A report that would be longer is refused: cut short, its rows would not add up to its totals."""
+"""Maximum number of rows of an answer. A report that would be longer is refused: cut short, its rows would not add up
+to its totals.
+"""
 Place = tuple[int, str]
 """(period: its beginning in seconds since the epoch, 0 without granularity; key)"""
 
@@ -26,33 +28,35 @@ class ReportRow(msgspec.Struct):
     key: str
     numbers: list[int]
     currencies: list[str]
-    """Other ones than that of the report; in totals alone."""
+    """Currencies other than that of the report; in totals alone."""
 
 
 @dataclass(frozen=True)
 class PartSql:
-    """`source`: a subselect that gives `is_previous`, `period`, `key` and what the numbers are computed from."""
+    """SQL of a part. `source`: a subselect that gives `is_previous`, `period`, `key` and the columns the numbers are
+    computed from.
+    """
 
     name: str
     source: str
     numbers: tuple[str, ...]
     """Expressions of aggregates that are whole numbers; of all places together they are the sums over the places."""
     currency: str = "''"
-    """An expression over the source's columns."""
+    """Expression over the source's columns."""
     distinct: str | None = None
-    """A column whose values are counted, each once: the last of the part's numbers."""
+    """Column whose values are counted, each once: the last of the part's numbers."""
 
 
 _OTHERS: Final = "groupUniqArrayIf({currency}, {currency} NOT IN ('', {{currency:String}}))"
 
 
 def union(parts: Iterable[PartSql]) -> str:
-    """The statement. It names the parameter `row_limit`, and `currency` where a part has one."""
+    """Return the statement. It names the parameter `row_limit`, and `currency` where a part has one."""
     return "\nUNION ALL\n".join(map(_select, parts))
 
 
 def _select(part: PartSql) -> str:
-    """The rows are grouped once, by place; the totals are put together from the places' own numbers.
+    """Select a part. The rows are grouped once, by place; the totals are put together from the places' own numbers.
 
     A hash of the key divides the rows much faster than its text does, and of 10,000 keys the odds that two share one
     are 1 to 10^11.
@@ -78,7 +82,9 @@ ORDER BY is_total DESC, is_previous, period, key LIMIT {{row_limit:UInt32}})"""
 
 
 ROW_LIMIT: Final = 2 * (MAX_REPORT_ROWS + 2)
-"""Of a part: a report and the one before it, their totals, and one row each that tells they are too long."""
+"""Maximum number of rows of a part: a report and the one before it, their totals, and one row each that shows they are
+too long.
+"""
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ def part_of(rows: Iterable[ReportRow], name: str, is_previous: bool = False) -> 
 
 
 def refuse_long(items: Sequence[object], field: str, max_rows: int = MAX_REPORT_ROWS) -> None:
-    """Raises `ApiError`: a report cut short would not add up to its totals."""
+    """Refuse a report that is too long: cut short, it would not add up to its totals. Raises `ApiError`."""
     if len(items) > max_rows:
         reason = Text(
             f"报表超过 {max_rows} 行，请缩小时间范围或选择更粗的划分",

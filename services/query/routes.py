@@ -68,7 +68,7 @@ def reader_of(request: Request) -> Reader:
 
 
 def caller_of(request: Request) -> Caller:
-    """Comes before the parameters are looked at: a stranger learns nothing about them."""
+    """Authenticate the caller, before the parameters are looked at: a stranger learns nothing about them."""
     try:
         snapshot = request.app.state.snapshots.current()
     except SnapshotNotLoaded:
@@ -80,7 +80,7 @@ def caller_of(request: Request) -> Caller:
 
 
 def refuse_repeats(request: Request, _caller: Annotated[Caller, Depends(caller_of)]) -> None:
-    """A value given twice would be one of the two silently ignored."""
+    """Refuse parameters given twice: one of the two values would be silently ignored."""
     given = [name for name, _value in request.query_params.multi_items() if name not in REPEATABLE]
     for name in given:
         if given.count(name) > 1:
@@ -108,7 +108,7 @@ UserId = Annotated[WithSlashes, Path(max_length=200, description="A user id or a
 
 
 def new_router() -> APIRouter:
-    """What all routes have in common: the prefix, the key, the errors."""
+    """Make a router with what all routes have in common: the prefix, the key, the errors."""
     return APIRouter(
         prefix="/v1",
         dependencies=[Security(_key_scheme), Depends(refuse_repeats)],
@@ -128,7 +128,9 @@ _NOT_FOUND: Final = error_responses(ErrorCode.NOT_FOUND)
 
 
 def documented(model: Any, example: Any, more: dict[int | str, dict[str, Any]] | None = None) -> dict[str, Any]:
-    """Arguments of a route. Answers are built as they are described, so FastAPI need not check them again."""
+    """Return the arguments of a route. Answers are built as they are described, so FastAPI need not check them
+    again.
+    """
     content = {"application/json": {"example": {"success": True, "data": example}}}
     return {
         "response_model": None,
@@ -145,7 +147,7 @@ def documented(model: Any, example: Any, more: dict[int | str, dict[str, Any]] |
 async def list_events(
     caller: Key, reader: Rows, cursors: Sealed, given: Annotated[parameters.EventsParameters, Query()]
 ) -> Response:
-    """Events, newest first. An event is in a session if its person and time are; an unknown session has none."""
+    """List events, newest first. An event is in a session if its person and time are; an unknown session has none."""
     page = arguments.page_of(given, events.LIST_NAME, cursors)
     wanted = arguments.event_filter(given, caller.app, None)
     meta = await meta_of(reader, given, caller)
@@ -164,7 +166,9 @@ async def list_events(
 async def list_rejected(
     caller: Key, reader: Rows, cursors: Sealed, given: Annotated[parameters.RejectedParameters, Query()]
 ) -> Response:
-    """What was refused, newest first: why, and what came. `attrikit rejected replay` sends it again after a fix."""
+    """List refused events, newest first, with reason and payload. `attrikit rejected replay` sends them again after a
+    fix.
+    """
     page = arguments.page_of(given, rejected.LIST_NAME, cursors)
     wanted = arguments.rejected_filter(given, caller.app)
     meta = await meta_of(reader, given, caller)
@@ -176,8 +180,9 @@ async def list_rejected(
 async def get_event(
     event_id: EventId, caller: Key, reader: Rows, given: Annotated[parameters.InZone, Query()]
 ) -> Response:
-    """One event, its session, and how far it has come: accepted, stored, sessionised, converted, attributed,
-    delivered to a webhook."""
+    """Show one event, its session, and how far it has come: accepted, stored, sessionised, converted, attributed,
+    delivered to a webhook.
+    """
     app_id = caller.app.app_id
     meta = await meta_of(reader, given, caller)
     event = await reader.first(event_detail.find_event(app_id, event_id))
@@ -208,7 +213,7 @@ async def _of_conversions(
 async def list_conversions(
     caller: Key, reader: Rows, cursors: Sealed, given: Annotated[parameters.ConversionsParameters, Query()]
 ) -> Response:
-    """Conversions, newest first."""
+    """List conversions, newest first."""
     page = arguments.page_of(given, conversions.LIST_NAME, cursors)
     wanted = arguments.conversion_filter(given, caller.app)
     meta = await meta_of(reader, given, caller)
@@ -224,7 +229,9 @@ async def list_conversions(
 async def get_attribution(
     caller: Key, reader: Rows, versions: Versions, given: Annotated[parameters.AttributionParameters, Query()]
 ) -> Response:
-    """Credit per value of a dimension, models side by side; with `conversion_id`, one conversion touch by touch."""
+    """Report the credit per value of a dimension, models side by side; with `conversion_id`, one conversion touch by
+    touch.
+    """
     if given.conversion_id is not None:
         return success_response(await _explain(caller, reader, versions, given, given.conversion_id))
     wanted = arguments.attribution_query(given, caller.app)
@@ -265,7 +272,7 @@ async def _explain(
 async def list_users(
     caller: Key, reader: Rows, cursors: Sealed, given: Annotated[parameters.UsersParameters, Query()]
 ) -> Response:
-    """People with sessions, the most recently first seen first; `from` and `to` are about that first time."""
+    """List people with sessions, the most recently first seen first; `from` and `to` are about that first time."""
     page = arguments.page_of(given, users.LIST_NAME, cursors)
     wanted = arguments.user_filter(given, caller.app)
     meta = await meta_of(reader, given, caller)
@@ -278,7 +285,7 @@ async def list_users(
 async def get_user(
     user_id: UserId, caller: Key, reader: Rows, given: Annotated[parameters.InZone, Query()]
 ) -> Response:
-    """One person. Known from its first session on, which follows its first event after about a second."""
+    """Show one person, known from the first session on, which follows the first event after about a second."""
     meta = await meta_of(reader, given, caller)
     person = await whoever.person(caller, reader, user_id)
     row = await reader.first(users.find_user(caller.app.app_id, person)) if person else None
@@ -303,7 +310,7 @@ async def list_user_events(
     cursors: Sealed,
     given: Annotated[parameters.UserEventsParameters, Query()],
 ) -> Response:
-    """A person's events, newest first."""
+    """List a person's events, newest first."""
     page = arguments.page_of(given, USER_EVENTS_LIST, cursors)
     person = await whoever.person(caller, reader, user_id)
     # Before the first session there may be events: they are found by the id itself.
@@ -322,7 +329,7 @@ async def list_user_events(
 async def list_costs(
     caller: Key, reader: Rows, cursors: Sealed, given: Annotated[parameters.CostsParameters, Query()]
 ) -> Response:
-    """Imported costs that stand, newest date first. `attrikit costs import | remove` changes them."""
+    """List stored imported costs, newest date first. `attrikit costs import | remove` changes them."""
     page = arguments.page_of(given, costs.LIST_NAME, cursors)
     wanted = arguments.cost_filter(given, caller.app)
     meta = await meta_of(reader, given, caller)
@@ -336,7 +343,7 @@ async def list_costs(
 async def get_performance(
     caller: Key, reader: Rows, given: Annotated[parameters.PerformanceParameters, Query()]
 ) -> Response:
-    """Touches, sessions, conversions and credit per value of a dimension, and per period with `granularity`."""
+    """Report touches, sessions, conversions and credit per value of a dimension, and per period with `granularity`."""
     wanted = arguments.performance_query(given, caller.app)
     meta = await meta_of(reader, given, caller)
     app_id = caller.app.app_id
@@ -352,7 +359,7 @@ async def get_performance(
 async def get_conversion_report(
     caller: Key, reader: Rows, given: Annotated[parameters.ConversionReportParameters, Query()]
 ) -> Response:
-    """Per goal: how many, how much, how fast, and along which paths; with `steps`, where people stop on the way."""
+    """Report per goal the number, value, time and paths of conversions; with `steps`, where people stop on the way."""
     wanted = arguments.conversion_query(given, caller.app)
     steps = arguments.funnel_query(given, caller.app)
     meta = await meta_of(reader, given, caller)
@@ -372,7 +379,7 @@ async def _funnel(reader: Reader, app_id: str, wanted: funnels.FunnelQuery | Non
 
 
 async def meta_of(reader: Reader, given: parameters.InZone, caller: Caller) -> answers.Meta:
-    """Read before the rows, so that they are at least as fresh as it says."""
+    """Return the answer's `meta`. Read it before the rows, so that they are at least as fresh as it says."""
     zone = arguments.zone_of(given, caller.app)
     asked = arguments.range_of(given, caller.app) if isinstance(given, parameters.InRange) else TimeRange()
     through_ms = await reader.complete_through_ms()

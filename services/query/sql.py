@@ -25,12 +25,12 @@ OF_FEW_ROWS: Final = (
     ", optimize_read_in_order = 0, merge_tree_min_rows_for_concurrent_read = 16384,"
     " merge_tree_min_bytes_for_concurrent_read = 1048576"
 )
-"""Settings of a statement that reads little, here and there: sorted afterwards, and all threads have a share of it."""
+"""Settings of a statement that reads few scattered rows: sorted afterwards, and all threads have a share of it."""
 
 
 @dataclass(frozen=True)
 class QueryLimits:
-    """What one query may cost. Past it the query ends with an error that says so; 0: no limit."""
+    """Limits of one query. Past them the query ends with an error that says so; 0: no limit."""
 
     seconds: float = 20.0
     rows_to_read: int = 0
@@ -44,7 +44,7 @@ class QueryLimits:
 
 
 class Table(StrEnum):
-    """The tables that hold rows of apps."""
+    """Tables that hold rows of apps."""
 
     EVENTS = "events"
     SESSIONS = "sessions"
@@ -84,9 +84,9 @@ class Statement(Generic[RowT]):
     sql: str
     parameters: Mapping[str, Any]
     settings: str = ""
-    """Beside those of the limits: each begins with a comma."""
+    """Settings beside those of the limits: each begins with a comma."""
     reads_raw: bool = False
-    """Whether some of its reading is of rows as they were written, to find out where to look."""
+    """True if part of it reads rows as they were written, to find out where to look."""
 
     def __post_init__(self) -> None:
         reads = [match.end() for match in _TABLE_READ.finditer(self.sql)]
@@ -96,15 +96,15 @@ class Statement(Generic[RowT]):
 
 
 class Edge(msgspec.Struct):
-    """How far back the newest rows of a raw reading reach."""
+    """Result of a raw reading: how far back its newest rows reach."""
 
     found: int
-    """Rows, at most as many as were asked for."""
+    """Number of rows, at most as many as were asked for."""
     from_ms: int | None
-    """The time of the last of them; None: there is none."""
+    """Time of the last of them; None: there is none."""
     times_ms: list[int] = []
     ids: list[str] = []
-    """Their sort keys, as long as they are few (`FEW_KEYS`)."""
+    """Sort keys of the rows, as long as they are few (`FEW_KEYS`)."""
 
 
 class Listing(Protocol[RowT]):
@@ -120,36 +120,36 @@ class Listing(Protocol[RowT]):
 
     @property
     def first_reach(self) -> int:
-        """How many raw rows are looked at first."""
+        """Number of raw rows to look at first."""
 
     def edge(self, reach: int) -> "Statement[Edge]":
-        """Where the newest `reach` raw rows end that may be on the page."""
+        """Return where the newest `reach` raw rows end that may be on the page."""
 
     def rows(self, edge: Edge) -> "Statement[RowT]":
-        """The page, if it does not reach further back than `edge`, which has a time."""
+        """Read the page, if it does not reach further back than `edge`, which has a time."""
 
 
 def source(table: Table, conditions: Iterable[Condition] = ()) -> str:
-    """What follows FROM: the app's own rows of `table`, narrowed by `conditions`."""
+    """Return the text after FROM: the app's own rows of `table`, narrowed by `conditions`."""
     return " AND ".join([table.value + _OF_THE_APP, *(condition.sql for condition in conditions)])
 
 
 def raw_source(table: Table, conditions: Iterable[Condition] = ()) -> str:
-    """The same, as the rows were written."""
+    """Return the source of `source`, with the rows as they were written."""
     return " AND ".join([table.value + _RAW_OF_THE_APP, *(condition.sql for condition in conditions)])
 
 
 def statement(
     row_type: type[RowT], app_id: str, sql: str, conditions: Iterable[Condition] = (), **parameters: Any
 ) -> Statement[RowT]:
-    """`sql` with its parameters: the app's id, those of `conditions`, and `parameters`."""
+    """Build a statement of `sql` with its parameters: the app's id, those of `conditions`, and `parameters`."""
     return Statement(row_type, sql, _bound(app_id, conditions, parameters))
 
 
 def peeking_statement(
     row_type: type[RowT], app_id: str, sql: str, conditions: Iterable[Condition] = (), **parameters: Any
 ) -> Statement[RowT]:
-    """The same, for SQL that looks at raw rows too."""
+    """Build a statement like `statement`, for SQL that looks at raw rows too."""
     return Statement(row_type, sql, _bound(app_id, conditions, parameters), reads_raw=True)
 
 
@@ -163,22 +163,22 @@ def _bound(app_id: str, conditions: Iterable[Condition], parameters: Mapping[str
 
 
 def columns(row_type: type[msgspec.Struct]) -> str:
-    """The select list of a row type whose fields are columns."""
+    """Return the select list of a row type whose fields are columns."""
     return ", ".join(row_type.__struct_fields__)
 
 
 def equals(column: str, value: str | None) -> list[Condition]:
-    """No condition for None."""
+    """Return the condition of equality; none for None."""
     return [] if value is None else [Condition(f"{column} = {{{column}:String}}", {column: value})]
 
 
 def one_of(column: str, values: tuple[str, ...]) -> list[Condition]:
-    """No condition for no values."""
+    """Return the condition of one of the values; none for no values."""
     return [Condition(f"{column} IN {{{column}_in:Array(String)}}", {f"{column}_in": list(values)})] if values else []
 
 
 def within(column: str, time_range: TimeRange) -> list[Condition]:
-    """`column` in milliseconds; the parameters are named `from_ms` and `to_ms`."""
+    """Return the conditions of a range of `column` in milliseconds; the parameters are named `from_ms` and `to_ms`."""
     found = []
     if time_range.from_ms is not None:
         found.append(Condition(f"{column} >= {{from_ms:Int64}}", {"from_ms": time_range.from_ms}))
@@ -188,7 +188,9 @@ def within(column: str, time_range: TimeRange) -> list[Condition]:
 
 
 def older_than(time_column: str, id_column: str, position: Position | None) -> list[Condition]:
-    """Rows after `position` in the order newest first. The first half alone narrows what the primary key must read."""
+    """Return the condition for rows after `position` in the order newest first. The first half alone narrows what the
+    primary key must read.
+    """
     if position is None:
         return []
     return [
@@ -216,7 +218,7 @@ class Newest(Generic[RowT]):
     conditions: tuple[Condition, ...]
     row_limit: int
     hints: tuple[Condition, ...] | None = None
-    """Conditions that hold wherever `conditions` do, and elsewhere too, but are cheaper: enough for the edge."""
+    """Cheaper conditions that hold wherever `conditions` do, and elsewhere too: enough for the edge."""
 
     @property
     def first_reach(self) -> int:
@@ -227,7 +229,7 @@ class Newest(Generic[RowT]):
         return edge_of(self.app_id, self.table, self.time_column, self.id_column, conditions, reach)
 
     def rows(self, edge: Edge) -> Statement[RowT]:
-        """Where few rows meet the conditions they may lie far apart: then they are read one by one."""
+        """Read the page. Few rows that meet the conditions may lie far apart: then they are read one by one."""
         conditions = [*self.conditions, *reaching_to(self.time_column, edge)]
         if edge.ids:
             conditions.append(self._among(edge))
@@ -260,7 +262,7 @@ FROM (SELECT {time_column} AS time_ms, {id_column} AS id FROM {raw_source(table,
 def time_edge_of(
     app_id: str, table: Table, time_column: str, conditions: Iterable[Condition], reach: int
 ) -> Statement[Edge]:
-    """The same for lists whose rows are not found by the keys of those raw rows."""
+    """Return the edge for lists whose rows are not found by the keys of those raw rows."""
     conditions = tuple(conditions)
     sql = f"""SELECT count() AS found, minOrNull({time_column}) AS from_ms FROM
 (

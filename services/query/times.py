@@ -1,4 +1,4 @@
-"""Times on the way in (`from`, `to`, `tz`) and out (RFC 3339). Pure.
+"""Times in parameters (`from`, `to`, `tz`) and answers (RFC 3339). Pure.
 
 `from` and `to` are RFC 3339 instants or dates. An instant in `to` is the first moment that no longer counts; a date
 in `from` begins at midnight of `tz`, and a date in `to` counts to the end of that day, so `from=2024-01-01` with
@@ -27,7 +27,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class BadTime(ValueError):
-    """`reason` says what is wrong with the text, to the caller who sent it."""
+    """Error: `reason` says what is wrong with the text, to the caller who sent it."""
 
     def __init__(self, zh: str, en: str) -> None:
         super().__init__(en)
@@ -36,7 +36,7 @@ class BadTime(ValueError):
 
 @dataclass(frozen=True)
 class TimeRange:
-    """From `from_ms`, inclusive, to `to_ms`, exclusive; None: open on that side."""
+    """Range from `from_ms`, inclusive, to `to_ms`, exclusive; None: open on that side."""
 
     from_ms: int | None = None
     to_ms: int | None = None
@@ -49,21 +49,21 @@ def _zone_names() -> frozenset[str]:
 
 
 def parse_zone(name: str) -> str:
-    """`name` if it is an IANA time zone. Raises `BadTime`."""
+    """Return `name` if it is an IANA time zone. Raises `BadTime`."""
     if not _ZONE.match(name) or name not in _zone_names():
         raise BadTime("应为 IANA 时区，如 Asia/Shanghai", "not an IANA time zone such as Asia/Shanghai")
     return name
 
 
 def parse_start(text: str, zone: str) -> int:
-    """Milliseconds since the epoch of a `from`. Raises `BadTime`."""
+    """Parse a `from` into milliseconds since the epoch. Raises `BadTime`."""
     if _DATE.match(text):
         return _midnight_ms(_parse_date(text), zone)
     return parse_instant(text)
 
 
 def parse_end(text: str, zone: str) -> int:
-    """Milliseconds since the epoch of a `to`: for a date, the midnight after it. Raises `BadTime`."""
+    """Parse a `to` into milliseconds since the epoch: for a date, the midnight after it. Raises `BadTime`."""
     if _DATE.match(text):
         return _midnight_ms(_parse_date(text) + timedelta(days=1), zone)
     return parse_instant(text)
@@ -71,7 +71,7 @@ def parse_end(text: str, zone: str) -> int:
 
 @dataclass(frozen=True)
 class Shift:
-    """How far the period before lies back: whole months, whole days of the zone, or a length.
+    """Distance to the period before: whole months, whole days of the zone, or a length.
 
     A calendar day is neither an instant nor a length: over a clock change it has 23 or 25 hours.
     """
@@ -82,7 +82,7 @@ class Shift:
     length_ms: int = 0
 
     def before_ms(self, time_ms: int) -> int:
-        """The same place in the period before: the same time of day so many local days earlier."""
+        """Return the same place in the period before: the same time of day so many local days earlier."""
         if not (self.months or self.days):
             return time_ms - self.length_ms
         local = local_time(time_ms, self.zone)
@@ -92,8 +92,9 @@ class Shift:
 
 
 def shift_of(period: TimeRange, zone: str) -> Shift:
-    """From a period, which has both ends, to the one before it: of whole months as many months, of whole days of the
-    zone as many days, else of the same length."""
+    """Return the shift from a period, which has both ends, to the one before it: of whole months as many months, of
+    whole days of the zone as many days, else of the same length.
+    """
     assert period.from_ms is not None
     assert period.to_ms is not None
     start, end = local_time(period.from_ms, zone), local_time(period.to_ms, zone)
@@ -106,7 +107,7 @@ def shift_of(period: TimeRange, zone: str) -> Shift:
 
 
 def _months_before(day: date, months: int) -> date:
-    """The last day of a shorter month stands for days it has not."""
+    """Go back whole months. The last day of a shorter month stands for days it has not."""
     index = day.year * 12 + day.month - 1 - months
     year, month = divmod(index, 12)
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
@@ -117,7 +118,7 @@ def local_time(time_ms: int, zone: str) -> datetime:
 
 
 def parse_instant(text: str) -> int:
-    """RFC 3339 with a zone, to milliseconds since the epoch, finer digits cut off. Raises `BadTime`.
+    """Parse RFC 3339 with a zone into milliseconds since the epoch, finer digits cut off. Raises `BadTime`.
 
     A space before the offset is read as `+`, which is what an unescaped plus in a URL turns into.
     """
@@ -157,16 +158,16 @@ def _midnight_ms(day: date, zone: str) -> int:
 
 
 def utc_text(time_ms: int) -> str:
-    """`2024-01-15T10:30:00.000Z`"""
+    """Format a time in UTC: `2024-01-15T10:30:00.000Z`"""
     moment = _EPOCH + timedelta(milliseconds=time_ms)
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def time_in_zone(time_ms: int | None, zone: str) -> str | None:
-    """`2024-01-15T18:30:00.000+08:00`"""
+    """Format a time in its zone: `2024-01-15T18:30:00.000+08:00`"""
     return None if time_ms is None else local_time(time_ms, zone).isoformat(timespec="milliseconds")
 
 
 def local_text(epoch_seconds: int, zone: str) -> str:
-    """`2024-01-15T00:00:00+08:00`"""
+    """Format a local time, to the second: `2024-01-15T00:00:00+08:00`"""
     return (_EPOCH + timedelta(seconds=epoch_seconds)).astimezone(ZoneInfo(zone)).isoformat()

@@ -37,8 +37,9 @@ MAX_LINKED_IDS: Final = 100
 USER_PREFIX: Final = "u:"
 ANONYMOUS_PREFIX: Final = "a:"
 _SESSIONS_PER_NEW_PERSON: Final = 40
-"""How many sessions are looked at for each newcomer at first: the more people come back, the more it takes. It costs
-little beside the glance over all."""
+"""Number of sessions looked at for each newcomer at first: the more people come back, the more it takes. It costs
+little beside the glance over all.
+"""
 
 
 class UserRow(msgspec.Struct):
@@ -58,7 +59,7 @@ class UserRow(msgspec.Struct):
 class RefundRow(msgspec.Struct):
     person_key: str
     taken_back: dict[str, int]
-    """By currency: what refunds took back of the person's conversions."""
+    """Value of the person's conversions that refunds took back, by currency."""
 
 
 class PersonRow(msgspec.Struct):
@@ -138,7 +139,7 @@ WHERE NOT is_deleted GROUP BY person_key{newest}"""
 
 
 def _seen_before(window: list[Condition]) -> str:
-    """The hashes of those with a session in the window who have one before its edge too.
+    """Return the hashes of those with a session in the window who have one before its edge too.
 
     What FINAL would merge of everybody's sessions is merged here of theirs: of each session its newest row counts.
     """
@@ -159,7 +160,7 @@ def find_user(app_id: str, person_key: str) -> Statement[UserRow]:
 
 
 def find_refunds(app_id: str, person_keys: list[str]) -> Statement[RefundRow]:
-    """What sessions do not know: their values are those of the moment, refunds come later."""
+    """Find refunds, which sessions lack: their values are those of the moment, refunds come later."""
     where = [
         Condition("refunded_minor > 0"),
         Condition("person_key IN {persons:Array(String)}", {"persons": person_keys}),
@@ -170,7 +171,7 @@ FROM {source(Table.CONVERSIONS, where)} GROUP BY person_key"""
 
 
 def less_refunds(rows: list[UserRow], refunds: list[RefundRow]) -> list[UserRow]:
-    """The rows with what is left of their values."""
+    """Return the rows with the values less refunds."""
     found = {row.person_key: row.taken_back for row in refunds}
     return [_less(row, found[row.person_key]) if row.person_key in found else row for row in rows]
 
@@ -181,7 +182,7 @@ def _less(row: UserRow, refunded: dict[str, int]) -> UserRow:
 
 
 def find_persons(app_id: str, given_id: str) -> Statement[PersonRow]:
-    """The user of that id and the anonymous visitor of that id."""
+    """Find the user of that id and the anonymous visitor of that id."""
     keys = [USER_PREFIX + given_id, ANONYMOUS_PREFIX + given_id]
     where = [Condition("person_key IN {persons:Array(String)}", {"persons": keys})]
     sql = f"""SELECT person_key, max(end_ms) AS last_seen_ms FROM {source(Table.SESSIONS_BY_PERSON, where)}
@@ -190,7 +191,7 @@ GROUP BY person_key"""
 
 
 def find_seen_with(app_id: str, given_id: str) -> Statement[PersonRow]:
-    """Users with sessions that show that anonymous id."""
+    """Find users with sessions that show that anonymous id."""
     where = [Condition("anonymous_id = {given_id:String}", {"given_id": given_id})]
     sql = f"""SELECT person_key, max(end_ms) AS last_seen_ms FROM {source(Table.SESSIONS, where)}
 GROUP BY person_key ORDER BY last_seen_ms DESC LIMIT 100"""
@@ -198,7 +199,9 @@ GROUP BY person_key ORDER BY last_seen_ms DESC LIMIT 100"""
 
 
 def choose_person(given_id: str, found: list[PersonRow]) -> str | None:
-    """The user of that id before the anonymous visitor, and either before a user who only shared the anonymous id."""
+    """Choose the user of that id before the anonymous visitor, and either before a user who only shared the anonymous
+    id.
+    """
     keys = [row.person_key for row in sorted(found, key=lambda row: row.last_seen_ms, reverse=True)]
     for key in (USER_PREFIX + given_id, ANONYMOUS_PREFIX + given_id):
         if key in keys:

@@ -10,7 +10,7 @@ from services.query.reader import Reader
 
 
 async def person(caller: Caller, reader: Reader, given_id: str) -> str | None:
-    """The key of the person an id means; an anonymous id means its owner."""
+    """Return the key of the person an id means; an anonymous id means its owner."""
     app_id = caller.app.app_id
     found, owners = await asyncio.gather(
         reader.rows(users.find_persons(app_id, given_id)), reader.rows(people.owners_of(app_id, given_id))
@@ -21,7 +21,7 @@ async def person(caller: Caller, reader: Reader, given_id: str) -> str | None:
 
 
 async def owner_key(caller: Caller, reader: Reader, person_key: str) -> str | None:
-    """Of an anonymous person who turned out to be a user."""
+    """Return the owner's key of an anonymous person who turned out to be a user."""
     if not person_key.startswith(users.ANONYMOUS_PREFIX):
         return None
     anonymous_id = person_key.removeprefix(users.ANONYMOUS_PREFIX)

@@ -1,4 +1,4 @@
-"""Exports as a part of the query service: what its routes find in the application's state, and its work beside them."""
+"""Exports as a part of the query service: the application's state for its routes, and its background work."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from services.query.exports.storage import Storage
 
 
 def prepare_exports(app: FastAPI, settings: Settings) -> None:
-    """Touches neither database nor storage."""
+    """Prepare the exports. Touches neither database nor storage."""
     app.state.export_jobs = ExportJobs(settings.control_plane_dsn())
     app.state.export_max_unfinished = settings.export_max_unfinished
     app.state.export_runner = None
@@ -22,7 +22,7 @@ def prepare_exports(app: FastAPI, settings: Settings) -> None:
 
 @asynccontextmanager
 async def exporting(app: FastAPI, settings: Settings, clickhouse: ClickHouse) -> AsyncIterator[None]:
-    """While the service runs, it works on export jobs. Raises `StorageFailed` if the storage cannot be named."""
+    """Work on export jobs while the service runs. Raises `StorageFailed` if the storage cannot be named."""
     limits = ExportLimits(settings.export_max_seconds, settings.export_max_memory_bytes, settings.export_file_hours)
     state = app.state
     state.export_storage = Storage.open(settings)

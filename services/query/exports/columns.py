@@ -1,4 +1,4 @@
-"""The columns of a file: their names, what they are computed from, and their types in Parquet. Pure.
+"""The columns of a file: their names, their SQL expressions, and their types in Parquet. Pure.
 
 JSON lines come out of ClickHouse as they go into a file: times as RFC 3339, amounts as numbers. CSV and Parquet are
 made from the same rows through Arrow, so for them times are milliseconds and amounts decimal texts: both become what
@@ -15,9 +15,9 @@ import pyarrow as pa
 from schemas.money import MINOR_DIGITS
 
 MONEY_TYPE: Final = pa.decimal128(38, 4)
-"""Whole units; no currency has more than four digits after the point."""
+"""Type of money in whole units; no currency has more than four digits after the point."""
 SHARE_TYPE: Final = pa.decimal128(38, 13)
-"""Whole units, to the billionth of the smallest one."""
+"""Type of shares in whole units, to the billionth of the smallest one."""
 CREDIT_TYPE: Final = pa.decimal128(18, 9)
 TIME_TYPE: Final = pa.timestamp("ms", tz="UTC")
 
@@ -27,13 +27,13 @@ class Kind(StrEnum):
     WHOLE = "whole"
     FLAG = "flag"
     TIME = "time"
-    """From milliseconds; 0 is null."""
+    """A time, from milliseconds; 0 is null."""
     MONEY = "money"
-    """From smallest units of the currency in the column `currency`."""
+    """Money, from smallest units of the currency in the column `currency`."""
     SHARE = "share"
-    """As `MONEY`, from billionths of the smallest unit: parts of amounts, which add up exactly."""
+    """Share, like `MONEY`, from billionths of the smallest unit: parts of amounts, which add up exactly."""
     CREDIT = "credit"
-    """From billionths."""
+    """Credit, from billionths."""
     NUMBER = "number"
     """A decimal fraction, or null."""
     JSON = "json"
@@ -46,7 +46,7 @@ class Column:
     name: str
     kind: Kind
     sql: str
-    """An expression over the columns of its table."""
+    """SQL expression over the columns of its table."""
 
 
 _BY_DIGITS: Final = {
@@ -119,7 +119,7 @@ def _decimal(sql: str, for_arrow: bool) -> str:
 
 
 def read_schema(columns: Sequence[Column]) -> pa.Schema:
-    """Of the JSON lines as they come."""
+    """Return the schema of the JSON lines as they come."""
     return pa.schema([(column.name, _ARROW[column.kind]) for column in columns])
 
 

@@ -1,4 +1,4 @@
-"""From the rows as ClickHouse sends them, pieces of JSON lines, to the bytes of a file. In memory of a few pieces."""
+"""Write the rows from ClickHouse, pieces of JSON lines, as the bytes of a file. Holds a few pieces in memory."""
 
 import gzip
 import io
@@ -28,11 +28,11 @@ _ENDINGS: Final = {Compression.NONE: "", Compression.GZIP: ".gz", Compression.ZS
 
 
 class BrokenRows(Exception):
-    """What came are no rows: the query failed after it had begun to answer."""
+    """Error: the data received are no rows: the query failed after it had begun to answer."""
 
 
 def file_name(report: str, job_id: str, file_format: FileFormat, compression: Compression) -> str:
-    """Parquet compresses inside, so its name has no second ending."""
+    """Return the name of a file. Parquet compresses inside, so its name has no second ending."""
     ending = "" if file_format is FileFormat.PARQUET else _ENDINGS[compression]
     return f"attrikit-{report}-{job_id}.{file_format.value}{ending}"
 
@@ -47,13 +47,13 @@ class _Writer(Protocol):
     rows: int
 
     def write(self, lines: bytes) -> None:
-        """`lines`: whole ones."""
+        """Write lines. `lines`: whole ones."""
 
     def close(self) -> None: ...
 
 
 class FileEncoder:
-    """`for data in encoder.encode(pieces)`: the bytes of the file, a few for each piece."""
+    """Encoder of files: `for data in encoder.encode(pieces)` gives the bytes of the file, a few for each piece."""
 
     def __init__(self, columns: Sequence[Column], file_format: FileFormat, compression: Compression) -> None:
         self._sink = _Sink()
@@ -71,7 +71,7 @@ class FileEncoder:
         return self._writer.rows
 
     def encode(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Raises `BrokenRows`."""
+        """Encode the pieces. Raises `BrokenRows`."""
         for lines in whole_lines(pieces):
             self._writer.write(lines)
             yield self._sink.take()
@@ -82,7 +82,7 @@ class FileEncoder:
 
 
 def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes, cut at line ends."""
+    """Yield the same bytes, cut at line ends."""
     rest = b""
     for piece in pieces:
         end = piece.rfind(b"\n") + 1
@@ -122,7 +122,7 @@ class _Sink(io.RawIOBase):
 
 
 def _compressor(sink: _Sink, compression: Compression) -> Any:
-    """A writable file around `sink`; closing it ends the compression, not `sink`."""
+    """Open a writable file around `sink`; closing it ends the compression, not `sink`."""
     if compression is Compression.GZIP:
         return gzip.GzipFile(fileobj=sink, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0)
     if compression is Compression.ZSTD:
@@ -171,11 +171,11 @@ class _JsonWriter:
         return self._encode(rows)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
 
 def _json_type(column: Column) -> Any:
-    """What is not looked into stays as the bytes it is."""
+    """Return the type for decoding; what is not looked into stays as the bytes it is."""
     return str if column.kind is Kind.JSON else msgspec.Raw
 
 
@@ -200,7 +200,7 @@ class _CsvWriter:
 
 
 def _flat(arrow_type: pa.DataType) -> pa.DataType:
-    """CSV has no lists: they are JSON there."""
+    """Return the type of a column in CSV, which has no lists: they are JSON there."""
     return pa.string() if pa.types.is_list(arrow_type) else arrow_type
 
 
@@ -225,14 +225,16 @@ class _ParquetWriter:
         self._writer.close()
 
     def _write_group(self) -> None:
-        """Readers skip and split files by groups of rows: one for each piece would be many small ones."""
+        """Write a group of rows. Readers skip and split files by groups: one for each piece would be many small
+        ones.
+        """
         if self._held_rows:
             self._writer.write_table(pa.concat_tables(self._held), row_group_size=self._held_rows)
         self._held, self._held_rows = [], 0
 
 
 def read_rows(lines: bytes, columns: Sequence[Column]) -> pa.Table:
-    """Raises `BrokenRows`."""
+    """Read rows. Raises `BrokenRows`."""
     parsing = pa_json.ParseOptions(explicit_schema=read_schema(columns), unexpected_field_behavior="error")
     reading = pa_json.ReadOptions(block_size=max(_JSON_BLOCK_BYTES, len(lines)), use_threads=False)
     try:

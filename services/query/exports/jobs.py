@@ -1,4 +1,4 @@
-"""Export jobs done: claimed in the control plane, read from ClickHouse, written to the storage, one after the other.
+"""Run export jobs: claimed in the control plane, read from ClickHouse, written to the storage, one after the other.
 
     Step 1  claim the oldest job nobody works on, for as long as the lease is kept up
     Step 2  count its rows; more than the plan allows end it
@@ -43,7 +43,7 @@ _log = get_logger("export")
 
 
 class _Lost(Exception):
-    """The job was cancelled, or another process has it now."""
+    """Error: the job was cancelled, or another process has it now."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,13 @@ class ExportRunner:
         self._tasks.append(asyncio.create_task(self._sweep()))
 
     async def stop(self) -> None:
-        """What is under way is given back, to be started over by whoever comes next."""
+        """Stop. The job under way is given back, to be started over by the next process."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def wake(self) -> None:
-        """There is a new job."""
+        """Note that there is a new job."""
         self._woken.set()
 
     async def _work(self) -> None:
@@ -147,7 +147,7 @@ class ExportRunner:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _keep(self, running: "_Running") -> None:
-        """Step 3, beside the writing: renew the lease, note the progress, learn of a cancellation."""
+        """Keep the job (step 3, beside the writing): renew the lease, note the progress, learn of a cancellation."""
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
             until_ms = now_ms() + LEASE_MS
@@ -192,7 +192,7 @@ class ExportRunner:
             await asyncio.to_thread(stream.close)
 
     async def _count(self, app: App, wanted: ExportSource) -> int:
-        """Step 2."""
+        """Count the rows (step 2)."""
         found = await self._reader.rows(wanted.count)
         count, limit = found[0].row_count, ROW_LIMITS[app.plan]
         if count > limit:
@@ -208,7 +208,7 @@ class ExportRunner:
     async def _store(
         self, running: "_Running", export: AnyExport, encoder: FileEncoder, pieces: Iterator[bytes]
     ) -> None:
-        """Step 3."""
+        """Store the file (step 3)."""
         pool = ThreadPoolExecutor(1, "export")
         try:
             async with aclosing(_encoded(running, encoder, pieces, pool)) as data:
@@ -217,7 +217,7 @@ class ExportRunner:
             pool.shutdown(wait=True, cancel_futures=True)
 
     async def _sweep(self) -> None:
-        """Files whose time is over go."""
+        """Delete the files whose time is over."""
         while True:
             try:
                 for job in await asyncio.to_thread(self._jobs.expire, now_ms()):
@@ -256,7 +256,9 @@ class _Running:
 async def _encoded(
     running: _Running, encoder: FileEncoder, pieces: Iterator[bytes], pool: ThreadPoolExecutor
 ) -> AsyncGenerator[bytes, None]:
-    """Reading and encoding go on in a thread, a step at a time: nothing is read before there is room for it."""
+    """Encode in a thread, a step at a time, reading and encoding together: nothing is read before there is room for
+    it.
+    """
     loop = asyncio.get_running_loop()
     steps = encoder.encode(pieces)
     while (data := await loop.run_in_executor(pool, next, steps, None)) is not None:
@@ -267,7 +269,7 @@ async def _encoded(
 
 
 def _failure(error: Exception) -> dict[str, Any]:
-    """What the job says of it; the log has the details."""
+    """Describe a failure for the job; the log has the details."""
     told = error if isinstance(error, ApiError) else ApiError(ErrorCode.SERVER_ERROR, reason=_BROKEN)
     said = {language: told.body(language) for language in ("zh", "en")}
     details = {language: body.details for language, body in said.items()}

@@ -21,7 +21,7 @@ _encode_as_text = msgspec.json.Encoder(decimal_format="string").encode_lines
 
 
 async def performance_pieces(reader: Reader, app: App, export: PerformanceExport) -> tuple[list[Column], list[bytes]]:
-    """Columns, and the rows as JSON lines in one piece (a report has a bounded number of rows)."""
+    """Return the columns, and the rows as JSON lines in one piece (a report has a bounded number of rows)."""
     filters = export.filters
     given = PerformanceParameters.model_validate(
         filters.model_dump(by_alias=True) | {"model": [model.value for model in filters.model]}
@@ -37,7 +37,7 @@ async def performance_pieces(reader: Reader, app: App, export: PerformanceExport
 
 
 def _columns(models: tuple[Model, ...]) -> list[Column]:
-    """They are computed here, so there is no SQL."""
+    """Return the columns. They are computed here, so there is no SQL."""
     columns = [Column("period", Kind.TEXT, ""), Column("key", Kind.TEXT, ""), Column("currency", Kind.TEXT, "")]
     columns += [Column(name, Kind.WHOLE, "") for name in _COUNTS]
     columns += [Column(name, Kind.NUMBER, "") for name in _AMOUNTS]

@@ -1,4 +1,4 @@
-"""What can be asked for: a report, its filters, a format. The body of `POST /v1/reports/export`. Pure."""
+"""Requests for exports: a report, its filters, a format. The body of `POST /v1/reports/export`. Pure."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -24,7 +24,7 @@ from services.query.periods import Granularity
 
 MAX_BODY_BYTES: Final = 64 * 1024
 ROW_LIMITS: Final[Mapping[Plan, int]] = {Plan.FREE: 10_000, Plan.PRO: 1_000_000, Plan.ENTERPRISE: 100_000_000}
-"""Of one file."""
+"""Maximum number of rows of one file."""
 
 
 class FileFormat(StrEnum):
@@ -113,14 +113,14 @@ class AttributionExport(_Export):
 
 
 class UsersExport(_Export):
-    """`from` and `to` are about when somebody was first seen."""
+    """Filters of users: `from` and `to` are about when somebody was first seen."""
 
     report: Literal["users"]
     filters: RangeFilters = RangeFilters.model_validate({})
 
 
 class PerformanceExport(_Export):
-    """The rows of `GET /reports/performance`."""
+    """Filters of the rows of `GET /reports/performance`."""
 
     report: Literal["performance"]
     filters: PerformanceFilters = PerformanceFilters.model_validate({})
@@ -140,7 +140,7 @@ REPORTS: Final = ("events", "sessions", "touches", "conversions", "attribution",
 
 
 def parse_export(body: bytes) -> AnyExport:
-    """Raises `ApiError` naming the field at fault."""
+    """Parse a request. Raises `ApiError` naming the field at fault."""
     try:
         return _ADAPTER.validate_json(body, strict=True)
     except ValidationError as error:
@@ -171,7 +171,7 @@ def _as_api_error(error: ValidationError) -> ApiError:
 
 
 def stored(export: AnyExport) -> dict[str, Any]:
-    """As the job remembers it."""
+    """Encode the request for the job to store."""
     return export.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
@@ -180,7 +180,7 @@ def restored(request: Mapping[str, Any]) -> AnyExport:
 
 
 def body_schema() -> dict[str, Any]:
-    """Of the OpenAPI document, without references."""
+    """Return the schema of the body for the OpenAPI document, without references."""
     schema = _ADAPTER.json_schema(by_alias=True)
     inlined: dict[str, Any] = _inlined(schema, schema.pop("$defs"))
     return inlined

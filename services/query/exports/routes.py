@@ -47,7 +47,7 @@ _FILE: Final[dict[int | str, dict[str, Any]]] = {
 
 router = new_router()
 links = APIRouter(prefix="/v1")
-"""What opens without a key."""
+"""Maker of links that open without a key."""
 
 
 def jobs_of(request: Request) -> ExportJobs:
@@ -70,7 +70,7 @@ SigningKey = Annotated[bytes, Depends(signing_key_of)]
 
 
 async def _ask(call: Callable[..., T], *arguments: Any) -> T:
-    """The control plane's database, from a thread. It being away is an error of ours."""
+    """Call the control plane's database, from a thread. It being away is an error of ours."""
     try:
         return await asyncio.to_thread(call, *arguments)
     except SQLAlchemyError as error:
@@ -141,7 +141,7 @@ async def get_export(
     signing_key: SigningKey,
     _given: Annotated[Parameters, Query()],
 ) -> Response:
-    """How far it is; once it is done, where to fetch it."""
+    """Show how far the export is; once it is done, where to fetch it."""
     job = await _ask(jobs.find, job_id, caller.app.app_id)
     if job is None:
         raise ApiError(ErrorCode.NOT_FOUND)
@@ -157,7 +157,7 @@ async def cancel_export(
     signing_key: SigningKey,
     _given: Annotated[Parameters, Query()],
 ) -> Response:
-    """End it if it is not finished; a finished one stays as it is. The answer says which."""
+    """Cancel the export if it is not finished; a finished one stays as it is. The answer says which."""
     job = await _ask(jobs.cancel, job_id, caller.app.app_id, now_ms())
     if job is None:
         raise ApiError(ErrorCode.NOT_FOUND)
@@ -190,7 +190,7 @@ async def download_export(
     signing_key: SigningKey,
     given: Annotated[DownloadParameters, Query()],
 ) -> Response:
-    """The file of a job that is done, by its `download_url`. Takes no key: the link is the permission."""
+    """Download the file of a job that is done, by its `download_url`. Takes no key: the link is the permission."""
     if not opens(signing_key, job_id, given.expires, given.signature, now_ms() / 1000):
         raise ApiError(ErrorCode.FORBIDDEN, reason=_LINK_OVER)
     job = await _ask(jobs.find, job_id)

@@ -1,4 +1,4 @@
-"""What is read for a file: one statement, so all of it is of one state, in the order of the table, so that it flows.
+"""Sources of a file: one statement, so all of it is of one state, in the order of the table, so that it flows.
 
 Oldest first: FINAL can read forwards as it goes, and holds no more than a few blocks at any length. Pure.
 """
@@ -39,7 +39,7 @@ def _texts(*names: str) -> tuple[Column, ...]:
 
 
 class FileRow(msgspec.Struct):
-    """Nothing is decoded: the rows go on as they come."""
+    """A row of a file, undecoded: the rows go on as they come."""
 
 
 class CountRow(msgspec.Struct):
@@ -125,7 +125,9 @@ USER_COLUMNS: Final = (
 
 
 def source_of(app: App, export: AnyExport, range_of: Callable[[InRange, App], TimeRange]) -> ExportSource:
-    """Raises `ApiError` for a range that is none. Not for the performance report, which is computed, not read."""
+    """Return the source. Raises `ApiError` for a range that is none. Not for the performance report, which is computed,
+    not read.
+    """
     made = _MAKERS[type(export)](export, range_of_filters(export.filters, app, range_of))
     for_arrow = export.format is not FileFormat.JSONL
     inner = f"SELECT {select_list(made.columns, for_arrow)} FROM {made.rows}{made.order}"
@@ -138,7 +140,7 @@ def source_of(app: App, export: AnyExport, range_of: Callable[[InRange, App], Ti
 
 
 def range_of_filters(filters: RangeFilters, app: App, range_of: Callable[[InRange, App], TimeRange]) -> TimeRange:
-    """Raises `ApiError` naming the filter at fault."""
+    """Return the range of the filters. Raises `ApiError` naming the filter at fault."""
     given = InRange.model_validate({"from": filters.from_, "to": filters.to, "tz": filters.tz})
     try:
         return range_of(given, app)
@@ -220,7 +222,9 @@ def _attribution(export: Any, time_range: TimeRange) -> _Made:
 
 
 def _users(_export: Any, time_range: TimeRange) -> _Made:
-    """By id, the order of the table: everybody's sessions stand together, so they are added up as they come."""
+    """Select users by id, the order of the table: everybody's sessions stand together, so they are added up as they
+    come.
+    """
     conditions = within("first_seen_ms", time_range)
     having = f" HAVING {' AND '.join(condition.sql for condition in conditions)}" if conditions else ""
     rows = f"({users.SELECT} FROM {source(Table.SESSIONS_BY_PERSON)} GROUP BY person_key{having} ORDER BY person_key)"
@@ -243,7 +247,9 @@ EXPORT_SETTINGS: Final = (
     " SETTINGS max_execution_time = {seconds}, max_memory_usage = {memory_bytes}, max_threads = 1,"
     " optimize_aggregation_in_order = 1"
 )
-"""One thread: it is slower than what encodes its rows anyway, and keeps their order."""
+"""ClickHouse settings of exports. One thread: it is slower than the encoder of its rows anyway, and keeps their
+order.
+"""
 
 
 def too_many_rows(limit: int, actual: int) -> Text:

@@ -1,4 +1,4 @@
-"""Where files are kept: a folder, or a bucket of any S3-compatible store. One interface for both (obstore)."""
+"""Storage of files: a folder, or a bucket of any S3-compatible store. One interface for both (obstore)."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -15,22 +15,23 @@ _READ_BYTES: Final = 256 * 1024
 
 
 class StorageFailed(Exception):
-    """The folder or the bucket cannot be used; the message says why."""
+    """Error: the folder or the bucket cannot be used; the message says why."""
 
 
 class NoSuchFile(StorageFailed):
-    """It is not there (any more)."""
+    """Error: the file is not there (any more)."""
 
 
 class Storage:
-    """Raises `StorageFailed`."""
+    """Storage of files. Its methods raise `StorageFailed`."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
 
     @classmethod
     def open(cls, settings: Settings) -> "Storage":
-        """At `settings.export_url`, or in a folder under `settings.data_dir`. Nothing is connected yet.
+        """Open the storage at `settings.export_url`, or in a folder under `settings.data_dir`. Nothing is connected
+        yet.
 
         For a bucket, region, endpoint and credentials come from the `AWS_…` variables every S3 client knows.
         """
@@ -42,7 +43,7 @@ class Storage:
             raise StorageFailed(_said(error)) from error
 
     async def write(self, name: str, pieces: AsyncIterator[bytes]) -> None:
-        """All pieces become the file, or none: it appears when it is complete."""
+        """Write a file: all pieces or none; it appears when it is complete."""
         failure: list[Exception] = []
 
         async def watched() -> AsyncIterator[bytes]:
@@ -63,7 +64,7 @@ class Storage:
             raise StorageFailed(_said(error)) from error
 
     async def read(self, name: str) -> tuple[int, AsyncIterator[bytes]]:
-        """Size in bytes, and the content piece by piece."""
+        """Return the size in bytes, and the content piece by piece."""
         try:
             found = await obstore.get_async(self._store, name)
         except FileNotFoundError as error:
@@ -78,7 +79,7 @@ class Storage:
         return int(found.meta["size"]), pieces()
 
     async def delete(self, name: str) -> None:
-        """Also if it is not there."""
+        """Delete a file; no error if it is not there."""
         with suppress(FileNotFoundError):
             try:
                 await obstore.delete_async(self._store, name)
