@@ -1,4 +1,4 @@
-"""What is true about a visitor: sessions, channels, touches, goals, attribution, watermark.
+"""The rules about visitors: sessions, channels, touches, goals, attribution, watermark.
 
 Pure: facts and a time in, facts out; no I/O, no clock, no randomness.
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 from pipeline.domain.host_tables import SHARED_SUFFIXES, TWO_LABEL_SUFFIXES
 
 MAX_ADDRESS_CHARACTERS: Final = 4_096
-"""What stands behind them is not looked at."""
+"""Maximum length of an address that is read; the rest is ignored."""
 MAX_PARAMETERS: Final = 200
 MAX_VALUE_CHARACTERS: Final = 200
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
@@ -59,7 +59,7 @@ def site_of(host: str) -> str:
 
 
 def site_labels(labels: list[str]) -> int:
-    """How many labels of a name its owner registered, that of the registry included."""
+    """Return how many labels of a name its owner registered, that of the registry included."""
     is_below_country = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in TWO_LABEL_SUFFIXES
     is_shared = len(labels) > 2 and ".".join(labels[-2:]) in SHARED_SUFFIXES
     return 3 if is_below_country or is_shared else min(2, len(labels))

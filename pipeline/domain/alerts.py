@@ -33,7 +33,7 @@ _UNITS: Final = {
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """From `start_ms`, and before `end_ms`."""
+    """Window from `start_ms`, and before `end_ms`."""
 
     start_ms: int
     end_ms: int
@@ -74,7 +74,7 @@ def _midnight_ms(day: date, zone: ZoneInfo) -> int:
 
 
 def first_window_from_ms(rule: AlertRule) -> int:
-    """Where to begin measuring: windows before the rule is active are what its first averages are of."""
+    """Return where to begin measuring: the first averages are over windows before the rule is active."""
     before = rule.trailing_windows if rule.comparison.is_relative else 0
     return max(0, rule.active_from_ms - before * rule.window_seconds * 1000)
 
@@ -87,13 +87,13 @@ class _Verdict:
 
 
 class Judge:
-    """One rule on its way through its windows. `currency`: of its app."""
+    """Judge of one rule through its windows. `currency`: of its app."""
 
     def __init__(self, rule: AlertRule, currency: str) -> None:
         self._rule = rule
         self._unit = currency if rule.metric is AlertMetric.VALUE else _UNITS[rule.metric]
         self._values: list[float] = []
-        """Of the last windows, as many as the average is of."""
+        """Values of the last windows, as many as the average is of."""
         self._began_at_ms: int | None = None
         self.measured_through_ms = 0
         """The end of the last window; 0 before the first."""
@@ -134,7 +134,9 @@ class Judge:
         return _Verdict(is_high or is_low, lower if says_lower else upper, average)
 
     def _average(self) -> float | None:
-        """None until there are as many windows as it is to be of, and where nothing ever happened in them."""
+        """Return the average; None until there are as many windows as it needs, and where nothing ever happened in
+        them.
+        """
         if len(self._values) < self._rule.trailing_windows:
             return None
         return sum(self._values) / len(self._values) or None

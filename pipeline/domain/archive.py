@@ -19,7 +19,7 @@ import msgspec
 from pipeline.domain.state import MERGE_KEEP_MS, PersonState, Segment
 
 MAX_ARCHIVE_BYTES: Final = 32 * 1024
-"""Some 150 sessions."""
+"""Limit on the size of an archive: some 150 sessions."""
 
 _HEADER: Final = Struct("<qqI")
 _HEADER_BYTES: Final = _HEADER.size
@@ -32,7 +32,7 @@ _DICTIONARY: Final = (
     b"\xaaimpression\xa4view\xa5click\xa5visit\xa8referral\xa7display\xa4feed\xa5email\xabpaid_search"
     b"\xb0organic_search\xaeorganic_social\xa6direct\xa6direct\xa4none\xa0\x00\x00\x91\xdc\x00\x11\xcf\x00\x00\x01"
 )
-"""What sessions often hold. It never changes: what was put away with it can be read with no other."""
+"""Compression dictionary of common session data. It never changes: archives made with it can be read with no other."""
 
 
 def put_away(state: PersonState, sessions: list[list[Segment]]) -> None:
@@ -59,7 +59,7 @@ def trim(state: PersonState, reachable_ms: int) -> None:
 
 
 def thaw(state: PersonState) -> list[list[Segment]]:
-    """All archived sessions are segments again, as they were when they were put away; returns these sessions."""
+    """Turn all archived sessions into segments again, as they were before; return these sessions."""
     archived = []
     starts_ms = set()
     for at, start_ms, _, size in _entries(state.archive):

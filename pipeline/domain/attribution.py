@@ -1,4 +1,4 @@
-"""Who gets the credit: pure arithmetic over a path, in integers, so that sums are exact.
+"""Attribution models: pure arithmetic over a path, in integers, so that sums are exact.
 
 Each model gives every touch a whole-number weight. A billion billionths of credit are divided in proportion, by the
 method of the largest remainder. What a touch is credited with of the conversion's value is then exactly value x credit,
@@ -43,7 +43,7 @@ SHARE_REASONS: Final[dict[str, str]] = {
     "last": "the last share",
     "no_touch": "there was no touch: the conversion is credited to direct",
 }
-"""Why a touch has its share under a model, beside what it means."""
+"""Reasons why a touch has its share under a model, with their meanings."""
 
 
 def credit_path(
@@ -99,7 +99,7 @@ def reasons(path: Sequence[Touch], is_direct_fallback: bool) -> dict[str, list[s
 
 
 def _picked(path: Sequence[Touch], end: int, has_clicks: bool = True) -> list[str]:
-    """Of a model that picks one touch."""
+    """Return the reason of each touch under a model that picks one touch."""
     word = "last" if end else "first"
     clicks = [i for i, touch in enumerate(path) if touch.touch_type == CLICK] if has_clicks else []
     others = [i for i, touch in enumerate(path) if not is_direct(touch)]

@@ -139,8 +139,9 @@ MEDIUM_PATTERNS: Final[tuple[tuple[str, Channel | str], ...]] = (
     ),
     (r"social", Channel.ORGANIC_SOCIAL),
 )
-"""How marketers write media that are in no table (`cpc_brand`, `paid_ads`, `web_push`, `display_retargeting`), in the
-order of GA4's default channel group: the first that is found decides."""
+"""Patterns of media that are in no table (`cpc_brand`, `paid_ads`, `web_push`, `display_retargeting`), in the order of
+GA4's default channel group: the first that is found decides.
+"""
 
 MEDIUM_OF: Final[dict[Channel, str]] = {
     Channel.PAID_SEARCH: "cpc",
@@ -187,8 +188,9 @@ SOURCE_ALIASES: Final[dict[str, str]] = {
     "adwords": "google",
     "googleads": "google",
 }
-"""How marketers and platforms write a source, where it is not the name used here: `an` and `msg` are what Meta fills in
-for its audience network and Messenger."""
+"""Aliases of sources: names that marketers and platforms write for the name used here: `an` and `msg` are what Meta
+fills in for its audience network and Messenger.
+"""
 
 SYNDICATION_SOURCES: Final = frozenset({"feedburner", "feedly", "inoreader", "rss"})
 """Readers of a site's own feed. They tag with `utm_medium=feed` too, long before in-feed advertising did."""
@@ -203,7 +205,7 @@ PLACEHOLDERS: Final = frozenset(
         "notset", "unknown", "[object object]", "false", "true",
     }
 )  # fmt: skip
-"""What programs write where there is no value, in lower case. As a tag it says nothing."""
+"""Values that programs write where there is no value, in lower case. As a tag they say nothing."""
 
 MACROS: Final = (
     r"\{\{.*\}\}",

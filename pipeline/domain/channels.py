@@ -1,4 +1,4 @@
-"""Where a person came from: ordered rules, the first that matches wins. Channel and source come from the same rule.
+"""Channel rules: ordered, the first that matches wins. Channel and source come from the same rule.
 
 1. The app's own rules, in their order (`schemas.control.ChannelSettings`).
 2. A click id that proves an ad (`gclid`; `clickid` and other generic names only with a second hint). It gives platform
@@ -54,7 +54,7 @@ _ASSISTANTS_TAG_AS: Final = frozenset(
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """How somebody came. `is_click`: through an ad or a tagged campaign, so the click models may credit it."""
+    """Arrival of a person. `is_click`: through an ad or a tagged campaign, so the click models may credit it."""
 
     channel: str
     source: str
@@ -62,7 +62,7 @@ class Arrival(msgspec.Struct, frozen=True):
     campaign: str
     is_click: bool
     rule: str = ""
-    """Which rule decided, for people: `click_id:gclid`, `tags:medium`, `referrer:search_engine`, `app:<name>`."""
+    """The rule that decided, for people: `click_id:gclid`, `tags:medium`, `referrer:search_engine`, `app:<name>`."""
 
 
 class CompiledRule(msgspec.Struct, frozen=True):
@@ -280,7 +280,7 @@ _OURS: Final = frozenset(Channel)
 
 
 def _matches(parts: tuple[str, ...], text: str) -> bool:
-    """Whether a text matches a pattern split at its `*`. Linear, whatever the pattern."""
+    """Tell whether a text matches a pattern split at its `*`. Linear, whatever the pattern."""
     if len(parts) == 1:
         return text == parts[0]
     first, *middle, last = parts

@@ -16,11 +16,11 @@ from schemas.people import OrderClosed, OrderCounted
 
 
 class Closed(msgspec.Struct, array_like=True, gc=False):
-    """What an `OrderClosed` carries. Fields are only ever appended."""
+    """Content of an `OrderClosed`. Fields are only ever appended."""
 
     conversions: list[ClosedConversion]
     refunds: list[Refund]
-    """Those of the order that the person's state knows."""
+    """Refunds of the order in the person's state."""
 
 
 encode_closed: Final = msgspec.msgpack.Encoder().encode

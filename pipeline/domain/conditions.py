@@ -1,4 +1,4 @@
-"""Whether an event's properties meet the conditions of a goal. What cannot be compared does not meet a condition."""
+"""Conditions of goals on an event's properties. A value that cannot be compared does not meet a condition."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -59,7 +59,7 @@ def _is_in_order(is_so: Callable[[Any, Any], bool], found: Any, value: Any) -> b
 
 
 def _number(value: Any) -> Decimal | None:
-    """By the shortest decimal form, so that 19.99 equals "19.99"."""
+    """Convert a number by its shortest decimal form, so that 19.99 equals "19.99"."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:

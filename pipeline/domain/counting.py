@@ -1,4 +1,4 @@
-"""Which of the events that meet a goal count: every one, or the earliest of its session or of its person.
+"""Choose the events that count for a goal: every one, or the earliest of its session or of its person.
 
 The earliest by (time, event id), whatever order they come in. For a session's goal each segment remembers its earliest
 (`Segment.firsts`); segments never divide, so however sessions join or are cut, the earliest of a session is that of its
@@ -25,7 +25,7 @@ def every_of(conversions: list[Conversion]) -> list[Conversion]:
 
 
 def candidates_of(state: PersonState, conversions: Iterable[Conversion]) -> list[First]:
-    """Of one event: those that may count once. Of a person's goal only one before all others can."""
+    """Return the conversions of one event that may count once. Of a person's goal only one before all others can."""
     return [
         First(found.at_ms, found.event_id, found.goal, found.counting == _PERSON, found.value_minor, found.currency)
         for found in conversions
@@ -50,7 +50,9 @@ def displace(state: PersonState, firsts: list[First]) -> list[First]:
 
 
 def unite_firsts(state: PersonState, other: PersonState) -> None:
-    """Of a goal both have met once per person, the earlier one stands; the other leaves its segment."""
+    """Unite the firsts of two states: of a goal both have met once per person, the earlier one stays; the other leaves
+    its segment.
+    """
     found = {goal: (at_ms, event_id) for at_ms, event_id, goal in state.firsts}
     for at_ms, event_id, goal in other.firsts:
         known = found.setdefault(goal, (at_ms, event_id))

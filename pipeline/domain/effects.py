@@ -1,4 +1,4 @@
-"""What applying events brought about, gathered for one flush."""
+"""Effects of applying events, gathered for one flush."""
 
 from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, PersonLinkRow, SessionRow, TouchRow
 from schemas.people import PeopleRecord

@@ -1,4 +1,4 @@
-"""Which goals an event meets, and what each is worth. Which of them count is another matter: see `counting`."""
+"""Goals an event meets, and the value of each. For which of them count, see `counting`."""
 
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ MAX_ORDER_ID_CHARACTERS: Final = 200
 
 
 def conversions_of(event: StreamEvent, goals: tuple[Goal, ...], rules: AppRules) -> list[Conversion]:
-    """One per goal whose conditions hold, not yet in a session.
+    """Return one conversion per goal whose conditions hold, not yet in a session.
 
     The anonymous id is remembered where the person is a known user. A goal on refunds names no order: the refund would
     take it back itself.

@@ -314,7 +314,7 @@ PORTAL_REGISTRIES: Final[dict[str, frozenset[str]]] = {
     "seznam": frozenset({"cz"}),
     "so": frozenset({"com"}),
 }
-"""Where a portal is at home, if not under every country's registry."""
+"""Country registries of portals that are not under every country's registry."""
 
 MAIL_LABELS: Final = frozenset({"mail", "email", "webmail", "mg", "mbox"})
 STEP_LABELS: Final = frozenset(
@@ -326,7 +326,9 @@ STEP_LABELS: Final = frozenset(
 """Labels of a portal's hosts for sign-in and payment."""
 
 SITE_STEP_LABELS: Final = STEP_LABELS - {"id"}
-"""The same for other known sites (`passport.weibo.com`), where `id` is Indonesia (`id.pinterest.com`)."""
+"""Labels that are steps of a visit on other known sites (`passport.weibo.com`), where `id` is Indonesia
+(`id.pinterest.com`).
+"""
 
 STEPS_OF_A_VISIT: Final = frozenset(
     {
@@ -363,7 +365,7 @@ STEPS_OF_A_VISIT: Final = frozenset(
         "open.work.weixin.qq.com",
     }
 )
-"""Where a visitor is sent in the middle of a visit and comes back from. Coming back is no arrival."""
+"""Sites a visitor is sent to in the middle of a visit and returns from. The return is no arrival."""
 
 SEARCH_SOURCES: Final = frozenset(
     name for table in (HOSTS, COUNTRY_HOSTS) for channel, name in table.values() if channel is _SEARCH

@@ -1,4 +1,4 @@
-"""One event applied to its person: the entry of the domain.
+"""Apply one event to its person: the entry of the domain.
 
     apply_event
       1. seen before?            mark `duplicate`, nothing else
@@ -163,13 +163,13 @@ def _open_segment(state: PersonState, event: StreamEvent, marketing: Touch | Non
 
 
 def _is_known(segment: Segment, marketing: Touch) -> bool:
-    """Whether an earlier touch of the segment already stands for this one."""
+    """Tell whether an earlier touch of the segment already stands for this one."""
     key = contact(marketing)
     return any(contact(touch) == key and place(touch) < place(marketing) for touch in segment.touches)
 
 
 def _is_settled(segment: Segment, event: StreamEvent) -> bool:
-    """Whether everything the segment keeps of its *first* events is there, and before this one."""
+    """Tell whether everything the segment keeps of its *first* events is there, and before this one."""
     if segment.entry_rank and rank_of(event) < segment.entry_rank:
         return False
     page, anonymous = segment.entry_page, segment.anonymous
@@ -189,7 +189,7 @@ def _is_settled(segment: Segment, event: StreamEvent) -> bool:
 
 
 def _may_pass_cap(segments: list[Segment], timestamp_ms: int, gap_ms: int) -> bool:
-    """Whether a chain of several segments becomes longer than a session may be: then it is cut in another way."""
+    """Tell whether a chain of several segments becomes longer than a session may be: then it is cut in another way."""
     last = segments[-1]
     if not is_chained(segments[-2], last, gap_ms):
         return False

@@ -1,4 +1,4 @@
-"""Which events come too late: those before what is final for their person.
+"""Late events: those before what is final for their person.
 
 The horizon is the watermark less the allowed lateness. An event at or after it is never late. One before it is late
 only where the person has something final that reaches past it:
@@ -24,7 +24,7 @@ HISTORY_OPEN_MS: Final = DAY_MS
 
 
 def is_late(state: PersonState, timestamp_ms: int, received_s: int, rules: AppRules, watermark_ms: int) -> bool:
-    """Of an event sent under the state's own id. One that is not late is noted as the id's."""
+    """Tell whether an event sent under the state's own id is late. One that is not late is noted as the id's."""
     if timestamp_ms < watermark_ms - rules.lateness_ms:
         final_ms = final_before_ms(state, rules, watermark_ms)
         if timestamp_ms < final_ms:
@@ -53,8 +53,9 @@ def final_before_ms(state: PersonState, rules: AppRules, watermark_ms: int) -> i
 
 
 def may_be_late(timestamp_ms: int, received_us: int, rules: AppRules) -> bool:
-    """What can be told of an event alone: it is behind the horizon of live traffic, so it is late where its person has
-    something final that reaches past it."""
+    """Tell from an event alone whether it may be late: it is behind the horizon of live traffic, so it is late where
+    its person has something final that reaches past it.
+    """
     return timestamp_ms < received_us // 1000 - rules.lateness_ms
 
 

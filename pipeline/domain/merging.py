@@ -63,11 +63,12 @@ class LinkOutcome(Enum):
 
 
 class Journey(msgspec.Struct, array_like=True, gc=False):
-    """What travels. Fields are only ever appended, as in `PersonState`."""
+    """Journey that moves to its owner. Fields are only ever appended, as in `PersonState`."""
 
     event_id: str
-    """Of the event that linked the two. With the anonymous id it names this journey: after the stub has expired, the
-    same id can begin and hand over another one."""
+    """Id of the event that linked the two. With the anonymous id it names this journey: after the stub has expired, the
+    same id can begin and hand over another one.
+    """
     received_s: int
     state: PersonState
 
@@ -120,12 +121,12 @@ def owner_of(state: PersonState) -> str:
 
 
 def is_moving(state: PersonState) -> bool:
-    """It has an owner, and its journey is still here."""
+    """True if it has an owner, and its journey is still here."""
     return state.links is not None and not state.links.is_handed_over
 
 
 def is_moved(state: PersonState) -> bool:
-    """It is a stub: its events are forwarded to its owner."""
+    """True if it is a stub: its events are forwarded to its owner."""
     return state.links is not None and state.links.is_handed_over
 
 

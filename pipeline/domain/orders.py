@@ -65,7 +65,7 @@ def apply_order(
 
 
 def _take_refund(desk: Desk, record: OrderRefund) -> None:
-    """If the conversions have left the state meanwhile, the order is about to hear of that."""
+    """Take a refund. If the conversions have left the state meanwhile, the order is about to hear of that."""
     state = desk.state
     is_known = any(refund.event_id == record.event_id for refund in state.refunds)
     if is_known or all(found.order_id != record.order_id for found in state.conversions):

@@ -1,4 +1,4 @@
-"""Which touches a path can hold: at most `MAX_TOUCHES`, as they come one after the other.
+"""Bound of a path: at most `MAX_TOUCHES` touches, as they come one after the other.
 
 When there would be one more, those past their window go first. Then one goes, the oldest of the first kind there is:
 
@@ -47,7 +47,7 @@ class _Kept:
         self.kinds: dict[str, int] = {}
         self.of_contact: dict[tuple[str, str, str], deque[Touch]] = {}
         self.of_type: dict[str, deque[Touch]] = {CLICK: deque()}
-        """May begin with some that are gone."""
+        """Touches by type; may begin with some that are gone."""
         self.of_kind: tuple[list[tuple[int, str]], ...] = ([], [], [], [])
         """Heaps. An entry whose touch is gone or of another kind by now says nothing."""
 

@@ -8,7 +8,9 @@ _decode = msgspec.json.Decoder().decode
 
 
 def read_properties(raw: msgspec.Raw) -> dict[str, Any]:
-    """Empty where there is no object: what cannot be read must not stop a stream that has accepted it already."""
+    """Read the properties; empty where there is no object: what cannot be read must not stop a stream that has accepted
+    it already.
+    """
     try:
         found = _decode(raw)
     except (msgspec.DecodeError, RecursionError):

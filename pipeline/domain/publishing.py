@@ -67,7 +67,7 @@ def publish_sessions(
 
 
 def has_unpublished(state: PersonState) -> bool:
-    """Whether some session changed since sessions were last written. Part of the state, so it survives a crash."""
+    """True if some session changed since sessions were last written. Part of the state, so it survives a crash."""
     return state.is_unpublished
 
 
@@ -85,14 +85,15 @@ def next_timer_ms(state: PersonState, rules: AppRules) -> int | None:
 
 
 def is_expired(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
-    """Whether nothing of it can matter any more: ids seen, touches, conversions and refunds have all aged out, and the
-    person's firsts, or whose journey it became, are past their keep."""
+    """Tell whether a state has expired: ids seen, touches, conversions and refunds have all aged out, and the person's
+    firsts, or whose journey it became, are past their keep.
+    """
     is_due = is_due_to_expire(state, rules, watermark_ms)
     return is_due and not state.is_unpublished and not _open_until(state, rules)
 
 
 def end(state: PersonState, app_id: str, person: str, rules: AppRules, effects: Effects) -> None:
-    """Of a state that has expired: what refunds may still need of it moves to the orders."""
+    """End a state that has expired: what refunds may still need of it moves to the orders."""
     close(state, app_id, person, rules, effects, state.conversions)
 
 
@@ -104,7 +105,7 @@ def is_due_to_expire(state: PersonState, rules: AppRules, watermark_ms: int) -> 
 
 
 def _open_until(state: PersonState, rules: AppRules) -> list[int]:
-    """When the sessions close whose closing was not written yet."""
+    """Return when the sessions close whose closing was not written yet."""
     return [
         _closes_at_ms(session, rules)
         for session in sessions_of(state.segments, rules.gap_ms)
@@ -128,7 +129,7 @@ def _expires_at_ms(state: PersonState, rules: AppRules) -> int:
 
 
 def _reach_ms(rules: AppRules) -> int:
-    """How far before itself an event changes touches: a chain that ends just within its gap may be cut by it."""
+    """Return how far before itself an event changes touches: a chain that ends just within its gap may be cut by it."""
     return SESSION_CAP_MS + rules.gap_ms
 
 
@@ -145,7 +146,7 @@ def _closes_at_ms(session: Session, rules: AppRules) -> int:
 
 
 def _cut(state: PersonState, rules: AppRules) -> None:
-    """Of a history that is longer than what is held open the oldest sessions are final, down to half."""
+    """Cut a history that is longer than what is held open: its oldest sessions are final, down to half."""
     if len(state.segments) > MAX_HELD_SEGMENTS:
         _seal(state, rules, state.segments[-MAX_HELD_SEGMENTS // 2].start_ms)
         state.cut_ms = max(state.cut_ms, state.sealed_before_ms)
@@ -171,8 +172,9 @@ def _seal(state: PersonState, rules: AppRules, reachable_ms: int) -> None:
 
 
 def _count_final(segments: list[Segment], gap_ms: int, reachable_ms: int) -> int:
-    """How many leading segments are final. A chain goes as a whole, unless it is cut into sessions of one segment each:
-    then what is left of it, here or in the archive, remembers where it began."""
+    """Count the leading segments that are final. A chain goes as a whole, unless it is cut into sessions of one segment
+    each: then what is left of it, here or in the archive, remembers where it began.
+    """
     final = 0
     for chain in chains_of(segments, gap_ms):
         is_over = chain[-1].end_ms + gap_ms <= reachable_ms

@@ -37,7 +37,9 @@ NOTHING: Final = "0"
 
 
 def refund_of(event: StreamEvent, own_currency: str) -> Refund | None:
-    """None without an `order_id`: nobody can tell what to take back. `own_currency`: of the app."""
+    """Return the refund of an event; None without an `order_id`: it is unknown what to take back. `own_currency`: of
+    the app.
+    """
     properties = read_properties(event.properties)
     order_id = order_id_of(properties)
     if not order_id:
@@ -47,7 +49,9 @@ def refund_of(event: StreamEvent, own_currency: str) -> Refund | None:
 
 
 def send_refund(refund: Refund | None, event: StreamEvent, effects: Effects) -> None:
-    """To its order, when it is accepted for the first time. One that is late for its person is not for the order."""
+    """Send a refund to its order, when it is accepted for the first time. One that is late for its person is not for
+    the order.
+    """
     if refund is not None:
         effects.messages.append(order_message(event.app_id, refund, event.received_us // 1_000_000))
 
@@ -77,7 +81,7 @@ def take_in(state: PersonState, refund: Refund) -> list[Conversion]:
 
 
 def unite_refunds(state: PersonState, others: list[Refund]) -> list[Conversion]:
-    """As `take_in`, of many. One that is there already is one."""
+    """Unite many refunds, like `take_in`. One that is there already is one."""
     state.refunds = united(state.refunds, others)
     gone: list[Conversion] = []
     while len(state.refunds) > MAX_REFUNDS:
@@ -89,7 +93,7 @@ def unite_refunds(state: PersonState, others: list[Refund]) -> list[Conversion]:
 
 
 def united(ours: list[Refund], others: list[Refund]) -> list[Refund]:
-    """By (time, event id), each once."""
+    """Return the refunds by (time, event id), each once."""
     known = {refund.event_id: refund for refund in [*others, *ours]}
     return sorted(known.values(), key=_refund_place)
 

@@ -1,4 +1,6 @@
-"""What changes when an event does not simply make the open session longer: sessions, touches, and what counts once."""
+"""Restatements by an event that does not simply make the open session longer: sessions, touches, and what counts
+once.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,21 +27,21 @@ from schemas.events import StreamEvent
 
 SessionKey = tuple[int, str]
 Touches: TypeAlias = dict[str, tuple[SessionKey, Touch]]
-"""By id, with the session."""
+"""Touches by id, with the session."""
 
 
 @dataclass(slots=True)
 class Change:
-    """What an event has changed about conversions, those it made itself aside."""
+    """Changes of an event to conversions, other than those it made itself."""
 
     sessions: list[Session]
-    """Of the neighbourhood of the event, as they are now."""
+    """Sessions of the neighbourhood of the event, as they are now."""
     from_ms: int | None = None
     """Paths and sessions of conversions from here on may be other ones; None: no touch and no session has."""
     won: Sequence[First] = ()
-    """What counts once, and now counts."""
+    """Once-counted conversions that now count."""
     lost: Sequence[First] = ()
-    """What counted, and no longer does."""
+    """Once-counted conversions that no longer count."""
 
 
 class View:

@@ -186,7 +186,9 @@ def attribution_row(
 
 
 def twin_mark_row(app_id: str, person: str, event_id: str, first: Seen, later: Seen) -> EventMarkRow:
-    """Of an event whose place nobody knows any more. Empty where not known: `person`, whose it was, and `event_id`."""
+    """Return the mark of an event whose place is no longer known. Empty where not known: `person`, whose it was, and
+    `event_id`.
+    """
     return EventMarkRow(
         app_id=app_id,
         event_id=event_id or HASHED_ID + later.mark.hex(),

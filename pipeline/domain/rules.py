@@ -16,28 +16,30 @@ TIMER_STEP_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class AppRules:
-    """How the events of one app are read."""
+    """Rules for reading the events of one app."""
 
     app_id: str
     currency: str
     gap_ms: int
     """Two events of a person belong to one visit if they are *less* than this apart."""
     lateness_ms: int
-    """An event further than this behind the watermark is stored, but no longer changes sessions or credits."""
+    """Allowed lateness: an event further than this behind the watermark is stored, but no longer changes sessions or
+    credits.
+    """
     window_ms: dict[str, int]
     """Touch type → greatest age at the conversion with which a touch still counts (that age included)."""
     max_window_ms: int
     half_life_ms: float
     position_weights: tuple[int, int, int]
-    """Of the first touch, of all between, and of the last, in billionths."""
+    """Weights of the first touch, of all between, and of the last, in billionths."""
     is_direct_fallback: bool
     """Direct visits get credit only where the path holds nothing else."""
     goals_by_event: dict[str, tuple[Goal, ...]]
     config_version: int
-    """Of the attribution settings, for the rows computed under them."""
+    """Version of the attribution settings, for the rows computed under them."""
     channels: ChannelRules
     history_ms: int = 400 * DAY_MS
-    """How old an event may be on receipt, and for how long an order is remembered."""
+    """Maximum age of an event on receipt, and how long an order is remembered."""
 
 
 def compile_rules(app: App) -> AppRules:
@@ -66,7 +68,7 @@ def compile_rules(app: App) -> AppRules:
 
 
 def _billionths(weights: tuple[float, float, float]) -> tuple[int, int, int]:
-    """By the shortest decimal form, so that 0.4 is 400,000,000 and not a little more."""
+    """Convert to billionths by the shortest decimal form, so that 0.4 is 400,000,000 and not a little more."""
     first, middle, last = (int(Decimal(str(weight)) * NANOS_PER_CONVERSION) for weight in weights)
     return first, middle, last
 

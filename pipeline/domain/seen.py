@@ -1,4 +1,4 @@
-"""Which events of a person were accepted before: two parallel byte strings, no objects, so a state decodes fast.
+"""Ids of a person's accepted events: two parallel byte strings, no objects, so a state decodes fast.
 
 Beside each id stand its event time and receipt, whether it was a page view, and whether it counts: what is needed to
 take it back when the same event turns out to have been sent under another id too (see `twins`).
@@ -32,9 +32,9 @@ class Seen(NamedTuple):
     received_ms: int
     is_page_view: bool
     is_late: bool
-    """It is in no session and no conversion."""
+    """True if it is in no session and no conversion."""
     is_taken: bool
-    """It was sent under another id of the person."""
+    """True if it was sent under another id of the person."""
 
 
 def fingerprint(event_id: str) -> bytes:
@@ -97,7 +97,7 @@ def shared(one: PersonState, other: PersonState) -> list[tuple[Seen, Seen]]:
 
 
 def all_seen(state: PersonState) -> Iterator[Seen]:
-    """Of one id the newest comes last."""
+    """Yield all entries; of one id the newest comes last."""
     for ids, times, is_taken in (
         (state.taken_ids, state.taken_times, True),
         (bytes(state.seen_ids), bytes(state.seen_times), False),
@@ -155,7 +155,7 @@ def drop_old(state: PersonState, received_s: int) -> None:
 
 
 def _count_until(times: bytes | bytearray, limit_s: int) -> int:
-    """How many at the front were received at `limit_s` or before."""
+    """Count the entries at the front that were received at `limit_s` or before."""
     count = 0
     while count * _TIMES_BYTES < len(times) and _TIMES.unpack_from(times, count * _TIMES_BYTES)[1] <= limit_s:
         count += 1

@@ -17,7 +17,7 @@ from pipeline.domain.touches import EXPOSURE_RANK, VISIT, first_of_each, own_pag
 from schemas.events import StreamEvent
 
 Session: TypeAlias = list[Segment]
-"""One or two segments. The first one's start and first event name the session."""
+"""Session of one or two segments. The first one's start and first event name the session."""
 
 PAGE_VIEW = "page_view"
 MAX_PAGE_CHARACTERS = 1_024
@@ -46,14 +46,14 @@ def segment_of(event: StreamEvent, entry: tuple[int, Touch], marketing: Touch | 
 
 
 def add_conversions(segment: Segment, conversions: list[Conversion]) -> None:
-    """Of goals that count every time."""
+    """Add conversions of goals that count every time."""
     segment.conversions += len(conversions)
     for conversion in conversions:
         _add_value(segment.values_minor, conversion.currency, conversion.value_minor)
 
 
 def take_out(segment: Segment, is_page_view: bool, conversions: list[Conversion]) -> None:
-    """One event less. `conversions`: its own, of goals that count every time."""
+    """Remove one event. `conversions`: its own, of goals that count every time."""
     segment.events -= 1
     segment.page_views -= is_page_view
     segment.conversions -= len(conversions)
@@ -94,7 +94,7 @@ def _earlier(one_ms: int, other_ms: int) -> int:
 
 
 def _earliest(firsts: list[First]) -> list[First]:
-    """Of each goal and kind of counting."""
+    """Return the earliest conversion of each goal and kind of counting."""
     found: dict[tuple[str, bool], First] = {}
     for first in sorted(firsts, key=lambda first: (first.at_ms, first.event_id)):
         found.setdefault((first.goal, first.is_of_person), first)
@@ -187,7 +187,7 @@ def is_cut(chain: list[Segment]) -> bool:
 
 
 def chain_start_ms(chain: list[Segment]) -> int:
-    """Where it began, what is gone of it included."""
+    """Return where the chain began, what is gone of it included."""
     head = chain[0]
     return min(head.chain_start_ms, head.start_ms) if head.chain_start_ms else head.start_ms
 

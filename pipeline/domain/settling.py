@@ -40,7 +40,7 @@ class Desk:
     rules: AppRules
     effects: Effects
     reason: str = ""
-    """Of all restatements; empty: each has its own."""
+    """Reason of all restatements; empty: each has its own."""
     gone: list[Conversion] = field(default_factory=list)
     """Conversions the bounds have dropped from the state, to be handed to their orders."""
 
@@ -131,7 +131,9 @@ def _recount(
 
 
 def _forgotten(first: First, version: int) -> Conversion:
-    """In place of a conversion the bound has dropped. It has had no more revisions than the person versions."""
+    """Build the row in place of a conversion the bound has dropped. It has had no more revisions than the person
+    versions.
+    """
     return Conversion(
         first.at_ms, first.event_id, first.goal, "", "", 0, first.currency, "", attribution_revision=version
     )
@@ -189,7 +191,9 @@ def _write(desk: Desk, sessions: list[Session], conversion: Conversion, path: li
 
 
 def _raise_revision(desk: Desk, conversion: Conversion) -> None:
-    """It counts the rows, wherever the conversion lives. Rows that were not counted had up to twice the version."""
+    """Raise the revision, which counts the rows, wherever the conversion lives. Rows that were not counted had up to
+    twice the version.
+    """
     was_not_counted = conversion.attribution_revision and not conversion.row_revision
     conversion.row_revision = (2 * desk.state.version if was_not_counted else conversion.row_revision) + 1
 
@@ -207,7 +211,7 @@ def take_back(desk: Desk, conversion: Conversion) -> None:
 
 
 def _session_of(desk: Desk, sessions: list[Session], conversion: Conversion) -> str:
-    """Its id; that which the conversion has, if it is in none of `sessions`."""
+    """Return the id of its session; that which the conversion has, if it is in none of `sessions`."""
     at_ms = conversion.at_ms
     session = next((found for found in sessions if found[0].start_ms <= at_ms <= found[-1].end_ms), None)
     return session_id(desk.app_id, desk.person, *session_key(session)) if session else conversion.session_id

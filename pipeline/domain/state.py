@@ -44,11 +44,11 @@ MAX_HOLDERS: Final = 20
 CONVERSION_KEEP_MS: Final = 30 * DAY_MS
 """How long a conversion can be restated by touches. Then what refunds need of it moves to its order."""
 MERGE_KEEP_MS: Final = 30 * DAY_MS
-"""For how long after its end a final session can be joined with those of another journey."""
+"""How long after its end a final session can be joined with those of another journey."""
 REFUND_LEAD_MS: Final = DAY_MS
 """A refund's clock may be this far behind its order's."""
 FIRSTS_KEEP_MS: Final = 400 * DAY_MS
-"""After its last event, a person who met a goal counted once per person is remembered this long."""
+"""How long after the last event a person who met a goal counted once per person is remembered."""
 MAX_SUM_MINOR: Final = 9 * 10**18
 """Sums stop here, inside 64 bits."""
 
@@ -88,9 +88,9 @@ class Segment(msgspec.Struct, array_like=True, gc=False):
     first_id: str
     end_ms: int
     entry: Touch
-    """What the event that decides the session's channel would be as a touch."""
+    """Touch that the event that decides the session's channel would be."""
     entry_rank: int
-    """How good a witness that event is, 0 the best; see `touches`."""
+    """Rank of that event as evidence, 0 the best; see `touches`."""
     version: int
     """The person's version when this segment, or how it forms sessions, last changed."""
     published: int = 0
@@ -98,7 +98,7 @@ class Segment(msgspec.Struct, array_like=True, gc=False):
     events: int = 1
     page_views: int = 0
     conversions: int = 0
-    """Of goals that count every time; `firsts` has the others."""
+    """Conversions of goals that count every time; `firsts` has the others."""
     values_minor: dict[str, int] = {}
     entry_page: Keyed | None = None
     exit_page: Keyed | None = None
@@ -106,9 +106,9 @@ class Segment(msgspec.Struct, array_like=True, gc=False):
     """The first anonymous id of a known user; an anonymous person's own is in the person key."""
     touches: list[Touch] = []
     chain_start_ms: int = 0
-    """Where the chain began whose earlier segments are final and gone; 0: none are."""
+    """Time when the chain began whose earlier segments are final and gone; 0: none are."""
     firsts: list[First] = []
-    """One per goal."""
+    """First conversions, one per goal."""
 
 
 class Conversion(msgspec.Struct, array_like=True, gc=False):
@@ -131,13 +131,13 @@ class Conversion(msgspec.Struct, array_like=True, gc=False):
     is_counted: bool = True
     """False: an earlier event of its session counts, and this one would if the session were to be divided."""
     config_version: int = 1
-    """Of its newest attribution."""
+    """Version of the settings of its newest attribution."""
     refunded_minor: int = 0
     refund_excess_minor: int = 0
     value_issue: str = ""
-    """Why its value is not known (`schemas.amounts.ValueIssue`); empty: it is, or the event names none."""
+    """Reason why its value is not known (`schemas.amounts.ValueIssue`); empty: it is, or the event names none."""
     row_revision: int = 0
-    """Of its newest row; 0: none was written, or by a version that did not count them."""
+    """Revision of its newest row; 0: none was written, or by a version that did not count them."""
 
 
 def raise_revisions(conversion: Conversion, other: Conversion) -> None:
@@ -147,7 +147,7 @@ def raise_revisions(conversion: Conversion, other: Conversion) -> None:
 
 
 class Refund(msgspec.Struct, array_like=True, gc=False):
-    """What an event wants taken back of an order."""
+    """Refund: the amount an event takes back of an order."""
 
     at_ms: int
     event_id: str
@@ -159,14 +159,14 @@ class Refund(msgspec.Struct, array_like=True, gc=False):
 
 
 class Holder(msgspec.Struct, array_like=True, gc=False):
-    """Of an order: a person whose state has conversions of it, and their times."""
+    """Holder of conversions of an order: a person whose state has them, and their times."""
 
     person: str
     times_ms: list[int]
 
 
 class ClosedConversion(msgspec.Struct, array_like=True, gc=False):
-    """Of an order: a conversion that has left its person's state, with what is needed to write its rows again."""
+    """Conversion of an order that has left its person's state, with what is needed to write its rows again."""
 
     conversion: Conversion
     path: list[Touch]
@@ -174,16 +174,16 @@ class ClosedConversion(msgspec.Struct, array_like=True, gc=False):
 
 
 class Order(msgspec.Struct, array_like=True, gc=False):
-    """What is remembered of an order, for refunds; see `orders`."""
+    """State of an order, kept for refunds; see `orders`."""
 
     holders: list[Holder] = []
     refunds: list[Refund] = []
-    """By (time, event id)."""
+    """Refunds by (time, event id)."""
     closed: list[ClosedConversion] = []
 
 
 class Links(msgspec.Struct, array_like=True, gc=False):
-    """Of an anonymous person: the users its id was seen with, and by which event it became the first one's."""
+    """Links of an anonymous person: the users its id was seen with, and by which event it became the first one's."""
 
     at_ms: int
     event_id: str
@@ -206,25 +206,25 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     seen_ids: bytearray = msgspec.field(default_factory=bytearray)
     seen_times: bytearray = msgspec.field(default_factory=bytearray)
     segments: list[Segment] = []
-    """By time. They are disjoint."""
+    """Segments by time. They are disjoint."""
     touches: list[Touch] = []
-    """Of final sessions, by (time, id)."""
+    """Touches of final sessions, by (time, id)."""
     conversions: list[Conversion] = []
-    """By (time, event id, goal)."""
+    """Conversions by (time, event id, goal)."""
     retired: list[tuple[int, str]] = []
     """(start, first event id) of sessions that are no more and may have been written: to be taken back."""
     firsts: list[Keyed] = []
     """(time, event id, goal): the person's first of each goal counted once per person."""
     refunds: list[Refund] = []
-    """By (time, event id)."""
+    """Refunds by (time, event id)."""
     archive: bytes = b""
     """Final sessions, for when two journeys turn out to be one person's; see `archive`."""
     links: Links | None = None
-    """Of an anonymous person seen with a user; see `merging`."""
+    """Links of an anonymous person seen with a user; see `merging`."""
     merged: bytes = b""
-    """Of a user: fingerprints of the journeys taken in, the newest last."""
+    """Fingerprints of the journeys taken into a user's, the newest last."""
     taken_ids: bytes = b""
-    """As `seen_ids`, of events that anonymous persons have sent."""
+    """Ids of events that anonymous persons have sent, like `seen_ids`."""
     taken_times: bytes = b""
     gap_ms: int = 0
     """The session gap its segments are grouped by; 0: that of the rules."""
@@ -233,15 +233,15 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     history_s: int = 0
     """Latest receipt of an event of its own id that came from behind the horizon; see `lateness`."""
     final_ms: int = 0
-    """What was final before that: an own event before it is late."""
+    """End of what was final before that: an own event before it is late."""
     held_s: int = 0
-    """As `history_s`, with the events of other ids that are the person's: until then no session is put away."""
+    """Like `history_s`, with the events of other ids that are the person's: until then no session is put away."""
     taken_last_ms: int = 0
-    """As `last_ms`, of events of other ids."""
+    """Like `last_ms`, of events of other ids."""
     cut_ms: int = 0
     """Sessions before it were put away because there were more than `MAX_HELD_SEGMENTS`: an event before it is late."""
     order: Order | None = None
-    """It is the state of an order, and of no person."""
+    """State of an order, if it is that of an order and of no person."""
 
 
 encode_state = msgspec.msgpack.Encoder().encode

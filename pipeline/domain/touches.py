@@ -1,4 +1,4 @@
-"""From an event to a touch, from a session's touches to those that count.
+"""Touches: from an event to a touch, from a session's touches to those that count.
 
 **What makes a touch.** `ad_click`, `ad_impression`, `ad_view`; any page with a click id or campaign tags, a click; and
 the session's entry where it is none of these: a `visit`. A tagged page counts in the middle of a session too, not only
@@ -48,7 +48,7 @@ STRENGTH: Final[dict[str, int]] = {CLICK: 0, VIEW: 1, IMPRESSION: 2, VISIT: 3}
 
 
 def is_marketing(event: StreamEvent) -> bool:
-    """Whether `marketing_touch` could find one. Runs on every event, so it looks at names and characters only."""
+    """Tell whether `marketing_touch` could find one. Runs on every event, so it looks at names and characters only."""
     return (
         event.event_name in AD_EVENTS
         or event.campaign_source != ""
@@ -69,7 +69,7 @@ def marketing_touch(event: StreamEvent, rules: ChannelRules) -> Touch | None:
 
 
 def arrival_of(event: StreamEvent, rules: ChannelRules) -> Arrival:
-    """How the person came, as far as this event tells."""
+    """Return how the person came, as far as this event shows."""
     if event.event_name in AD_EVENTS:
         fields = (event.campaign_source, event.campaign_medium, event.campaign_name)
         return classify_ad(read_properties(event.properties), event.page_url, *fields, rules)
@@ -93,7 +93,7 @@ def _text(value: object) -> str:
 
 
 def rank_of(event: StreamEvent) -> int:
-    """How well the event tells where the session came from, 0 the best."""
+    """Rank how well the event shows where the session came from, 0 the best."""
     if event.event_name in AD_EVENTS:
         return ARRIVAL_RANK if AD_EVENTS[event.event_name] == CLICK else EXPOSURE_RANK
     if tells_arrival(event):
@@ -112,7 +112,7 @@ def entry_of(event: StreamEvent, marketing: Touch | None, rules: ChannelRules) -
 
 
 def tells_arrival(event: StreamEvent) -> bool:
-    """Whether the event says where the person came from, or at least that they came."""
+    """Tell whether the event shows where the person came from, or at least that they came."""
     return bool(
         event.page_url
         or event.referrer
@@ -128,7 +128,7 @@ def _has_tagged_properties(event: StreamEvent) -> bool:
 
 
 def is_view(event: StreamEvent) -> bool:
-    """Whether a page or screen was seen: by the event's name, or by a property that names the screen."""
+    """Tell whether a page or screen was seen: by the event's name, or by a property that names the screen."""
     if event.event_name in PAGE_EVENTS:
         return True
     if b'"screen' not in bytes(event.properties):

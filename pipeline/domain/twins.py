@@ -1,4 +1,5 @@
-"""One event that was sent under two ids, found when the two turn out to be one person: the later receipt is taken back.
+"""Twins: one event sent under two ids, found when the two turn out to be one person; the later receipt is taken
+back.
 
 Before a login an event carries the anonymous id, and sent again after it the user's too: the two go to two persons, and
 each has counted it. When the journeys are united, the ids that both have seen are compared (`seen.shared`). Of each
@@ -40,7 +41,7 @@ class _Side:
     desk: Desk
     view: View
     times_ms: list[int]
-    """Of what it counts, ascending."""
+    """Times of the events it counts, ascending."""
 
 
 def take_back_twins(desk: Desk, other: PersonState, anonymous_id: str, ours: View, theirs: View) -> list[Conversion]:
@@ -152,7 +153,7 @@ def _times(state: PersonState) -> list[int]:
 
 
 def _names(state: PersonState) -> Iterator[str]:
-    """Every event id whose text the state has."""
+    """Return every event id whose text the state has."""
     for conversion in state.conversions:
         yield conversion.event_id
     for refund in state.refunds:

@@ -51,7 +51,7 @@ def _take_back_sessions(desk: Desk, anonymous_id: str, other: PersonState, their
 
 
 def _unite_facts(state: PersonState, other: PersonState) -> list[Conversion]:
-    """Returns conversions the bounds have dropped."""
+    """Unite the facts; return the conversions that the bounds have dropped."""
     state.taken_last_ms = max(state.taken_last_ms, other.last_ms, other.taken_last_ms)
     state.held_s, state.cut_ms = max(state.held_s, other.held_s), max(state.cut_ms, other.cut_ms)
     state.received_s = max(state.received_s, other.received_s)
@@ -64,7 +64,7 @@ def _unite_facts(state: PersonState, other: PersonState) -> list[Conversion]:
 
 
 def _unite_conversions(state: PersonState, moved: list[Conversion]) -> None:
-    """An event both have counted, sent again when the user was known, is one conversion."""
+    """Unite the conversions: an event both have counted, sent again when the user was known, is one conversion."""
     known = {(found.event_id, found.goal): found for found in state.conversions}
     for conversion in moved:
         twin = known.get((conversion.event_id, conversion.goal))

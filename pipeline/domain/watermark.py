@@ -18,7 +18,9 @@ class Watermark:
         self.value_ms = value_ms
 
     def observe(self, event_ms: int, received_ms: int) -> None:
-        """An event from the future counts as of now (its receipt), so that it cannot make all others late."""
+        """Move the watermark by an event. One from the future counts as of now (its receipt), so that it cannot make
+        all others late.
+        """
         candidate = (event_ms if event_ms < received_ms else received_ms) - self._out_of_orderness_ms
         if candidate > self.value_ms:
             self.value_ms = candidate

@@ -14,7 +14,9 @@ from typing import Final
 from pipeline.runtime.clock import monotonic_seconds
 
 GROWTH: Final = 2
-"""How many times the present file the next one may be large at least: others than the gateway write as well."""
+"""Assumed growth: how many times the present file the next one may be large at least: others than the gateway write as
+well.
+"""
 EXPANSION: Final = 4
 """Bytes of a saved file per byte of a record at most: it lists each byte as a decimal number with a comma."""
 MEASURE_SECONDS: Final = 0.1
@@ -28,13 +30,14 @@ class DiskUse:
     free_bytes: int
     saved_bytes: int
     unfinished_bytes: int = 0
-    """Of a save under way, or of one that failed: the next save writes over it."""
+    """Size of a save under way, or of one that failed: the next save writes over it."""
     saved_at_ns: int = 0
-    """When a save ended last, by the clock of the file system."""
+    """Time when a save ended last, by the clock of the file system."""
 
 
 def shortage_bytes(use: DiskUse, unsaved_bytes: int, margin_bytes: int) -> int:
-    """How much disk space is missing for the next save with `margin_bytes` to spare; 0: there is enough. Pure.
+    """Return how much disk space is missing for the next save with `margin_bytes` to spare; 0: there is enough.
+    Pure.
 
     `unsaved_bytes`: of the records that were sent since the save on disk began.
     """

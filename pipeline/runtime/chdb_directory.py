@@ -13,7 +13,8 @@ class DirectoryInUse(Exception):
 
 
 class DirectoryLock:
-    """One process at a time; within it any number of `ClickHouse` objects, which share chDB's engine.
+    """Lock of a chDB directory: one process at a time; within it any number of `ClickHouse` objects, which share chDB's
+    engine.
 
     chDB's own lock fails without saying why, so this comes first. The kernel releases it with the process.
     """

@@ -49,7 +49,9 @@ T = TypeVar("T")
 QUERY_THREADS: Final = 4
 INSERT_THREADS: Final = 2
 _MEMORY_LOOK_MS: Final = 500
-"""How often the embedded engine measures the memory of its process; its own 50 ms keep an idle processor busy."""
+"""Interval at which the embedded engine measures the memory of its process; its own 50 ms keep an idle processor
+busy.
+"""
 MAX_WAITING_QUERIES: Final = 256
 AWAY_SECONDS: Final = 1.0
 """A server that could not be reached is not asked again for so long: calls that wait for a thread fail at once, instead
@@ -104,7 +106,7 @@ class ClickHouseLocked(ClickHouseError):
 
 
 class ClickHouse:
-    """One per process. `open` touches no network; the first call of each thread connects."""
+    """ClickHouse client, one per process. `open` touches no network; the first call of each thread connects."""
 
     def __init__(
         self,
@@ -128,7 +130,9 @@ class ClickHouse:
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """For `settings.clickhouse_url`, or chDB under `settings.data_dir`. Raises `ClickHouseLocked`."""
+        """Open the client for `settings.clickhouse_url`, or chDB under `settings.data_dir`. Raises
+        `ClickHouseLocked`.
+        """
         if settings.clickhouse_url:
             path = urlsplit(settings.clickhouse_url).path.strip("/")
             database = _database_name(path or settings.database)
@@ -144,7 +148,7 @@ class ClickHouse:
     async def query(
         self, sql: str, parameters: Parameters | None = None, *, timeout_seconds: float | None = None
     ) -> list[Row]:
-        """All rows as tuples. `parameters` are bound on the server: `{name:Type}` in the SQL."""
+        """Return all rows as tuples. `parameters` are bound on the server: `{name:Type}` in the SQL."""
         return await self._query(
             lambda client, settings: _tuples(client.query(sql, dict(parameters or {}), settings)),
             timeout_seconds,
@@ -153,7 +157,7 @@ class ClickHouse:
     async def query_dicts(
         self, sql: str, parameters: Parameters | None = None, *, timeout_seconds: float | None = None
     ) -> list[dict[str, Any]]:
-        """All rows as dictionaries by column name."""
+        """Return all rows as dictionaries by column name."""
         return await self._query(
             lambda client, settings: list(client.query(sql, dict(parameters or {}), settings).named_results()),
             timeout_seconds,
@@ -199,7 +203,9 @@ class ClickHouse:
         )
 
     async def create_database(self) -> None:
-        """If it is missing; asking first lets a user without the right to create one work in an existing one."""
+        """Create the database if it is missing; asking first lets a user without the right to create one work in an
+        existing one.
+        """
         await asyncio.get_running_loop().run_in_executor(self._inserts, self._create_database)
 
     def close(self) -> None:
@@ -300,7 +306,7 @@ def is_unreachable(error: DriverError) -> bool:
 
 
 def classify(error: DriverError, *, is_insert: bool) -> ClickHouseError:
-    """Which class of the tree a driver's error belongs to (pure)."""
+    """Return the class of the tree that a driver's error belongs to (pure)."""
     code = error.code if isinstance(error, CodedDriverError) else None
     message = str(error)
     if is_insert:
@@ -389,7 +395,7 @@ def _insert_from_file(spool: Path, client: Client, table: str, data: bytes, sett
 
 
 def _quoted(value: object) -> str:
-    """As an SQL string: settings and file names cannot be bound."""
+    """Quote a text as an SQL string: settings and file names cannot be bound."""
     escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 

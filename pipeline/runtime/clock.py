@@ -15,7 +15,7 @@ def now_us() -> int:
 
 
 def monotonic_seconds() -> float:
-    """For durations and deadlines; never goes back."""
+    """Return seconds for durations and deadlines; never goes back."""
     return time.monotonic()
 
 

@@ -14,7 +14,9 @@ OTHER_VARIABLES: Final = frozenset({"ATTRIKIT_API_URL", "ATTRIKIT_API_KEY", "ATT
 """Variables that are no settings: two options of the command line, and a file that tests may read."""
 OTHER_PREFIXES: Final = ("ATTRIKIT_TEST_", "ATTRIKIT_BENCH_")
 _SERVICE_LINK: Final = re.compile(r"_SERVICE_HOST\Z|_SERVICE_PORT(_\w+)?\Z|_PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?\Z")
-"""What Kubernetes adds to every pod for each service of its namespace, a service called `attrikit-gateway` say."""
+"""Variables that Kubernetes adds to every pod for each service of its namespace, a service called `attrikit-gateway`
+say.
+"""
 
 
 class BadEnvironment(Exception):
@@ -40,7 +42,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """One line for each variable that begins like a setting and is none, with the nearest name there is (pure)."""
+    """Return one line for each variable that begins like a setting and is none, with the nearest name there is
+    (pure).
+    """
     known = setting_names()
     return [
         f"{name}: no such setting{_suggestion(name.upper(), known)}"
@@ -50,7 +54,7 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def setting_names() -> frozenset[str]:
-    """Of the environment variables that are settings."""
+    """Return the names of the environment variables that are settings."""
     return frozenset(PREFIX + name.upper() for name in Settings.model_fields)
 
 

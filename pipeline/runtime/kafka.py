@@ -57,7 +57,9 @@ class FencedProducer(AIOKafkaProducer):  # type: ignore[misc]
 def build_fenced_producer(
     settings: Settings, name: str, compression: Literal["zstd"] | None = None
 ) -> AIOKafkaProducer:
-    """As `build_producer`. The broker needs its log of transactions for it, and with ACLs the right to `name`."""
+    """Build a fenced producer, otherwise like `build_producer`. The broker needs its log of transactions for it, and
+    with ACLs the right to `name`.
+    """
     return FencedProducer(**_producer_options(settings, compression), transactional_id=name)
 
 

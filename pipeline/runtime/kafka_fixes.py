@@ -97,8 +97,9 @@ def pause_seconds(idle_seconds: float, fetch_seconds: float) -> float:
 
 
 class Arrivals:
-    """When a record last came to a consumer of this process, and the waits that the next one ends. Consumers may run in
-    several threads, each with an event loop of its own."""
+    """Time when a record last came to a consumer of this process, and the waits that the next one ends. Consumers may
+    run in several threads, each with an event loop of its own.
+    """
 
     def __init__(self, now_seconds: float) -> None:
         self._last_seconds = now_seconds

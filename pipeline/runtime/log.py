@@ -10,8 +10,9 @@ import structlog
 from pipeline.runtime.clock import monotonic_seconds
 
 keep_loggers = True
-"""Whether a logger, once it has written, is kept as it was built (a line costs less so). Tests turn it off: a kept one
-would write past `structlog.testing.capture_logs` when the log had been configured again in between."""
+"""True if a logger, once it has written, is kept as it was built (a line costs less so). Tests turn it off: a kept one
+would write past `structlog.testing.capture_logs` when the log had been configured again in between.
+"""
 
 
 def configure_logging(process: str, level: str = "info", as_json: bool | None = None) -> None:

@@ -1,4 +1,4 @@
-"""How far the pipeline has come, judged from what Kafka holds: nothing here asks a process how it feels.
+"""Progress of the pipeline, computed from the offsets and rows in Kafka alone, without a call to any process.
 
 The facts are offsets: where each topic ends, what the stream last said about each partition of `events` (topic
 `progress`), what the loader has committed (it commits after its insert, so committed means readable). From them
@@ -26,7 +26,7 @@ from schemas.topics import DERIVED_TOPICS, LOADER_GROUP, STREAM_GROUP, Topic
 _LOADED: Final = (Topic.EVENTS, *DERIVED_TOPICS, Topic.REJECTED, Topic.COSTS)
 _WATCHED: Final = (*_LOADED, Topic.PEOPLE)
 _LAST_RECORDS: Final = 16
-"""How many of a partition's last offsets are read to find its last row: some may be transaction markers."""
+"""Number of a partition's last offsets that are read to find its last row: some may be transaction markers."""
 _READ_SECONDS: Final = 10.0
 
 _decode_rows = msgspec.json.Decoder(ProgressRow).decode_lines
@@ -126,8 +126,9 @@ def _evaluate_people(facts: Facts, partition: int) -> PartitionProgress:
 
 
 def _needed_offset(facts: Facts, topic: Topic, partition: int) -> int:
-    """How far the loader must have come. In a derived topic that is the end of what the stream vouches for: later
-    records (a session that closed since) restate what is already there."""
+    """Return how far the loader must have come. In a derived topic that is the end of what the stream vouches for:
+    later records (a session that closed since) restate what is already there.
+    """
     if topic not in DERIVED_TOPICS:
         return facts.end_offsets.get((topic, partition), 0)
     row = facts.reported.get(partition)
@@ -169,7 +170,7 @@ class ProgressReader:
         self._admin = admin
 
     async def read(self) -> Facts:
-        """Raises aiokafka's errors while the broker is away, `TimeoutError` when it stays silent."""
+        """Read the facts. Raises aiokafka's errors while the broker is away, `TimeoutError` when it stays silent."""
         ends = await self._end_offsets()
         reported = await read_last_reports(self._consumer, range(self._settings.partitions))
         return Facts(
@@ -193,7 +194,7 @@ class ProgressReader:
 
 @asynccontextmanager
 async def open_reader(settings: Settings) -> AsyncIterator[ProgressReader]:
-    """Raises `TopicsMissing`, and aiokafka's errors if no broker answers."""
+    """Open a reader. Raises `TopicsMissing`, and aiokafka's errors if no broker answers."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     try:
         await admin.start()
@@ -210,7 +211,7 @@ async def open_reader(settings: Settings) -> AsyncIterator[ProgressReader]:
 
 
 async def wait_until_settled(reader: ProgressReader, timeout_seconds: float, poll_seconds: float = 0.2) -> Progress:
-    """Raises `TimeoutError` if it takes longer than `timeout_seconds`."""
+    """Wait until all is processed. Raises `TimeoutError` if it takes longer than `timeout_seconds`."""
     async with asyncio.timeout(timeout_seconds):
         while True:
             progress = evaluate(await reader.read())

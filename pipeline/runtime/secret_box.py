@@ -40,7 +40,7 @@ class SecretBox:
         return self._fernet.encrypt(secret.encode()).decode()
 
     def unlock(self, token: str) -> str:
-        """Raises `SecretBoxError` if none of the keys fits."""
+        """Decrypt a secret. Raises `SecretBoxError` if none of the keys fits."""
         try:
             return self._fernet.decrypt(token.encode()).decode()
         except InvalidToken as error:

@@ -24,14 +24,16 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ATTRIKIT_", frozen=True, extra="ignore")
 
     data_dir: Path = Path(".attrikit")
-    """Where embedded parts and the stream's local state keep their files."""
+    """Folder where embedded parts and the stream's local state keep their files."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # Kafka
     kafka_bootstrap: str = "127.0.0.1:9092"
     """`host:port[,host:port…]`"""
     partitions: int = Field(default=4, ge=1, le=1024)
-    """Of every topic. It decides where a person's events go, so it cannot change once there are events."""
+    """Number of partitions of every topic. It decides where a person's events go, so it cannot change once there are
+    events.
+    """
     replication_factor: int = Field(default=1, ge=1)
     min_insync_replicas: int = Field(default=1, ge=1)
     broker_data_dir: str = ""
@@ -53,7 +55,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     query_url: str = ""
-    """Where the gateway forwards reads to, so that one port serves all; empty: reads are answered with 404 here."""
+    """URL the gateway forwards reads to, so that one port serves all; empty: reads are answered with 404 here."""
     trusted_proxies: str = "127.0.0.1,::1"
     """Addresses and networks of the proxies in front, separated by commas: what they say in `X-Forwarded-For` of where
     a request came from is believed, and nobody else's word is. Empty: the client is whoever connects."""
@@ -64,23 +66,26 @@ class Settings(BaseSettings):
 
     # Operators
     operator_token: str = Field(default="", repr=False)
-    """What `attrikit ledger` and `attrikit doctor` show to the process that has the tables open; it lets them see the
-    counts of every app. Empty: nobody may."""
+    """Token of `attrikit ledger` and `attrikit doctor` for the process that has the tables open; it lets them see the
+    counts of every app. Empty: nobody may.
+    """
 
     public_metrics: bool = False
-    """Whether anybody who reaches the port of the gateway or of the query service may read `/metrics`."""
+    """True if anybody who reaches the port of the gateway or of the query service may read `/metrics`."""
     metrics_token: str = Field(default="", repr=False)
-    """Who sends it as `Authorization: Bearer …` may read `/metrics` there. Empty, and not public: there is no such
-    path. The ports of a worker and of a dispatcher are for operators only, and ask for none."""
+    """Token for reading `/metrics` there, sent as `Authorization: Bearer …`. Empty, and not public: there is no such
+    path. The ports of a worker and of a dispatcher are for operators only, and ask for none.
+    """
 
     # Request limits of the plans
     count_requests: bool = True
-    """Whether this process counts. Every request has to be counted once: not again by a query service behind a gateway
-    that forwards to it (`query_url`)."""
+    """True if this process counts. Every request has to be counted once: not again by a query service behind a gateway
+    that forwards to it (`query_url`).
+    """
     quota_redis_url: str = Field(default="", repr=False)
     """`redis://[user:password@]host:port/database`, shared by all that count; empty: this process counts for itself."""
     quota_timeout_seconds: float = Field(default=0.05, gt=0)
-    """What a request of a limited plan waits for Redis at most; then it is let through uncounted."""
+    """Maximum wait for Redis of a request of a limited plan; then it is let through uncounted."""
 
     # Stream
     stream_store: Literal["rocksdb", "memory"] = "rocksdb"
@@ -90,12 +95,11 @@ class Settings(BaseSettings):
     live_persons: int = Field(default=100_000, gt=0)
     """Decoded person states kept in memory, over all partitions of a worker."""
     live_state_bytes: int = Field(default=1024 * 1024 * 1024, gt=0)
-    """What those states may take in memory, over all partitions of a worker, at most; the bound that is met
-    first holds."""
+    """Limit on the memory of those states, over all partitions of a worker; the bound that is met first holds."""
     publish_interval_seconds: float = Field(default=1.0, ge=0)
     """Under continuous load, changed sessions are written this often; when a partition falls silent, at once."""
     worker_port: int = Field(default=0, ge=0, le=65535)
-    """Of `/healthz` and `/metrics`; 0: none."""
+    """Port of the worker's `/healthz` and `/metrics`; 0: none."""
     stall_seconds: float = Field(default=120.0, gt=0)
     """A worker that has messages to process and commits nothing for so long is not alive (`/healthz`)."""
     worker_session_timeout_seconds: float = Field(default=20.0, ge=6)
@@ -116,7 +120,7 @@ class Settings(BaseSettings):
     """Jobs of one app that wait or run."""
     export_max_seconds: float = Field(default=3600.0, gt=0)
     export_max_memory_bytes: int = Field(default=2 * 1024 * 1024 * 1024, ge=0)
-    """What the query of one export may cost; 0: no limit."""
+    """Limit on the memory of the query of one export; 0: no limit."""
 
     # Loader
     loader_max_rows: int = Field(default=50_000, gt=0)
@@ -126,23 +130,24 @@ class Settings(BaseSettings):
 
     # Webhooks
     webhook_key: str = Field(default="", repr=False)
-    """What endpoints' secrets are encrypted with (a Fernet key; several, separated by commas: the first encrypts);
-    empty: a key file under `data_dir`."""
+    """Key that encrypts endpoints' secrets (a Fernet key; several, separated by commas: the first encrypts); empty: a
+    key file under `data_dir`.
+    """
     webhook_allowed_networks: str = ""
     """Networks webhooks may be sent to though they are not public, separated by commas: `10.1.0.0/16,127.0.0.1`."""
     webhook_retry_seconds: str = "5,300,1800,7200,18000,36000,36000"
-    """How long after each failed attempt the next one comes (±20 %); after the last, the delivery is dead-lettered."""
+    """Waits after each failed attempt (±20 %); after the last, the delivery is dead-lettered."""
     webhook_connect_seconds: float = Field(default=3.0, gt=0)
     webhook_timeout_seconds: float = Field(default=10.0, gt=0)
-    """Of a whole attempt."""
+    """Timeout of a whole attempt."""
     webhook_queue_deliveries: int = Field(default=5_000, gt=0)
-    """Of one endpoint, waiting in memory; more wait in Kafka."""
+    """Maximum number of one endpoint's deliveries waiting in memory; more wait in Kafka."""
     webhook_queue_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
-    """Of all endpoints together."""
+    """Limit on the bytes of all endpoints' waiting deliveries together."""
     webhook_disable_days: float = Field(default=5.0, gt=0)
     """An endpoint without a success for so long is disabled."""
     webhooks_port: int = Field(default=0, ge=0, le=65535)
-    """Of the dispatcher's `/healthz`, `/readyz` and `/metrics`; 0: none."""
+    """Port of the dispatcher's `/healthz`, `/readyz` and `/metrics`; 0: none."""
     webhooks_instance: str = ""
     """A name that only this dispatcher bears: started again under it, it has its partitions back at once."""
 

@@ -135,7 +135,7 @@ def _faust_settings(settings: Settings, directory: str) -> dict[str, Any]:
 
 
 def instance_id(hostname: str, directory: str) -> str:
-    """The same for a worker started again in the same place (static membership, KIP-345).
+    """Return the id of a worker: the same for one started again in the same place (static membership, KIP-345).
 
     It then gets its partitions back at once, instead of the group waiting for the session of the killed one to end.
     """

@@ -1,4 +1,5 @@
-"""How the stream's life begins: its changelog is made, and each partition's first record says where.
+"""First start of the stream: make its changelog, and write each partition's first record, which says where it
+begins.
 
 Links stay in `people` for a new life to be read again; journeys and forwarded events are the stream's own, and a stream
 that begins without any state over topics that were processed before will write them again. So the first marker of a
@@ -19,7 +20,7 @@ from pipeline.stream.changelog import MARKER_KEY, TOPIC_CONFIG, Marker, append_g
 from schemas.topics import Topic
 
 _OTHER_SECONDS: Final = 15.0
-"""How long the worker that made the topic is given to write its first records."""
+"""Seconds that the worker that made the topic is given to write its first records."""
 _POLL_SECONDS: Final = 0.2
 _BACKOFF_MS: Final = 20
 """A consumer waits this long to learn of a topic."""
@@ -42,7 +43,7 @@ async def ensure_changelog(settings: Settings, topic: str) -> None:
 
 
 async def _ensure_topic(settings: Settings, topic: str) -> bool:
-    """Whether it was missing, and nobody else made it meanwhile."""
+    """Create the topic; return True if it was missing, and nobody else made it meanwhile."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     await admin.start()
     try:

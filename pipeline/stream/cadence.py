@@ -1,4 +1,5 @@
-"""When a partition flushes, publishes its sessions, and lets time pass. Pure: facts and a time in, a decision out.
+"""Schedule of a partition: when it flushes, publishes its sessions, and lets time pass. Pure: facts and a time in, a
+decision out.
 
 With nothing waiting in the topic, speed means latency: changes are flushed at once, sessions published at once. With
 messages waiting it means work saved: groups may grow, so that a person changed twice is written once; and a partition
@@ -11,13 +12,13 @@ from typing import Final
 QUIET_SECONDS: Final = 0.02
 """A partition is silent when nothing has come for this long and the topic is not known to hold more."""
 TICK_SECONDS: Final = 1.0
-"""How often a silent partition's watermark is moved on."""
+"""Interval at which a silent partition's watermark is moved on."""
 LINGER_EVENTS: Final = 2_000
 LINGER_SECONDS: Final = 0.1
 """While more is waiting, a group grows to this many events, for at most this long."""
 BEHIND_MESSAGES: Final = 16
 BEHIND_FACTOR: Final = 5
-"""With more messages than this waiting, sessions are published this many times less often."""
+"""Factor by which sessions are published less often with more messages than this waiting."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Facts:
     open_events: int
     """Events in the open group."""
     opened_at: float
-    """When the first of them came."""
+    """Time when the first of them came."""
     is_full: bool
     """A message waits for room in the group."""
     backlog: int
@@ -37,20 +38,20 @@ class Facts:
     pending_sessions: int
     last_message_at: float
     last_published_at: float
-    """When the pending sessions were last all published."""
+    """Time when the pending sessions were last all published."""
     last_tick_at: float
-    """When the idle watermark was last moved."""
+    """Time when the idle watermark was last moved."""
 
 
 @dataclass(frozen=True)
 class Decision:
     flush: bool
     publish: bool
-    """With this flush."""
+    """True if sessions are published with this flush."""
     tick: bool
     """Move the watermark on: the partition is idle."""
     wait_seconds: float
-    """If nothing is to be done now: when to look again, unless woken."""
+    """Seconds until the next look, unless woken, if nothing is to be done now."""
 
 
 def decide(facts: Facts, now: float, publish_interval_seconds: float, idle_seconds: float) -> Decision:

@@ -13,10 +13,10 @@ from aiokafka import AIOKafkaProducer
 from schemas.topics import MAX_MESSAGE_BYTES
 
 MARKER_KEY: Final = b"\x00applied"
-"""No state key begins with NUL: they begin with an app id."""
+"""Key of the marker. No state key begins with NUL: they begin with an app id."""
 MAX_BATCH_BYTES: Final = MAX_MESSAGE_BYTES - 64 * 1024
 RECORD_OVERHEAD_BYTES: Final = 64
-"""What a record costs beside its key and value, generously."""
+"""Cost of a record beside its key and value, generously."""
 
 TOPIC_CONFIG: Final[dict[str, str]] = {
     "cleanup.policy": "compact",
@@ -27,15 +27,17 @@ TOPIC_CONFIG: Final[dict[str, str]] = {
 
 
 class GroupTooLarge(RuntimeError):
-    """One group's states do not fit into one record batch. Stop: it can be neither split nor left out."""
+    """Error: one group's states do not fit into one record batch. Stop: it can be neither split nor left out."""
 
 
 class Marker(msgspec.Struct, array_like=True, gc=False):
-    """How far the sources of one partition are contained in the states: of `events`, everything before (`offset`,
-    `index`); of `people`, everything before (`people_offset`, `people_index`). Fields are only ever appended."""
+    """Progress marker: how far the sources of one partition are contained in the states: of `events`, everything before
+    (`offset`, `index`); of `people`, everything before (`people_offset`, `people_index`). Fields are only ever
+    appended.
+    """
 
     offset: int
-    """Of the source message to apply next."""
+    """Offset of the source message to apply next."""
     index: int
     """Lines of that message already applied."""
     watermark_ms: int
@@ -44,7 +46,7 @@ class Marker(msgspec.Struct, array_like=True, gc=False):
     people_until: int = 0
     """Decided: what `people` holds before this offset is applied before anything else is (see `people`)."""
     derived_from: int = 0
-    """Where in `people` this life of the stream begins (see `people`)."""
+    """Position in `people` where this life of the stream begins (see `people`)."""
     forwarded: dict[int, tuple[int, int]] = {}
     """Per partition of `events`: the place of the last event that was forwarded from there and applied."""
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a message stands, and when it was written (milliseconds since the epoch, by Kafka's timestamp)."""
+    """Position of a message, and when it was written (milliseconds since the epoch, by Kafka's timestamp)."""
 
     topic: str
     partition: int
@@ -44,7 +44,7 @@ class Decoded:
     rejected: Sequence[RejectedRow]
 
     def position_of(self, index: int) -> int:
-        """Of the first event at or after line `index`."""
+        """Return the position of the first event at or after line `index`."""
         return bisect_left(self.indexes, index)
 
 
@@ -56,7 +56,7 @@ _decode_app = msgspec.json.Decoder(_AppOnly).decode
 
 
 def decode_message(value: bytes | None, place: Place) -> Decoded:
-    """All lines at once, which is fast; if that fails, one by one."""
+    """Decode all lines at once, which is fast; if that fails, one by one."""
     if value is None:
         return Decoded(place, 0, (), (), [reject_line(place, 0, b"", "the message has no value")])
     try:
@@ -140,6 +140,6 @@ def _app_of(line: bytes) -> str:
 
 
 def _truncate(line: bytes) -> str:
-    """At most 4 KB once it is UTF-8 again: an undecodable byte becomes one character of three bytes."""
+    """Cut to at most 4 KB of UTF-8: an undecodable byte becomes one character of three bytes."""
     text = line[:MAX_PAYLOAD_BYTES].decode("utf-8", "replace")
     return text.encode()[:MAX_PAYLOAD_BYTES].decode("utf-8", "ignore")

@@ -1,4 +1,4 @@
-"""Only the owner of a partition can write to its changelog: whoever owned it before is refused by the broker.
+"""Fence of a partition's changelog: only the owner can write; whoever owned it before is refused by the broker.
 
 A worker that stood still, or was cut off, may not know that its partitions are another's, and what it had queued would
 overwrite newer states. So the changelog of a partition is written by a producer of its own, whose number (Kafka's
@@ -22,7 +22,7 @@ from pipeline.runtime.settings import Settings
 from pipeline.stream.changelog import append_group
 
 FENCE_KEY: Final = b"\x00fence"
-"""No state key begins with NUL."""
+"""Key of the fence. No state key begins with NUL."""
 
 
 class Fences:

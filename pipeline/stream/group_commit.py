@@ -44,32 +44,32 @@ class Log(Protocol):
         ...
 
     async def append_states(self, partition: int, puts: Sequence[tuple[bytes, bytes]], deletes: Sequence[bytes]) -> int:
-        """One atomic record batch; returns the offset of its last record, acknowledged."""
+        """Append one atomic record batch; returns the offset of its last record, acknowledged."""
         ...
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a committer needs from the process it runs in. `clock` is monotonic, in seconds."""
+    """Interfaces a committer needs from the process it runs in. `clock` is monotonic, in seconds."""
 
     log: Log
     clock: Callable[[], float]
     reported_at_ms: Callable[[], int]
     """Milliseconds that only rise, over a change of owner too: newer reports replace older ones by it."""
     end_offset: Callable[[int], int]
-    """As far as known without asking: where the partition of `events` ends."""
+    """Return the end of the partition of `events`, as far as known without a request."""
     check_gap: Callable[[int, int, int], Awaitable[None]]
     """(partition, begin, end): raises if the log holds a message of these offsets of `events`."""
     check_ownership: Callable[[], None]
-    """Raises if the partitions may be another worker's by now."""
+    """Raise if the partitions may be another worker's by now."""
     report: Callable[[ProgressRow, bool], None]
-    """With True: at once."""
+    """Report progress; with True: at once."""
     on_fatal: Callable[[BaseException], None]
-    """Does not return in a real process."""
+    """Handle a fatal error; does not return in a real process."""
     publish_interval_seconds: float
     idle_seconds: float
     partitions: int
-    """How many every topic has."""
+    """Number of partitions of every topic."""
 
 
 class PartitionCommitter:
@@ -141,7 +141,7 @@ class PartitionCommitter:
         await self._has_room.wait()
 
     async def run(self) -> None:
-        """Until `stop`, which lets it finish what was applied."""
+        """Run until `stop`, which lets it finish what was applied."""
         try:
             self._report(at_once=True)
             while not self._is_stopping or self._has_changes():

@@ -24,7 +24,7 @@ class StallGuard:
         self._last_seen = clock()
 
     def check(self) -> None:
-        """Raises `StoodStill` if the last check is further back than the limit."""
+        """Raise `StoodStill` if the last check is further back than the limit."""
         now = self._clock()
         gap_seconds = now - self._last_seen
         if gap_seconds > self._limit_seconds:

@@ -14,7 +14,7 @@ class OffsetUnknown(RuntimeError):
 
 
 class KafkaLog:
-    """Of one partition. `changelog_producer`: see `fence`. `now_ms` gives the records' timestamps."""
+    """Log of one partition. `changelog_producer`: see `fence`. `now_ms` gives the records' timestamps."""
 
     def __init__(
         self,

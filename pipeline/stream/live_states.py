@@ -26,7 +26,7 @@ class LiveStates:
 
     def __init__(self, read_many: ReadMany, capacity: int, capacity_bytes: int) -> None:
         self.hot: dict[str, PersonState] = {}
-        """What was asked for by `fetch` since the last `hold` is in here, and can be changed in place."""
+        """States that `fetch` returned since the last `hold`, which can be changed in place."""
         self._cold: dict[str, PersonState] = {}
         self._read_many = read_many
         self._generation_size = max(1, capacity // 2)

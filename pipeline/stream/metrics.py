@@ -1,4 +1,4 @@
-"""What a worker tells Prometheus. Labels are partitions and topics: few and known."""
+"""Prometheus metrics of a worker. Labels are partitions and topics: few and known."""
 
 from typing import Final
 

@@ -57,7 +57,7 @@ class DecodedPeople:
         return {app_of(record) for record in self.records}
 
     def position_of(self, index: int) -> int:
-        """Of the first record at or after line `index`."""
+        """Return the position of the first record at or after line `index`."""
         return bisect_left(self.indexes, index)
 
     def links_only(self) -> "DecodedPeople":
@@ -81,7 +81,7 @@ def person_of(record: PeopleRecord) -> str:
 
 
 def decode_message(value: bytes | None, place: Place) -> DecodedPeople:
-    """All lines at once; if that fails, one by one. Nothing that arrives makes this raise."""
+    """Decode all lines at once; if that fails, one by one. No input makes this raise."""
     if value is None:
         return DecodedPeople(place, 0, (), (), [reject_line(place, 0, b"", "the message has no value")])
     try:
@@ -116,7 +116,7 @@ def _decode_line(line: bytes) -> PeopleRecord | str:
 
 
 def _fault_of(record: PeopleRecord) -> str:
-    """Why a record that can be read is of no use; empty if it is."""
+    """Return why a record that can be read is of no use; empty if it is."""
     if not all(_ids_of(record)):
         return "an id is empty"
     is_in_time = all(0 <= time_ms <= MAX_TIME_MS for time_ms in _times_of(record))
@@ -136,7 +136,7 @@ def _ids_of(record: PeopleRecord) -> tuple[str, ...]:
 
 
 def _times_of(record: PeopleRecord) -> tuple[int, ...]:
-    """In milliseconds."""
+    """Return the times in milliseconds."""
     match record:
         case Forwarded():
             return record.event.timestamp_ms, record.event.received_us // 1000
@@ -163,7 +163,7 @@ class PeopleQueue:
         self.derived_from = 0
         """Journeys and forwarded events before this offset are of a former life of the stream."""
         self.waits_for = 0
-        """Nothing more is decided on before the events up to this offset are applied."""
+        """Offset of `events` up to which events must be applied before anything more is decided."""
         self._held: deque[DecodedPeople] = deque()
         self._held_bytes = 0
 
@@ -197,7 +197,7 @@ class PeopleQueue:
         return bool(self._held) and self._held[-1].place.offset >= self.until and events_offset >= self.waits_for
 
     def decide(self, events_offset: int) -> None:
-        """All that is here has its turn when the next group begins."""
+        """Decide that all that is here has its turn when the next group begins."""
         if self.can_decide(events_offset):
             self.until = self._held[-1].place.offset + 1
 
@@ -210,15 +210,15 @@ class PeopleQueue:
         return self._held[0] if self.is_due else None
 
     def start_of(self, message: DecodedPeople) -> int:
-        """Of `due()`: the position of the first record not applied yet."""
+        """Return, within `due()`, the position of the first record not applied yet."""
         return message.position_of(self.next_index) if message.place.offset == self.next_offset else 0
 
     def stop_at(self, message: DecodedPeople, position: int) -> None:
-        """Of `due()`: the records before `position` are applied, the rest is for the next group."""
+        """Stop within `due()`: the records before `position` are applied, the rest is for the next group."""
         self.next_offset, self.next_index = message.place.offset, message.indexes[position]
 
     def finish(self, message: DecodedPeople) -> None:
-        """Of `due()`: it is applied."""
+        """Note that `due()` is applied."""
         self._held.popleft()
         self._held_bytes -= message.size_bytes
         self.next_offset, self.next_index = message.place.offset + 1, 0

@@ -38,7 +38,9 @@ class PeopleReader:
         self._task: asyncio.Task[None] | None = None
 
     async def read(self, ranges: Mapping[int, tuple[int, int]]) -> dict[int, list[DecodedPeople]]:
-        """What the topic still holds of partition → [begin, end). Raises `TimeoutError` if it does not come."""
+        """Read the records the topic still holds of partition → [begin, end). Raises `TimeoutError` if it does not
+        come.
+        """
         found: dict[int, list[DecodedPeople]] = {partition: [] for partition in ranges}
         wanted = {_place(partition): span for partition, span in ranges.items() if span[0] < span[1]}
         if not wanted:

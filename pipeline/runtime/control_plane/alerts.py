@@ -15,7 +15,7 @@ from schemas.control import AlertMetric, AlertRule, Comparison
 from schemas.events import EVENT_NAME_PATTERN
 
 MAX_RULES: Final = 100
-"""Of an app."""
+"""Maximum number of rules of an app."""
 MAX_TRAILING_WINDOWS: Final = 60
 DAY_SECONDS: Final = 86_400
 WINDOW_MINUTES: Final = (1, 5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
@@ -68,7 +68,7 @@ class AlertRules:
             return [rule for rule in load_rules(connection) if app_id in (None, rule.app_id)]
 
     def pause(self, rule_id: str) -> AlertRule:
-        """No window is judged any more."""
+        """Pause a rule: no window is judged any more."""
         return self._update(rule_id, {"is_paused": True})
 
     def resume(self, rule_id: str, now_ms: int) -> AlertRule:
@@ -89,7 +89,7 @@ class AlertRules:
 
 
 def load_rules(connection: Connection) -> tuple[AlertRule, ...]:
-    """For a snapshot: paused ones too, removed ones not."""
+    """Load the rules for a snapshot: paused ones too, removed ones not."""
     query = select(ALERT_RULES).where(ALERT_RULES.c.removed_at_ms.is_(None))
     query = query.order_by(ALERT_RULES.c.created_at_ms, ALERT_RULES.c.rule_id)
     return tuple(_from_row(row) for row in connection.execute(query).mappings())

@@ -7,7 +7,7 @@ from pipeline.runtime.control_plane.tables import APPS
 
 
 def app_row(connection: Connection, app_id: str) -> RowMapping:
-    """Raises `UnknownRecord`."""
+    """Return the row of an app. Raises `UnknownRecord`."""
     row = connection.execute(select(APPS).where(APPS.c.app_id == app_id)).mappings().one_or_none()
     if row is None:
         raise UnknownRecord(f"there is no app {app_id!r}")

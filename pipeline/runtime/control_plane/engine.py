@@ -1,4 +1,4 @@
-"""How the database is opened: readers never create a file, writers take the write lock first."""
+"""Open the database: readers never create a file, writers take the write lock first."""
 
 from typing import Any, Final
 from urllib.parse import quote

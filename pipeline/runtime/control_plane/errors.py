@@ -1,4 +1,4 @@
-"""What can go wrong in the control plane; the package's docstring draws the tree."""
+"""Errors of the control plane; the package's docstring draws the tree."""
 
 
 class ControlPlaneError(Exception):
@@ -18,4 +18,4 @@ class UnknownRecord(ControlPlaneError):
 
 
 class SnapshotNotLoaded(ControlPlaneError):
-    """Nothing has been read from the database yet."""
+    """Error: nothing has been read from the database yet."""

@@ -45,25 +45,26 @@ class ExportJob:
     started_at_ms: int | None = None
     finished_at_ms: int | None = None
     expires_at_ms: int | None = None
-    """Of the file, once it is there."""
+    """Expiry of the file, once it is there."""
     attempts: int = 0
     rows_total: int | None = None
     rows_done: int = 0
     bytes_written: int = 0
     file_name: str = ""
-    """What a download is called."""
+    """Name of the download."""
     complete_through_ms: int | None = None
     error: dict[str, Any] | None = None
 
     @property
     def stored_name(self) -> str:
-        """Where the file of the present attempt is stored: each attempt has its own, so that a process that lost the
-        job cannot touch the file of its successor."""
+        """Return the key under which the present attempt's file is stored: each attempt has its own, so that a process
+        that lost the job cannot touch the file of its successor.
+        """
         return attempt_name(self.file_name, self.attempts)
 
     @property
     def earlier_names(self) -> list[str]:
-        """Where attempts before this one may have left a file."""
+        """Return the keys under which attempts before this one may have left a file."""
         return [attempt_name(self.file_name, attempt) for attempt in range(1, self.attempts)]
 
 

@@ -1,4 +1,6 @@
-"""What was in force when: the versions of goals and of attribution settings. Rows are only ever added."""
+"""History of the versions of goals and of attribution settings, with the times they were in force. Rows are only ever
+added.
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the control plane accepts, and how its facts are written to rows and read back. Pure."""
+"""Validation of the control plane's facts, and their form in rows. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ _APP_ID: Final = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}\Z")
 _ORIGIN: Final = re.compile(
     r"^(?:\*|null|[a-z][a-z0-9+.-]*://(?:\*\.)?(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)\Z"
 )
-"""As browsers write it (RFC 6454, section 6.2): no path, no trailing slash, in lower case."""
+"""Pattern of an origin as browsers write it (RFC 6454, section 6.2): no path, no trailing slash, in lower case."""
 _MAX_ORIGINS: Final = 100
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_CHARACTERS: Final = 32
@@ -145,7 +145,7 @@ def format_secret(random_bits: int, *, is_test: bool) -> str:
 
 
 def secret_hash(secret: str) -> str:
-    """What is stored of a key, and what an incoming one is looked up by."""
+    """Return the hash that is stored of a key, and by which an incoming one is looked up."""
     return sha256(secret.encode()).hexdigest()
 
 
@@ -183,7 +183,7 @@ def goal_values(app_id: str, goal: Goal, position: int) -> dict[str, Any]:
 
 
 def goal_definition(goal: Goal) -> dict[str, Any]:
-    """All of it but its name and version."""
+    """Return the definition of a goal: all of it but its name and version."""
     return {
         "display_name": goal.display_name,
         "goal_type": goal.goal_type,
@@ -195,7 +195,7 @@ def goal_definition(goal: Goal) -> dict[str, Any]:
 
 
 def goal_from_row(row: Mapping[Any, Any]) -> Goal:
-    """From a row of `goals`, or a definition with `name` and `version`."""
+    """Build a goal from a row of `goals`, or a definition with `name` and `version`."""
     return Goal(
         name=row["name"],
         display_name=row["display_name"],

@@ -47,7 +47,7 @@ class SnapshotSource:
 
     @property
     def is_loaded(self) -> bool:
-        """For readiness checks."""
+        """True once a snapshot is loaded; for readiness checks."""
         return self._snapshot is not None
 
     def age_seconds(self) -> float:

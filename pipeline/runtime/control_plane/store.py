@@ -55,7 +55,7 @@ class KeyRecord:
     created_at_ms: int
     revoked_at_ms: int | None
     last_used_at_ms: int | None
-    """To about a minute, and only as far as the processes that saw it could write it down."""
+    """Last use, to about a minute, and only as far as the processes that saw it could write it down."""
 
 
 @dataclass(frozen=True)
@@ -133,14 +133,16 @@ class ControlPlane:
             return goal
 
     def retire_goal(self, app_id: str, name: str, now_ms: int) -> None:
-        """No event counts as this goal from now on. Conversions already counted stay, and so does its history."""
+        """Retire a goal: no event counts as it from now on. Conversions already counted stay, and so does its
+        history.
+        """
         with self._writer.begin() as connection:
             known = _find_goal(connection, app_id, name)
             connection.execute(delete(GOALS).where(_is_goal(app_id, name)))
             record_goal(connection, app_id, replace(known, version=known.version + 1), "retired", now_ms)
 
     def goal_changes(self, app_id: str) -> list[GoalChange]:
-        """Every version of every goal the app has or had, oldest first."""
+        """List every version of every goal the app has or had, oldest first."""
         with self._reader.begin() as connection:
             _load_app(connection, app_id)
             return read_goal_changes(connection, app_id)
@@ -150,7 +152,7 @@ class ControlPlane:
             return _load_app(connection, app_id)
 
     def apps(self) -> list[App]:
-        """By app id."""
+        """List the apps, by app id."""
         with self._reader.begin() as connection:
             return list(_load_apps(connection).values())
 
@@ -175,7 +177,7 @@ class ControlPlane:
             return [_key_record(row) for row in connection.execute(query).mappings()]
 
     def revoke_key(self, key_id: str, now_ms: int) -> None:
-        """From the next refresh of every process on, the key is refused. A revoked key stays revoked."""
+        """Revoke a key: from the next refresh of every process on, it is refused. A revoked key stays revoked."""
         with self._writer.begin() as connection:
             query = select(API_KEYS.c.revoked_at_ms).where(API_KEYS.c.key_id == key_id)
             found = connection.execute(query).one_or_none()

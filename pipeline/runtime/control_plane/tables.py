@@ -99,7 +99,7 @@ SIGNING_KEYS: Final = Table(
     Column("name", String(32), primary_key=True),
     Column("secret_hex", String(128), nullable=False),
 )
-"""What all replicas sign with; made once, by the migration. `query`: cursors and download links."""
+"""Signing keys of all replicas; made once, by the migration. `query`: cursors and download links."""
 
 EXPORT_JOBS: Final = Table(
     "export_jobs",

@@ -1,4 +1,4 @@
-"""When each key was last used: noted in memory as requests come, written to the database now and then.
+"""Last use of each key: noted in memory as requests come, written to the database now and then.
 
 Best effort on purpose. Noting costs one entry of a dictionary and never waits; writing happens on the thread that reads
 the control plane, at most once a minute per key; what could not be written is tried again with the next refresh, and
@@ -19,14 +19,16 @@ _NEVER: Final = _Written(-1, -WRITE_EVERY_MS)
 
 
 class KeyUsage:
-    """One thread notes, another writes. Without a lock: only the first touches `_used_ms`, only the second the rest."""
+    """Record of key uses. One thread notes, another writes. Without a lock: only the first touches `_used_ms`, only the
+    second the rest.
+    """
 
     def __init__(self) -> None:
         self._used_ms: dict[str, int] = {}
         self._written: dict[str, _Written] = {}
 
     def note(self, key_id: str, now_ms: int) -> None:
-        """On the path of a request."""
+        """Note a use, on the path of a request."""
         self._used_ms[key_id] = now_ms
 
     def unwritten(self) -> dict[str, int]:
@@ -35,7 +37,7 @@ class KeyUsage:
         return {key_id: used_ms for key_id, used_ms in used.items() if used_ms > self._of(key_id).used_ms}
 
     def due(self, now_ms: int) -> dict[str, int]:
-        """Of these, the keys that were not written within the last minute."""
+        """Return the keys of these that were not written within the last minute."""
         unwritten = self.unwritten().items()
         return {key_id: used for key_id, used in unwritten if now_ms - self._of(key_id).at_ms >= WRITE_EVERY_MS}
 

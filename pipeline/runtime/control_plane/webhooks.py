@@ -31,7 +31,7 @@ from schemas.control import WebhookEndpoint
 from schemas.webhooks import EndpointState, EventType
 
 MAX_ENDPOINTS: Final = 50
-"""Of an app."""
+"""Maximum number of endpoints of an app."""
 MAX_CONCURRENCY: Final = 100
 
 WEBHOOK_ENDPOINTS: Final = Table(
@@ -57,12 +57,12 @@ WEBHOOK_ENDPOINTS: Final = Table(
 
 @dataclass(frozen=True)
 class StateChange:
-    """What a dispatcher has found out about an endpoint."""
+    """Change of an endpoint's state that a dispatcher has found out."""
 
     endpoint_id: str
     failing_since_ms: int | None
     disabled_because: str = ""
-    """Not empty: it is disabled by this."""
+    """Reason if it is disabled by this; else empty."""
 
 
 class WebhookEndpoints:
@@ -93,7 +93,7 @@ class WebhookEndpoints:
             return _find(connection, endpoint_id)
 
     def set_state(self, endpoint_id: str, state: EndpointState, now_ms: int) -> WebhookEndpoint:
-        """By a person: pausing, or resuming, which forgets how long it has been failing."""
+        """Set the state by a person's wish: pausing, or resuming, which forgets how long it has been failing."""
         values = {"state": state.value, "state_reason": "", "failing_since_ms": None, "changed_at_ms": now_ms}
         return self._update(endpoint_id, values)
 
@@ -116,7 +116,9 @@ class WebhookEndpoints:
             connection.execute(delete(WEBHOOK_ENDPOINTS).where(_is(endpoint_id)))
 
     def record(self, change: StateChange, now_ms: int) -> None:
-        """What a dispatcher found out. An endpoint that was removed, paused or changed meanwhile stays as it is."""
+        """Record the changes a dispatcher found out. An endpoint that was removed, paused or changed meanwhile stays as
+        it is.
+        """
         values: dict[str, Any] = {"failing_since_ms": change.failing_since_ms, "changed_at_ms": now_ms}
         if change.disabled_because:
             values |= {"state": EndpointState.DISABLED.value, "state_reason": change.disabled_because[:200]}

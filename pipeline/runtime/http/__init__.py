@@ -1,4 +1,4 @@
-"""What every HTTP service answers alike: the envelope, its errors, the caller's language, keys, request ids.
+"""Common parts of every HTTP service: the envelope, its errors, the caller's language, keys, request ids.
 
 `errors`, `envelope` and `auth` are pure; `middleware`, `handlers`, `operations` and `documents` put them around an ASGI
 or FastAPI application.

@@ -32,7 +32,7 @@ def authenticate(authorization: bytes, snapshot: Snapshot, scope: Scope) -> Call
 
 
 def require(caller: Caller, scope: Scope) -> None:
-    """Raises `FORBIDDEN` where the key lacks `scope`."""
+    """Raise `FORBIDDEN` if the key lacks `scope`."""
     if scope not in caller.key.scopes:
         raise ApiError(ErrorCode.FORBIDDEN, required_scope=scope.value)
 

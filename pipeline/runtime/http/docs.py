@@ -15,7 +15,9 @@ ASSETS_PATH: Final = "/docs/assets"
 
 
 def add_docs_page(app: FastAPI) -> None:
-    """For an application made with `docs_url=None, redoc_url=None` that serves its document at `DOCUMENT_PATH`."""
+    """Add the page to an application made with `docs_url=None, redoc_url=None` that serves its document at
+    `DOCUMENT_PATH`.
+    """
 
     async def docs(_request: Request) -> HTMLResponse:
         return get_swagger_ui_html(

@@ -72,7 +72,7 @@ _ANSWER_HEADERS: Final = {
     "RateLimit-Remaining": "RateLimitRemaining",
     "RateLimit-Reset": "RateLimitReset",
 }
-"""Of every answer."""
+"""Headers of every answer."""
 _EXAMPLE_DETAILS: Final[dict[ErrorCode, Document]] = {
     ErrorCode.INVALID_API_KEY: {"reason": "没有这个 Key"},
     ErrorCode.FORBIDDEN: {"required_scope": "read"},
@@ -114,7 +114,7 @@ class ErrorResponse(BaseModel):
 
 
 def error_responses(*codes: ErrorCode) -> dict[int | str, Document]:
-    """For FastAPI's `responses`: the envelope per status, an example per code."""
+    """Return FastAPI's `responses`: the envelope per status, an example per code."""
     responses: dict[int | str, Document] = {}
     for code in codes:
         described = responses.setdefault(code.status, {"model": ErrorResponse} | error_response())

@@ -28,7 +28,7 @@ class Failure(msgspec.Struct, kw_only=True):
 
 
 class Reply(msgspec.Struct):
-    """One HTTP answer, complete. `headers` stand beside those every answer has."""
+    """A complete HTTP answer. `headers` stand beside those every answer has."""
 
     status: int
     body: bytes

@@ -1,4 +1,4 @@
-"""What a service answers when it does not do what was asked. Pure.
+"""Errors of the services' answers. Pure.
 
 ApiError    the caller reads it: a code of the contract, the field, the reason. Never retried by us.
 """
@@ -48,7 +48,9 @@ class ApiError(Exception):
         self.details = details
 
     def under(self, place: str) -> "ApiError":
-        """The same error, seen from the whole body: `event_name` of the fourth event is `events[3].event_name`."""
+        """Return the same error, seen from the whole body: `event_name` of the fourth event is
+        `events[3].event_name`.
+        """
         field = f"{place}.{self.field}" if self.field else place
         return ApiError(self.code, field=field, reason=self.reason, headers=self.headers, **self.details)
 
@@ -58,11 +60,11 @@ class ApiError(Exception):
         return ApiError(self.code, field=self.field, reason=self.reason, headers=self.headers, **details)
 
     def at(self, place: str) -> "ApiError":
-        """The same error, at `place` unless it has a field of its own: a whole body that is no JSON, say."""
+        """Return the same error, at `place` unless it has a field of its own: a whole body that is no JSON, say."""
         return self if self.field else self.under(place)
 
     def body(self, language: str) -> ErrorBody:
-        """What the caller reads, in `language` (`zh` or `en`)."""
+        """Return the body for the caller, in `language` (`zh` or `en`)."""
         details: dict[str, Any] = {}
         if self.field:
             details["field"] = self.field
@@ -71,7 +73,7 @@ class ApiError(Exception):
         return ErrorBody(self.code.value, self._message(language), details | self.details)
 
     def _message(self, language: str) -> str:
-        """What the code means, and then the field and the reason."""
+        """Return the code's message, and then the field and the reason."""
         mark, colon = ("：", " ") if language == "zh" else (": ", ": ")
         reason = self.reason.in_language(language) if self.reason is not None else ""
         told = colon.join(filter(None, (self.field, reason)))

@@ -82,7 +82,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _allowed_methods(request: Request) -> set[str]:
-    """Of the path. The router names only those of the first route that has it."""
+    """Return the methods of the path. The router names only those of the first route that has it."""
     routes = request.app.routes
     return {
         method
@@ -115,7 +115,7 @@ def field_path(parts: tuple[str | int, ...]) -> str:
 
 
 def http_error(error: HTTPException) -> ApiError:
-    """What the framework itself raises: no such route, wrong method, an unreadable request."""
+    """Answer the framework's own errors: no such route, wrong method, an unreadable request."""
     if error.status_code == 404:
         return no_path()
     if error.status_code == 405:

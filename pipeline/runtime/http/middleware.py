@@ -22,7 +22,7 @@ REQUEST_ID_PATTERN: Final = r"^[\x21-\x7e]{1,128}$"
 _GIVEN_ID: Final = re.compile(REQUEST_ID_PATTERN.replace("$", r"\Z"))
 _STATE_KEY: Final = "request_id"
 ANSWER_HEADERS: Final = "answer_headers"
-"""Where a layer inside leaves, in the ASGI scope's state, headers for whatever the answer will be."""
+"""Key in the ASGI scope's state for headers that an inner layer adds to whatever the answer will be."""
 QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _REQUESTS: Final = Counter("attrikit_http_requests", "Answered requests", ["service", "method", "route", "status"])

@@ -16,18 +16,18 @@ from pipeline.runtime.http.handlers import request_language, response_of, succes
 from schemas.errors import ErrorCode
 
 ReadinessCheck = Callable[[], Awaitable[list[str]]]
-"""What is missing before traffic can come, in words; empty: ready."""
+"""Check that names what is missing before traffic can come, in words; empty: ready."""
 
 
 @dataclass(frozen=True)
 class MetricsAccess:
-    """Who may read `/metrics`: everybody, or who shows the token; with neither it does not exist."""
+    """Access to `/metrics`: for everybody, or with the token; with neither it does not exist."""
 
     is_public: bool
     token: str = field(default="", repr=False)
 
     def check(self, authorization: str) -> None:
-        """Raises `ApiError`. `authorization`: the header of the request."""
+        """Check the access. Raises `ApiError`. `authorization`: the header of the request."""
         if self.is_public:
             return
         if not self.token:

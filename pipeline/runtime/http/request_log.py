@@ -26,7 +26,7 @@ class Sampler:
     _left_out: int = 0
 
     def take(self, now_seconds: float) -> int | None:
-        """How many were left out since the last that was let through; None: this one is left out."""
+        """Return how many lines were left out since the last that was let through; None: this one is left out."""
         second = int(now_seconds)
         if second != self._second:
             self._second, self._used = second, 0

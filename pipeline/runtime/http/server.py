@@ -29,9 +29,9 @@ from pipeline.runtime.waiting import event_or_timeout
 from schemas.errors import ErrorCode
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-"""Of a request line with its headers. Chunk sizes and trailers in a row are held to it too."""
+"""Maximum size of a request line with its headers. Chunk sizes and trailers in a row are held to it too."""
 STALL_SECONDS: Final = 30.0
-"""How long a head may take, and how long a body may pause. Services bound the time of a whole body themselves."""
+"""Maximum time for a head, and for a pause of a body. Services bound the time of a whole body themselves."""
 LINGER_SECONDS: Final = 2.0
 _DATE_SECONDS: Final = 1.0
 
@@ -46,17 +46,17 @@ _ENDED: Final = Counter(
 
 
 class EnvelopeProtocol(HttpToolsProtocol):
-    """One connection."""
+    """Protocol of one connection."""
 
     _is_in_head = True
     _is_refused = False
     _bytes_since_body = 0
     """Read since the last piece of a body, or the last complete head."""
     _progress_at_seconds = 0.0
-    """When the head of a request began or ended, or a piece of its body came."""
+    """Time when the head of a request began or ended, or a piece of its body came."""
     _watching: TimerHandle | None = None
     _bad_head: ApiError | None = None
-    """What is wrong with a head that is HTTP otherwise."""
+    """Fault of a head that is HTTP otherwise."""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -163,7 +163,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
             running.message_event.set()
 
     def _close_slowly(self) -> None:
-        """What still comes is read for a while and thrown away: closing on it would take the answer with it."""
+        """Close after reading on for a while and throwing it away: closing at once would take the answer with it."""
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
@@ -187,7 +187,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
         REQUEST_LOG.note(request_id, reply.status, route="unreadable", code=error.code.value)
 
     def _watch(self) -> None:
-        """One timer a connection, not one a request: it looks again when the time could be up."""
+        """Check for a stall: one timer a connection, not one a request: it looks again when the time could be up."""
         left_seconds = STALL_SECONDS
         if self._is_callers_turn():
             left_seconds -= self.loop.time() - self._progress_at_seconds
@@ -198,7 +198,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _is_callers_turn(self) -> bool:
-        """Whether more of a request is to come. Between requests uvicorn's own keep-alive timer runs."""
+        """Tell whether more of a request is to come. Between requests uvicorn's own keep-alive timer runs."""
         if self.timeout_keep_alive_task is not None or self.flow.read_paused:
             return False
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
@@ -225,7 +225,7 @@ class QuietServer(uvicorn.Server):
 
     @should_exit.setter
     def should_exit(self, value: bool) -> None:
-        """May be set by a signal handler, or by another thread."""
+        """True if the server should exit; may be set by a signal handler, or by another thread."""
         self._should_exit = value
         if value and self._ends is not None:
             self._loop.call_soon_threadsafe(self._ends.set)
@@ -250,4 +250,4 @@ SERVER_OPTIONS: Final[dict[str, Any]] = {
     "server_header": False,
     "proxy_headers": False,  # read where they are needed, and checked: see `pipeline.runtime.http.addresses`
 }
-"""For `uvicorn.Config`, alike in every service."""
+"""Options for `uvicorn.Config`, alike in every service."""

@@ -1,4 +1,4 @@
-"""How many requests an app may make: a limit a UTC day by its plan, and one a second for `/v1/events/validate`.
+"""Quotas of requests: a limit a UTC day by the app's plan, and one a second for `/v1/events/validate`.
 
     rules       pure: which window a request falls into, whether it fits, what the answer's headers say
     counters    where is counted: in this process, or in a Redis that several share

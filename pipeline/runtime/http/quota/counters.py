@@ -1,4 +1,4 @@
-"""Where requests are counted: `LocalCounter` in this process, `RedisCounter` in a Redis that several share."""
+"""Counters of requests: `LocalCounter` in this process, `RedisCounter` in a Redis that several share."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -39,7 +39,7 @@ class Counter(Protocol):
 
 
 class LocalCounter:
-    """For a single process. It waits for nothing."""
+    """Counter for a single process. It waits for nothing."""
 
     def __init__(self) -> None:
         self._storage = MemoryStorage()
@@ -48,7 +48,7 @@ class LocalCounter:
         return await self._storage.incr(name, kept_seconds)
 
     async def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there is nothing to end."""
 
 
 class RedisCounter:

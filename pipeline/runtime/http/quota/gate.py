@@ -35,7 +35,7 @@ class Snapshots(Protocol):
 
 
 class Quota:
-    """For apps that are limited (`is_limited`); the others need not ask."""
+    """Quota of apps that are limited (`is_limited`); the others need no check."""
 
     def __init__(self, counter: Counter, clock: Callable[[], int] = now_ms) -> None:
         """`clock`: milliseconds since the epoch."""
@@ -49,7 +49,7 @@ class Quota:
         return await self._count(day_of(app, at_ms), app, at_ms)
 
     async def validation(self, app: App) -> Headers:
-        """The same for a request that only validates."""
+        """Check the quota of a request that only validates."""
         at_ms = self._clock()
         return await self._count(second_of_validations(app, at_ms), app, at_ms)
 
@@ -70,7 +70,9 @@ class Quota:
 
 
 def open_quota(settings: Settings) -> Quota | None:
-    """As the settings say; None: this process does not count. Nothing is connected before the first request."""
+    """Open the quota that the settings name; None: this process does not count. Nothing is connected before the first
+    request.
+    """
     if not settings.count_requests:
         return None
     if settings.quota_redis_url:

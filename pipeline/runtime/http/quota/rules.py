@@ -1,4 +1,4 @@
-"""Which window a request falls into, and what its count means. Pure: the time comes in.
+"""Window of a request, and the meaning of its count. Pure: the time comes in.
 
 Header fields as in draft-ietf-httpapi-ratelimit-headers-03: `RateLimit-Reset` is a number of seconds, as `Retry-After`.
 """
@@ -13,7 +13,7 @@ from schemas.errors import ErrorCode
 REQUESTS_A_DAY: Final[dict[Plan, int]] = {Plan.FREE: 1_000, Plan.PRO: 100_000}
 """Plans that are not here have no limit."""
 VALIDATIONS_A_SECOND: Final = 60
-"""Of an app on a limited plan. They store nothing, so they cost no part of the day's requests."""
+"""Validations a second of an app on a limited plan. They store nothing, so they cost no part of the day's requests."""
 
 _DAY_MS: Final = 24 * 3600 * 1000
 _SECOND_MS: Final = 1000
@@ -32,7 +32,7 @@ class Window(NamedTuple):
     ends_at_ms: int
 
     def kept_seconds(self, now_ms: int) -> int:
-        """How long its counter is of use."""
+        """Return how long its counter is of use."""
         return self.reset_seconds(now_ms) + _CLOCKS_DIFFER_SECONDS
 
     def reset_seconds(self, now_ms: int) -> int:
