@@ -70,9 +70,9 @@ class Refusals:
     put_aside: int
     """Lines in the log that the stream could not read or ClickHouse refused."""
     late: int = 0
-    """Of the accepted: stored, and in no session and no credit."""
+    """Accepted events that came too late: stored, but in no session and no credit."""
     without_order: int = 0
-    """Of the accepted: refunds that name no order, or one of which no conversion is known."""
+    """Accepted refunds that name no order, or one of which no conversion is known."""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class EventFacts:
     delivered_at_ms: dict[str, int]
     """Times of delivery by conversion id."""
     marks: dict[str, int]
-    """Mark → how often."""
+    """Marks of the event → how often."""
     refund: RefundOutcome | None
 
 
@@ -91,7 +91,7 @@ def facts_of(
     marks: list[MarkCount],
     refund: RefundOutcome | None,
 ) -> EventFacts:
-    """From the rows as they were read."""
+    """Gather the facts from the rows that were read."""
     return EventFacts(
         event,
         session,

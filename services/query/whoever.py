@@ -1,4 +1,4 @@
-"""Who an id means, under which keys somebody's events stand, what became of a refund: asked of several tables."""
+"""Look up the person an id means, the keys of the person's events, and the outcome of a refund, in several tables."""
 
 import asyncio
 
