@@ -47,7 +47,7 @@ _ONE_GROUP: Final = re.compile(r"[1-9]\d{0,2}[.,]\d{3}\Z")
 
 
 class ValueIssue(StrEnum):
-    """Why an event that names a value has none that is known."""
+    """Reasons why an event that names a value has none that is known."""
 
     CURRENCY = "unreadable_currency"
     AMOUNT = "unreadable_value"
@@ -90,8 +90,9 @@ def read_money(properties: Mapping[str, Any], names: Sequence[str], own_currency
 
 
 def read_value(properties: Mapping[str, Any], names: Sequence[str], own_currency: str) -> tuple[int, str, str]:
-    """What an event is worth: (smallest units, currency, issue). With an issue (a `ValueIssue`) the value is not known,
-    and the units are 0; the currency then is the event's where it can be read, else the app's."""
+    """Read an event's value: (smallest units, currency, issue). With an issue (a `ValueIssue`) the value is not known,
+    and the units are 0; the currency then is the event's where it can be read, else the app's.
+    """
     money = read_money(properties, names, own_currency)
     currency = money.currency or own_currency
     problems = value_problems(money, own_currency)
@@ -101,7 +102,7 @@ def read_value(properties: Mapping[str, Any], names: Sequence[str], own_currency
 
 
 def value_problems(money: Money, own_currency: str) -> tuple[Problem, ...]:
-    """Those of an event's value: it must not be negative, and not absurdly large."""
+    """List the problems of an event's value: it must not be negative, and not absurdly large."""
     if money.problems or not money.amount:
         return money.problems
     minor = to_minor(money.amount, money.currency or own_currency)
@@ -121,7 +122,7 @@ def is_given(value: object) -> bool:
 
 
 def is_amount(value: object) -> bool:
-    """Whether it can be read as an amount of some currency."""
+    """Tell whether it can be read as an amount of some currency."""
     return read_amount(value, "", "") is not None
 
 

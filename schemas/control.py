@@ -1,4 +1,4 @@
-"""What the control plane knows, as the typed facts every other process reads from its snapshot."""
+"""Facts of the control plane, as the typed values every other process reads from its snapshot."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,7 +22,7 @@ class Plan(StrEnum):
 
 
 class Operator(StrEnum):
-    """How a property is compared. Numbers, and strings that are decimal numbers, compare as numbers."""
+    """Comparison of a property. Numbers, and strings that are decimal numbers, compare as numbers."""
 
     EQ = "eq"
     NE = "ne"
@@ -38,7 +38,7 @@ class Operator(StrEnum):
 
 
 class Counting(StrEnum):
-    """Which of the events that meet a goal count: all, or the earliest of a session or a person."""
+    """Counting of the events that meet a goal: all, or the earliest of a session or a person."""
 
     EVERY = "every"
     ONCE_PER_SESSION = "once_per_session"
@@ -50,7 +50,7 @@ class GoalCondition:
     """On one property of the event. An absent property meets `ne` and `exists` false, and nothing else."""
 
     name: str
-    """Of a property, as it stands at the top of `properties`."""
+    """Name of a property, as it stands at the top of `properties`."""
     operator: Operator
     value: str | int | float | bool | None = None
 
@@ -87,7 +87,7 @@ class ChannelRule:
     referrer: str = ""
     landing_page: str = ""
     new_source: str = ""
-    """What the source is called; empty: as tagged, else the referrer's host."""
+    """Name of the source; empty: as tagged, else the referrer's host."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class ChannelSettings:
     ignored_referrers: tuple[str, ...] = ()
     """They say nothing of where somebody came from: a payment page, a survey tool."""
     rules: tuple[ChannelRule, ...] = ()
-    """In their order; the first that matches decides."""
+    """Rules in their order; the first that matches decides."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,15 @@ class AttributionSettings:
 
 
 class AlertMetric(StrEnum):
-    """What a rule watches, per app and window. The first three go by event time; a request's time is its receipt."""
+    """Metric that a rule watches, per app and window. The first three go by event time; a request's time is its
+    receipt.
+    """
 
     EVENTS = "events"
     """Events stored, repeats left out."""
     CONVERSIONS = "conversions"
     VALUE = "value"
-    """Of conversions in the app's currency, in whole units, less refunds."""
+    """Value of conversions in the app's currency, in whole units, less refunds."""
     REJECTED_RATE = "rejected_rate"
     """Events refused, in percent of all that were sent."""
     API_LATENCY = "api_latency"
@@ -142,7 +144,7 @@ class Comparison(StrEnum):
     ABOVE = "above"
     BELOW = "below"
     ABOVE_AVERAGE = "above_average"
-    """By more than the threshold, in percent of the average of the trailing windows."""
+    """More than the threshold above the average of the trailing windows, in percent of it."""
     BELOW_AVERAGE = "below_average"
     OFF_AVERAGE = "off_average"
     """Above or below."""
@@ -162,11 +164,11 @@ class AlertRule:
     metric: AlertMetric
     comparison: Comparison
     threshold: float
-    """In the metric's unit; in percent of the average where the comparison is relative."""
+    """Threshold in the metric's unit; in percent of the average where the comparison is relative."""
     window_seconds: int
     """A day is the app's local day; shorter windows begin at multiples of their length in UTC."""
     trailing_windows: int = 7
-    """How many windows before it the average is of."""
+    """Number of windows before it that the average is of."""
     subject: str = ""
     """Only events of this name, or conversions of this goal."""
     is_paused: bool = False
@@ -185,7 +187,7 @@ class App:
     goals: tuple[Goal, ...] = ()
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
     config_version: int = 1
-    """Of `attribution`: one more with every change of it."""
+    """Version of `attribution`: one more with every change of it."""
     allowed_origins: tuple[str, ...] = (ANY_ORIGIN,)
     """Origins of the pages that may report into this app from a browser: `https://shop.example`,
     `https://*.shop.example` (any subdomain), or `*`; none: no page may.
@@ -198,7 +200,7 @@ class App:
 
 @dataclass(frozen=True)
 class WebhookEndpoint:
-    """Where an app's facts are sent to. Secrets are encrypted (`pipeline.runtime.secret_box`)."""
+    """Endpoint that an app's facts are sent to. Secrets are encrypted (`pipeline.runtime.secret_box`)."""
 
     endpoint_id: str
     app_id: str
@@ -210,7 +212,7 @@ class WebhookEndpoint:
     description: str = ""
     state: EndpointState = EndpointState.ACTIVE
     state_reason: str = ""
-    """Why it is disabled."""
+    """Reason why it is disabled."""
     previous_secret: str = field(default="", repr=False)
     previous_valid_until_ms: int = 0
     max_concurrency: int = 16
@@ -239,7 +241,7 @@ class Snapshot:
     keys_by_sha256: dict[str, ApiKey]
     taken_at_ms: int
     signing_key: bytes = field(default=b"", repr=False)
-    """What every replica signs cursors and links with; empty: nothing can be signed."""
+    """Key with which every replica signs cursors and links; empty: nothing can be signed."""
     webhooks: dict[str, tuple[WebhookEndpoint, ...]] = field(default_factory=dict)
     """App id → its endpoints."""
     alert_rules: tuple[AlertRule, ...] = ()
@@ -254,4 +256,4 @@ DEFAULT_GOALS: tuple[Goal, ...] = (
     Goal("form_submitted", "提交表单", "macro", "form_submitted"),
     Goal("add_to_cart", "加入购物车", "macro", "add_to_cart", value_properties=()),
 )
-"""What a new app starts with. A cart carries no value of its own: the purchase after it does."""
+"""Goals of a new app. A cart carries no value of its own: the purchase after it does."""

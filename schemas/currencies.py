@@ -52,7 +52,7 @@ def _named(text: str) -> str | None:
 
 
 def currencies_of_mark(mark: str) -> frozenset[str]:
-    """What a mark beside an amount (`¥`, `US$`, `CNY`) may mean; empty: nobody knows."""
+    """Return the currencies that a mark beside an amount (`¥`, `US$`, `CNY`) may mean; empty: unknown."""
     code = read_currency(mark)
     return frozenset((code,)) if code else _MARKS.get(mark.upper(), frozenset())
 

@@ -57,7 +57,7 @@ _SPECS: Final[dict[ErrorCode, _ErrorSpec]] = {
 
 
 class WarningCode(StrEnum):
-    """What is told of an event that is accepted all the same."""
+    """Codes of the warnings about an event that is accepted all the same."""
 
     UNKNOWN_FIELD = "UNKNOWN_FIELD"
     NO_PERSON = "NO_PERSON"

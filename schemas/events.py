@@ -58,7 +58,7 @@ class AcceptedEvent(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class StreamEvent(msgspec.Struct, gc=False):
-    """What the stream reads of an accepted event."""
+    """Fields of an accepted event that the stream reads."""
 
     app_id: str
     event_id: str

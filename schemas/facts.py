@@ -18,7 +18,7 @@ NANOS_PER_CONVERSION: Final = 1_000_000_000
 
 
 class TouchType(StrEnum):
-    """How a person met a channel. `visit` is an unpaid arrival (organic, referral, e-mail, direct)."""
+    """Type of a touch: how a person met a channel. `visit` is an unpaid arrival (organic, referral, e-mail, direct)."""
 
     CLICK = "click"
     IMPRESSION = "impression"
@@ -39,7 +39,7 @@ class Model(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an attribution was written."""
+    """Reasons why an attribution was written."""
 
     INITIAL = "initial"
     LATE_TOUCH = "late_touch"
@@ -110,7 +110,7 @@ class ConversionRow(msgspec.Struct, gc=False):
     session_id: str
     converted_at_ms: int
     value_minor: int
-    """As reported with the event; `refunded_minor` of it was taken back since."""
+    """Value as reported with the event; `refunded_minor` of it was taken back since."""
     currency: str
     order_id: str
     path_touch_ids: list[str]
@@ -127,17 +127,19 @@ class ConversionRow(msgspec.Struct, gc=False):
     refunded_minor: int = 0
     """Never more than `value_minor`."""
     refund_excess_minor: int = 0
-    """What refunds of the order asked for beyond the value there was to take back."""
+    """Amount that refunds of the order asked for beyond the value there was to take back."""
     reason: str = ""
-    """Why this row was written: a `Reason`, `initial` in the first row of a conversion and in no later one; empty: only
-    its session got another id."""
+    """Reason why this row was written: a `Reason`, `initial` in the first row of a conversion and in no later one;
+    empty: only its session got another id.
+    """
     value_issue: str = ""
-    """Why the value is not known (`schemas.amounts.ValueIssue`); `value_minor` is 0 then, and adds nothing to sums.
-    Empty: it is known, or none was named."""
+    """Reason why the value is not known (`schemas.amounts.ValueIssue`); `value_minor` is 0 then, and adds nothing to
+    sums. Empty: it is known, or none was named.
+    """
 
 
 class AttributionRow(msgspec.Struct, gc=False):
-    """Who gets the credit for one conversion, under every model at once.
+    """Credit for one conversion, under every model at once.
 
     One row per conversion, not one per credit: a restatement replaces all of it in one step, so no reader ever adds
     old credits to new ones. `credits_nanos[model][i]` and `values_minor[model][i]` belong to touch i of the parallel
@@ -177,7 +179,7 @@ class AttributionRow(msgspec.Struct, gc=False):
 
 
 class EventMarkRow(msgspec.Struct, gc=False):
-    """What the stream found out about a single accepted event, with the event's place in the `events` topic.
+    """Mark of the stream about a single accepted event, with the event's place in the `events` topic.
 
     `duplicate`: its id was accepted before, within 7 days (`first_timestamp_ms` is the time the kept one carries). If
     that was found only when two journeys became one person's, its place is `NO_PLACE`, its `index` names the person,
@@ -203,12 +205,13 @@ HASHED_ID: Final = "#"
 """No id of an event begins with it."""
 
 MAX_PAYLOAD_BYTES: Final = 4_096
-"""What is kept of a refused payload, in UTF-8."""
+"""Maximum size of the part kept of a refused payload, in UTF-8."""
 
 
 def is_cut(payload: str) -> bool:
-    """Whether the end of a refused payload is missing. Cutting takes back at most the three bytes of a character it
-    went through, and the beginning of a JSON value is no JSON value."""
+    """Tell whether the end of a refused payload is missing. Cutting takes back at most the three bytes of a character
+    it went through, and the beginning of a JSON value is no JSON value.
+    """
     return len(payload.encode()) > MAX_PAYLOAD_BYTES - 4 and not _is_json(payload)
 
 
@@ -237,7 +240,7 @@ class RejectedRow(msgspec.Struct, gc=False):
 
 
 class ProgressRow(msgspec.Struct, gc=False):
-    """How far one partition of `events` has been processed, and where the results of that stand."""
+    """Progress of one partition of `events`: how far it has been processed, and where the results of that stand."""
 
     partition: int
     next_offset: int
@@ -264,14 +267,14 @@ class PersonLinkRow(msgspec.Struct, gc=False):
     linked_at_ms: int
     """Time of the first event with both ids, in the order of acceptance."""
     event_id: str
-    """Of that event."""
+    """Id of that event."""
     is_owner: bool
     revision: int = 1
     is_deleted: bool = False
 
 
 class CostRow(msgspec.Struct, gc=False):
-    """What was spent on a channel and campaign at a source on a day, in a currency. Imported again, it is replaced."""
+    """Cost of a channel and campaign at a source on a day, in a currency. Imported again, it is replaced."""
 
     app_id: str
     date: date
@@ -290,16 +293,16 @@ class CostRow(msgspec.Struct, gc=False):
 
 
 class GatewayCountRow(msgspec.Struct, gc=False):
-    """What one gateway process answered one app in one minute, by the time of receipt; written about once a second
-    while it changes. The counts only grow, so the row of the greatest `sequence` stands. What a gateway that is killed
-    had not written yet is missing: these counts are what was *at least* acknowledged.
+    """Counts of one gateway process's answers to one app in one minute, by the time of receipt; written about once a
+    second while it changes. The counts only grow, so the row of the greatest `sequence` stands. What a gateway that is
+    killed had not written yet is missing: these counts are what was *at least* acknowledged.
     """
 
     app_id: str
     gateway_id: str
     """Another one with every start of a gateway."""
     minute_ms: int
-    """Where the minute begins."""
+    """Beginning of the minute."""
     sequence: int
     accepted: int = 0
     """Events acknowledged to their sender: answered 2xx as accepted."""
@@ -308,7 +311,7 @@ class GatewayCountRow(msgspec.Struct, gc=False):
     rejected: int = 0
     """Events refused, whether or not their refusal could be written down."""
     requests: int = 0
-    """Of any kind, reads among them."""
+    """Requests of any kind, reads included."""
     failed: int = 0
     """Requests answered with 5xx."""
     latency_counts: list[int] = []
@@ -319,7 +322,7 @@ LATENCY_BOUNDS_MS: Final = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 1
 
 
 class AlertWindowRow(msgspec.Struct, gc=False):
-    """What a rule's metric came to in one window, once and for all: of two rows of a window the first one stands."""
+    """Value of a rule's metric in one window, once and for all: of two rows of a window the first one stands."""
 
     app_id: str
     rule_id: str
@@ -352,10 +355,10 @@ class AlertRow(msgspec.Struct, gc=False):
     comparison: str
     """A `schemas.control.Comparison`."""
     threshold: float
-    """What the value was compared with, in `unit`; from the rule, or from the average and the rule's percentage."""
+    """Number the value was compared with, in `unit`; from the rule, or from the average and the rule's percentage."""
     value: float
     average: float | None
-    """Of the trailing windows, where the rule compares with it."""
+    """Average of the trailing windows, where the rule compares with it."""
     unit: str
     """`events`, `conversions`, a currency code, `%` or `ms`."""
     state: str
@@ -366,7 +369,7 @@ class AlertRow(msgspec.Struct, gc=False):
     began_at_ms: int
     """`window_end_ms` of the row that began it; the same where it is this one."""
     fired_at_ms: int
-    """When that was found out, by the wall clock."""
+    """Time when that was found out, by the wall clock."""
     revision: int = 1
     is_deleted: bool = False
 

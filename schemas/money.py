@@ -33,7 +33,7 @@ MINOR_DIGITS: Final[dict[str, int]] = (
     | dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
     | {"CLF": 4, "UYW": 4}
 )
-"""Of the currencies that have not two."""
+"""Numbers of decimal digits of the currencies that have not two."""
 MAX_MINOR: Final = 10**17
 """Above this a sum over many rows could leave 64 bits."""
 

@@ -1,4 +1,4 @@
-"""What the topic `people` holds: what one person's events bring about for another person, or for an order.
+"""Messages of the topic `people`: effects of one person's events on another person, or on an order.
 
 A message is packed NDJSON of one partition, each line one of these kinds (field `kind`):
 
@@ -39,7 +39,7 @@ class Journey(msgspec.Struct, tag_field="kind", tag="journey", gc=False):
     anonymous_id: str
     user_id: str
     state: bytes
-    """As `pipeline.domain.merging.hand_over` gives it; base64 in JSON."""
+    """State in the form of `pipeline.domain.merging.hand_over`; base64 in JSON."""
 
 
 class Forwarded(msgspec.Struct, tag_field="kind", tag="event", gc=False):
@@ -78,7 +78,7 @@ class OrderRefund(msgspec.Struct, tag_field="kind", tag="refund", gc=False):
     currency: str
     received_s: int
     person: str = ""
-    """Who is to take it back; empty: it is for the order."""
+    """Person who is to take it back; empty: it is for the order."""
 
 
 class OrderClosed(msgspec.Struct, tag_field="kind", tag="closed", gc=False):
@@ -89,11 +89,11 @@ class OrderClosed(msgspec.Struct, tag_field="kind", tag="closed", gc=False):
     person: str
     received_s: int
     conversions: bytes
-    """As `pipeline.domain.closing` writes them; base64 in JSON."""
+    """Conversions in the form of `pipeline.domain.closing`; base64 in JSON."""
 
 
 def order_key(order_id: str) -> str:
-    """Of its state, in place of a person's key."""
+    """Key of the order's state, in place of a person's key."""
     return "o:" + order_id
 
 

@@ -37,7 +37,7 @@ class Topic(StrEnum):
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the loader inserts it into the table of its name."""
+        """True if the loader inserts it into the table of its name."""
         return "services.loader" in self.spec.consumers
 
 
@@ -142,7 +142,7 @@ DERIVED_TOPICS: Final = (
     Topic.EVENT_MARKS,
     Topic.PERSON_LINKS,
 )
-"""What the stream alone writes; `progress` says where it stands in each."""
+"""Topics that the stream alone writes; `progress` says where it stands in each."""
 
 STREAM_GROUP: Final = "attrikit-stream"
 PEOPLE_GROUP: Final = "attrikit-stream-people"

@@ -1,4 +1,4 @@
-"""What stands on the wire of the webhooks: the deliveries in Kafka, and the log of their attempts.
+"""Messages of the webhooks: the deliveries in Kafka, and the log of their attempts.
 
 A *fact* (a conversion, a revision of its credits, an alert) becomes one *delivery* for each endpoint that wants it. Its
 id is a function of endpoint and fact, so a restart anywhere repeats the same id, and it is what the receiver sees as
@@ -15,7 +15,7 @@ from schemas.ids import digest
 
 
 class EventType(StrEnum):
-    """What a receiver can ask for."""
+    """Event types that a receiver can subscribe to."""
 
     CONVERSION_CREATED = "conversion.created"
     ATTRIBUTION_COMPLETED = "attribution.completed"
@@ -23,19 +23,19 @@ class EventType(StrEnum):
 
 
 TEST_TYPE: Final = "webhook.test"
-"""Of the message `attrikit webhooks test` sends."""
+"""Type of the message `attrikit webhooks test` sends."""
 
 
 class EndpointState(StrEnum):
     ACTIVE = "active"
     PAUSED = "paused"
-    """By a person, who resumes it."""
+    """Paused by a person, who resumes it."""
     DISABLED = "disabled"
-    """By us: it answered 410, or nothing but failures for days."""
+    """Disabled by us: it answered 410, or nothing but failures for days."""
 
 
 class Outcome(StrEnum):
-    """How an attempt ended, and so the delivery's state after it."""
+    """Outcome of an attempt, and so the delivery's state after it."""
 
     DELIVERED = "delivered"
     """2xx."""
@@ -60,21 +60,21 @@ class Delivery(msgspec.Struct, gc=False, omit_defaults=True):
     order_key: str
     """Deliveries of one endpoint and key (a person) go out one after another."""
     created_at_ms: int
-    """When the fact's record was written to Kafka: the same however often it is read."""
+    """Time when the fact's record was written to Kafka: the same however often it is read."""
     data: msgspec.Raw
     """`data` of the body, a JSON object."""
     queued_at_ms: int
-    """When it was first queued, or queued again by a resend: its life is counted from here."""
+    """Time when it was first queued, or queued again by a resend: its life is counted from here."""
     sequence: int = 0
     """Counts the endpoint's deliveries from 1; 0: not numbered yet."""
     attempt: int = 1
     """The number the next attempt will have."""
     deferrals: int = 0
-    """How often it has been put off without an attempt since the last one."""
+    """Number of times it has been put off without an attempt since the last one."""
     due_ms: int = 0
     """No attempt before it."""
     wait_until_ms: int = 0
-    """In `webhook-retries`: when this record is looked at again."""
+    """Time when this record in `webhook-retries` is looked at again."""
     is_resent: bool = False
     source: str = ""
     """The partition of facts it was made from, `c3` say: with the two below, what tells a repeat of it."""
@@ -93,15 +93,15 @@ class WebhookAttemptRow(msgspec.Struct, gc=False):
     fact_id: str
     sequence: int
     attempt: int
-    """From 1; of a deferral, that of the attempt it stands before."""
+    """Number of the attempt, from 1; of a deferral, that of the attempt it stands before."""
     outcome: str
     """An `Outcome`."""
     attempted_at_ms: int
     duration_ms: int
     status: int
-    """Of the response; 0: there was none."""
+    """Status of the response; 0: there was none."""
     error: str
-    """Why it did not succeed; empty: it did."""
+    """Reason why it did not succeed; empty: it did."""
     response_head: str
     """The beginning of the response's body."""
     next_attempt_ms: int

@@ -146,7 +146,7 @@ def anchor_ms(refund: Refund, times_ms: Sequence[int]) -> int:
 
 
 def reaches(anchor: int, at_ms: int) -> bool:
-    """Whether a refund with that `anchor_ms` may take from a conversion of the time `at_ms`."""
+    """Tell whether a refund with that `anchor_ms` may take from a conversion of the time `at_ms`."""
     return anchor - CONVERSION_KEEP_MS <= at_ms <= anchor
 
 

@@ -1,4 +1,4 @@
-"""What the stream says about how far it has come: one row per partition, only as often as it is worth something.
+"""Progress reports of the stream: one row per partition, only as often as it is worth something.
 
 Under load a row may wait `COALESCE_SECONDS` for a newer one of its partition; once a partition has nothing left to do,
 its row is sent at once.

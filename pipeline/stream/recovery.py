@@ -32,7 +32,7 @@ class RecoveryStalled(RuntimeError):
 
 @dataclass
 class Load:
-    """What one store lacks: the changelog up to `end_offset`, exclusive."""
+    """Part of the changelog that one store lacks: up to `end_offset`, exclusive."""
 
     partition: int
     store: PartitionStore

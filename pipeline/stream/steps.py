@@ -1,4 +1,4 @@
-"""What is done to states while a group is open, and how it is done again when the domain raises. No I/O.
+"""Steps applied to states while a group is open, and their repetition when the domain raises. No I/O.
 
 An exception must cost one event and not the partition, and must leave no state half-changed. So the open group
 remembers its steps. When one raises, all are undone and done again carefully: with a copy of the state taken before
@@ -32,7 +32,7 @@ from schemas.facts import RejectedRow, encode_rows
 from schemas.people import Forwarded, Journey, Link, PeopleRecord
 
 MAX_JOURNEY_BYTES: Final = 5 * 1024 * 1024
-"""In base64 it must fit into a message."""
+"""Maximum size of a journey: in base64 it must fit into a message."""
 SEPARATOR: Final = "\x1f"
 """Between app id and person key in a state's key."""
 

@@ -1,4 +1,4 @@
-"""Where the states of a partition lie between groups: in memory, or in RocksDB on the worker's disk.
+"""Stores of the states of a partition between groups: in memory, or in RocksDB on the worker's disk.
 
 Either is a copy of the changelog up to `offset`; it may be lost at any time and is then read again.
 """
@@ -32,7 +32,7 @@ _OBSTACLES: Final = (
     "too many open files",
     "read-only file system",
 )
-"""What an operating system says of files that are whole."""
+"""Errors of the operating system that leave the files whole."""
 _Opened: TypeAlias = tuple[rocksdict.Rdict, bytes | None, bytes | None]
 """A database with its changelog offset, and the offset up to which it has the visits."""
 _log = get_logger("stream.stores")
@@ -61,7 +61,7 @@ class PartitionStore(Protocol):
         offset: int,
         visits: Mapping[bytes, bytes] = _NO_VISITS,
     ) -> None:
-        """Where the store has visits, that of a person put and not found in `visits` is `UNKNOWN`."""
+        """Write states. Where the store has visits, that of a person put and not found in `visits` is `UNKNOWN`."""
         ...
 
     def scan(self) -> Iterator[tuple[bytes, bytes]]:
@@ -78,7 +78,7 @@ class PartitionStore(Protocol):
         ...
 
     def note_visits(self, visits: Iterable[tuple[bytes, bytes]]) -> None:
-        """Of persons who are stored."""
+        """Note the visits of persons who are stored."""
         ...
 
     def forget_visits(self) -> None:
@@ -239,7 +239,7 @@ class RocksStore:
         self._offset, self._has_visits = None, False
 
     def close(self) -> None:
-        """What cannot be written any more is in the changelog."""
+        """Close the store. What cannot be written any more is in the changelog."""
         with suppress(StoreDamaged), self._noticing_damage():
             self._db.close()
 
@@ -288,7 +288,7 @@ def _open_and_look(path: Path) -> _Opened:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether an error speaks of the files themselves, and not of what keeps us from them."""
+    """Tell whether an error speaks of the files themselves, and not of what keeps us from them."""
     text = str(error).lower()
     is_status = text.startswith(("corruption", "io error", "invalid argument", "not found"))
     return is_status and not any(obstacle in text for obstacle in _OBSTACLES)

@@ -28,7 +28,7 @@ def store_factory(kind: str, directory: Path) -> StoreFactory:
 
 
 class PersonStore(SerializedStore[bytes, bytes]):
-    """What Faust sees of the stores: opened with a partition, closed with it, recovered from the changelog."""
+    """The stores as Faust sees them: opened with a partition, closed with it, recovered from the changelog."""
 
     factory: StoreFactory
     partitions: dict[int, PartitionStore]
@@ -111,7 +111,7 @@ class PersonTable(faust.Table):  # type: ignore[type-arg]
 
     factory: StoreFactory
     bootstrap: str
-    """Where recovery reads the changelog: `host:port[,host:port…]`."""
+    """Broker from which recovery reads the changelog: `host:port[,host:port…]`."""
     on_ready: Callable[[set[int]], Awaitable[None]]
     """Awaited with the partitions owned, after recovery and before messages flow."""
 

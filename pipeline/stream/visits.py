@@ -1,4 +1,4 @@
-"""When each stored person is to be visited next: eight bytes beside the state. Pure.
+"""Next visit of each stored person: eight bytes beside the state. Pure.
 
 They follow from the state and from what its app's rules say about time, and they are written with the state. So a
 worker that starts need not decode the state of everybody it has ever seen. Where they were not written (the state comes
@@ -29,12 +29,12 @@ _LAYOUT: Final = Struct("<II")
 
 
 def visit_of(state: PersonState, rules: AppRules) -> bytes:
-    """What is kept beside the state."""
+    """Return the visit that is kept beside the state."""
     return owed_visit(rules) if has_unpublished(state) else timed_visit(next_timer_ms(state, rules), rules)
 
 
 def owed_visit(rules: AppRules) -> bytes:
-    """Of a person whose rows are owed."""
+    """Return the visit of a person whose rows are owed."""
     return _LAYOUT.pack(OWES_ROWS, timing_of(rules))
 
 

@@ -1,4 +1,4 @@
-"""What a worker owns between assignment and revocation: a committer per partition, and what they share.
+"""Partitions of a worker between assignment and revocation: a committer per partition, and what they share.
 
 assigned → recovered (Faust, `recovery`) → `take` → messages flow → `release` → revoked
 """
@@ -89,7 +89,7 @@ class Worker:
         self._handing_over = asyncio.Lock()
         """Calls of `take` and `release` change what is owned one after another, in the order they came."""
         self._parked: dict[int, tuple[WorkingSet, int | None]] = {}
-        """What was given up in a rebalance, with the changelog offset of its store: most of it comes straight back."""
+        """Stores given up in a rebalance, with the changelog offset of each: most of them come straight back."""
         self._people = PeopleReader(settings, self._deliver_people, self._has_room_for_people)
         self._background: list[asyncio.Task[Any]] = []
         self._is_ready = False
@@ -199,7 +199,7 @@ class Worker:
             await asyncio.wait([taking])
 
     async def _shut_others_out(self, partitions: set[int]) -> None:
-        """From now on the changelogs grow by our hand alone, and the stores hold all there is of them."""
+        """Fence the changelogs: from now on they grow by our hand alone, and the stores hold all there is of them."""
         kept = {partition for partition in partitions if self._is_as_parked(partition)}
         # What is not taken back now may be another's by the next time.
         self._parked = {partition: self._parked[partition] for partition in kept}
@@ -222,7 +222,7 @@ class Worker:
         return partition in self._parked and self._parked[partition][1] == self._store_of(partition).offset
 
     def _unpark(self, partition: int) -> WorkingSet | None:
-        """What was parked, if it is what a scan would bring."""
+        """Return what was parked, if it is what a scan would bring."""
         return self._parked.pop(partition)[0] if self._is_as_parked(partition) else None
 
     async def _restore_all(self, partitions: list[int], owned: int) -> dict[int, WorkingSet]:
@@ -272,7 +272,7 @@ class Worker:
         working_set.people.align(begins[people], ends[people])
 
     async def _receive_decided(self, working_sets: dict[int, WorkingSet]) -> None:
-        """What the markers say comes first must be there before any event is."""
+        """Receive what the markers say comes first: it must be there before any event is."""
         queues = {partition: working_set.people for partition, working_set in working_sets.items()}
         found = await self._people.read({p: (queue.next_to_receive, queue.until) for p, queue in queues.items()})
         for partition, messages in found.items():
@@ -320,8 +320,9 @@ class Worker:
         return committer
 
     async def _read_offsets(self, partitions: set[int]) -> tuple[Offsets, Offsets, dict[int, int]]:
-        """Where the sources begin, and where they and the derived topics end; `people` in all its partitions. And when
-        progress was last reported, by partition."""
+        """Read where the sources begin, and where they and the derived topics end; `people` in all its partitions. And
+        when progress was last reported, by partition.
+        """
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka_bootstrap,
             enable_auto_commit=False,

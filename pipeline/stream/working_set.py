@@ -1,4 +1,4 @@
-"""What one partition is working on: the states, and the group of changes that grows until the next flush. No I/O.
+"""Working set of one partition: the states, and the group of changes that grows until the next flush. No I/O.
 
 Events are applied at once, in memory, records of `people` when it is their turn (see `people`); `close_group` takes
 everything changed since the last call, as bytes. One group is open, and at most one is closed but not stored yet
@@ -48,7 +48,7 @@ class Group:
     pending_sessions: int
     events: int
     failures: list[str]
-    """What the domain raised; each has cost one event or one visit."""
+    """Errors the domain raised; each has cost one event or one visit."""
     outbox: list[PeopleRecord]
     """For `people`."""
 
@@ -162,7 +162,7 @@ class WorkingSet:
         return len(self._timers)
 
     def idle_for(self, elapsed_ms: int) -> None:
-        """Nothing has come for a while: `elapsed_ms` more of wall-clock time have passed."""
+        """Move time on after a silence: `elapsed_ms` more of wall-clock time have passed."""
         self._watermark.idle_for(elapsed_ms)
 
     # Applying
@@ -227,7 +227,8 @@ class WorkingSet:
         return count
 
     def _make_room(self, keys: Sequence[str], bytes_each: int) -> int:
-        """How many of `keys` fit into the open group, which then counts them in. One always fits into an empty group.
+        """Return how many of `keys` fit into the open group, which then counts them in. One always fits into an empty
+        group.
 
         A state grows by no more than the event it takes in (`bytes_each`).
         """

@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations
 ENGINE = ReplacingMergeTree
 ORDER BY number
 """
-"""Where the applied ones are recorded; it comes before the first of them."""
+"""Table of the applied migrations; it comes before the first of them."""
 
 
 class MigrationError(RuntimeError):
@@ -81,7 +81,9 @@ def parse_migrations(texts: dict[str, str]) -> tuple[Migration, ...]:
 
 
 def pending_migrations(migrations: tuple[Migration, ...], applied: list[AppliedMigration]) -> tuple[Migration, ...]:
-    """What is still to be applied. Raises `MigrationError` if an applied one was changed or is unknown here."""
+    """List the migrations still to be applied. Raises `MigrationError` if an applied one was changed or is unknown
+    here.
+    """
     known = {migration.number: migration for migration in migrations}
     for row in applied:
         migration = known.get(row.number)

@@ -1,4 +1,4 @@
-"""What became of a refund: which conversions of its order it is of, or that the order has not come yet. Pure.
+"""Outcome of a refund: the conversions of its order it is of, or that the order has not come yet. Pure.
 
 All of it follows from the tables: the refund as it was accepted, and the conversions of its order as they stand.
 """
@@ -34,14 +34,16 @@ def is_refund(event: EventRow) -> bool:
 
 
 def awaiting_order() -> Condition:
-    """Refunds that name an order no conversion is of. Orders are told apart by a hash: all of them fit into memory."""
+    """Return the condition for refunds that name an order no conversion is of. Orders are told apart by a hash: all of
+    them fit into memory.
+    """
     known = source(Table.CONVERSIONS, [Condition("order_id != ''")])
     is_known = f"sipHash64({ORDER_ID}) IN (SELECT sipHash64(order_id) FROM {known})"
     return Condition(f"event_name = '{REFUND}' AND {ORDER_ID} != '' AND NOT {is_known}")
 
 
 def find_parts(app_id: str, event: EventRow) -> Statement[ConversionFact] | None:
-    """The newest conversions of the order; None: the refund names none."""
+    """Find the newest conversions of the order; None: the refund names none."""
     order_id = _order_id_of(event)
     if not order_id:
         return None
@@ -74,7 +76,7 @@ def _state(event: EventRow, parts: list[ConversionFact], app: App) -> State:
 
 
 def _reached(refund: Refund, parts: list[ConversionFact]) -> list[ConversionFact]:
-    """Those it may take from: each person with conversions of the order gives back its own."""
+    """Return the conversions it may take from: each person with conversions of the order gives back its own."""
     valued = [row for row in parts if row.value_minor]
     times_ms: dict[str, list[int]] = {}
     for row in valued:

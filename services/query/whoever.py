@@ -42,7 +42,7 @@ async def with_links(caller: Caller, reader: Reader, rows: list[users.UserRow]) 
 
 
 async def refund_outcome(caller: Caller, reader: Reader, event: EventRow) -> RefundOutcome | None:
-    """None of an event that is no refund."""
+    """Read the outcome; None of an event that is no refund."""
     if not refunds.is_refund(event):
         return None
     found = refunds.find_parts(caller.app.app_id, event)
