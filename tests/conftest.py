@@ -133,7 +133,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @cache
 def _kafka_is_missing() -> str:
-    """Why Apache Kafka cannot run here; empty: it can. Fetches its jars if need be."""
+    """Return why Apache Kafka cannot run here; empty: it can. Fetches its jars if need be."""
     try:
         find_java()
         fetch_jars()
@@ -143,8 +143,10 @@ def _kafka_is_missing() -> str:
 
 
 class _ByCostlyFixture(LoadScopeScheduling):
-    """Where processes share the tests (`-n 2`), those with a costly fixture in common stay together: the tests of a
-    file, and all that meet the one running product. The long ones come first, as the folders are in that order."""
+    """Scheduler that keeps tests with a costly fixture in common together where processes share the tests (`-n 2`): the
+    tests of a file, and all that meet the one running product. The long ones come first, as the folders are in that
+    order.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]

@@ -1,4 +1,4 @@
-"""What a benchmark found, as JSON lines for machines and a table for people."""
+"""Figures of a benchmark, as JSON lines for machines and a table for people."""
 
 import json
 import os

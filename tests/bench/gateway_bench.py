@@ -86,7 +86,7 @@ def prepare(settings: Settings) -> str:
 
 
 async def _create_baseline_topic(settings: Settings) -> None:
-    """As many partitions as `events` has."""
+    """Create the topic of the baseline, with as many partitions as `events` has."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     await admin.start()
     await admin.create_topics([NewTopic(baseline_gateway.TOPIC, settings.partitions, settings.replication_factor)])

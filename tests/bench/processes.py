@@ -43,7 +43,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def metric(url: str, name: str) -> float:
-    """What a process at this address tells of itself, added up over the metric's labels; 0 while it does not answer."""
+    """Return a metric of the process at this address, added up over its labels; 0 while it does not answer."""
     try:
         with urllib.request.urlopen(url + "/metrics", timeout=10) as response:
             lines = response.read().decode().splitlines()

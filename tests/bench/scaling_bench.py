@@ -1,4 +1,4 @@
-"""How much more two stream workers do than one, on the same four partitions, and what stops them.
+"""Benchmark of two stream workers against one, on the same four partitions, and what limits them.
 
     python tests/bench/scaling_bench.py [--events N] [--persons N] [--broker best|kafka|noida]
 
@@ -150,7 +150,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _idle_seconds() -> float:
-    """Of all cores together."""
+    """Return the idle seconds of all cores together."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
     return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
 

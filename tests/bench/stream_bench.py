@@ -1,4 +1,4 @@
-"""How many events a second one stream worker takes, against one `table[key] = value` per event in the same frame.
+"""Benchmark of one stream worker: events a second, against one `table[key] = value` per event in the same frame.
 
     python tests/bench/stream_bench.py [--events N] [--persons N …] [--per-message N] [--store rocksdb|memory]
                                        [--broker best|kafka|noida] [--restarts]

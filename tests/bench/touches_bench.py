@@ -46,7 +46,7 @@ PROCESSES: Final = {
     "noida-db": "broker",
     "webhooks": "webhooks",
 }
-"""How a process of the product is recognised by its command line, and its name in the figures."""
+"""Marks that recognise a process of the product by its command line, and its name in the figures."""
 
 
 def requests(key: str, clicks: int, until_ms: int) -> list[bytes]:

@@ -122,7 +122,7 @@ class Load:
         return calls
 
     def check_once(self) -> None:
-        """That each conversion came to /ok once and once only."""
+        """Check that each conversion came to /ok once and once only."""
         self.look()
         assert len(self._ids) == self._sent, f"{len(self._ids)} of {self._sent} came"
         assert set(self._ids.values()) <= {1}, "some came more than once"
@@ -190,7 +190,9 @@ async def _records_left(settings: Settings, group: str) -> int:
 
 @dataclass
 class Slices:
-    """Of one kind. `delays`: of /ok in seconds, slice by slice; `cpu_seconds`: of the dispatcher, all together."""
+    """Measurements of one kind. `delays`: of /ok in seconds, slice by slice; `cpu_seconds`: of the dispatcher, all
+    together.
+    """
 
     delays: list[list[float]] = field(default_factory=list)
     cpu_seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""What the dearest single events cost the domain, against the median event beside them, and how much they write.
+"""Cost of the dearest single events to the domain, against the median event beside them, and the rows they write.
 
 A person is prepared with as much as the state keeps: 100 touches and 100 conversions. Then one event of each kind is
 applied to a fresh copy of that state, over and over, and its processor time and the bytes of its rows are told. The
@@ -33,7 +33,7 @@ from schemas.facts import encode_rows  # noqa: E402
 START_MS: Final = 1_790_000_000_000
 REPEATS: Final = 30
 EVENT_BYTES: Final = 400
-"""What such an event takes as the gateway writes it."""
+"""Size of such an event as the gateway writes it."""
 
 
 def page_view(number: int, at_ms: int, campaign: str = "") -> StreamEvent:

@@ -116,14 +116,14 @@ class Survived:
     done: Done
     ledger: Result
     alerts: dict[str, Any]
-    """By id, as sent."""
+    """Alerts by id, as sent."""
     owed: dict[str, Any]
-    """By id, as they follow from what was measured."""
+    """Alerts by id, as they follow from what was measured."""
     tables: dict[str, Rows]
 
 
 class Story:
-    """What is done to an installation while traffic is posted, one deed to each part of it."""
+    """Faults done to an installation while traffic is posted, one to each part of it."""
 
     def __init__(self, installation: Installation, broker: Broker, deeds: list[Deed], random: Random) -> None:
         self._installation = installation
@@ -151,8 +151,9 @@ class Story:
         return poster.posted
 
     async def _at_some_moment(self, poster: Poster, part: list[Parcel], posting: asyncio.Task[Posted]) -> None:
-        """Where it was meant to be, so the looks follow each other closely; then a random instant, as a look sees the
-        posted count change just after an answer."""
+        """Wait for the planned moment, so the checks follow each other closely; then for a random instant, as a check
+        sees the posted count change just after an answer.
+        """
         events = sum(len(parcel.sendings) for parcel in part)
         moment = poster.posted.sent + int(self._random.uniform(0.1, 0.8) * events)
         while poster.posted.sent < moment and not posting.done():
@@ -198,7 +199,7 @@ class Story:
         await asyncio.to_thread(self._broker.wait_ready)
 
     async def _supervise(self) -> None:
-        """What `attrikit up` does for its worker, and a container's restart policy for any."""
+        """Supervise, as `attrikit up` does for its worker, and a container's restart policy for any."""
         while True:
             await asyncio.sleep(0.2)
             for name in set(WORKERS) - self._away:
@@ -274,7 +275,7 @@ def _add_rule(installation: Installation, from_ms: int, sendings: list[Sending])
 
 
 async def _alerts(installation: Installation, rule: AlertRule) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What was sent and what was to be, once every window that is complete was measured."""
+    """Return the alerts sent and the alerts due, once every window that is complete was measured."""
     async with asyncio.timeout(SETTLE_SECONDS):
         while True:
             meta = (await asyncio.to_thread(installation.get, "/v1/alerts"))["meta"]

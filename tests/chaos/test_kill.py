@@ -196,8 +196,9 @@ def test_conversions_are_those_sent_and_credited_in_full(disturbed: Disturbed) -
 
 
 def _but_order(tables: dict[str, Rows], table: str) -> Rows:
-    """How often and why facts of people who logged in were restated tells when the login was learned of, which is
-    another log's matter. Of all others every column counts."""
+    """Drop the order of restatements: how often and why facts of people who logged in were restated depends on when the
+    login was learned of, which is another log's matter. Of all others every column counts.
+    """
     linked = {"u:" + row["user_id"] for row in tables["person_links"]}
     return [_without(RESTATED, row) if row.get("person_key") in linked else row for row in tables[table]]
 

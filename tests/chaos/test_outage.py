@@ -73,8 +73,9 @@ def ms_text(time_ms: int) -> str:
 
 
 class Story:
-    """What happens while the clients report, at given shares of their work. The clients wait at each share until its
-    deed has begun, so that there is work left for it to disturb."""
+    """Faults while the clients report, at given shares of their work. The clients wait at each share until its deed has
+    begun, so that there is work left for it to disturb.
+    """
 
     def __init__(self, installation: Installation, broker: Broker, seen: Seen, total: int) -> None:
         self._installation = installation

@@ -1,4 +1,4 @@
-"""What every ClickHouse behind the wrapper must do: chDB in this process, and a server over HTTP (`docker`)."""
+"""Contract of every ClickHouse behind the wrapper: chDB in this process, and a server over HTTP (`docker`)."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a counter promises, held against memory and a real Redis."""
+"""Contract of a counter, held against memory and a real Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ PATIENT_SECONDS = 20.0
 
 @pytest.fixture(params=["memory", "redis"])
 async def counters(request: pytest.FixtureRequest) -> AsyncIterator[list[Counter]]:
-    """As many as share their counts: one in memory, two on a Redis."""
+    """Make counters that share their counts: one in memory, two on a Redis."""
     if request.param == "memory":
         made: list[Counter] = [LocalCounter()]
     else:

@@ -1,4 +1,4 @@
-"""What every sink of the gateway must do: the one in memory that other tests stand on, and Kafka."""
+"""Contract of every sink of the gateway: the one in memory that other tests stand on, and Kafka."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -44,7 +44,7 @@ def api(product: Product) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., T]:
     def wait(look: Callable[[], T | None], patience_seconds: float = _PATIENCE_SECONDS) -> T:
-        """What `look` returns as soon as that is true; fails if that takes too long."""
+        """Return the result of `look` as soon as that is true; fails if that takes too long."""
         deadline = time.monotonic() + patience_seconds
         while not (found := look()):
             assert time.monotonic() < deadline, f"still {found!r} after {patience_seconds:.0f} s"

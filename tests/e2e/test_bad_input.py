@@ -1,4 +1,4 @@
-"""What must be refused, over real HTTP: each gets its documented error, and none takes anything else down."""
+"""Input that must be refused, over real HTTP: each gets its documented error, and none takes anything else down."""
 
 import gzip
 import json

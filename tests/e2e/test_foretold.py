@@ -1,4 +1,4 @@
-"""What validate says would come of an event is what comes of it."""
+"""The result that validate predicts for an event is the real one."""
 
 from collections.abc import Callable
 from typing import Any

@@ -54,7 +54,7 @@ SELECT
 
 @dataclass(frozen=True)
 class Stored:
-    """What was sent, what was answered, and what the tables hold after the product has stopped."""
+    """Events sent, answers received, and rows in the tables after the product has stopped."""
 
     views: list[PageView]
     sendings: list[Sending]
@@ -128,7 +128,7 @@ def _session(row: dict[str, object]) -> Session:
 
 
 def _expected(events: Iterable[RawEvent]) -> list[Session]:
-    """By plain SQL, named as a session of that start and first event is."""
+    """Compute the expected rows by plain SQL, named as a session of that start and first event is."""
     return [
         Session(*list(vars(s).values())[:-1], session_id(APP_ID, s.person, s.start_ms, s.first_event_id))
         for s in sessions_of(events)

@@ -113,7 +113,7 @@ def test_every_endpoint_with_another_apps_key(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """Of the document's every operation: what the owner's key finds, the stranger's does not."""
+    """Check every operation of the document: what the owner's key finds, the stranger's does not."""
     monkeypatch.setenv("ATTRIKIT_DATA_DIR", str(product.data_dir))
     monkeypatch.setenv("ATTRIKIT_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.1")
     owner, _ = make_client("owner")

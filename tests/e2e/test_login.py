@@ -22,7 +22,7 @@ def send(api: httpx.Client, name: str, at: datetime, context: dict[str, Any] | N
 def story(
     api: httpx.Client, eventually: Callable[..., Any], settled: Callable[[], None], data: Callable[..., Any]
 ) -> dict[str, Any]:
-    """What was sent, and what was said of the visitor before the login."""
+    """Events sent, and the answers about the visitor before the login."""
     start = datetime.now(UTC) - timedelta(minutes=50)
     order = {"order_id": "login-1", "revenue": 88.5, "currency": "CNY"}
     visit = send(api, "page_view", start, AD, anonymous_id=VISITOR)

@@ -12,7 +12,7 @@ CASES: dict[str, tuple[dict[str, str], float, float]] = {
     "another": ({"user_id": "u9"}, 0.2, 0.1),
     "40-days-later": ({"user_id": "u9"}, 45, 5),
 }
-"""Who sends the refund; how many days ago the purchase and the refund were."""
+"""Cases: who sends the refund; how many days ago the purchase and the refund were."""
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -80,7 +80,7 @@ def test_make_knows_it(command: str) -> None:
 def test_they_do_what_is_said(
     product: Product, api: httpx.Client, eventually: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """From first to last in the folder of a running product, as somebody would who reads along."""
+    """Run the commands from first to last in the folder of a running product, as a reader would."""
     (tmp_path / ".attrikit").symlink_to(product.data_dir)
     (tmp_path / "ads.csv").write_text("date,channel,cost,source\n2024-01-15,paid_search,59.90,google\n")
     setup = f"""

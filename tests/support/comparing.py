@@ -1,4 +1,4 @@
-"""What a reader of the tables sees, against the batch computation of `reference`."""
+"""Comparison of the tables, as a reader sees them, with the batch computation of `reference`."""
 
 from typing import Any
 

@@ -90,9 +90,9 @@ class Row:
     body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
-    """Which must be said so; the others must be there."""
+    """Details which must be stated so; the others must be there."""
     names: set[str] | None = None
-    """Of all details; None: as everywhere."""
+    """Names of all details; None: as everywhere."""
     answered_in: str = ""
     """`results`, `errors`: the error of one event (the last) in an answer of success."""
     without: str = ""

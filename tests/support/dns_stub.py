@@ -56,7 +56,7 @@ class StubResolver(AbstractResolver):
         return [ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)]
 
     async def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: nothing is kept."""
 
     def _ask(self, host: str) -> str:
         labels = b"".join(bytes([len(label)]) + label.encode() for label in host.split("."))

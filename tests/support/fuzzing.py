@@ -1,4 +1,4 @@
-"""How much is generated: a seeded handful in the ordinary run, all of it under `make fuzz` (FUZZ=full).
+"""Number of generated cases: a seeded handful in the ordinary run, all of them under `make fuzz` (FUZZ=full).
 
 A full run takes its seed from FUZZ_SEED, or makes one up; `tests/integration/api/conftest.py` says which.
 """
@@ -24,7 +24,7 @@ SEED = int(os.environ.get("FUZZ_SEED") or (secrets.randbits(32) if IS_FULL else 
 
 
 def cases(few: int, full: int) -> int:
-    """How many cases a test generates."""
+    """Return how many cases a test generates."""
     return full if IS_FULL else few
 
 

@@ -53,7 +53,7 @@ def python_client(document: dict[str, Any], folder: Path) -> None:
 
 
 def run_python(folder: Path, *arguments: str) -> Any:
-    """What `use_python_client.py` prints, run with the package in `folder`."""
+    """Return the output of `use_python_client.py`, run with the package in `folder`."""
     argv = [_installed("python", _install_python) / "bin" / "python", CLIENTS / "use_python_client.py", *arguments]
     return json.loads(_run(argv, folder, {"PYTHONPATH": str(folder)}).stdout)
 
@@ -70,7 +70,7 @@ def typescript_client(document: dict[str, Any], folder: Path) -> None:
 
 
 def run_typescript(folder: Path, *arguments: str) -> Any:
-    """What `program.ts` prints."""
+    """Return the output of `program.ts`."""
     return json.loads(_run([_node(), "program.ts", *arguments], folder).stdout)
 
 

@@ -208,8 +208,9 @@ def _watermarks(arrivals: list[StreamEvent], out_of_orderness_ms: int) -> list[i
 
 @dataclass
 class Ledger:
-    """What a reader of the tables sees: of each id and time the row with the greatest revision, unless that takes it
-    back."""
+    """The tables as a reader sees them: of each id and time the row with the greatest revision, unless that takes it
+    back.
+    """
 
     rows: dict[str, dict[tuple[str, int], Any]] = field(default_factory=dict)
     marks: list[EventMarkRow] = field(default_factory=list)

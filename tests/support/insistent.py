@@ -20,12 +20,12 @@ _CONFIRMED_SECONDS = 180.0
 
 @dataclass
 class Seen:
-    """What the client met on its way."""
+    """Counts of the client's answers and failures."""
 
     confirmed: set[str] = field(default_factory=set)
     """Ids of events in requests that were answered 2xx."""
     confirmed_twice: set[str] = field(default_factory=set)
-    """By two gateways."""
+    """Events confirmed by two gateways."""
     answers: Counter[int] = field(default_factory=Counter)
     unanswered: int = 0
     bad_refusals: list[str] = field(default_factory=list)

@@ -68,7 +68,7 @@ class Installation:
         return int(self.urls[name].rsplit(":", 1)[1])
 
     def data_dir(self, name: str) -> Path:
-        """Where a process keeps its files."""
+        """Return the folder where a process keeps its files."""
         return self.settings.data_dir / SECOND_WORKER if name == SECOND_WORKER else self.settings.data_dir
 
     def start(self, *names: str) -> None:

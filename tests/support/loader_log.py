@@ -46,7 +46,7 @@ class Log:
         return {(tp.topic, tp.partition): meta.offset for tp, meta in offsets.items() if meta.offset >= 0}
 
     async def is_loaded(self, group: str) -> bool:
-        """Whether everything sent through this object is committed."""
+        """Tell whether everything sent through this object is committed."""
         committed = await self.committed(group)
         return all(committed.get(place, 0) >= offset for place, offset in self.end.items())
 

@@ -147,7 +147,7 @@ coded_bodies = st.one_of(
 
 _NO_TEXT = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"
 _latin = st.binary(max_size=12).map(lambda raw: raw.translate(None, _NO_TEXT))
-"""What may stand in a header: the server refuses the rest as no HTTP."""
+"""Generate text that may stand in a header: the server refuses the rest as no HTTP."""
 _values: dict[bytes, list[bytes]] = {
     b"content-type": [b"application/json", b"application/x-ndjson", b"text/plain", b"application/jsonl; x=y", b";"],
     b"accept-language": [b"en", b"zh;q=x", b"en;q=1e400", b"en;q=nan", b"," * 500, b"en;q=-1,zh;q=0", b"*"],

@@ -43,7 +43,7 @@ class Crowd:
     partitions: int
     out_of_orderness_ms: int
     settled_ms: int
-    """How far all watermarks go on after the last event."""
+    """Time by which all watermarks go on after the last event."""
 
 
 @st.composite
@@ -105,7 +105,7 @@ def _events(draw: st.DrawFn, max_events: int, gap_ms: int) -> list[StreamEvent]:
 
 @dataclass
 class Group:
-    """What is applied and not committed."""
+    """Changes that are applied and not committed."""
 
     states: dict[str, PersonState] = field(default_factory=dict)
     effects: Effects = field(default_factory=Effects)
@@ -129,7 +129,7 @@ class Partition:
     old_events: int = 0
     """The worker before may have applied these; until they are committed, nothing new is planned."""
     places: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Of each partition: the last place in `events` applied from what it forwarded."""
+    """Position of each partition: the last place in `events` applied from what it forwarded."""
     watermark_ms: int = 0
 
     def apply(self, count: int, *, publish: bool) -> tuple[Group, int, int]:
@@ -227,7 +227,7 @@ class World:
     ledger: Ledger = field(default_factory=Ledger)
     partitions: list[Partition] = field(default_factory=list)
     final_watermark_ms: int = 0
-    """Of all partitions, once it has run."""
+    """Final watermark of all partitions, once it has run."""
 
     def __post_init__(self) -> None:
         rules = compile_rules(self.crowd.app)
@@ -296,7 +296,7 @@ class World:
 
 
 def late_ids(world: World) -> set[str]:
-    """Of events whose first coming was late, by the watermark of the partition it came to."""
+    """Return the ids of events whose first coming was late, by the watermark of the partition it came to."""
     is_late: dict[int, bool] = {}
     for partition in world.partitions:
         watermark = Watermark(partition.out_of_orderness_ms)

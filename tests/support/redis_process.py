@@ -13,7 +13,7 @@ _READY_SECONDS = 20.0
 
 
 def redis_is_missing() -> str:
-    """Why no Redis can run here; empty: it can."""
+    """Return why no Redis can run here; empty: it can."""
     return "" if shutil.which("redis-server") else "no redis-server on the PATH (tests/install_tools.sh)"
 
 

@@ -1,4 +1,5 @@
-"""What the stream must come to, computed the plain way: all events of a person at once, sorted, no state, no revisions.
+"""Reference results of the stream, computed the plain way: all events of a person at once, sorted, no state, no
+revisions.
 
 It shares with the stream the table of channels (`pipeline.domain.channels`, tested by itself) and the ids
 (`schemas.ids`), and no other line. Credits are exact fractions (`reference_credits`).
@@ -264,7 +265,7 @@ def _path(touches: list[Row], at_ms: int, app: App) -> list[Row]:
 
 
 def bounded(touches: list[Row], windows: dict[str, int], most: int = MAX_TOUCHES) -> list[Row]:
-    """What a path can hold of them: see the rule in SEMANTICS.md, "Conversions"."""
+    """Return the touches a path can hold: see the rule in SEMANTICS.md, "Conversions"."""
     kept: list[Row] = []
     for row in touches:
         kept.append(row)

@@ -1,4 +1,6 @@
-"""What each model gives each touch of a path, in exact fractions: the plain way, for comparison (see `reference`)."""
+"""Reference credits of each model for each touch of a path, in exact fractions: the plain way, for comparison (see
+`reference`).
+"""
 
 from fractions import Fraction
 from typing import Any
@@ -57,7 +59,7 @@ def _by_position(count: int, app: App) -> list[Fraction]:
 
 
 def what_is_wrong(row: AttributionRow, expected: Row) -> list[str]:
-    """What is wrong with the row's numbers; empty: nothing.
+    """Return what is wrong with the row's numbers; empty: nothing.
 
     Each share is less than one unit from the exact one, and together they are the whole: a billion billionths, and of
     the value as many smallest units as there are. `time_decay` may be off by the last place of a float.

@@ -1,4 +1,6 @@
-"""Which events of a person come too late, the plain way: by all the times of what was sent before under the same id."""
+"""Reference of the events of a person that come too late, the plain way: by all the times of what was sent before under
+the same id.
+"""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +15,7 @@ class SentBefore:
     app: App
     times_ms: list[int] = field(default_factory=list)
     final_ms: int = 0
-    """What was final when the history began that is being sent now."""
+    """End of what was final when the history began that is being sent now."""
     open_until_ms: int = 0
 
     def is_late(self, event: StreamEvent, watermark_ms: int) -> bool:

@@ -60,7 +60,7 @@ def control_plane() -> Snapshot:
 
 
 def make_control_plane(dsn: str) -> None:
-    """The same apps in a database: what jobs are written down in."""
+    """Store the same apps in a database, where jobs are recorded."""
     migrate_control_plane(dsn)
     store = ControlPlane(dsn)
     for app in control_plane().apps.values():

@@ -1,4 +1,4 @@
-"""Where and when the stories of the domain's tests take place."""
+"""Places and times of the stories in the domain's tests."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the stream must bring about, computed without it: the domain run in one loop over the messages."""
+"""Reference of the stream's results, computed without it: the domain run in one loop over the messages."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -36,7 +36,9 @@ Folded = dict[Topic, dict[tuple[Any, ...], dict[str, Any]]]
 
 
 def fold(rows: dict[Topic, Iterable[dict[str, Any]]]) -> Folded:
-    """What a reader of the tables sees: of each id the row of the greatest revision, unless that takes it back."""
+    """Return the rows a reader of the tables sees: of each id the row of the greatest revision, unless that takes it
+    back.
+    """
     folded: Folded = {}
     for topic, names in IDS.items():
         newest: dict[tuple[Any, ...], dict[str, Any]] = {}

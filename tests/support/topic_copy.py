@@ -46,7 +46,9 @@ async def _copy_partition(topic: Topic, partition: int, consumer: AIOKafkaConsum
 
 
 async def copy_links(source: Settings, target: Settings) -> int:
-    """What gateways wrote to `people`; the rest of it is the stream's own, which it writes anew. Returns how many."""
+    """Copy the gateways' messages in `people`; the rest of it is the stream's own, which it writes anew. Returns how
+    many.
+    """
     decode = msgspec.json.Decoder(dict[str, Any]).decode_lines
     links = [
         (partition, row)

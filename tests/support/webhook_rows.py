@@ -13,7 +13,7 @@ SECOND_MS = 1_000
 
 
 def attempt_row(app_id: str, delivery_id: str, endpoint_id: str, attempt: int, outcome: Outcome) -> WebhookAttemptRow:
-    """Of a delivery whose id ends in its sequence."""
+    """Build the attempt's row of a delivery whose id ends in its sequence."""
     number = int(delivery_id.rpartition("_")[2])
     created_ms = FIRST_MS + number * SECOND_MS
     at_ms = created_ms + attempt * 10

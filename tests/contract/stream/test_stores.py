@@ -1,4 +1,4 @@
-"""What a partition's store promises, held by both of them."""
+"""Contract of a partition's store, held by both implementations."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from pipeline.stream.visits import UNKNOWN
 
 PERSONS = 3_000
 PERSONS_AT = {0: 1_000, 1_000: 2_000, 2_000: PERSONS, PERSONS: PERSONS}
-"""By the offset of the last write contained: an older store is brought up to date from the changelog."""
+"""Persons by the offset of the last write contained: an older store is brought up to date from the changelog."""
 
 
 @pytest.fixture(params=["memory", "rocksdb"])

@@ -41,7 +41,7 @@ RULES = (
 
 
 class World:
-    """What the alerter is told: the rules, and how far the tables are complete."""
+    """Inputs of the alerter: the rules, and how far the tables are complete."""
 
     def __init__(self, settings: Settings, clickhouse: ClickHouse) -> None:
         self.settings = settings
@@ -106,7 +106,7 @@ async def fill(clickhouse: ClickHouse) -> None:
 
 
 async def forget_the_log(world: World) -> None:
-    """As if its rows had expired, long after they were loaded."""
+    """Empty the log, as if its rows had expired, long after they were loaded."""
     rows = await world.alerts(Topic.ALERT_WINDOWS)
     await world.clickhouse.insert_ndjson("alert_windows", b"\n".join(map(msgspec.json.encode, rows)))
     places = [TopicPartition(Topic.ALERT_WINDOWS.value, p) for p in range(world.settings.partitions)]

@@ -33,7 +33,7 @@ from services.query.app import create_app
 
 BAD_IN_HEADERS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 SECONDS = 1.0
-"""Of computing an answer may take, in a full run."""
+"""Seconds of computing an answer may take, in a full run."""
 
 
 class Gateway:
@@ -53,7 +53,7 @@ class Gateway:
 
 
 async def call(app: ASGIApp, scope: dict[str, Any], pieces: list[bytes], hangs_up: bool = False) -> list[Message]:
-    """What the application sends; a sender that hangs up does so before its last piece."""
+    """Return the application's messages; a sender that hangs up does so before its last piece."""
     waiting = list(pieces)
     sent: list[Message] = []
 

@@ -18,7 +18,7 @@ from services.gateway.sink import MemorySink
 
 MEGABYTE = 1024 * 1024
 HOSTILE = "127.0.0.2"
-"""Where hostile clients connect from."""
+"""Address from which hostile clients connect."""
 Gateway = tuple[str, int, Budget]
 
 
@@ -47,7 +47,7 @@ def post(path: str, key: str, length: int) -> bytes:
 
 
 def status_of(connection: socket.socket) -> int:
-    """Of one answer, read to its end."""
+    """Return the status of one answer, read to its end."""
     response = HTTPResponse(connection)
     response.begin()
     response.read()

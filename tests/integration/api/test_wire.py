@@ -1,4 +1,4 @@
-"""What is no HTTP, or only half of it: on raw sockets, against the server the services run on."""
+"""Requests that are no HTTP, or only half of it: on raw sockets, against the server the services run on."""
 
 import json
 import socket
@@ -24,7 +24,7 @@ def track(body: bytes = EVENT, *headers: bytes, length: bytes | None = None) -> 
 
 
 def converse(api: ServedApi, *pieces: bytes) -> bytes:
-    """What comes back until the server closes the connection or falls silent after an answer."""
+    """Return the bytes received until the server closes the connection or falls silent after an answer."""
     _, host, port = api.url.replace("/", "").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         for piece in pieces:

@@ -1,4 +1,6 @@
-"""What other processes see of the control plane, of a file that is written meanwhile, moved away and brought back."""
+"""Snapshots of the control plane in other processes, of a file that is written meanwhile, moved away and brought
+back.
+"""
 
 import asyncio
 import threading

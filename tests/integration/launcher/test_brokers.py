@@ -1,4 +1,4 @@
-"""What the launcher promises of its brokers: what was acknowledged, and committed offsets, over stops and kills."""
+"""Brokers of the launcher keep what was acknowledged, and committed offsets, over stops and kills."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

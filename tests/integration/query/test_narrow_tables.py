@@ -1,4 +1,4 @@
-"""What is kept a second time says what the first says, whatever was restated, taken back or written twice."""
+"""Narrow copies of tables agree with the tables, whatever was restated, taken back or written twice."""
 
 import pytest
 from query_world import World, insert_world

@@ -10,7 +10,7 @@ from docker.errors import DockerException
 from testcontainers.community.clickhouse import ClickHouseContainer
 
 SERVER_URL = "ATTRIKIT_TEST_CLICKHOUSE_URL"
-"""What `conftest` looks at."""
+"""Variable that `conftest` reads."""
 
 
 @pytest.mark.docker

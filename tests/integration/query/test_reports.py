@@ -46,7 +46,7 @@ def credited(
 
 
 def shown(models: dict[str, Any], model: str, currency: str = "CNY") -> tuple[int, int]:
-    """What an answer says, back in millionths and smallest units."""
+    """Convert an answer's numbers back to millionths and smallest units."""
     credit = models[model]
     digits = {"JPY": 0}.get(currency, 2)
     return int(credit["credited_conversions"] * 10**6), int(credit["credited_value"] * 10**digits)

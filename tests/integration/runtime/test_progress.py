@@ -43,7 +43,7 @@ async def producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 
 
 async def process(producer: AIOKafkaProducer, pending_sessions: int = 0) -> None:
-    """What gateway and stream leave behind: events, two messages of sessions, and a report after each event."""
+    """Write what gateway and stream leave behind: events, two messages of sessions, and a report after each event."""
     for number in range(1, EVENTS + 1):
         await producer.send_and_wait(Topic.EVENTS.value, b"{}\n", partition=PARTITION)
         row = ProgressRow(PARTITION, number, 5, pending_sessions, {Topic.SESSIONS.value: 2}, number)

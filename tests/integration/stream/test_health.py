@@ -1,4 +1,4 @@
-"""What a worker tells whoever asks whether it is alive."""
+"""Health answers of a worker."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What happens when receivers fail: the ladder for real (shortened), pauses, rotation, order, isolation."""
+"""Deliveries to failing receivers: the ladder for real (shortened), pauses, rotation, order, isolation."""
 
 import asyncio
 from itertools import pairwise

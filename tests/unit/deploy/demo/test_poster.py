@@ -1,4 +1,4 @@
-"""How the traffic is cut into requests, and what the poster makes of every kind of answer."""
+"""The demo's poster: the traffic cut into requests, and the handling of every kind of answer."""
 
 import asyncio
 from collections import Counter

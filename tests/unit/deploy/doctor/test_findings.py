@@ -1,4 +1,4 @@
-"""What the doctor says of what it sees."""
+"""Findings of the doctor from its observations."""
 
 from typing import Any
 

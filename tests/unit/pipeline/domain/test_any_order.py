@@ -16,7 +16,9 @@ from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import decode_state, encode_state
 
 HISTORIES = int(os.environ.get("HISTORIES", "150"))
-"""Of each kind this many are tried; thousands when the domain changes: `HISTORIES=5000 pytest tests/unit/pipeline`."""
+"""Number of histories tried of each kind; thousands when the domain changes: `HISTORIES=5000 pytest
+tests/unit/pipeline`.
+"""
 
 many = settings(max_examples=HISTORIES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 some = settings(many, max_examples=HISTORIES // 2)
@@ -32,7 +34,7 @@ def assert_equals_reference(history: History, ledger: Ledger) -> None:
 
 
 def late_ids(history: History) -> set[str]:
-    """Of events whose first coming was late."""
+    """Return the ids of events whose first coming was late."""
     before = SentBefore(history.app)
     found: dict[str, bool] = {}
     for event, watermark_ms in zip(history.arrivals, history.event_watermarks_ms, strict=True):

@@ -1,4 +1,4 @@
-"""Which goals an event meets, and its value."""
+"""Goals an event meets, and its value."""
 
 import msgspec
 import pytest

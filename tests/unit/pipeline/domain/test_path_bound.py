@@ -1,4 +1,4 @@
-"""What a path can hold of many touches, against the plain way, and in pieces."""
+"""Bound of a path with many touches, against the plain way, and in pieces."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""From which time on an event may have changed the past of conversions; earlier ones are never looked at."""
+"""The time from which on an event may have changed the past of conversions; earlier ones are never looked at."""
 
 from typing import Any
 

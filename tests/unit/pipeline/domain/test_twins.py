@@ -1,4 +1,4 @@
-"""The same event sent before a login and again after it: whichever was received first stays."""
+"""One event sent before a login and again after it: whichever was received first stays."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""How far event time has come."""
+"""The watermark: how far event time has come."""
 
 import pytest
 from hypothesis import given

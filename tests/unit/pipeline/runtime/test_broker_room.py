@@ -1,4 +1,4 @@
-"""How much disk space the embedded broker lacks."""
+"""Disk space that the embedded broker lacks."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What can be said about the ClickHouse wrapper without an engine."""
+"""The ClickHouse wrapper, as far as it works without an engine."""
 
 import os
 import subprocess

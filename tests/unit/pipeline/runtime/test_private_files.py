@@ -1,4 +1,4 @@
-"""Who may read what a process writes."""
+"""Permissions of the files a process writes."""
 
 import os
 from collections.abc import Iterator

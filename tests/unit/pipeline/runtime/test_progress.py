@@ -1,4 +1,4 @@
-"""When the pipeline may say "settled": every way it is not yet, one at a time."""
+"""The pipeline counts as settled: every way it is not yet, one at a time."""
 
 from dataclasses import replace
 

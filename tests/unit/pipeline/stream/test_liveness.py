@@ -1,4 +1,4 @@
-"""When a worker counts as alive."""
+"""Liveness of a worker."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Which windows are measured next, and that nothing is told twice or forgotten over a restart."""
+"""The rule book: which windows are measured next; nothing is sent twice or forgotten over a restart."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What is asked of the tables, and what the answers mean."""
+"""Queries that measure a metric, and the meaning of their answers."""
 
 import pytest
 

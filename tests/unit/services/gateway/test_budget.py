@@ -1,4 +1,4 @@
-"""How the bytes in flight are shared between apps and client networks."""
+"""The byte budget, shared between apps and client networks."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""What the gateway does not answer itself, passed on to a query service (an ASGI application here)."""
+"""Requests forwarded to a query service (an ASGI application here)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""Which links a gateway sends, how long it remembers, and that an answer waits for them."""
+"""Links a gateway sends, how long it remembers them, and that an answer waits for them."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What validate foretells is what the stream's domain then does, with an event that is the first of its person."""
+"""The preview of validate equals what the stream's domain then does, with an event that is the first of its person."""
 
 from collections.abc import Callable
 from dataclasses import replace

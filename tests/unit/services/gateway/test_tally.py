@@ -1,4 +1,4 @@
-"""What a gateway writes down about what it answered."""
+"""Counts of a gateway's answers, as it writes them down."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Which messages are inserted together, when, and which offsets may be committed."""
+"""Blocks of messages that are inserted together, when, and which offsets may be committed."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""What makes it impossible to read another app's rows, or a row twice."""
+"""Safeguards against reading another app's rows, or a row twice."""
 
 import re
 from collections.abc import Iterator

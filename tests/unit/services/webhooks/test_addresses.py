@@ -1,4 +1,4 @@
-"""Where webhooks never go. The same table is tried for real in the integration test of the sender."""
+"""Addresses webhooks never go to. The same table is tried for real in the integration test of the sender."""
 
 import pytest
 

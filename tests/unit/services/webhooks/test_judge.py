@@ -1,4 +1,4 @@
-"""What the end of an attempt means, up the whole ladder, by an injected clock."""
+"""Decisions at the end of an attempt, up the whole ladder, by an injected clock."""
 
 import msgspec
 import pytest

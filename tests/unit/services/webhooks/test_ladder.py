@@ -1,4 +1,4 @@
-"""When to try again: rungs, jitter, `Retry-After`, deferrals."""
+"""Schedule of retries: rungs, jitter, `Retry-After`, deferrals."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What a receiver reads."""
+"""The body a receiver reads."""
 
 from decimal import Decimal
 from typing import Any

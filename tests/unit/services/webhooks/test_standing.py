@@ -1,4 +1,4 @@
-"""How long an endpoint has been failing, by an injected clock: disabled after five days or by 410, enabled again."""
+"""Time an endpoint has been failing, by an injected clock: disabled after five days or by 410, enabled again."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What may be committed, and the numbers that go with it."""
+"""Offsets that may be committed, and the numbers that go with them."""
 
 from hypothesis import given
 from hypothesis import strategies as st

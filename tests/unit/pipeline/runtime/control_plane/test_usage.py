@@ -1,4 +1,4 @@
-"""When keys were last used, as far as it is to be written down."""
+"""Last use of keys, as far as it is to be written down."""
 
 from pipeline.runtime.control_plane.usage import WRITE_EVERY_MS, KeyUsage
 
