@@ -1,4 +1,4 @@
-"""What a link says about itself: campaign tags and click ids, read and normalised. Pure."""
+"""Campaign tags and click ids of a link, read and normalised. Pure."""
 
 import re
 from typing import Final
@@ -42,7 +42,7 @@ _KNOWN_SOURCES: Final = SEARCH_SOURCES | SOCIAL_SOURCES | AI_SOURCES
 
 
 class Tags(msgspec.Struct, frozen=True):
-    """What a link says about itself. Source and medium are normalised, the campaign is the marketer's own word.
+    """Campaign tags of a link. Source and medium are normalised, the campaign is the marketer's own word.
 
     Of click ids the name of the parameter: one that proves an ad, one that needs a second hint, one that only says
     where the browser came from.
@@ -57,7 +57,7 @@ class Tags(msgspec.Struct, frozen=True):
 
     @property
     def are_own(self) -> bool:
-        """Whether the link carries a campaign tag."""
+        """True if the link carries a campaign tag."""
         return bool(self.source or self.medium or self.campaign)
 
 
@@ -65,7 +65,7 @@ NO_TAGS: Final = Tags()
 
 
 def has_tags(page_url: str) -> bool:
-    """Whether an address could carry tags; a plain product page (`?id=42`) costs one search."""
+    """Tell whether an address could carry tags; a plain product page (`?id=42`) costs one search."""
     return "=" in page_url and _TAG.search(page_url, 0, MAX_ADDRESS_CHARACTERS) is not None
 
 
@@ -108,7 +108,7 @@ def _first_name(names: dict[str, tuple[Channel, str]], found: dict[str, str]) ->
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether a value stands for none: it is empty, `(not set)`, `undefined`, a macro that nobody filled in."""
+    """Tell whether a value stands for none: it is empty, `(not set)`, `undefined`, a macro that nobody filled in."""
     word = text[:MAX_VALUE_CHARACTERS].strip().lower()
     return not word or word in PLACEHOLDERS or _MACRO.match(word) is not None
 
@@ -125,7 +125,7 @@ def normalize_channel(text: str) -> str:
 
 
 def normalize_medium(text: str) -> str:
-    """As a channel is written. `direct` says, as `(direct)` does, that there was no link: no medium."""
+    """Write a medium as a channel is written. `direct` says, as `(direct)` does, that there was no link: no medium."""
     word = normalize_channel(text)
     return "" if word == _NO_LINK else word
 

@@ -1,4 +1,4 @@
-"""Event names: `snake_case`, and what a caller may have meant. Pure."""
+"""Event names: `snake_case`, and suggestions for wrong ones. Pure."""
 
 import re
 from typing import Any, Final
@@ -22,7 +22,9 @@ def is_event_name(name: str) -> bool:
 
 
 def check_name(given: str | None) -> str:
-    """The name; else `MISSING_REQUIRED_FIELD`, or `INVALID_EVENT_NAME` with a suggestion if there is one."""
+    """Return the name; else raise `MISSING_REQUIRED_FIELD`, or `INVALID_EVENT_NAME` with a suggestion if there is
+    one.
+    """
     name = required(given, "event_name")
     if is_event_name(name):
         return name
@@ -33,7 +35,9 @@ def check_name(given: str | None) -> str:
 
 
 def suggest_name(name: str) -> str:
-    """`APP INSTALL` → `app_install`, `Purchase-Complete` → `purchase_complete`; empty where nothing is left to use."""
+    """Suggest a name: `APP INSTALL` → `app_install`, `Purchase-Complete` → `purchase_complete`; empty where nothing is
+    left to use.
+    """
     words = _WORD_BREAK.sub("_", name)
     snake = _OTHERS.sub("_", words).strip("_").lower()
     if snake[:1].isdigit():

@@ -1,4 +1,5 @@
-"""A raw event → `AcceptedEvent`, or the `ApiError` that says why not. Pure: time, address and randomness come in.
+"""Validate a raw event: `AcceptedEvent`, or the `ApiError` that says why not. Pure: time, address and randomness come
+in.
 
 The first error found is the one reported. Times are corrected for a wrong device clock when the caller says when,
 by that clock, it sent the event: `timestamp + (received_at - sent_at)`.
@@ -58,7 +59,7 @@ PLACEHOLDERS: Final = frozenset(
         "00000000-0000-0000-0000-000000000000",
     }
 )
-"""What programs send for a person they do not know. Under one of these, strangers would become one person."""
+"""Values that programs send for a person they do not know. Under one of these, strangers would become one person."""
 
 IS_PLACEHOLDER: Final = Text("是占位值，不能标识用户", "it is a placeholder and identifies nobody")
 HAS_CONTROL: Final = Text("包含控制字符", "it holds control characters")
@@ -71,7 +72,7 @@ EVENT_TOO_LARGE: Final = Text("单个事件不能超过 32 KB", "an event may ha
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What we know of a request that its events do not say."""
+    """Facts about a request that its events do not say."""
 
     app_id: str
     key_id: str
@@ -80,9 +81,11 @@ class Receipt(msgspec.Struct, frozen=True):
     ip: str
     """The caller's address, for events that name none."""
     user_agent: str
-    """Of the request; at most `MAX_USER_AGENT_CHARACTERS`."""
+    """User agent of the request; at most `MAX_USER_AGENT_CHARACTERS`."""
     random_80_bits: int
-    """For the ids we mint: the n-th event of the request adds n, so that they stay in order (ULID, monotonicity)."""
+    """Random bits for the ids we mint: the n-th event of the request adds n, so that they stay in order (ULID,
+    monotonicity).
+    """
 
 
 Checked = tuple[IncomingEvent, str, tuple[int, int], tuple[msgspec.Raw, Values]]
@@ -91,7 +94,7 @@ and what they hold."""
 
 
 def check_event(raw: bytes, receipt: Receipt, ordinal: int = 0) -> AcceptedEvent:
-    """All checks, in one place for all endpoints. Raises `ApiError` with a field path relative to the event."""
+    """Run all checks, in one place for all endpoints. Raises `ApiError` with a field path relative to the event."""
     check_size(raw)
     (accepted,) = stamp([check_fields(decode_event(raw), raw, receipt, ordinal)], receipt)
     return accepted
@@ -103,7 +106,8 @@ def check_size(raw: bytes) -> None:
 
 
 def check_fields(event: IncomingEvent, raw: bytes, receipt: Receipt, ordinal: int, is_plain: bool = False) -> Checked:
-    """`event`: `raw`, decoded. `is_plain`: `raw` is known to hold neither line breaks nor NUL characters.
+    """Check the fields. `event`: `raw`, decoded. `is_plain`: `raw` is known to hold neither line breaks nor NUL
+    characters.
 
     The checks that rarely find anything are called only where there is something to find; this function's cost is most
     of what a batch costs.
@@ -126,7 +130,7 @@ def check_fields(event: IncomingEvent, raw: bytes, receipt: Receipt, ordinal: in
 
 
 def stamp(checked: Iterable[Checked], receipt: Receipt) -> list[AcceptedEvent]:
-    """The events as they stand in the log. Raises `ApiError` if a `context.ip` was not checked and is none.
+    """Return the events as they stand in the log. Raises `ApiError` if a `context.ip` was not checked and is none.
 
     The loop calls little and passes by position, in the struct's order: two dozen keywords cost seven times as much.
     """
@@ -171,7 +175,7 @@ def stamp(checked: Iterable[Checked], receipt: Receipt) -> list[AcceptedEvent]:
 
 
 def check_times(own: datetime | None, sent_at: datetime | None, receipt: Receipt) -> tuple[int, int]:
-    """The event's corrected time, and the caller's own where that differs (else 0)."""
+    """Return the event's corrected time, and the caller's own where that differs (else 0)."""
     received_ms = receipt.received_us // 1000
     if own is None:
         return received_ms, 0
@@ -213,14 +217,14 @@ def _check_person(given: str, field: str) -> None:
 
 @cache_short_texts(2_048, _AGENT_CHARACTERS)
 def _visitor_agent(given: str) -> tuple[str, bool]:
-    """What is kept of a visitor's agent, and whether it is a bot's."""
+    """Return the part of a visitor's agent that is kept, and whether it is a bot's."""
     agent = given[:MAX_USER_AGENT_CHARACTERS]
     return agent, is_bot(agent)
 
 
 @cache_short_texts(1_024, _AGENT_CHARACTERS)
 def _caller_agent(given: str) -> tuple[str, bool]:
-    """The request's own agent, where the event names none. It tells of bots only if a browser sent it."""
+    """Return the request's own agent, where the event names none. It tells of bots only if a browser sent it."""
     return given, is_browser(given) and is_bot(given)
 
 
