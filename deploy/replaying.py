@@ -21,7 +21,7 @@ _AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
 class Impossible(StrEnum):
     """Reasons why a rejected event cannot be sent again."""
 
-    CUT = "the end of the payload is missing: it was longer than the 4 KB that are kept"
+    CUT = "the end of the payload is missing: it was longer than an event may be (earlier versions kept 4 KB)"
     EMPTY = "nothing of the payload was kept"
     UNDECODABLE = "the payload held bytes that are no UTF-8, which were replaced"
     NOT_AN_EVENT = "the payload is no JSON object of one event"

@@ -14,6 +14,8 @@ from typing import Final
 
 import msgspec
 
+from schemas.events import MAX_EVENT_BYTES
+
 NANOS_PER_CONVERSION: Final = 1_000_000_000
 
 
@@ -204,15 +206,28 @@ NO_PLACE: Final = -1
 HASHED_ID: Final = "#"
 """No id of an event begins with it."""
 
-MAX_PAYLOAD_BYTES: Final = 4_096
-"""Maximum size of the part kept of a refused payload, in UTF-8."""
+HEAD_BYTES: Final = 4_096
+"""Maximum size, in UTF-8, of the part kept of a refused payload that could not be sent again anyway."""
+
+
+def kept_text(payload: bytes) -> str:
+    """Return what is kept of a refused payload: all of a text no larger than an event may be; of anything else the
+    head, at most `HEAD_BYTES`, with undecodable bytes replaced (a byte becomes a character of three).
+    """
+    if len(payload) <= MAX_EVENT_BYTES:
+        try:
+            return payload.decode()
+        except UnicodeDecodeError:
+            pass
+    text = payload[:HEAD_BYTES].decode("utf-8", "replace")
+    return text.encode()[:HEAD_BYTES].decode("utf-8", "ignore")
 
 
 def is_cut(payload: str) -> bool:
     """Tell whether the end of a refused payload is missing. Cutting takes back at most the three bytes of a character
     it went through, and the beginning of a JSON value is no JSON value.
     """
-    return len(payload.encode()) > MAX_PAYLOAD_BYTES - 4 and not _is_json(payload)
+    return HEAD_BYTES - 4 < len(payload.encode()) <= HEAD_BYTES and not _is_json(payload)
 
 
 def _is_json(text: str) -> bool:
@@ -235,7 +250,7 @@ class RejectedRow(msgspec.Struct, gc=False):
     field: str
     reason: str
     payload: str
-    """At most 4 KB of what came, undecodable bytes replaced."""
+    """What came, as `kept_text` keeps it."""
     key_id: str = ""
 
 

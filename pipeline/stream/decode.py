@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.errors import ErrorCode
 from schemas.events import StreamEvent, decode_stream_event, decode_stream_events
-from schemas.facts import MAX_PAYLOAD_BYTES, RejectedRow
+from schemas.facts import RejectedRow, kept_text
 from schemas.ids import reject_id
 
 MAX_REJECTS_PER_MESSAGE: Final = 1_000
@@ -121,7 +121,7 @@ def reject_line(place: Place, index: int | str, line: bytes, reason: str) -> Rej
         code=ErrorCode.INVALID_PARAMETER.value,
         field=f"{place.topic}[{place.partition}]@{place.offset}[{index}]",
         reason=reason,
-        payload=_truncate(line),
+        payload=kept_text(line),
     )
 
 
@@ -137,9 +137,3 @@ def _app_of(line: bytes) -> str:
         return _decode_app(line).app_id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
-
-
-def _truncate(line: bytes) -> str:
-    """Cut to at most 4 KB of UTF-8: an undecodable byte becomes one character of three bytes."""
-    text = line[:MAX_PAYLOAD_BYTES].decode("utf-8", "replace")
-    return text.encode()[:MAX_PAYLOAD_BYTES].decode("utf-8", "ignore")

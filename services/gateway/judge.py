@@ -28,7 +28,7 @@ import orjson
 
 from pipeline.runtime.http.errors import ApiError
 from schemas.events import AcceptedEvent
-from schemas.facts import MAX_PAYLOAD_BYTES, RejectedRow
+from schemas.facts import RejectedRow, kept_text
 from schemas.ids import reject_id
 from services.gateway.fields import decode_event
 from services.gateway.parse import BODY, Events
@@ -115,12 +115,6 @@ def rejected_row(error: ApiError, payload: bytes, receipt: Receipt, request_id: 
         code=error.code.value,
         field=error.field,
         reason=error.reason.en if error.reason else error.code.message("en"),
-        payload=cut_text(payload),
+        payload=kept_text(payload),
         key_id=receipt.key_id,
     )
-
-
-def cut_text(payload: bytes) -> str:
-    """Return the head of the bytes as text of at most `MAX_PAYLOAD_BYTES` in UTF-8, undecodable bytes replaced."""
-    text = payload[:MAX_PAYLOAD_BYTES].decode("utf-8", "replace")
-    return text.encode()[:MAX_PAYLOAD_BYTES].decode("utf-8", "ignore")

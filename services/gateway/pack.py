@@ -1,6 +1,6 @@
 """Pack accepted events as NDJSON, in pieces that each belong to one partition. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -17,7 +17,9 @@ the broker's limit.
 """
 
 _ROWS_PER_PIECE: Final = 128
-"""Maximum number of rows in a piece. A reject's payload of 4 KB can become 24 KB of escapes."""
+"""Maximum number of rows in a piece."""
+_REJECT_CHARACTERS: Final = 512 * 1024
+"""Characters of refused payloads in a piece, about. Escapes can make six bytes of a character."""
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
@@ -101,5 +103,17 @@ def pack_rejects(rows: list[RejectedRow], partitions: int) -> list[Piece]:
     if not rows:
         return []
     partition = partition_for(rows[0].app_id, rows[0].reject_id, partitions)
-    chunks = (rows[start : start + _ROWS_PER_PIECE] for start in range(0, len(rows), _ROWS_PER_PIECE))
-    return [Piece(partition, _encode_lines(chunk)) for chunk in chunks]
+    return [Piece(partition, _encode_lines(chunk)) for chunk in _reject_chunks(rows)]
+
+
+def _reject_chunks(rows: list[RejectedRow]) -> Iterator[list[RejectedRow]]:
+    chunk: list[RejectedRow] = []
+    characters = 0
+    for row in rows:
+        chunk.append(row)
+        characters += len(row.payload)
+        if len(chunk) == _ROWS_PER_PIECE or characters >= _REJECT_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.facts import MAX_PAYLOAD_BYTES, RejectedRow
+from schemas.facts import RejectedRow, kept_text
 from schemas.ids import reject_id
 from services.loader.blocks import Line
 
@@ -36,7 +36,7 @@ def rejected_row(line: Line, error: str) -> RejectedRow:
         code=CODE,
         field="",
         reason=f"{message.topic}: {reason_of(error)}"[:_MAX_REASON_CHARACTERS],
-        payload=_truncated(line.value),
+        payload=kept_text(line.value),
     )
 
 
@@ -51,9 +51,3 @@ def _app_id(value: bytes) -> str:
         return _decode_named(value).app_id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
-
-
-def _truncated(value: bytes) -> str:
-    """Cut to at most 4 KB of UTF-8: an undecodable byte becomes a character of three."""
-    text = value[:MAX_PAYLOAD_BYTES].decode("utf-8", "replace")
-    return text.encode()[:MAX_PAYLOAD_BYTES].decode("utf-8", "ignore")

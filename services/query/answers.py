@@ -100,7 +100,11 @@ class RejectedEvent(TypedDict):
     field: Annotated[Text, Field(description="Its path, `events[3].user_id` say. Null: the whole of it.")]
     reason: Annotated[str, Field(description="In English.")]
     payload: Annotated[
-        str, Field(description="What came, at most 4 KB of it, undecodable bytes replaced. Empty: nothing was kept.")
+        str,
+        Field(
+            description="What came: all of it up to 32 KB; of more, or of bytes that are no UTF-8 (they are replaced), "
+            "the first 4 KB. Empty: nothing was kept."
+        ),
     ]
     is_cut: Annotated[bool, Field(description="The end of the payload is missing, so it cannot be sent again.")]
     key_id: Text

@@ -1,7 +1,7 @@
 """List of refused events: by the gateway, and, rarely, by the stream or the loader. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -26,9 +26,11 @@ from services.query.times import TimeRange, utc_text
 
 ALL_TIME: Final = TimeRange()
 LIST_NAME: Final = "rejected"
+MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
+"""A page ends with the payload that fills this, however many items were asked for."""
 
 
-class RejectedEventRow(msgspec.Struct):
+class _Kept(msgspec.Struct):
     reject_id: str
     rejected_at_ms: int
     stage: str
@@ -37,6 +39,11 @@ class RejectedEventRow(msgspec.Struct):
     reason: str
     payload: str
     key_id: str
+
+
+class RejectedEventRow(_Kept):
+    fits: int
+    """0: it is for the next page, so its payload was not read."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +61,14 @@ def list_rejected(app_id: str, wanted: RejectedFilter, page: Page) -> Statement[
         *within("rejected_at_ms", wanted.time_range),
         *older_than("rejected_at_ms", "reject_id", page.after),
     ]
-    sql = f"SELECT {columns(RejectedEventRow)} FROM {source(Table.REJECTED, conditions)}" + newest_first(
-        "rejected_at_ms", "reject_id"
-    )
+    newest = newest_first("rejected_at_ms", "reject_id")
+    sql = f"""SELECT * REPLACE (if(fits, payload, '') AS payload)
+FROM (
+    SELECT *, sum(length(payload)) OVER (ORDER BY rejected_at_ms DESC, reject_id DESC) - length(payload)
+        < {MAX_PAGE_BYTES} AS fits
+    FROM (SELECT {columns(_Kept)} FROM {source(Table.REJECTED, conditions)}{newest})
+)
+ORDER BY rejected_at_ms DESC, reject_id DESC"""
     return statement(RejectedEventRow, app_id, sql, conditions, row_limit=page.row_limit)
 
 
@@ -70,6 +82,7 @@ def _about(path: str | None) -> list[Condition]:
 
 
 def rejected_page(rows: list[RejectedEventRow], page: Page, meta: Meta) -> RejectedList:
+    page = replace(page, limit=min(page.limit, sum(row.fits for row in rows)))
     kept, next_cursor = cut(LIST_NAME, rows, page, lambda row: Position(row.rejected_at_ms, row.reject_id))
     return {"items": _items(kept), "next_cursor": next_cursor, "meta": meta}
 

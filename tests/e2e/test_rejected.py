@@ -31,11 +31,11 @@ def test_from_refusal_to_storage(
     good_time = "2024-02-03T04:05:06Z"
     single = {"event_name": OLD, "user_id": PERSON, "properties": {"n": 1}}
     with_both = {"event_name": OLD, "user_id": PERSON, "event_id": "replayed-own-id", "timestamp": good_time}
-    too_long = {"event_name": OLD, "user_id": PERSON, "properties": {"text": "长" * 2_000}}
+    long = {"event_name": OLD, "user_id": PERSON, "properties": {"text": "长" * 10_000}}
     hopeless = {"event_name": OLD, "user_id": "undefined"}
     refused_at = api.post("/v1/events/track", json=single)
     assert refused_at.status_code == 400
-    batch = {"events": [with_both, too_long, hopeless, {"event_name": "page_view", "user_id": PERSON}]}
+    batch = {"events": [with_both, long, hopeless, {"event_name": "page_view", "user_id": PERSON}]}
     assert data(api.post("/v1/events/batch", json=batch), 201)["rejected"] == 3
 
     def listed() -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def test_from_refusal_to_storage(
     items = eventually(lambda: (found := listed()) and len(found) == 4 and found)
     assert {item["field"] for item in items} == {"event_name", *(f"events[{n}].event_name" for n in range(3))}
     assert [json.loads(item["payload"]) for item in items if item["field"] == "event_name"] == [single]
-    assert [item["is_cut"] for item in items if "text" in item["payload"]] == [True]
+    assert [item["is_cut"] for item in items if "text" in item["payload"]] == [False]
 
     told = attrikit("list", "--code", "INVALID_EVENT_NAME", "--limit", "1000")
     assert told.exit_code == 0, told.output
@@ -62,20 +62,20 @@ def test_from_refusal_to_storage(
 
     tried = attrikit("replay", *options, "--dry-run")
     assert tried.exit_code == 1, "one of them is still refused"
-    assert "would be accepted 2" in tried.output
-    assert "4 KB" in tried.output
+    assert "would be accepted 3" in tried.output
     assert "INVALID_PARAMETER user_id" in tried.output
     assert events() == []
 
     for _ in range(2):
         done = attrikit("replay", *options)
-        assert "accepted 2" in done.output, done.output
-    eventually(lambda: len(events()) == 2)
+        assert "accepted 3" in done.output, done.output
+    eventually(lambda: len(events()) == 3)
     own = eventually(lambda: (d := api.get("/v1/events/replayed-own-id")).status_code == 200 and data(d))
     assert own["event"]["timestamp"].startswith("2024-02-03T04:05:06")
     eventually(lambda: data(api.get("/v1/events/replayed-own-id"))["status"]["repeats"] == 1)
     stored = events()
-    assert len(stored) == 2
+    assert len(stored) == 3
+    assert [event["properties"] for event in stored if "text" in event["properties"]] == [long["properties"]]
     minted = next(event for event in stored if event["properties"] == {"n": 1})
     received = next(item["rejected_at"] for item in items if item["field"] == "event_name")
     assert minted["timestamp"] == received

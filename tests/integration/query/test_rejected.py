@@ -10,9 +10,8 @@ from pydantic import TypeAdapter
 
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.settings import Settings
-from schemas.facts import MAX_PAYLOAD_BYTES, RejectedRow, encode_rows, is_cut
-from services.gateway.judge import cut_text
-from services.query import answers
+from schemas.facts import RejectedRow, encode_rows
+from services.query import answers, rejected
 from services.query.app import create_app
 from services.query.times import utc_text
 
@@ -117,11 +116,20 @@ async def test_every_filter(listed: Any, asked: dict[str, Any], wanted: Any) -> 
     assert ids(await listed(limit=1000, **asked)) == [one.reject_id for one in NEWEST_FIRST if wanted(one)]
 
 
-@pytest.mark.parametrize("text", ["x", "é", "中", "😀"])
-@pytest.mark.parametrize("size", range(MAX_PAYLOAD_BYTES - 8, MAX_PAYLOAD_BYTES + 8))
-def test_whether_the_end_of_a_payload_is_missing_can_be_told(text: str, size: int) -> None:
-    room = size - len(b'{"a":""}')
-    whole = ('{"a":"' + text * (room // len(text.encode())) + "x" * (room % len(text.encode())) + '"}').encode()
-    assert len(whole) == size
-    kept = cut_text(whole)
-    assert is_cut(kept) == (len(whole) > MAX_PAYLOAD_BYTES) == (kept.encode() != whole)
+async def test_a_page_is_bounded_in_bytes(listed: Any, clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    payloads = {f"large{n}": str(n) * 10_000 for n in range(7)} | {"small": "{}"}
+    large = [
+        RejectedRow("beta", name, FIRST_MS + 60_000 - n, "gateway", "C", "large", "why", payload)
+        for n, (name, payload) in enumerate(payloads.items())
+    ]
+    await clickhouse.insert_ndjson("rejected", encode_rows(large))
+    monkeypatch.setattr(rejected, "MAX_PAGE_BYTES", 25_000)
+    sizes, walked = [], {}
+    cursor = None
+    while not sizes or cursor is not None:
+        page = await listed("ak_test_beta", limit=4, field="large", cursor=cursor)
+        sizes.append(len(page["items"]))
+        walked |= {item["reject_id"]: item["payload"] for item in page["items"]}
+        cursor = page["next_cursor"]
+    assert sizes == [3, 3, 2]
+    assert walked == payloads

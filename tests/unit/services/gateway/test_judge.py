@@ -3,7 +3,7 @@
 import json
 
 from schemas.errors import ErrorCode
-from services.gateway.judge import Accepted, Duplicate, Rejected, cut_text, judge, rejected_row
+from services.gateway.judge import Accepted, Duplicate, Rejected, judge, rejected_row
 from services.gateway.parse import Events, parse_batch
 from services.gateway.validate import Receipt
 
@@ -58,9 +58,3 @@ def test_a_refusal_as_data(receipt: Receipt) -> None:
     assert row.reason
     assert row == rejected_row(outcome.error, outcome.payload, receipt, "req_1", 0)
     assert row.reject_id != rejected_row(outcome.error, outcome.payload, receipt, "req_1", 1).reject_id
-
-
-def test_payloads_are_cut_at_4_kb_of_utf_8() -> None:
-    for payload in (b"x" * 10_000, b"\xff" * 10_000, "首".encode() * 5_000, b"\x01" * 10_000):
-        text = cut_text(payload)
-        assert 4_093 <= len(text.encode()) <= 4_096

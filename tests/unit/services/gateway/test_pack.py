@@ -56,7 +56,10 @@ def test_large_batches_are_cut_into_several_pieces_below_the_brokers_limit() -> 
 
 
 def test_refusals_of_one_request_share_a_partition_and_fit() -> None:
-    rows = [RejectedRow("shop", f"r{n}", 0, "gateway", "C", "f", "why", "\x01" * 4096) for n in range(1000)]
+    rows = [
+        RejectedRow("shop", f"r{n}", 0, "gateway", "C", "f", "why", "\x01" * (32 * 1024 if n % 7 == 0 else 9))
+        for n in range(1000)
+    ]
     pieces = pack_rejects(rows, 4)
     assert len({piece.partition for piece in pieces}) == 1
     assert sum(piece.lines.count(b"\n") for piece in pieces) == 1000
