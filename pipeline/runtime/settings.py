@@ -15,9 +15,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pipeline.runtime.http.addresses import parse_networks
 
 _ADDRESS: Final = re.compile(r"[^\s:/]+:\d{1,5}\Z|\[[0-9A-Fa-f:.]+\]:\d{1,5}\Z")
-
-
 _DELAY: Final = re.compile(r"\d{1,6}(\.\d+)?\Z")
+_LONGEST_DELAY_SECONDS: Final = 7 * 86_400
+_MAX_DELAYS: Final = 100
+_LARGEST_FLOAT: Final = 2_000_000.0
+"""Maximum of seconds, hours or days. As milliseconds, Kafka's 32 bits hold so many seconds (23 days)."""
+_LARGEST_INT: Final = 1 << 50
+"""Maximum of bytes, rows or persons: a thousand times as many still fit into 64 bits."""
 
 
 class Settings(BaseSettings):
@@ -34,8 +38,8 @@ class Settings(BaseSettings):
     """Number of partitions of every topic. It decides where a person's events go, so it cannot change once there are
     events.
     """
-    replication_factor: int = Field(default=1, ge=1)
-    min_insync_replicas: int = Field(default=1, ge=1)
+    replication_factor: int = Field(default=1, ge=1, le=1000)
+    min_insync_replicas: int = Field(default=1, ge=1, le=1000)
     broker_data_dir: str = ""
     """Data folder of the embedded broker (noida), set by `attrikit up`; empty: the broker looks after its own disk."""
     broker_margin_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
@@ -154,7 +158,8 @@ class Settings(BaseSettings):
     @field_validator("kafka_bootstrap")
     @classmethod
     def _are_addresses(cls, given: str) -> str:
-        if not all(_ADDRESS.match(address.strip()) for address in given.split(",")):
+        addresses = [address.strip() for address in given.split(",")]
+        if not all(_ADDRESS.match(address) and int(address.rpartition(":")[2]) <= 65_535 for address in addresses):
             raise ValueError("expected host:port, several separated by commas")
         return given
 
@@ -166,7 +171,12 @@ class Settings(BaseSettings):
     @field_validator("quota_redis_url")
     @classmethod
     def _is_redis(cls, given: str) -> str:
-        return _url_of(given, ("redis", "rediss", "unix"))
+        url = _url_of(given, ("redis", "rediss", "unix"))
+        if url:
+            from redis.asyncio.connection import parse_url  # takes a while, and few need it
+
+            parse_url(url)  # reads the options after `?`
+        return url
 
     @field_validator("control_plane_url")
     @classmethod
@@ -183,6 +193,18 @@ class Settings(BaseSettings):
     def _are_delays(cls, given: str) -> str:
         if not all(_DELAY.match(delay.strip()) for delay in given.split(",") if delay.strip()):
             raise ValueError("expected seconds, several separated by commas")
+        delays = _seconds_of(given)
+        if len(delays) > _MAX_DELAYS or not all(0 < delay <= _LONGEST_DELAY_SECONDS for delay in delays):
+            raise ValueError(f"expected at most {_MAX_DELAYS} delays, each more than 0 seconds and at most 7 days")
+        return given
+
+    @field_validator("*")
+    @classmethod
+    def _is_within_reason(cls, given: object) -> object:
+        """Refuse numbers that their users fail on: too large, or none at all (`inf`, `nan`)."""
+        largest = _LARGEST_FLOAT if isinstance(given, float) else _LARGEST_INT
+        if isinstance(given, int | float) and not -largest <= given <= largest:
+            raise ValueError(f"expected at most {largest:,.0f}")
         return given
 
     @field_validator("trusted_proxies", "webhook_allowed_networks")
@@ -191,8 +213,16 @@ class Settings(BaseSettings):
         parse_networks(given)
         return given
 
+    def webhook_retries(self) -> tuple[float, ...]:
+        """Return the seconds after each failed attempt."""
+        return _seconds_of(self.webhook_retry_seconds)
+
     def control_plane_dsn(self) -> str:
         return self.control_plane_url or f"sqlite:///{self.data_dir.resolve()}/control.db"
+
+
+def _seconds_of(given: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in given.split(",") if part.strip())
 
 
 def _url_of(given: str, schemes: tuple[str, ...]) -> str:

@@ -26,7 +26,7 @@ from schemas.topics import WEBHOOK_DELIVERIES_GROUP, Topic
 from schemas.webhooks import Delivery, EndpointState, decode_deliveries, partition_of_endpoint
 from services.webhooks.follow import Follower
 from services.webhooks.judge import GONE, Moment, Verdict, defer, judge, skip
-from services.webhooks.ladder import parse_ladder
+from services.webhooks.ladder import Ladder
 from services.webhooks.lanes import Item, Lane, Memory
 from services.webhooks.metrics import (
     ATTEMPT_SECONDS,
@@ -68,7 +68,7 @@ class Dispatcher:
         self._sender = sender
         self._standing = standing
         self._box = box
-        self._ladder = parse_ladder(settings.webhook_retry_seconds)
+        self._ladder = Ladder(settings.webhook_retries())
         self._memory = Memory(settings.webhook_queue_bytes)
         self._lanes: dict[str, Lane] = {}
         self._endpoints: dict[str, WebhookEndpoint] = {}

@@ -60,14 +60,6 @@ def deferral_ms(deferrals: int, is_working: bool) -> int:
     return delays[min(deferrals, len(delays) - 1)]
 
 
-def parse_ladder(text: str) -> Ladder:
-    """Parse `5,300,1800`: seconds, one rung each; raises `ValueError`."""
-    rungs = tuple(float(part) for part in text.split(",") if part.strip())
-    if any(not 0 < rung <= 7 * 86_400 for rung in rungs):
-        raise ValueError("every retry must be more than 0 seconds and at most 7 days after the one before")
-    return Ladder(rungs)
-
-
 def parse_retry_after(header: str, now_ms: int) -> float | None:
     """Return the seconds from now in a `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3); None: it has
     none.

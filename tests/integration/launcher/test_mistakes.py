@@ -108,6 +108,7 @@ def test_a_setting_there_is_not_is_refused_with_the_nearest_name(attrikit: Any, 
         ("ATTRIKIT_CONTROL_PLANE_URL", "mysql://me:hush@db/attrikit", "mysql:// cannot be used here"),
         ("ATTRIKIT_CLICKHOUSE_URL", "mysql://me:hush@db/attrikit", "expected http://"),
         ("ATTRIKIT_KAFKA_BOOTSTRAP", "kafka", "expected host:port"),
+        ("ATTRIKIT_WEBHOOK_RETRY_SECONDS", "0", "each more than 0 seconds"),
     ],
 )
 def test_a_wrong_value_is_named_without_its_password(

@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from pipeline.runtime.environment import unknown_variables
+from pipeline.runtime.environment import BadEnvironment, read_settings, unknown_variables
 from pipeline.runtime.settings import Settings
 
 EXAMPLE = Path(__file__).parents[4] / ".env.example"
@@ -64,14 +65,18 @@ def test_variables_of_tests_and_of_kubernetes_are_no_settings_and_no_mistakes():
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
-        ("kafka_bootstrap", ["kafka-1:9092,kafka-2:9092", "[::1]:9092"], ["kafka", "kafka://k:1", "k:9092,", ""]),
+        (
+            "kafka_bootstrap",
+            ["kafka-1:9092,kafka-2:9092", "[::1]:9092"],
+            ["kafka", "kafka://k:1", "k:9092,", "", "k:99999"],
+        ),
         ("clickhouse_url", ["", "https://u:p@h:8443/db"], ["mysql://h/db", "clickhouse:8123", "http://h:x/db"]),
         ("control_plane_url", ["", "sqlite:////tmp/x", "postgresql://u:p@h/db"], ["mysql://h/db", "x.db"]),
         ("query_url", ["", "http://127.0.0.1:1"], ["127.0.0.1:1", "ftp://x"]),
         ("export_url", ["", "s3://bucket/prefix", "file:///folder"], ["ftp://x", "/folder"]),
         ("webhook_allowed_networks", ["", "10.1.0.0/16,127.0.0.1"], ["localhost"]),
-        ("webhook_retry_seconds", ["", "5,300,0.5"], ["soon", "5;300", "-1", "nan"]),
-        ("quota_redis_url", ["", "redis://:p@h:1/0"], ["http://h", "h:6379"]),
+        ("webhook_retry_seconds", ["", "5,300,0.5"], ["soon", "5;300", "-1", "nan", "0", "604801", "1," * 101]),
+        ("quota_redis_url", ["", "redis://:p@h:1/0"], ["http://h", "h:6379", "redis://h:1/0?socket_timeout=x"]),
     ],
 )
 def test_addresses_are_of_the_kind_that_is_used(make_settings, name, good, bad):
@@ -80,6 +85,45 @@ def test_addresses_are_of_the_kind_that_is_used(make_settings, name, good, bad):
     for value in bad:
         with pytest.raises(ValidationError):
             make_settings(**{name: value})
+
+
+ABSURD = [
+    "0",
+    "-1",
+    "-0.0",
+    "nan",
+    "inf",
+    "-inf",
+    "1e308",
+    "9" * 400,
+    str(2**63),
+    str(2**50),
+    "1e-300",
+    "",
+    " ",
+    "x",
+    "💥",
+]
+ABSURD += ["0,0", "1,,2", "1e9", "http://", "http://[", "redis://h:1/x?socket_timeout=x", "s3://", "file://", "a:99999"]
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_an_absurd_value_is_refused_in_one_line_or_can_be_used(name, monkeypatch):
+    for value in ABSURD:
+        monkeypatch.setenv(f"ATTRIKIT_{name.upper()}", value)
+        try:
+            settings = read_settings(os.environ)
+        except BadEnvironment as error:
+            (problem,) = error.problems
+            assert problem.startswith(f"ATTRIKIT_{name.upper()}: ")
+            assert "\n" not in problem
+            continue
+        found = getattr(settings, name)
+        if isinstance(found, float):
+            assert abs(found * 1000) < 2**31
+        if isinstance(found, int):
+            assert abs(found) <= 2**50
+        assert all(0 < delay <= 7 * 86_400 for delay in settings.webhook_retries())
 
 
 def test_settings_are_frozen(make_settings):

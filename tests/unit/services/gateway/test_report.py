@@ -419,7 +419,7 @@ async def test_on_a_full_disk_of_the_broker_events_are_refused_and_readiness_say
     tmp_path: Path,
 ) -> None:
     """As full: a margin larger than any disk."""
-    async with make_client(make_app(broker_data_dir=str(tmp_path), broker_margin_bytes=2**60)) as client:
+    async with make_client(make_app(broker_data_dir=str(tmp_path), broker_margin_bytes=2**50)) as client:
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.json()["error"]["details"]) == (
             503,
