@@ -161,13 +161,15 @@ def find_user(app_id: str, person_key: str) -> Statement[UserRow]:
 
 def find_refunds(app_id: str, person_keys: list[str]) -> Statement[RefundRow]:
     """Find refunds, which sessions lack: their values are those of the moment, refunds come later."""
-    where = [
-        Condition("refunded_minor > 0"),
-        Condition("person_key IN {persons:Array(String)}", {"persons": person_keys}),
-    ]
-    sql = f"""SELECT person_key, sumMap(map(toString(currency), refunded_minor)) AS taken_back
-FROM {source(Table.CONVERSIONS, where)} GROUP BY person_key"""
-    return statement(RefundRow, app_id, sql, where)
+    where = [Condition("person_key IN {persons:Array(String)}", {"persons": person_keys})]
+    return statement(RefundRow, app_id, refunds_sql(where), where)
+
+
+def refunds_sql(where: list[Condition]) -> str:
+    """Return the query of `RefundRow`s."""
+    refunded = source(Table.CONVERSIONS, [Condition("refunded_minor > 0"), *where])
+    return f"""SELECT person_key, sumMap(map(toString(currency), refunded_minor)) AS taken_back
+FROM {refunded} GROUP BY person_key"""
 
 
 def less_refunds(rows: list[UserRow], refunds: list[RefundRow]) -> list[UserRow]:

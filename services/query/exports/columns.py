@@ -60,6 +60,16 @@ _UNITS: Final = (
     + ", 100)"
 )
 """Smallest units in a whole one, by the column `currency`."""
+
+
+def money_by_currency(left_minor: str) -> str:
+    """Return the expression of a JSON object of whole units by currency. `left_minor`: an expression over `currency` and
+    `minor`, which come from the map `totals_minor`."""
+    member = f"concat('\"', currency, '\":', toString(toDecimal128({left_minor}, 4) / {_UNITS}))"
+    members = f"arrayMap((currency, minor) -> {member}, mapKeys(totals_minor), mapValues(totals_minor))"
+    return f"concat('{{', arrayStringConcat({members}, ','), '}}')"
+
+
 _ARROW: Final = {
     Kind.TEXT: pa.string(),
     Kind.WHOLE: pa.int64(),

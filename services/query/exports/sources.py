@@ -15,7 +15,7 @@ from schemas.facts import Model
 from services.query import users
 from services.query.conversions import NET_VALUE
 from services.query.events import property_condition
-from services.query.exports.columns import Column, Kind, renaming, select_list
+from services.query.exports.columns import Column, Kind, money_by_currency, renaming, select_list
 from services.query.exports.requests import (
     AnyExport,
     AttributionExport,
@@ -121,6 +121,7 @@ USER_COLUMNS: Final = (
     Column("page_views", _WHOLE, "page_view_count"),
     Column("conversions", _WHOLE, "conversion_count"),
     *_texts("first_channel", "last_channel"),
+    Column("values", Kind.JSON, money_by_currency("minor - taken_back[toString(currency)]")),
 )
 
 
@@ -227,7 +228,8 @@ def _users(_export: Any, time_range: TimeRange) -> _Made:
     """
     conditions = within("first_seen_ms", time_range)
     having = f" HAVING {' AND '.join(condition.sql for condition in conditions)}" if conditions else ""
-    rows = f"({users.SELECT} FROM {source(Table.SESSIONS_BY_PERSON)} GROUP BY person_key{having} ORDER BY person_key)"
+    found = f"{users.SELECT} FROM {source(Table.SESSIONS_BY_PERSON)} GROUP BY person_key{having} ORDER BY person_key"
+    rows = f"({found}) AS found LEFT JOIN ({users.refunds_sql([])}) AS refunds ON found.person_key = refunds.person_key"
     counted = (
         f"(SELECT min(start_ms) AS first_seen_ms FROM {source(Table.SESSIONS_BY_PERSON)} GROUP BY person_key{having})"
     )

@@ -149,6 +149,29 @@ async def test_events_are_whole(running: Any, alpha: World) -> None:
         assert (row["timestamp"], row["user_id"] or None) == (item["timestamp"], item["user_id"])
 
 
+async def test_users_have_the_values_of_the_list(running: Any, alpha: World, facts: ClickHouse) -> None:
+    client = await running()
+    refunded = next(row for row in alpha.conversions if row.value_minor > 100 and not row.is_deleted)
+    refunded = msgspec.structs.replace(refunded, refunded_minor=100, revision=refunded.revision + 1_000)
+    await facts.insert_ndjson("conversions", encode_rows([refunded]))
+    listed = await client.get("/v1/users", params={"limit": 1000})
+    items = json.loads(listed.content, parse_float=Decimal)["data"]["items"]
+    wanted = {(item["id"], item["user_id"] is not None): item["values"] for item in items}
+    assert any(len(values) > 1 for values in wanted.values()), "several currencies"
+    for file_format in ("jsonl", "csv", "parquet"):
+        job = await ended(client, (await ask(client, "users", format=file_format))["job_id"])
+        rows = rows_of(await fetch(client, job), file_format, "none")
+        found = {
+            (row["id"], row["is_known"] in (True, "true")): row["values"]
+            if file_format == "jsonl"
+            else json.loads(row["values"], parse_float=Decimal)
+            for row in rows
+        }
+        assert found == wanted
+    restored = msgspec.structs.replace(refunded, refunded_minor=0, revision=refunded.revision + 1)
+    await facts.insert_ndjson("conversions", encode_rows([restored]))
+
+
 async def test_parquet_opens_with_proper_types_and_equal_sums(
     running: Any, facts: ClickHouse, tmp_path: Path, export_settings: Settings
 ) -> None:
