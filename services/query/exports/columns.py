@@ -63,8 +63,10 @@ _UNITS: Final = (
 
 
 def money_by_currency(left_minor: str) -> str:
-    """Return the expression of a JSON object of whole units by currency. `left_minor`: an expression over `currency` and
-    `minor`, which come from the map `totals_minor`."""
+    """Return the expression of a JSON object of whole units by currency.
+
+    `left_minor`: an expression over `currency` and `minor`, which come from the map `totals_minor`.
+    """
     member = f"concat('\"', currency, '\":', toString(toDecimal128({left_minor}, 4) / {_UNITS}))"
     members = f"arrayMap((currency, minor) -> {member}, mapKeys(totals_minor), mapValues(totals_minor))"
     return f"concat('{{', arrayStringConcat({members}, ','), '}}')"

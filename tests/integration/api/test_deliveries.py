@@ -1,6 +1,7 @@
 """The log of deliveries as it is read: each once, with its attempts and its state; and one sent again."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 from served_api import APP_ID, EMPTY_KEY, ENDPOINT_ID, SECRET_KEY, ServedApi
 from webhook_rows import some_attempts
 
+from pipeline.runtime.broker_room import BrokerRoom
 from schemas.topics import Topic
 from schemas.webhooks import decode_deliveries, partition_of_endpoint
 from services.webhooks.payload import body_of
@@ -98,4 +100,22 @@ def test_sent_again_it_is_queued_for_its_endpoint_as_it_was(served: ServedApi, a
     (delivery,) = decode_deliveries(value)
     assert body_of(delivery).decode() == some_attempts(APP_ID, ENDPOINT_ID)[0].payload
     assert (delivery.is_resent, delivery.attempt, delivery.endpoint_id) == (True, 1, ENDPOINT_ID)
+    served.sink.records.clear()
+
+
+@pytest.mark.parametrize("fault", ["full disk", "refusal"])
+def test_what_the_broker_does_not_take_is_not_said_to_be_queued(
+    served: ServedApi, api: httpx.Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
+) -> None:
+    if fault == "full disk":  # as full: a margin larger than any disk
+        monkeypatch.setattr(served.publisher, "_room", BrokerRoom(str(tmp_path), 2**60))
+    else:
+        monkeypatch.setattr(served.sink, "fail_with", "no leader")
+    served.sink.records.clear()
+    answer = api.post(URL + "/whd_1/resend")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "SERVER_ERROR")
+    assert int(answer.headers["retry-after"]) > 0
+    assert [record for record in served.sink.records if record[0] is Topic.WEBHOOK_DELIVERIES] == []
+    monkeypatch.undo()
+    assert api.post(URL + "/whd_1/resend").status_code == 201
     served.sink.records.clear()
