@@ -5,6 +5,7 @@ values and sends everything else the longer way. The `properties` object itself 
 """
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -20,7 +21,8 @@ _MAX_UINT64: Final = (1 << 64) - 1
 _MANY_DIGITS: Final = re.compile(rb"[0-9]{19}")
 _MAX_PATH_CHARACTERS: Final = 200
 _STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_strings: Final = re.compile(_STRING + rb"(\s*+:)?", re.DOTALL).finditer
+_colons: Final = re.compile(_STRING + rb"(\s*+:)?", re.DOTALL).findall
+"""What stands behind each text: a colon behind keys, nothing behind others."""
 
 _RARE_BLANKS: Final = (b"\t", b"\n", b"\r")
 
@@ -33,7 +35,17 @@ NO_NUMBER: Final = Text("数字超出双精度浮点数范围", "it holds a numb
 
 Values = dict[str, Any]
 _Int64 = Annotated[int, msgspec.Meta(ge=_MIN_INT64, le=_MAX_INT64)]
-decode_flat: Final = msgspec.json.Decoder(dict[str, _Int64 | float | str | bool | None]).decode
+_Scalar: Final[Any] = _Int64 | float | str | bool | None
+decode_flat: Final = msgspec.json.Decoder(dict[str, _Scalar]).decode
+
+
+def _nested(levels: int) -> Any:
+    """The type of a value with up to `levels` levels of objects and arrays: a decoder checks it in one pass."""
+    inner = _nested(levels - 1) if levels > 1 else _Scalar
+    return _Scalar | list[inner] | dict[str, inner]  # type: ignore[valid-type]
+
+
+_decode_nested: Final = msgspec.json.Decoder(dict[str, _nested(MAX_PROPERTY_DEPTH - 1)]).decode  # type: ignore[misc]
 
 
 def check_properties(given: msgspec.Raw, is_one_line: bool = False) -> tuple[msgspec.Raw, Values]:
@@ -63,11 +75,12 @@ def _last_of_each(values: Values) -> msgspec.Raw:
 
 
 def has_repeats(raw: bytes, values: Any) -> bool:
-    """Tell whether a key stands twice in an object of `raw`; `values`: the same, decoded."""
-    keys = _count_keys(values)
-    if has_only_keys(raw, keys):
+    """Tell whether a key stands twice in an object of `raw`; `values`: the same, decoded, where each stands once."""
+    again = orjson.dumps(values)
+    # A quote or a colon may be escaped in `raw`, and then makes one more `":` when it is encoded again.
+    if b"\\u0022" not in raw and b"\\u003" not in raw and has_only_keys(raw, again.count(b'":')):
         return False
-    return sum(1 for found in _strings(raw) if found[1]) != keys
+    return _count_keys(raw) != _count_keys(again)
 
 
 def has_only_keys(raw: bytes, keys: int) -> bool:
@@ -77,15 +90,9 @@ def has_only_keys(raw: bytes, keys: int) -> bool:
     return raw.count(b'":') == keys and b" :" not in raw and not any(blank in raw for blank in _RARE_BLANKS)
 
 
-def _count_keys(value: Any) -> int:
-    """Count the keys of all objects in it, level by level."""
-    count = 0
-    containers: list[Any] = [value]
-    while containers:
-        count += sum(len(one) for one in containers if type(one) is dict)
-        inner = (item.values() if type(item) is dict else item for item in containers)
-        containers = [item for items in inner for item in items if type(item) in (dict, list)]
-    return count
+def _count_keys(raw: bytes) -> int:
+    """Count the keys of all objects in it."""
+    return sum(map(bool, _colons(raw)))
 
 
 def one_line(given: msgspec.Raw) -> msgspec.Raw:
@@ -103,6 +110,15 @@ def _check_uncommon(raw: bytes) -> tuple[msgspec.Raw, Values]:
     if raw[0] != ord("{"):
         raise invalid("properties", NOT_OBJECT)
     try:
+        values: Values = _decode_nested(raw)
+    except (msgspec.ValidationError, UnicodeDecodeError, RecursionError):
+        values = _check_odd(raw)
+    return (_last_of_each(values) if has_repeats(raw, values) else one_line(msgspec.Raw(raw))), values
+
+
+def _check_odd(raw: bytes) -> Values:
+    """Too deep; or with a number that is wide or has no value, or text that is no UTF-8."""
+    try:
         values: Values = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise invalid("properties", _no_value(raw, error)) from None
@@ -111,7 +127,7 @@ def _check_uncommon(raw: bytes) -> tuple[msgspec.Raw, Values]:
     if _MANY_DIGITS.search(raw):
         # orjson makes floats of wide integers; msgspec keeps them.
         _refuse_wide(msgspec.json.decode(raw), "properties")
-    return (_last_of_each(values) if has_repeats(raw, values) else one_line(msgspec.Raw(raw))), values
+    return values
 
 
 def _no_value(raw: bytes, error: orjson.JSONDecodeError) -> Text:
@@ -135,25 +151,41 @@ def _is_deeper(value: Values, levels: int) -> bool:
 
 
 def _refuse_wide(value: Any, path: str) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_wide(item, f"{path}.{key}")
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _refuse_wide(item, f"{path}[{index}]")
-    elif isinstance(value, int) and not _MIN_INT64 <= value <= _MAX_UINT64:
-        raise invalid(path[:_MAX_PATH_CHARACTERS], TOO_WIDE)
+    _refuse_first(value, path, _is_wide, TOO_WIDE)
+
+
+def _is_wide(value: Any) -> bool:
+    return isinstance(value, int) and not _MIN_INT64 <= value <= _MAX_UINT64
 
 
 def refuse_nul(value: Any, path: str) -> None:
     """Raise for the first string, key or value, that holds a NUL: texts with one break readers further on."""
+    _refuse_first(value, path, _has_nul, HAS_NUL)
+
+
+def _has_nul(value: Any) -> bool:
+    return isinstance(value, str) and "\x00" in value
+
+
+def _refuse_first(value: Any, path: str, is_bad: Callable[[Any], bool], reason: Text) -> None:
+    """Raise for the first key or value that is bad. Its path is put together only then."""
+    steps = _steps_to(value, is_bad)
+    if steps is not None:
+        raise invalid((path + "".join(reversed(steps)))[:_MAX_PATH_CHARACTERS], reason)
+
+
+def _steps_to(value: Any, is_bad: Callable[[Any], bool]) -> list[str] | None:
+    """The way to it from the innermost step outwards; None: there is none. To a key it is that of its object."""
     if isinstance(value, dict):
         for key, item in value.items():
-            if "\x00" in key:
-                raise invalid(path[:_MAX_PATH_CHARACTERS], HAS_NUL)
-            refuse_nul(item, f"{path}.{key}")
+            if is_bad(key):
+                return []
+            if (steps := _steps_to(item, is_bad)) is not None:
+                return [*steps, f".{key}"]
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            refuse_nul(item, f"{path}[{index}]")
-    elif isinstance(value, str) and "\x00" in value:
-        raise invalid(path[:_MAX_PATH_CHARACTERS], HAS_NUL)
+            if (steps := _steps_to(item, is_bad)) is not None:
+                return [*steps, f"[{index}]"]
+    elif is_bad(value):
+        return []
+    return None
