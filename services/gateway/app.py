@@ -3,6 +3,7 @@
 import gc
 import secrets
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -29,6 +30,7 @@ from pipeline.runtime.http.server import SERVER_OPTIONS, QuietServer
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from services.gateway import resend
+from services.gateway.apart import SWITCH_SECONDS
 from services.gateway.budget import Budget
 from services.gateway.call import Call
 from services.gateway.docs import add_docs
@@ -252,6 +254,7 @@ def run(settings: Settings) -> int:
     gc.freeze()
     # Requests make many objects and hardly a cycle: counting does what the collector would find nothing to add to.
     gc.set_threshold(50_000, 20, 50)
+    sys.setswitchinterval(SWITCH_SECONDS)
     server.run()
     if readiness.fatal is not None:
         _log.error("gateway_failed", error=str(readiness.fatal))

@@ -7,6 +7,7 @@ from starlette.types import Receive
 
 from pipeline.runtime.http.errors import ApiError, Text, invalid
 from schemas.errors import ErrorCode
+from services.gateway.apart import compute
 from services.gateway.budget import Held
 from services.gateway.call import Call
 from services.gateway.errors import ClientGone
@@ -17,6 +18,8 @@ _DRAIN_SECONDS: Final = 5.0
 _SILENCE_SECONDS: Final = 0.5
 """Seconds without data after which a client is taken to be waiting for the answer."""
 _BODY_SECONDS: Final = 30.0
+_LONG_BYTES: Final = 2 * 1024
+"""Inflating a longer body may take longer than others should wait."""
 _CLOSE: Final = ((b"connection", b"close"),)
 
 BODY_TOO_LARGE: Final = Text("请求体超出大小限制", "the body exceeds the limit")
@@ -31,7 +34,7 @@ async def read_body(call: Call, receive: Receive, limit_bytes: int, held: Held) 
     body = await read_coded_body(call, receive, limit_bytes, held)
     if not call.content_encoding:
         return body
-    inflated = inflate(body, call.content_encoding, limit_bytes)
+    inflated = await compute(len(body) > _LONG_BYTES, inflate, body, call.content_encoding, limit_bytes)
     held.take(len(inflated))
     return inflated
 

@@ -7,7 +7,7 @@ them again with the same `event_id` is safe for 7 days.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qs
 
 from starlette.types import Receive
@@ -23,6 +23,7 @@ from schemas.facts import RejectedRow
 from schemas.ids import mint_event_id
 from services.gateway.agents import MAX_USER_AGENT_CHARACTERS
 from services.gateway.answers import Preflight, Tracked, all_accepted, batch_result, utc_seconds, validation
+from services.gateway.apart import compute
 from services.gateway.at_once import accept_all
 from services.gateway.bodies import read_body
 from services.gateway.browser import (
@@ -51,6 +52,8 @@ from services.gateway.warnings import Warned, doubtful, told, warnings_of
 _ACCEPTED: Final = EVENTS.labels("accepted")
 _DUPLICATE: Final = EVENTS.labels("duplicate")
 _REJECTED: Final = EVENTS.labels("rejected")
+_LONG_BYTES: Final = 256 * 1024
+"""Reading a longer body may take longer than others should wait."""
 _RESULTS: Final = Text("只能是 all 或 errors", "it must be all or errors")
 
 
@@ -95,20 +98,21 @@ class Reporting:
         with self._held(call) as held:
             body = await self._read(call, caller, receive, MAX_BATCH_BYTES, held)
             receipt = _receipt(call, caller)
+            is_long = len(body) > _LONG_BYTES
             try:
-                events = parse_batch(body, call.content_type)
+                events = await compute(is_long, parse_batch, body, call.content_type)
             except ApiError as error:
                 await self._record_refusal(error, body, receipt, call, held.payer)
                 raise
-            accepted = accept_all(events, receipt)
-            if accepted is not None and not self._sent.know_any(accepted):
-                await self._store_accepted(accepted, list(map(len, events.pieces)), receipt, held.payer)
-                found = _warnings_at_once(accepted, events, caller.app)
-                ids = [event.event_id for event in accepted]
-                return success(201, all_accepted(ids, errors_only, call.language, found))
-            outcomes = self._sent.judge(judge(events, receipt))
+            at_once = await compute(is_long, _accept_at_once, events, receipt, caller.app, self._publisher.partitions)
+            if at_once is not None and not self._sent.know_any(at_once.events):
+                await self._store_accepted(at_once.events, at_once.pieces, receipt, held.payer)
+                ids = [event.event_id for event in at_once.events]
+                return success(201, all_accepted(ids, errors_only, call.language, at_once.found))
+            outcomes = self._sent.judge(await compute(is_long, judge, events, receipt))
             await self._store(outcomes, receipt, call.request_id, held.payer)
-        result = batch_result(outcomes, call.language, errors_only, _warnings(outcomes, events, caller.app))
+            found = await compute(is_long, _warnings, outcomes, events, caller.app)
+        result = batch_result(outcomes, call.language, errors_only, found)
         return success(201 if result.accepted else 200, result)
 
     async def validate(self, call: Call, receive: Receive) -> Reply:
@@ -117,10 +121,7 @@ class Reporting:
         with self._held(call) as held:
             body = await read_body(call, receive, MAX_BATCH_BYTES, held)
             receipt = _receipt(call, caller)
-            events = parse_any(body, call.content_type)
-            outcomes = judge(events, receipt)
-        found = _warnings(outcomes, events, caller.app)
-        return success(200, validation(outcomes, _minted(events, receipt), caller.app, call.language, found))
+            return await compute(len(body) > _LONG_BYTES, _validated, body, call, receipt, caller.app)
 
     async def preflight(self, call: Call, _receive: Receive) -> Reply:
         """Answer a browser's preflight: 200 and the CORS headers, or why the page may not report."""
@@ -175,8 +176,9 @@ class Reporting:
         recorded = self._record(rows, payer)
         accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
         duplicates = sum(isinstance(outcome, Duplicate) for outcome in outcomes)
-        sizes_bytes = [outcome.size_bytes for outcome in accepted]
-        await self._store_accepted([outcome.event for outcome in accepted], sizes_bytes, receipt, payer)
+        events = [outcome.event for outcome in accepted]
+        pieces = pack_events(events, [outcome.size_bytes for outcome in accepted], self._publisher.partitions)
+        await self._store_accepted(events, pieces, receipt, payer)
         await _settled(recorded)
         self._count_duplicates(duplicates, receipt)
 
@@ -185,10 +187,10 @@ class Reporting:
         self._tallies.events(receipt.app_id, receipt.received_us, duplicates=count)
 
     async def _store_accepted(
-        self, events: Sequence[AcceptedEvent], sizes_bytes: Sequence[int], receipt: Receipt, payer: Payer
+        self, events: Sequence[AcceptedEvent], pieces: Sequence[Piece], receipt: Receipt, payer: Payer
     ) -> None:
         if events:
-            await self._publish(events, pack_events(events, sizes_bytes, self._publisher.partitions), payer)
+            await self._publish(events, pieces, payer)
         _ACCEPTED.inc(len(events))
         self._tallies.events(receipt.app_id, receipt.received_us, accepted=len(events))
 
@@ -248,6 +250,29 @@ def _receipt(call: Call, caller: Caller) -> Receipt:
         user_agent=call.user_agent[:MAX_USER_AGENT_CHARACTERS],
         random_80_bits=call.random_80_bits,
     )
+
+
+class _AtOnce(NamedTuple):
+    """A batch with nothing to refuse."""
+
+    events: list[AcceptedEvent]
+    pieces: list[Piece]
+    found: list[Warned]
+
+
+def _accept_at_once(events: Events, receipt: Receipt, app: App, partitions: int) -> _AtOnce | None:
+    accepted = accept_all(events, receipt)
+    if accepted is None:
+        return None
+    pieces = pack_events(accepted, list(map(len, events.pieces)), partitions)
+    return _AtOnce(accepted, pieces, _warnings_at_once(accepted, events, app))
+
+
+def _validated(body: bytes, call: Call, receipt: Receipt, app: App) -> Reply:
+    events = parse_any(body, call.content_type)
+    outcomes = judge(events, receipt)
+    found = _warnings(outcomes, events, app)
+    return success(200, validation(outcomes, _minted(events, receipt), app, call.language, found))
 
 
 def _warnings_at_once(accepted: Sequence[AcceptedEvent], events: Events, app: App) -> list[Warned]:
