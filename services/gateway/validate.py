@@ -8,7 +8,7 @@ by that clock, it sent the event: `timestamp + (received_at - sent_at)`.
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -118,7 +118,7 @@ def check_fields(event: IncomingEvent, raw: bytes, receipt: Receipt, ordinal: in
     times = check_times(event.timestamp, event.sent_at, receipt)
     properties = NO_PROPERTIES if event.properties is ABSENT else check_properties(event.properties, is_plain)
     if not is_plain and b"\\u0000" in raw:
-        _refuse_nul(event, properties[1])
+        _refuse_nul(event, properties[0])
     event_id = _check_event_id(event.event_id) if event.event_id else mint(receipt, ordinal)
     if event.user_id:
         _check_person(event.user_id, "user_id")
@@ -236,6 +236,6 @@ def _check_address(given: str) -> str:
     return address
 
 
-def _refuse_nul(event: IncomingEvent, properties: dict[str, Any]) -> None:
-    refuse_nul(properties, "properties")
+def _refuse_nul(event: IncomingEvent, properties: msgspec.Raw) -> None:
+    refuse_nul(msgspec.json.decode(properties), "properties")
     refuse_nul(msgspec.to_builtins(event.context), "context")

@@ -2,6 +2,7 @@
 pure modules; here it is only waited for."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
@@ -81,9 +82,9 @@ def caller_of(request: Request) -> Caller:
 
 def refuse_repeats(request: Request, _caller: Annotated[Caller, Depends(caller_of)]) -> None:
     """Refuse parameters given twice: one of the two values would be silently ignored."""
-    given = [name for name, _value in request.query_params.multi_items() if name not in REPEATABLE]
-    for name in given:
-        if given.count(name) > 1:
+    given = Counter(name for name, _value in request.query_params.multi_items() if name not in REPEATABLE)
+    for name, count in given.items():
+        if count > 1:
             raise invalid(name[:100], Text("重复给出", "is given more than once"))
 
 

@@ -51,6 +51,31 @@ JUNK = [
 ]
 
 
+DEAR_EVENTS = [
+    b'{"event_name":"a","properties":{"a":[' + b",".join([value] * (4_800 // len(value))) + b"]}}"
+    for value in (
+        b"{}",
+        b"[]",
+        b"1",
+        b'""',
+        b"1e5",
+        b'"\\u0000"',
+        b"1111111111111111111",
+        b'{"a":1}',
+        b'"\\":"',
+        b"[[[]]]",
+    )
+] + [
+    b'{"event_name":"a","properties":{' + b",".join(b'"k%d":1' % number for number in range(400)) + b"}}",
+    b'{"event_name":"a","properties":{' + b",".join([b'"k" :1'] * 400) + b"}}",
+    b'{"event_name":"a",' + b",".join(b'"k%d":1' % number for number in range(400)) + b"}",
+    b'{"event_name":"a","timestamp":"",' + b",".join(b'"k%d":""' % number for number in range(400)) + b"}",
+    b'{"event_name":"a","properties":{"a":[' + b",".join([b"{}"] * 1_600) + b"]},}",
+    b'{"event_name":"a\t","properties":{"a":[' + b",".join([b"{}"] * 1_600) + b"]}}",
+]
+"""Events whose parts cost more than their bytes where they are looked at one by one."""
+
+
 class OddRequest(NamedTuple):
     path: str
     query: bytes

@@ -30,6 +30,9 @@ from schemas.errors import ErrorCode
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Maximum size of a request line with its headers. Chunk sizes and trailers in a row are held to it too."""
+MAX_HEADERS: Final = 100
+MAX_PARAMETERS: Final = 500
+"""Of a query string. What each header and parameter costs those who read it is more than its bytes."""
 STALL_SECONDS: Final = 30.0
 """Maximum time for a head, and for a pause of a body. Services bound the time of a whole body themselves."""
 LINGER_SECONDS: Final = 2.0
@@ -39,6 +42,10 @@ NOT_HTTP: Final = Text("不是有效的 HTTP 请求", "it is not a valid HTTP re
 NO_HOST: Final = Text("请求必须带一个 Host 头", "the request must have a Host header")
 REPEATED: Final = Text("该请求头只能出现一次", "the header may stand in a request only once")
 _SINGLE_HEADERS: Final = (b"host", b"authorization", b"content-type", b"content-encoding", b"origin")
+TOO_MANY_HEADERS: Final = Text(f"请求头不能超过 {MAX_HEADERS} 个", f"there may be at most {MAX_HEADERS} headers")
+TOO_MANY_PARAMETERS: Final = Text(
+    f"查询参数不能超过 {MAX_PARAMETERS} 个", f"there may be at most {MAX_PARAMETERS} query parameters"
+)
 HEAD_TOO_LARGE: Final = Text("请求头超出大小限制", "the head of the request exceeds the limit")
 _ENDED: Final = Counter(
     "attrikit_http_connections_ended", "Connections ended because of what came or did not come, by reason", ["reason"]
@@ -98,12 +105,15 @@ class EnvelopeProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers may be left out (RFC 9110, section 6.5.1), and must not change a head that has been read.
         if self._is_in_head:
+            if len(self.headers) >= MAX_HEADERS:
+                self._bad_head = invalid("headers", TOO_MANY_HEADERS, limit=MAX_HEADERS)
+                raise self._bad_head  # which ends the parser
             super().on_header(name, value.strip(b" \t"))
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return
-        self._bad_head = _mistake_in(self.headers, self.parser.get_http_version())
+        self._bad_head = _mistake_in(self.url, self.headers, self.parser.get_http_version())
         if self._bad_head is not None:
             raise self._bad_head  # which ends the parser
         self._is_in_head = False
@@ -204,7 +214,9 @@ class EnvelopeProtocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
 
-def _mistake_in(headers: Sequence[tuple[bytes, bytes]], http_version: str) -> ApiError | None:
+def _mistake_in(url: bytes, headers: Sequence[tuple[bytes, bytes]], http_version: str) -> ApiError | None:
+    if url.count(b"&") >= MAX_PARAMETERS:
+        return invalid("query", TOO_MANY_PARAMETERS, limit=MAX_PARAMETERS)
     names = [name for name, _ in headers]
     for name in _SINGLE_HEADERS:
         if names.count(name) > 1:

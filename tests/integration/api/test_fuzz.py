@@ -7,21 +7,21 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
-from time import thread_time
+from time import process_time
 from typing import Any
 from urllib.parse import unquote
 
 import odd_requests
 import pytest
 from fastapi import FastAPI
-from fuzzing import IS_FULL, cases, check_envelope, run
+from fuzzing import cases, check_envelope, run
 from odd_requests import OddRequest
-from served_api import READ_KEY, ServedApi, control_plane
+from served_api import READ_KEY, SECRET_KEY, ServedApi, control_plane
 from starlette.types import ASGIApp, Message
 from structlog.testing import capture_logs
 
 from pipeline.runtime.settings import Settings
-from schemas.events import decode_stream_events
+from schemas.events import MAX_BATCH_BYTES, decode_stream_events
 from schemas.facts import RejectedRow
 from schemas.topics import Topic
 from services.gateway.app import build_app
@@ -32,8 +32,11 @@ from services.gateway.snapshots import FixedSnapshots
 from services.query.app import create_app
 
 BAD_IN_HEADERS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-SECONDS = 1.0
-"""Seconds of computing an answer may take, in a full run."""
+DEARER = 8
+"""Times the processor time that a batch of page views of as many bytes takes, a request may take."""
+FIXED_SECONDS = 0.01
+"""A request may take beside that."""
+PAGE_VIEWS = b'{"events":[' + b",".join([odd_requests.SEEDS[0]] * 500) + b"]}"
 
 
 class Gateway:
@@ -42,11 +45,18 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.loop = asyncio.new_event_loop()
         self.app, self.sink, self.budget = self.loop.run_until_complete(self._make(settings))
+        self._seconds_a_byte = min(seconds_of(self, posted(PAGE_VIEWS)) for _ in range(5)) / len(PAGE_VIEWS)
 
     async def _make(self, settings: Settings) -> tuple[FastAPI, MemorySink, Budget]:
         sink, budget = MemorySink(), Budget(settings.max_in_flight_bytes)
         publisher = Publisher(sink, settings.partitions, budget, settings.publish_timeout_seconds)
         return build_app(settings, FixedSnapshots(control_plane()), publisher), sink, budget
+
+    def most_seconds(self, request: OddRequest) -> float:
+        """Of processor time the request may take. A coded body counts as long as one may be."""
+        is_coded = any(name == b"content-encoding" for name, _ in request.headers)
+        size_bytes = MAX_BATCH_BYTES if is_coded else sum(map(len, request.pieces))
+        return FIXED_SECONDS + DEARER * self._seconds_a_byte * size_bytes
 
     def close(self) -> None:
         self.loop.close()
@@ -114,10 +124,14 @@ def gateway() -> Iterator[Gateway]:
 def meet(gateway: Gateway, request: OddRequest) -> None:
     """One request to the gateway, and all that must hold of its answer."""
     scope = scope_of("POST", request.path.encode(), request.query, request.headers)
-    began = thread_time()
     with capture_logs() as logs:
+        began = process_time()
         sent = gateway.loop.run_until_complete(call(gateway.app, scope, request.pieces, request.hangs_up))
-    assert not IS_FULL or thread_time() - began < SECONDS
+        seconds = process_time() - began
+    if seconds > gateway.most_seconds(request):
+        # Once may be the collector's or the neighbours' fault.
+        seconds = min(seconds_of(gateway, request) for _ in range(3))
+        assert seconds <= gateway.most_seconds(request)
     assert [line for line in logs if line["log_level"] in ("error", "critical")] == []
     assert gateway.budget.used_bytes == 0
     if sent or not request.hangs_up:
@@ -128,6 +142,27 @@ def meet(gateway: Gateway, request: OddRequest) -> None:
         if topic is Topic.EVENTS:
             assert decode_stream_events(value)
     gateway.sink.records.clear()
+
+
+def posted(body: bytes, *headers: tuple[bytes, bytes]) -> OddRequest:
+    authorization = (b"authorization", b"Bearer " + SECRET_KEY.encode())
+    return OddRequest("/v1/events/batch", b"", [authorization, *headers], [body], False)
+
+
+def seconds_of(gateway: Gateway, request: OddRequest) -> float:
+    """Processor time of one answer, all threads together."""
+    scope = scope_of("POST", request.path.encode(), request.query, request.headers)
+    began = process_time()
+    gateway.loop.run_until_complete(call(gateway.app, scope, request.pieces, request.hangs_up))
+    seconds = process_time() - began
+    gateway.sink.records.clear()
+    return seconds
+
+
+@pytest.mark.parametrize("event", odd_requests.DEAR_EVENTS, ids=range(len(odd_requests.DEAR_EVENTS)))
+def test_dear_events_cost_what_their_bytes_do(gateway: Gateway, event: bytes) -> None:
+    count = min(1_000, (MAX_BATCH_BYTES - 100) // (len(event) + 1))
+    meet(gateway, posted(b'{"events":[' + b",".join([event] * count) + b"]}"))
 
 
 def test_bodies(gateway: Gateway) -> None:
