@@ -24,11 +24,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import psutil
 from end_to_end_bench import BATCH_EVENTS, CONNECTIONS, SETTLE_SECONDS, product
 from figures import Figure
 from http_load import request_bytes, run_load
-from processes import cpu_seconds
+from processes import cpu_seconds, processes_of
 
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.progress import open_reader, wait_until_settled
@@ -39,14 +38,6 @@ PERSONS: Final = 22_000
 PURCHASES: Final = 5_000
 CAMPAIGNS: Final = 700
 SPAN_MS: Final = 30 * 24 * 3_600_000
-PROCESSES: Final = {
-    "gateway": "gateway",
-    "worker": "worker",
-    "store": "store",
-    "noida-db": "broker",
-    "webhooks": "webhooks",
-}
-"""Marks that recognise a process of the product by its command line, and its name in the figures."""
 
 
 def requests(key: str, clicks: int, until_ms: int) -> list[bytes]:
@@ -114,20 +105,10 @@ async def measure(settings: Settings, key: str, pids: dict[str, int], clicks: in
     ]
 
 
-def _processes(pid: int) -> dict[str, int]:
-    found = {}
-    for child in psutil.Process(pid).children(recursive=True):
-        command = child.cmdline()
-        name = next((name for word, name in PROCESSES.items() if word in " ".join([command[0], *command[4:5]])), None)
-        if name is not None:
-            found[name] = child.pid
-    return found
-
-
 async def _run(clicks: int) -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         async with product(Path(name)) as (child, settings, key):
-            return await measure(settings, key, _processes(child.pid), clicks)
+            return await measure(settings, key, processes_of(child.pid), clicks)
 
 
 def run() -> list[Figure]:
