@@ -11,6 +11,7 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from pipeline.runtime import kafka_fixes
 from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.control_plane import migrate_control_plane
 from pipeline.runtime.http.errors import ApiError
@@ -43,6 +44,7 @@ def run_gateway(settings: Settings) -> None:
     """Run the gateway: HTTP → Kafka."""
     from services.gateway.app import run
 
+    kafka_fixes.use_bells(settings.bells)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has drained
         raise SystemExit(run(settings))
 
@@ -81,6 +83,8 @@ def run_store(settings: Settings) -> None:
     from services.loader.app import Loader
     from services.query.app import create_app
 
+    kafka_fixes.use_bells(settings.bells)
+
     async def serve_and_load(stop: asyncio.Event) -> None:
         clickhouse = ClickHouse.open(settings)
         try:
@@ -107,6 +111,7 @@ def run_worker(settings: Settings) -> None:
     gc.disable()  # what is imported stays; `main` enables it again
     from pipeline.stream.app import main
 
+    kafka_fixes.use_bells(settings.bells)
     main(settings)
 
 
@@ -115,6 +120,8 @@ def run_webhooks(settings: Settings) -> None:
     port is set.
     """
     from services.webhooks.app import Webhooks, create_app
+
+    kafka_fixes.use_bells(settings.bells)
 
     async def deliver(stop: asyncio.Event) -> None:
         webhooks = Webhooks(settings)

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -28,6 +28,7 @@ from deploy.local.folder import DataFolder, Say
 from deploy.local.ports import free_port, problem_with
 from deploy.local.process import ChildEnded, ChildProcess, LaunchError
 from deploy.local.restarts import Restarts
+from pipeline.runtime.bell import make_bells
 from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
@@ -45,6 +46,7 @@ _ORDERLY_EXITS: Final = (0, 128 + signal.SIGTERM)
 WORKER_RESTARTS: Final = 70
 """The exit code of a worker that is to be started again (`pipeline.stream.worker.EXIT_FATAL`)."""
 _STOP_ORDER: Final = ("gateway", "worker", "webhooks", "store")
+_CONSUMERS: Final = ("store", "worker", "webhooks")
 _COMMANDS: Final = {"webhooks": ("webhooks", "serve")}
 """Commands of services whose command is not their name."""
 
@@ -91,6 +93,7 @@ class Launcher:
         self._folder: DataFolder | None = None
         self._broker: Broker | None = None
         self._services: dict[str, ChildProcess] = {}
+        self._open = ExitStack()
         self._has_trimmed = False
         self._room = BrokerRoom("", 0)
         self._restarts = Restarts()
@@ -139,6 +142,7 @@ class Launcher:
         for name in _STOP_ORDER:
             self._stop_service(name)
         self._stop_broker()
+        self._open.close()
         if self._folder is not None:
             running.note_stopped(self._folder.path)
             self._folder.release()
@@ -190,8 +194,11 @@ class Launcher:
             "gateway": {"query_url": query_url},
             "webhooks": {"host": "127.0.0.1", "webhooks_port": webhooks_port, "webhooks_instance": "local"},
         }
+        bells_of = self._open.enter_context(make_bells(_CONSUMERS if self._kind is BrokerKind.NOIDA else ()))
         for name, update in plans.items():
-            self._start_service(name, settings.model_copy(update=update), folder)
+            bells = bells_of(name)
+            own = settings.model_copy(update=update | {"bells": str(bells)})
+            self._start_service(name, own, [folder.lock_fd, *bells.descriptors])
         running.note_running(settings.model_copy(update={"query_url": query_url, "worker_port": worker_port}))
         self._wait_ready(
             {
@@ -204,14 +211,14 @@ class Launcher:
         if missing_bytes := self._room.shortage_bytes():
             self._say(f"warning: the disk is nearly full: events are refused until {missing_bytes:,} bytes are freed")
 
-    def _start_service(self, name: str, settings: Settings, folder: DataFolder) -> None:
+    def _start_service(self, name: str, settings: Settings, pass_fds: list[int]) -> None:
         child = ChildProcess(
             name,
             # -P: a folder that happens to hold a `schemas` must not shadow ours.
             [sys.executable, "-P", "-m", "deploy.cli", *_COMMANDS.get(name, (name,))],
-            folder.path / "logs" / f"{name}.log",
+            settings.data_dir / "logs" / f"{name}.log",
             environment=dict(os.environ) | _environment(settings),
-            pass_fds=[folder.lock_fd],
+            pass_fds=pass_fds,
         )
         with self._signals_held():
             self._services[name] = child

@@ -13,7 +13,8 @@ The small broker 0.2.3: Apache Kafka holds a fetch back while there is nothing n
 aiokafka asks again at once, hundreds of times a second, on the processors of both. Here a consumer that got nothing
 waits before it asks again: `pause_seconds`, longer the longer this process has received nothing. A record that comes to
 any consumer of the process ends the waits of all of them, since what one consumer reads often makes work for another.
-After a fetch that the broker held back, as Apache Kafka does, there is no wait.
+After a fetch that the broker held back, as Apache Kafka does, there is no wait. Where the processes tell each other of
+records they have written (`use_bells`), a consumer waits for that, and no pause has to grow step by step.
 """
 
 import asyncio
@@ -30,8 +31,10 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
     for_code,
 )
+from aiokafka.producer.sender import Sender
 from aiokafka.protocol.commit import OffsetFetchRequest
 
+from pipeline.runtime.bell import Bells
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.waiting import event_or_timeout
 
@@ -39,6 +42,8 @@ EMPTY_FETCH_SECONDS: Final = 0.02
 """The shortest time between two fetches of which the first was empty."""
 IDLE_FETCH_SECONDS: Final = 1.0
 """The longest."""
+RUNG_FETCH_SECONDS: Final = 3.0
+"""The longest where a bell says that there are records: one may be written by a process that has no bells."""
 _IDLE_SHARE: Final = 0.2
 COORDINATOR_SECONDS: Final = 30.0
 _COORDINATOR_PAUSE_SECONDS: Final = 0.1
@@ -104,6 +109,9 @@ class Arrivals:
     def __init__(self, now_seconds: float) -> None:
         self._last_seconds = now_seconds
         self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+        self.bells: Bells | None = None
+        self.rings = 0
+        """How often the bell of this process was heard."""
 
     def idle_seconds(self, now_seconds: float) -> float:
         return now_seconds - self._last_seconds
@@ -111,9 +119,24 @@ class Arrivals:
     def note(self, now_seconds: float) -> None:
         """A record has come."""
         self._last_seconds = now_seconds
+        self._end_waits()
+
+    def heard(self) -> None:
+        """A process has written records."""
+        self.rings += 1
+        self._end_waits()
+
+    def _end_waits(self) -> None:
         for event, loop in list(self._waiting.items()):
             with suppress(RuntimeError):  # its loop was closed meanwhile
                 loop.call_soon_threadsafe(event.set)
+
+    def pause_seconds(self, rings_before: int, now_seconds: float, fetch_seconds: float) -> float:
+        """Until the next fetch, after an empty one that took `fetch_seconds`. `rings_before`: `rings` when it began; a
+        record may have been written since."""
+        if self.bells is None:
+            return pause_seconds(self.idle_seconds(now_seconds), fetch_seconds)
+        return RUNG_FETCH_SECONDS if rings_before == self.rings else max(0.0, EMPTY_FETCH_SECONDS - fetch_seconds)
 
     async def wait(self, at_most_seconds: float) -> None:
         """Return when a record comes to any consumer, or when the time is over."""
@@ -135,18 +158,36 @@ _fetch = Fetcher._proc_fetch_request
 
 
 async def _fetch_no_faster(self: Any, *arguments: Any) -> bool:
-    started = monotonic_seconds()
+    started, rings = monotonic_seconds(), _arrivals.rings
     has_records: bool = await _fetch(self, *arguments)
     now = monotonic_seconds()
     if has_records:
         _arrivals.note(now)
         return True
-    seconds = pause_seconds(_arrivals.idle_seconds(now), now - started)
+    seconds = _arrivals.pause_seconds(rings, now, now - started)
     if seconds > 0:
         # As in the fetch itself: a consumer that closes cancels it and waits for it to end quietly.
         with suppress(asyncio.CancelledError):
             await _arrivals.wait(seconds)
     return False
+
+
+_produce = Sender._send_produce_req
+
+
+async def _produce_and_ring(self: Any, *arguments: Any) -> None:
+    await _produce(self, *arguments)
+    if _arrivals.bells is not None:
+        _arrivals.bells.ring()
+
+
+def use_bells(text: str) -> None:
+    """From now on, ring for what this process writes, and look for records when others ring: see `Bells`. Once in a
+    process; nothing changes if the text is empty."""
+    bells = Bells.parse(text)
+    if bells is not None:
+        _arrivals.bells = bells
+        bells.listen(_arrivals.heard)
 
 
 def apply() -> None:
@@ -155,3 +196,4 @@ def apply() -> None:
     AIOKafkaAdminClient._send_request = _send_admin_request_and_check
     AIOKafkaAdminClient.list_consumer_group_offsets = _list_offsets_insistently
     Fetcher._proc_fetch_request = _fetch_no_faster
+    Sender._send_produce_req = _produce_and_ring

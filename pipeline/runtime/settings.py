@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     """Data folder of the embedded broker (noida), set by `attrikit up`; empty: the broker looks after its own disk."""
     broker_margin_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
     """Disk space to be left beside the embedded broker's next save; with less, the gateway refuses events."""
+    bells: str = Field(default="", pattern=r"^(\d*;\d+(,\d+)*)?$")
+    """Descriptors of the pipes by which processes beside an embedded broker tell each other of new records, set by
+    `attrikit up`; empty: there are none."""
 
     # ClickHouse
     clickhouse_url: str = Field(default="", repr=False)

@@ -15,6 +15,7 @@ from pipeline.runtime import (
     kafka,  # noqa: F401 - importing it applies the fixes
     kafka_fixes,
 )
+from pipeline.runtime.bell import Bells
 
 LOADING, NOT_MINE, UNAUTHORIZED = 14, 16, 30
 PLACE = TopicPartition("events", 0)
@@ -143,3 +144,22 @@ async def test_a_record_ends_the_waits_of_all_consumers_of_the_process() -> None
     await asyncio.wait_for(asyncio.gather(*waiting, elsewhere), 20)
     assert arrivals.idle_seconds(6.0) == 1.0
     assert arrivals._waiting == {}
+
+
+async def test_a_ring_ends_the_waits_too() -> None:
+    arrivals = kafka_fixes.Arrivals(0.0)
+    waiting = asyncio.create_task(arrivals.wait(60.0))
+    await until(lambda: bool(arrivals._waiting), "it waits", 20)
+    arrivals.heard()
+    await asyncio.wait_for(waiting, 20)
+
+
+@pytest.mark.parametrize(("rings_before", "expected"), [(2, kafka_fixes.RUNG_FETCH_SECONDS), (1, 0.015)])
+def test_with_bells_a_consumer_waits_for_a_ring_unless_there_was_one_during_its_fetch(
+    rings_before: int, expected: float
+) -> None:
+    """However long the fetch took and the silence lasts."""
+    arrivals = kafka_fixes.Arrivals(0.0)
+    arrivals.bells, arrivals.rings = Bells(None, ()), 2
+    for now in (0.0, 600.0):
+        assert arrivals.pause_seconds(rings_before, now, 0.005) == pytest.approx(expected)
