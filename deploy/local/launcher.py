@@ -38,7 +38,7 @@ from pipeline.runtime.settings import Settings
 _READY_SECONDS: Final = 120.0
 _TOPICS_SECONDS: Final = 30.0
 _DRAIN_SECONDS: Final = 25.0
-_WATCH_SECONDS: Final = 0.1
+_WATCH_SECONDS: Final = 0.25
 _PROBE_SECONDS: Final = 2.0
 _TAIL_LINES: Final = 15
 _ORDERLY_EXITS: Final = (0, 128 + signal.SIGTERM)

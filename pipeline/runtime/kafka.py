@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -12,6 +12,10 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from pipeline.runtime import kafka_fixes
 from pipeline.runtime.settings import Settings
 from schemas.topics import MAX_MESSAGE_BYTES, Topic
+
+FETCHER_LOOK_MS: Final = 1_000
+"""How often a consumer that waits looks through its partitions for something to do if nothing has woken it; what comes,
+is consumed or sought does. aiokafka's own 200 ms keep an idle processor busy."""
 
 kafka_fixes.apply()
 
@@ -82,6 +86,7 @@ def build_consumer(
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
         fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
+        consumer_timeout_ms=FETCHER_LOOK_MS,
     )
 
 

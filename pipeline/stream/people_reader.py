@@ -13,6 +13,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
+from pipeline.runtime.kafka import FETCHER_LOOK_MS
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from pipeline.stream.decode import Place
@@ -20,6 +21,8 @@ from pipeline.stream.people import DecodedPeople, decode_message
 from schemas.topics import MAX_MESSAGE_BYTES, PEOPLE_GROUP, Topic
 
 POLL_MS: Final = 200
+ALL_POLL_MS: Final = 2_000
+"""Of a read of all partitions: none can get room meanwhile that has none now."""
 READ_SECONDS: Final = 60.0
 COMMIT_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.05
@@ -110,7 +113,8 @@ class PeopleReader:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             try:
-                found = await consumer.getmany(*wanted, timeout_ms=POLL_MS)
+                poll_ms = ALL_POLL_MS if wanted == places else POLL_MS
+                found = await consumer.getmany(*wanted, timeout_ms=poll_ms)
             except KafkaError as error:
                 _log.warning("people_not_read", error=repr(error))
                 await asyncio.sleep(_ERROR_PAUSE_SECONDS)
@@ -127,6 +131,7 @@ class PeopleReader:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
             fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
+            consumer_timeout_ms=FETCHER_LOOK_MS,
         )
 
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 
+from pipeline.runtime.kafka import FETCHER_LOOK_MS
+
 _LOOK_SECONDS: Final = 0.05
 _FETCH_WAIT_MS: Final = 100
 
@@ -17,8 +19,9 @@ _FETCH_WAIT_MS: Final = 100
 class _Thread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust has no setting for it; the fetcher takes it from here when it starts.
+        # Faust has no settings for these; the fetcher takes them from here when it starts.
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
+        consumer._consumer_timeout = FETCHER_LOOK_MS / 1000
         return consumer
 
 

@@ -6,12 +6,14 @@ snapshot stays in force while the database is away.
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import Final
 
 from prometheus_client import Gauge
 
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.control_plane.errors import SnapshotNotLoaded
+from pipeline.runtime.control_plane.file_watch import FileWatch, Look
 from pipeline.runtime.control_plane.store import ControlPlane
 from pipeline.runtime.control_plane.usage import KeyUsage
 from pipeline.runtime.log import get_logger
@@ -27,6 +29,9 @@ class SnapshotSource:
 
     def __init__(self, dsn: str, refresh_seconds: float) -> None:
         self._store = ControlPlane(dsn)
+        self._file = FileWatch(dsn)
+        self._read_after: Look | None = None
+        """How the file looked before the snapshot was read from it; None: unknown."""
         self._refresh_seconds = refresh_seconds
         self._usage = KeyUsage()
         self._snapshot: Snapshot | None = None
@@ -70,11 +75,17 @@ class SnapshotSource:
 
     def refresh(self) -> bool:
         """Read once, now, in the calling thread. False if the database could not be read; what was known stays."""
+        look = self._file.look(now_ms() * 1_000_000)
+        if self._snapshot is not None and look and self._read_after and look.shows_same(self._read_after):
+            self._snapshot = replace(self._snapshot, taken_at_ms=now_ms())
+            return True
+        self._read_after = None
         try:
             self._snapshot = self._store.snapshot(now_ms())
         except Exception as error:
             self._note_outage(error)
             return False
+        self._read_after = look
         self._note_recovery()
         return True
 

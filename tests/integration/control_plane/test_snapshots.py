@@ -3,6 +3,7 @@ back.
 """
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime.control_plane import ControlPlane, SnapshotSource, migrate_control_plane
+from pipeline.runtime.control_plane.file_watch import FileWatch
 from pipeline.runtime.control_plane.rules import secret_hash
 from schemas.control import DEFAULT_GOALS, App, Scope
 
@@ -101,3 +103,19 @@ def test_a_reader_never_sees_half_a_transaction(dsn):
         assert all(app.goals == DEFAULT_GOALS for app in reader.snapshot(0).apps.values())
     thread.join()
     assert len(reader.snapshot(0).apps) == 30
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_every_transaction_shows_from_outside(path: Path, journal: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(f"PRAGMA journal_mode = {journal}")
+    connection.execute("CREATE TABLE numbers (number)")
+    watch = FileWatch(f"sqlite:///{path}")
+    before = watch.look(0)
+    assert before
+    # A change of the size shows whatever the steps of the file system's clock are.
+    connection.execute("INSERT INTO numbers VALUES (zeroblob(100000))")
+    after = watch.look(0)
+    connection.close()
+    assert after
+    assert after.marks != before.marks

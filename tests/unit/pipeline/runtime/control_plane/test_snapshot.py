@@ -1,6 +1,7 @@
 """The source's own behaviour over a store that answers what it is told; the real database is in tests/integration."""
 
 import math
+import os
 import threading
 
 import pytest
@@ -83,3 +84,20 @@ async def test_start_returns_although_the_database_is_away_and_catches_up_later(
     store.answer = {}
     await until(lambda: source.is_loaded, "the first snapshot is read", 20)
     await source.stop()
+
+
+def test_a_file_that_has_not_changed_is_not_read_again(store, tmp_path):
+    path = tmp_path / "control.db"
+    path.write_bytes(b"1")
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    source = SnapshotSource(f"sqlite:///{path}", refresh_seconds=0.01)
+    source._store = store
+    assert source.refresh()
+    store.answer = {"shop": App("shop", "Shop")}
+    taken_at_ms = source.current().taken_at_ms
+    while source.current().taken_at_ms == taken_at_ms:  # its age counts from when it was known to hold
+        assert source.refresh()
+    assert store.reads == 1
+    path.write_bytes(b"two")
+    assert source.refresh()
+    assert source.current().apps == store.answer
