@@ -43,9 +43,9 @@ class Bells(NamedTuple):
         return self.all if self.own is None else (self.own, *self.all)
 
     def ring(self) -> None:
-        """A full pipe has rings enough that were not heard yet."""
+        """A full pipe has rings enough that were not heard yet; one at which nobody listens any more needs none."""
         for descriptor in self.all:
-            with suppress(BlockingIOError):
+            with suppress(BlockingIOError, BrokenPipeError):
                 os.write(descriptor, b".")
 
     def listen(self, heard: Callable[[], None]) -> None:

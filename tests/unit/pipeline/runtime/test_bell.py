@@ -34,6 +34,13 @@ def test_ringing_never_waits_for_a_listener() -> None:
         assert os.read(store.own, 10)
 
 
+def test_ringing_outlives_a_listener() -> None:
+    listener, ringing = os.pipe()
+    os.close(listener)
+    Bells(None, (ringing,)).ring()
+    os.close(ringing)
+
+
 @pytest.mark.parametrize("bells", [Bells(5, (6, 8)), Bells(None, (6,)), Bells(7, (9,))])
 def test_what_a_process_is_told_is_what_it_reads(bells: Bells) -> None:
     assert Bells.parse(str(bells)) == bells
