@@ -71,7 +71,8 @@ def round_together(parts: Sequence[int], step: int) -> list[int]:
     whole = [part // step for part in parts]
     missing = (2 * sum(parts) + step) // (2 * step) - sum(whole)
     if missing:
-        by_loss = sorted(range(len(parts)), key=lambda place: (parts[place] % step, place))
+        losses = [part % step for part in parts]
+        by_loss = sorted(range(len(parts)), key=losses.__getitem__)  # stable: of equal ones the later is last
         for place in by_loss[-missing:]:
             whole[place] += 1
     return whole

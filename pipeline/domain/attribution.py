@@ -56,9 +56,14 @@ def credit_path(
     credits_nanos: dict[str, list[int]] = {}
     values_minor: dict[str, list[int]] = {}
     for model, weights in weigh(path, rules).items():
-        nanos = round_together([NANOS_PER_CONVERSION * weight for weight in weights], sum(weights))
-        credits_nanos[model] = nanos
-        values_minor[model] = round_together([value_minor * share for share in nanos], NANOS_PER_CONVERSION)
+        total = sum(weights)
+        if total in weights:
+            credits_nanos[model] = _alone(len(path), weights.index(total), NANOS_PER_CONVERSION)
+            values_minor[model] = _alone(len(path), weights.index(total), value_minor)
+        else:
+            nanos = round_together([NANOS_PER_CONVERSION * weight for weight in weights], total)
+            credits_nanos[model] = nanos
+            values_minor[model] = round_together([value_minor * share for share in nanos], NANOS_PER_CONVERSION)
     return credits_nanos, values_minor
 
 
@@ -68,12 +73,12 @@ def weigh(path: Sequence[Touch], rules: AppRules) -> dict[str, list[int]]:
     counted = _counted(path, rules.is_direct_fallback)
     times_ms = [path[i].at_ms for i in counted]
     return {
-        _LAST_CLICK: _scatter(size, _pick(path, -1), [1]),
-        _FIRST_CLICK: _scatter(size, _pick(path, 0), [1]),
+        _LAST_CLICK: _alone(size, _pick(path, -1), 1),
+        _FIRST_CLICK: _alone(size, _pick(path, 0), 1),
         _LINEAR: _scatter(size, counted, [1] * len(counted)),
         _TIME_DECAY: _scatter(size, counted, _decay(times_ms, rules.half_life_ms)),
         _POSITION_BASED: _scatter(size, counted, _positions(len(counted), rules.position_weights)),
-        _LAST_NON_DIRECT: _scatter(size, [_last_non_direct(path)], [1]),
+        _LAST_NON_DIRECT: _alone(size, _last_non_direct(path), 1),
     }
 
 
@@ -115,11 +120,11 @@ def _spread(size: int, counted: set[int], words: list[str]) -> list[str]:
     return [next(remaining) if i in counted else "direct" for i in range(size)]
 
 
-def _pick(path: Sequence[Touch], end: int) -> list[int]:
+def _pick(path: Sequence[Touch], end: int) -> int:
     """The place of the last (-1) or first (0) click, else touch that is not direct, else touch."""
-    clicks = [i for i, touch in enumerate(path) if touch.touch_type == CLICK]
-    others = [i for i, touch in enumerate(path) if not is_direct(touch)]
-    return [(clicks or others or range(len(path)))[end]]
+    places = range(len(path)) if end == 0 else range(len(path) - 1, -1, -1)
+    click = next((i for i in places if path[i].touch_type == CLICK), None)
+    return next((i for i in places if not is_direct(path[i])), places[0]) if click is None else click
 
 
 def _last_non_direct(path: Sequence[Touch]) -> int:
@@ -138,6 +143,13 @@ def _positions(count: int, shares: tuple[int, int, int]) -> list[int]:
     between = max(count - 2, 1)
     weights = [first * between, *[middle] * (count - 2), last * between]
     return weights if count > 1 and any(weights) else [1] * count
+
+
+def _alone(count: int, place: int, amount: int) -> list[int]:
+    """All of it at one place."""
+    scattered = [0] * count
+    scattered[place] = amount
+    return scattered
 
 
 def _scatter(count: int, places: list[int], weights: list[int]) -> list[int]:

@@ -7,8 +7,9 @@
       4. classify                what touch it is, which goals it meets, what it refunds
       5. in order and ordinary?  count it into the open session          (nearly every event)
          else restructure        fold it in where it belongs, compare the sessions and touches there before and after
-      6. settle                  attribute new conversions; restate those whose past or value changed; take back those
-                                 that an earlier one of their session or person replaces
+      6. settle                  attribute new conversions; restate those whose past or value changed, as many as one
+                                 event may, the rest later (`write_owed_rows`); take back those that an earlier one of
+                                 their session or person replaces
 
 Rows of touches, conversions and attributions go out here, because they follow from the log alone. Sessions change with
 every event, so they are written from time to time (`publish_sessions`), and their final rows do not depend on when.
@@ -40,12 +41,21 @@ from pipeline.domain.segments import (
     neighbourhood,
     sessions_of,
 )
-from pipeline.domain.settling import Desk, settle
+from pipeline.domain.settling import Desk, owes_rows, settle, write_owed
 from pipeline.domain.state import MAX_HELD_SEGMENTS, PersonState, Segment, Touch, become, new_state
 from pipeline.domain.touches import contact, is_marketing, marketing_touch, own_page, place, rank_of
 from schemas.events import StreamEvent
 
-__all__ = ["apply_event", "end", "has_unpublished", "is_expired", "next_timer_ms", "publish_sessions"]
+__all__ = [
+    "apply_event",
+    "end",
+    "has_unpublished",
+    "is_expired",
+    "next_timer_ms",
+    "owes_rows",
+    "publish_sessions",
+    "write_owed_rows",
+]
 
 _NOBODY = "e:"
 
@@ -95,6 +105,12 @@ def apply_event(
         return
     if event.event_name == REFUND:
         send_refund(refund_of(event, rules.currency), event, effects)
+
+
+def write_owed_rows(state: PersonState, app_id: str, person: str, rules: AppRules, effects: Effects) -> None:
+    """Some of the rows that earlier events have left owed. It must come first in a group, before any event: the state
+    is then a stored one, so that it writes the same rows when it is done again after a crash."""
+    write_owed(Desk(state, app_id, person, rules, effects))
 
 
 def _end_if_due(

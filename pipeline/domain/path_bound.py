@@ -31,19 +31,22 @@ def bounded(
     """`touches` by place. `dropped`: gets the ids of those that went inside their windows, with the reason."""
     if len(touches) <= MAX_TOUCHES:
         return touches
-    kept = _Kept(window_ms, {} if dropped is None else dropped)
+    kept = Kept(window_ms, {} if dropped is None else dropped)
     for touch in touches:
         kept.add(touch)
     return list(kept.touches.values())
 
 
-class _Kept:
-    """The touches that are kept, and in what order they would go: a step takes the logarithm of their number."""
+class Kept:
+    """The touches that are kept of those added so far, by place, and once there were more, in what order they would go:
+    a step then takes the logarithm of their number."""
 
     def __init__(self, window_ms: Mapping[str, int], dropped: dict[str, str]) -> None:
         self.window_ms = window_ms
         self.dropped = dropped
         self.touches: dict[str, Touch] = {}
+        self.is_ranked = False
+        """There have been more than can be kept."""
         self.kinds: dict[str, int] = {}
         self.of_contact: dict[tuple[str, str, str], deque[Touch]] = {}
         self.of_type: dict[str, deque[Touch]] = {CLICK: deque()}
@@ -52,18 +55,27 @@ class _Kept:
         """Heaps. An entry whose touch is gone or of another kind by now says nothing."""
 
     def add(self, touch: Touch) -> None:
+        """Touches come by place."""
+        self.touches[touch.touch_id] = touch
+        if self.is_ranked:
+            self._enter(touch)
+        elif len(self.touches) > MAX_TOUCHES:
+            self.is_ranked = True
+            for each in self.touches.values():
+                self._enter(each)
+        if len(self.touches) > MAX_TOUCHES:
+            self._expire(touch.at_ms)
+        if len(self.touches) > MAX_TOUCHES:
+            self._drop_one(touch)
+
+    def _enter(self, touch: Touch) -> None:
         same = self.of_contact.setdefault(contact(touch), deque())
         same.append(touch)
-        self.touches[touch.touch_id] = touch
         self.of_type.setdefault(touch.touch_type, deque()).append(touch)
         if len(same) > 1:
             self._rank(touch, 0 if is_direct(touch) else 1)
         else:
             self._rank(touch, 3 if touch.touch_type == CLICK else 2)
-        if len(self.touches) > MAX_TOUCHES:
-            self._expire(touch.at_ms)
-        if len(self.touches) > MAX_TOUCHES:
-            self._drop_one(touch)
 
     def _rank(self, touch: Touch, kind: int) -> None:
         self.kinds[touch.touch_id] = kind

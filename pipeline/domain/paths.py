@@ -1,9 +1,11 @@
 """The path of a conversion: the touches before it that count, as they stood at its time."""
 
-from pipeline.domain.path_bound import bounded
+from collections.abc import Iterable, Iterator
+
+from pipeline.domain.path_bound import Kept
 from pipeline.domain.rules import AppRules
 from pipeline.domain.segments import session_touches, sessions_of
-from pipeline.domain.state import MAX_TOUCHES, PersonState, Touch
+from pipeline.domain.state import PersonState, Touch
 from pipeline.domain.touches import STRENGTH, place
 
 
@@ -15,26 +17,45 @@ def path_at(state: PersonState, at_ms: int, rules: AppRules) -> list[Touch]:
     2. Those inside the window of their type; a type without a window never counts.
     3. Of one channel and campaign in one session, the strongest (see `touches`).
     """
-    known = [(touch.session_start_ms, touch) for touch in state.touches if touch.at_ms <= at_ms]
+    return next(paths_at(state, [at_ms], rules))
+
+
+def paths_at(state: PersonState, times_ms: Iterable[int], rules: AppRules) -> Iterator[list[Touch]]:
+    """The same for several times, which never go back: each touch is looked at once for all of them."""
+    known, count = _known(state, rules), 0
+    kept, starts_ms = Kept(rules.window_ms, {}), {}
+    for at_ms in times_ms:
+        while count < len(known) and known[count][1].at_ms <= at_ms:
+            start_ms, touch = known[count]
+            starts_ms[touch.touch_id] = start_ms
+            kept.add(touch)
+            count += 1
+        yield _strongest(_in_window(kept, at_ms, rules), starts_ms)
+
+
+def _known(state: PersonState, rules: AppRules) -> list[tuple[int, Touch]]:
+    """(start of its session, touch), by place."""
+    known = [(touch.session_start_ms, touch) for touch in state.touches]
     for session in sessions_of(state.segments, rules.gap_ms):
         start_ms = session[0].start_ms
-        if start_ms <= at_ms:
-            known += [(start_ms, touch) for touch in session_touches(session) if touch.at_ms <= at_ms]
+        known += [(start_ms, touch) for touch in session_touches(session)]
     if state.touches and state.segments and state.touches[-1].at_ms > state.segments[0].start_ms:
         known.sort(key=lambda pair: place(pair[1]))  # thawed sessions may be older than touches of sessions long gone
-    window_ms = rules.window_ms
-    if len(known) > MAX_TOUCHES:
-        kept = {id(touch) for touch in bounded([touch for _, touch in known], window_ms)}
-        known = [pair for pair in known if id(pair[1]) in kept]
-    counted = [pair for pair in known if at_ms - pair[1].at_ms <= window_ms.get(pair[1].touch_type, -1)]
-    return _strongest(counted) if len(counted) > 1 else [touch for _, touch in counted]
+    return known
 
 
-def _strongest(known: list[tuple[int, Touch]]) -> list[Touch]:
+def _in_window(kept: Kept, at_ms: int, rules: AppRules) -> list[Touch]:
+    oldest_ms = {touch_type: at_ms - window_ms for touch_type, window_ms in rules.window_ms.items()}
+    never = at_ms + 1
+    return [touch for touch in kept.touches.values() if touch.at_ms >= oldest_ms.get(touch.touch_type, never)]
+
+
+def _strongest(touches: list[Touch], starts_ms: dict[str, int]) -> list[Touch]:
     best: dict[tuple[int, str, str], Touch] = {}
-    for start_ms, touch in known:
-        key = (start_ms, touch.channel, touch.campaign)
-        rival = best.get(key)
-        if rival is None or STRENGTH[touch.touch_type] < STRENGTH[rival.touch_type]:
-            best[key] = touch
-    return sorted(best.values(), key=place)
+    is_in_order = True
+    for touch in touches:
+        key = (starts_ms[touch.touch_id], touch.channel, touch.campaign)
+        rival = best.setdefault(key, touch)
+        if rival is not touch and STRENGTH[touch.touch_type] < STRENGTH[rival.touch_type]:
+            best[key], is_in_order = touch, False
+    return list(best.values()) if is_in_order else sorted(best.values(), key=place)

@@ -23,7 +23,7 @@ from pipeline.domain.segments import (
     session_version,
     sessions_of,
 )
-from pipeline.domain.settling import Desk
+from pipeline.domain.settling import Desk, owes_rows, write_all_owed
 from pipeline.domain.state import (
     CONVERSION_KEEP_MS,
     FIRSTS_KEEP_MS,
@@ -62,13 +62,16 @@ def publish_sessions(
         return
     # What is final must be closed first, and that happens at full minutes.
     _seal(state, rules, watermark_ms - watermark_ms % TIMER_STEP_MS - rules.lateness_ms)
+    if owes_rows(state):
+        return  # rows come before what they are made of is forgotten
     reachable_ms = min(watermark_ms - rules.lateness_ms, final_before_ms(state, rules, watermark_ms))
     _forget(state, app_id, person, rules, reachable_ms - _reach_ms(rules), effects)
 
 
 def has_unpublished(state: PersonState) -> bool:
-    """True if some session changed since sessions were last written. Part of the state, so it survives a crash."""
-    return state.is_unpublished
+    """True if some session changed since sessions were last written, or rows of conversions are owed. Part of the
+    state, so it survives a crash."""
+    return state.is_unpublished or owes_rows(state)
 
 
 def next_timer_ms(state: PersonState, rules: AppRules) -> int | None:
@@ -89,11 +92,12 @@ def is_expired(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
     firsts, or whose journey it became, are past their keep.
     """
     is_due = is_due_to_expire(state, rules, watermark_ms)
-    return is_due and not state.is_unpublished and not _open_until(state, rules)
+    return is_due and not has_unpublished(state) and not _open_until(state, rules)
 
 
 def end(state: PersonState, app_id: str, person: str, rules: AppRules, effects: Effects) -> None:
     """End a state that has expired: what refunds may still need of it moves to the orders."""
+    write_all_owed(Desk(state, app_id, person, rules, effects))
     close(state, app_id, person, rules, effects, state.conversions)
 
 

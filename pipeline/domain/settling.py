@@ -1,21 +1,35 @@
 """The rows of conversions and their credits: written first, restated, taken back.
 
-An event writes a conversion's row at most once, after everything it changed is known.
+What an event brings about for the first time is written with it. What it changes about earlier conversions is owed:
+their state says so, and if it is more than a little, `write_owed` writes some of it in every later group. So an event
+costs no more than its share, however many conversions it changes; what several change is written once.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline.domain.closing import announce, close
 from pipeline.domain.counting import counts_once
 from pipeline.domain.effects import Effects
-from pipeline.domain.paths import path_at
+from pipeline.domain.paths import paths_at
 from pipeline.domain.refunds import apply_refunds, take_in
 from pipeline.domain.restating import Change
 from pipeline.domain.rows import attribution_row, conversion_row
 from pipeline.domain.rules import AppRules
 from pipeline.domain.segments import Session, session_key
-from pipeline.domain.state import MAX_CONVERSIONS, Conversion, First, PersonState, Refund, Touch
+from pipeline.domain.state import (
+    MAX_CONVERSIONS,
+    MAX_TOUCHES,
+    OWES_ALL,
+    OWES_PATH,
+    OWES_SESSION,
+    Conversion,
+    First,
+    PersonState,
+    Refund,
+    Touch,
+)
 from schemas.facts import Reason
 from schemas.ids import digest, session_id
 
@@ -23,9 +37,19 @@ _INITIAL: Final = Reason.INITIAL.value
 _LATE_TOUCH: Final = Reason.LATE_TOUCH.value
 _REFUND: Final = Reason.REFUND.value
 _CONFIG: Final = Reason.CONFIG.value
+_MERGE: Final = Reason.MERGE.value
+
+MAX_AT_ONCE: Final = 200
+"""An event writes owed rows itself if their paths can have no more touches than this together."""
+MAX_PER_VISIT: Final = 1_000
+"""Later ones are written until their paths have this many touches together, and those of one conversion at least."""
+_TOUCHES_OF_ONE: Final = 5
+"""What a conversion costs beside its path, in touches."""
 
 _Key = tuple[str, str]
 """(event id, goal)"""
+_Span = tuple[int, int, str]
+"""Of a session: (start, end, id)"""
 _Occasions = dict[_Key, tuple[Conversion, str]]
 """Conversions that must be written, with the reason."""
 
@@ -57,10 +81,11 @@ def settle(desk: Desk, change: Change, new: list[Conversion], refund: Refund | N
     if refund is not None:
         desk.gone += take_in(state, refund)
         orders.append(refund.order_id)
-    _settle_refunds(desk, orders, occasions)
+    _owe_refunds(desk, orders)
     if change.from_ms is not None:
-        _restate(desk, change.from_ms, change.sessions, occasions)
-    _write_all(desk, change.sessions, occasions)
+        _owe_paths(desk, change.from_ms, change.sessions)
+    _write_occasions(desk, change.sessions, occasions)
+    _pay_if_little(desk)
     _close_gone(desk)
 
 
@@ -72,28 +97,102 @@ def settle_all(desk: Desk, change: Change, moved: list[Conversion]) -> None:
     orders = [refund.order_id for refund in state.refunds]
     state.conversions = _in_order(_recount(desk, change, [], occasions, orders))
     for conversion in moved:
-        if conversion.is_counted:
-            occasions.setdefault(_key(conversion), (conversion, desk.reason))
-    _settle_refunds(desk, orders, occasions)
-    _restate(desk, 0, change.sessions, occasions)
-    _write_all(desk, change.sessions, occasions)
+        _owe(conversion, OWES_ALL, desk.reason)
+    _owe_refunds(desk, orders)
+    _owe_paths(desk, 0, change.sessions)
+    _write_occasions(desk, change.sessions, occasions)
+    _pay_if_little(desk)
     _bound(desk)
     _close_gone(desk)
 
 
-def _settle_refunds(desk: Desk, orders: list[str], occasions: _Occasions) -> None:
+def owes_rows(state: PersonState) -> bool:
+    """Whether rows of conversions are owed. Part of the state, so it survives a crash."""
+    return any(conversion.owed for conversion in state.conversions)
+
+
+def write_owed(desk: Desk) -> None:
+    """Write owed rows, the oldest conversions first, up to `MAX_PER_VISIT`."""
+    _pay(desk, desk.state.conversions, MAX_PER_VISIT)
+
+
+def _pay_if_little(desk: Desk) -> None:
+    state = desk.state
+    owing = sum(conversion.owed > 0 for conversion in state.conversions)
+    if owing:
+        touches = len(state.touches) + sum(len(segment.touches) for segment in state.segments)
+        if owing * (min(touches, MAX_TOUCHES) + _TOUCHES_OF_ONE) <= MAX_AT_ONCE:
+            _pay(desk, state.conversions)
+
+
+def write_all_owed(desk: Desk) -> None:
+    """Nothing of the state's conversions is written after this."""
+    _pay(desk, desk.state.conversions)
+
+
+def _pay(desk: Desk, conversions: Sequence[Conversion], bound: int | None = None) -> None:
+    owing = [found for found in conversions if found.owed]
+    if not owing:
+        return
+    spent = 0
+    for conversion, path in zip(owing, _paths(desk, owing), strict=True):
+        _write_changed(desk, conversion, path)
+        spent += len(path) + _TOUCHES_OF_ONE
+        if bound is not None and spent >= bound:
+            return
+
+
+def _paths(desk: Desk, conversions: Sequence[Conversion]) -> Iterator[list[Touch]]:
+    """`conversions`: by time."""
+    return paths_at(desk.state, (found.at_ms for found in conversions), desk.rules)
+
+
+def _write_changed(desk: Desk, conversion: Conversion, path: list[Touch]) -> None:
+    """Both rows if its path differs, that of the conversion alone if only its session does."""
+    owed, reason = conversion.owed, conversion.owed_reason
+    if owed == OWES_ALL or _digest(path) != conversion.path_digest:
+        _write(desk, conversion, path, reason)
+    elif owed == OWES_SESSION:
+        _write(desk, conversion, path, None)
+    conversion.owed, conversion.owed_reason = 0, ""
+
+
+def _owe(conversion: Conversion, owed: int, reason: str) -> None:
+    """Of two that weigh the same the later reason stands; a merge stays one until it is written."""
+    if conversion.is_counted and owed >= conversion.owed:
+        conversion.owed, conversion.owed_reason = owed, _merge_or(conversion, reason)
+
+
+def _merge_or(conversion: Conversion, reason: str) -> str:
+    return _MERGE if conversion.owed_reason == _MERGE and reason != _INITIAL else reason
+
+
+def _owe_refunds(desk: Desk, orders: list[str]) -> None:
     if desk.state.refunds and orders:
         for conversion in apply_refunds(desk.state, orders):
-            occasions.setdefault(_key(conversion), (conversion, desk.reason or _REFUND))
+            _owe(conversion, OWES_ALL, desk.reason or _REFUND)
 
 
-def _write_all(desk: Desk, sessions: list[Session], occasions: _Occasions) -> None:
-    paths: dict[int, list[Touch]] = {}
-    for conversion, reason in occasions.values():
-        at_ms = conversion.at_ms
-        if at_ms not in paths:
-            paths[at_ms] = path_at(desk.state, at_ms, desk.rules)
-        _write(desk, sessions, conversion, paths[at_ms], reason)
+def _owe_paths(desk: Desk, from_ms: int, sessions: list[Session]) -> None:
+    """Conversions from here on, whose path or session may have changed."""
+    spans = _spans(desk, sessions)
+    for conversion in desk.state.conversions:
+        if conversion.at_ms >= from_ms:
+            has_new_config = conversion.config_version != desk.rules.config_version
+            is_moved = _place(spans, conversion)
+            reason = desk.reason or (_CONFIG if has_new_config else _LATE_TOUCH)
+            _owe(conversion, OWES_SESSION if is_moved else OWES_PATH, reason)
+
+
+def _write_occasions(desk: Desk, sessions: list[Session], occasions: _Occasions) -> None:
+    if not occasions:
+        return
+    spans = _spans(desk, sessions)
+    found = _in_order([conversion for conversion, _ in occasions.values()])
+    for conversion, path in zip(found, _paths(desk, found), strict=True):
+        _place(spans, conversion)
+        _write(desk, conversion, path, _merge_or(conversion, occasions[_key(conversion)][1]))
+        conversion.owed, conversion.owed_reason = 0, ""
 
 
 def _key(found: Conversion | First) -> _Key:
@@ -155,6 +254,7 @@ def _bound(desk: Desk) -> None:
 
 def _close_gone(desk: Desk) -> None:
     if desk.gone:
+        _pay(desk, _in_order(desk.gone))
         close(desk.state, desk.app_id, desk.person, desk.rules, desk.effects, desk.gone)
         desk.gone = []
 
@@ -163,23 +263,8 @@ def _in_order(conversions: list[Conversion]) -> list[Conversion]:
     return sorted(conversions, key=lambda found: (found.at_ms, found.event_id, found.goal))
 
 
-def _restate(desk: Desk, from_ms: int, sessions: list[Session], occasions: _Occasions) -> None:
-    """Conversions whose path or session changed get new rows; credits a new revision only if the path differs."""
-    for conversion in desk.state.conversions:
-        if conversion.at_ms < from_ms or not conversion.is_counted or _key(conversion) in occasions:
-            continue
-        path = path_at(desk.state, conversion.at_ms, desk.rules)
-        if _digest(path) != conversion.path_digest:
-            has_new_config = conversion.config_version != desk.rules.config_version
-            reason = desk.reason or (_CONFIG if has_new_config else _LATE_TOUCH)
-            _write(desk, sessions, conversion, path, reason)
-        elif _session_of(desk, sessions, conversion) != conversion.session_id:
-            _write(desk, sessions, conversion, path, None)
-
-
-def _write(desk: Desk, sessions: list[Session], conversion: Conversion, path: list[Touch], reason: str | None) -> None:
+def _write(desk: Desk, conversion: Conversion, path: list[Touch], reason: str | None) -> None:
     """`reason` None: the credits stay as they are."""
-    conversion.session_id = _session_of(desk, sessions, conversion)
     _raise_revision(desk, conversion)
     desk.effects.conversions.append(conversion_row(desk.app_id, desk.person, conversion, path, reason or ""))
     if reason is not None:
@@ -200,21 +285,29 @@ def _raise_revision(desk: Desk, conversion: Conversion) -> None:
 
 def take_back(desk: Desk, conversion: Conversion) -> None:
     _raise_revision(desk, conversion)
-    conversion.is_counted = False
+    reason = _merge_or(conversion, desk.reason or _LATE_TOUCH)
+    conversion.is_counted, conversion.owed, conversion.owed_reason = False, 0, ""
     conversion.attribution_revision += 1
     conversion.path_digest = ""
     app_id, person = desk.app_id, desk.person
     gone = conversion_row(app_id, person, conversion, [], _LATE_TOUCH, is_deleted=True)
     desk.effects.conversions.append(gone)
-    row = attribution_row(app_id, person, conversion, [], desk.rules, desk.reason or _LATE_TOUCH, is_deleted=True)
+    row = attribution_row(app_id, person, conversion, [], desk.rules, reason, is_deleted=True)
     desk.effects.attributions.append(row)
 
 
-def _session_of(desk: Desk, sessions: list[Session], conversion: Conversion) -> str:
-    """Return the id of its session; that which the conversion has, if it is in none of `sessions`."""
-    at_ms = conversion.at_ms
-    session = next((found for found in sessions if found[0].start_ms <= at_ms <= found[-1].end_ms), None)
-    return session_id(desk.app_id, desk.person, *session_key(session)) if session else conversion.session_id
+def _spans(desk: Desk, sessions: list[Session]) -> list[_Span]:
+    return [
+        (found[0].start_ms, found[-1].end_ms, session_id(desk.app_id, desk.person, *session_key(found)))
+        for found in sessions
+    ]
+
+
+def _place(spans: list[_Span], conversion: Conversion) -> bool:
+    """Put it into its session, or leave it in that which it has if none of `spans` has it; return whether it moved."""
+    at_ms, before = conversion.at_ms, conversion.session_id
+    conversion.session_id = next((name for start_ms, end_ms, name in spans if start_ms <= at_ms <= end_ms), before)
+    return conversion.session_id != before
 
 
 def _digest(path: list[Touch]) -> str:

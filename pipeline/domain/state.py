@@ -52,6 +52,13 @@ FIRSTS_KEEP_MS: Final = 400 * DAY_MS
 MAX_SUM_MINOR: Final = 9 * 10**18
 """Sums stop here, inside 64 bits."""
 
+OWES_PATH: Final = 1
+"""Of a conversion: its path may be another than in its rows; then both are owed."""
+OWES_SESSION: Final = 2
+"""Its session is another than in its row, and its path may be."""
+OWES_ALL: Final = 3
+"""Both its rows are owed in any case."""
+
 Keyed: TypeAlias = tuple[int, str, str]
 """(time ms, event id, text): the first or last of something, whatever order events come in."""
 
@@ -138,6 +145,9 @@ class Conversion(msgspec.Struct, array_like=True, gc=False):
     """Reason why its value is not known (`schemas.amounts.ValueIssue`); empty: it is, or the event names none."""
     row_revision: int = 0
     """Revision of its newest row; 0: none was written, or by a version that did not count them."""
+    owed: int = 0
+    """Which of its rows are owed: `OWES_PATH`, `OWES_SESSION`, `OWES_ALL`; 0: none."""
+    owed_reason: str = ""
 
 
 def raise_revisions(conversion: Conversion, other: Conversion) -> None:

@@ -26,10 +26,11 @@ from pipeline.stream import metrics
 from pipeline.stream.cadence import Decision, Facts, decide
 from pipeline.stream.changelog import MARKER_KEY, encode_marker
 from pipeline.stream.decode import Decoded
+from pipeline.stream.group import Group
 from pipeline.stream.outputs import packed, rows_by_topic
 from pipeline.stream.people import DecodedPeople
 from pipeline.stream.stores import PartitionStore
-from pipeline.stream.working_set import Group, WorkingSet
+from pipeline.stream.working_set import WorkingSet
 from schemas.facts import ProgressRow
 from schemas.topics import DERIVED_TOPICS, Topic
 

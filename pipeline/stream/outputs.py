@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from pipeline.stream.group import Group
 from pipeline.stream.people import app_of, person_of
-from pipeline.stream.working_set import Group
 from schemas.facts import encode_rows
 from schemas.ids import partition_for
 from schemas.people import PeopleRecord

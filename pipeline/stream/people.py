@@ -93,6 +93,13 @@ def decode_message(value: bytes | None, place: Place) -> DecodedPeople:
     return _decode_line_by_line(value, place)
 
 
+def carried_bytes(record: PeopleRecord) -> int:
+    """The size of the states a record carries from one place to another; 0: it carries none."""
+    if isinstance(record, Journey):
+        return len(record.state)
+    return len(record.conversions) if isinstance(record, OrderClosed) else 0
+
+
 def reject_record(place: Place, index: int, record: PeopleRecord, reason: str) -> RejectedRow:
     """A well-formed record that the domain could not take."""
     row = reject_line(place, index, encode_people([record]), reason)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, end, is_expired, publish_sessions
+from pipeline.domain.journey import apply_event, end, is_expired, publish_sessions, write_owed_rows
 from pipeline.domain.lateness import is_late
 from pipeline.domain.merging import (
     absorb,
@@ -62,7 +62,13 @@ class VisitStep(NamedTuple):
     keys: list[str]
 
 
-Step = EventStep | PeopleStep | VisitStep
+class OwedStep(NamedTuple):
+    """Write rows of conversions that earlier groups have left owed."""
+
+    keys: list[str]
+
+
+Step = EventStep | PeopleStep | VisitStep | OwedStep
 
 
 @dataclass
@@ -110,8 +116,9 @@ def do_step(group: OpenGroup, step: Step) -> None:
             for record, key in zip(step.decoded.records[step.start : step.stop], step.keys, strict=True):
                 _merge(group, record, key)
         else:
+            visit = _visit if isinstance(step, VisitStep) else _write_owed
             for key in step.keys:
-                _visit(group, key)
+                visit(group, key)
     except Exception as error:
         redo_carefully(group, error)
 
@@ -190,6 +197,11 @@ def _visit(group: OpenGroup, key: str) -> None:
         publish_sessions(state, app_id, person, rules, watermark_ms, group.effects)
 
 
+def _write_owed(group: OpenGroup, key: str) -> None:
+    app_id, _, person = key.partition(SEPARATOR)
+    write_owed_rows(group.states.hot[key], app_id, person, group.rules[app_id], group.effects)
+
+
 def redo_carefully(group: OpenGroup, error: Exception) -> None:
     """Undo the group and do its steps again one by one, leaving out what raises."""
     if isinstance(error, MemoryError):
@@ -243,9 +255,10 @@ def _merge_carefully(group: OpenGroup, step: PeopleStep) -> None:
             group.refused.append(reject_record(place, index, record, error))
 
 
-def _visit_carefully(group: OpenGroup, step: VisitStep) -> None:
+def _visit_carefully(group: OpenGroup, step: VisitStep | OwedStep) -> None:
+    visit = _visit if isinstance(step, VisitStep) else _write_owed
     for key in step.keys:
-        if _attempt(group, key, lambda _state, key=key: _visit(group, key)) is not None:  # type: ignore[misc]
+        if _attempt(group, key, lambda _state, key=key: visit(group, key)) is not None:  # type: ignore[misc]
             group.stuck.add(key)
 
 

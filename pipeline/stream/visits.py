@@ -12,12 +12,15 @@ from struct import Struct
 from typing import Final
 from zlib import crc32
 
-from pipeline.domain.journey import has_unpublished, next_timer_ms
+from pipeline.domain.journey import has_unpublished, next_timer_ms, owes_rows
 from pipeline.domain.rules import TIMER_STEP_MS, AppRules
 from pipeline.domain.state import PersonState
 
 OWES_ROWS: Final = 0
 """Instead of a minute: some session changed since sessions were last written."""
+OWES_CREDITS: Final = 1
+"""Rows of conversions are owed, and perhaps of sessions."""
+FIRST_MINUTE: Final = 2
 NEVER: Final = 2**32 - 1
 """Instead of a minute: nothing is to be done before the next event."""
 UNKNOWN: Final = bytes(8)
@@ -30,19 +33,27 @@ _LAYOUT: Final = Struct("<II")
 
 def visit_of(state: PersonState, rules: AppRules) -> bytes:
     """Return the visit that is kept beside the state."""
-    return owed_visit(rules) if has_unpublished(state) else timed_visit(next_timer_ms(state, rules), rules)
+    minute = owing_minute(state)
+    return timed_visit(next_timer_ms(state, rules), rules) if minute is None else visit_at(minute, rules)
 
 
-def owed_visit(rules: AppRules) -> bytes:
-    """Return the visit of a person whose rows are owed."""
-    return _LAYOUT.pack(OWES_ROWS, timing_of(rules))
+def owing_minute(state: PersonState) -> int | None:
+    """Return what stands instead of a minute of a person whose rows are owed; None: none are."""
+    if owes_rows(state):
+        return OWES_CREDITS
+    return OWES_ROWS if has_unpublished(state) else None
+
+
+def visit_at(minute: int, rules: AppRules) -> bytes:
+    """Return the visit at `minute`, or at what stands instead of it."""
+    return _LAYOUT.pack(minute, timing_of(rules))
 
 
 def timed_visit(time_ms: int | None, rules: AppRules) -> bytes:
     """`time_ms`: what `next_timer_ms` says."""
     # Too early does no harm: whoever is visited before it is time is asked again.
-    minute = NEVER if time_ms is None else min(max(minute_of(time_ms), 1), NEVER - 1)
-    return _LAYOUT.pack(minute, timing_of(rules))
+    minute = NEVER if time_ms is None else min(max(minute_of(time_ms), FIRST_MINUTE), NEVER - 1)
+    return visit_at(minute, rules)
 
 
 def minute_of(time_ms: int) -> int:

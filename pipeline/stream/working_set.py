@@ -7,24 +7,40 @@ everything changed since the last call, as bytes. One group is open, and at most
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from pipeline.domain.effects import Effects
 from pipeline.domain.journey import has_unpublished, next_timer_ms
 from pipeline.domain.rules import AppRules
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
 from pipeline.domain.watermark import Watermark
 from pipeline.stream.changelog import MAX_BATCH_BYTES, RECORD_OVERHEAD_BYTES, Marker
 from pipeline.stream.decode import Decoded
+from pipeline.stream.group import Group
 from pipeline.stream.live_states import LiveStates, ReadMany
-from pipeline.stream.people import DecodedPeople, PeopleQueue, app_of, person_of
-from pipeline.stream.steps import SEPARATOR, EventStep, OpenGroup, PeopleStep, VisitStep, do_step, redo_carefully
+from pipeline.stream.owed_rows import OwedRows
+from pipeline.stream.people import DecodedPeople, PeopleQueue, app_of, carried_bytes, person_of
+from pipeline.stream.steps import (
+    SEPARATOR,
+    EventStep,
+    OpenGroup,
+    OwedStep,
+    PeopleStep,
+    VisitStep,
+    do_step,
+    redo_carefully,
+)
 from pipeline.stream.timers import Timers
-from pipeline.stream.visits import NEVER, OWES_ROWS, minute_of, owed_visit, read_visits, timed_visit, timing_of
+from pipeline.stream.visits import (
+    FIRST_MINUTE,
+    NEVER,
+    minute_of,
+    owing_minute,
+    read_visits,
+    timed_visit,
+    timing_of,
+    visit_at,
+)
 from schemas.events import person_key
-from schemas.facts import RejectedRow
-from schemas.people import Journey, OrderClosed, PeopleRecord
 
 GROUP_BYTES: Final = MAX_BATCH_BYTES * 5 // 8
 """A group is full at this estimate of its states' size; the rest of a record batch is for the estimate to be wrong."""
@@ -32,25 +48,6 @@ _SLICE: Final = 512
 _RETRY_MS: Final = 3_600_000
 """A person whose visit raised is left alone for this long in event time, or until the next event."""
 _EMPTY_STATE: Final = encode_state(new_state())
-
-
-@dataclass
-class Group:
-    """Everything one flush writes."""
-
-    puts: list[tuple[bytes, bytes]]
-    deletes: list[bytes]
-    visits: dict[bytes, bytes]
-    """Per person: when the next visit is (see `visits`), for the store alone."""
-    effects: Effects
-    rejected: list[RejectedRow]
-    marker: Marker
-    pending_sessions: int
-    events: int
-    failures: list[str]
-    """Errors the domain raised; each has cost one event or one visit."""
-    outbox: list[PeopleRecord]
-    """For `people`."""
 
 
 class WorkingSet:
@@ -71,7 +68,7 @@ class WorkingSet:
         self._watermark = watermark
         self._timers = Timers()
         self._due: deque[str] = deque()
-        self._pending: dict[str, None] = {}
+        self._owed = OwedRows()
         self.next_offset = 0
         """The source message to apply next; everything before it is applied."""
         self.next_index = 0
@@ -109,8 +106,8 @@ class WorkingSet:
                 timing_of_app = timing_of(self._rules_of(key))
             if timing != timing_of_app:
                 unknown.append(raw_key)
-            elif minute == OWES_ROWS:
-                self._pending[key] = None
+            elif minute < FIRST_MINUTE:
+                self._owed.note(key, minute)
             elif minute != NEVER:
                 scheduled[key] = minute if minute > earliest else earliest
         self._timers.schedule_all(scheduled)
@@ -122,7 +119,7 @@ class WorkingSet:
 
     def begin(self) -> None:
         """Everything is restored, and what was decided on is in `people`: that comes first."""
-        self._apply_people()
+        self._begin_group()
 
     # What is going on
 
@@ -133,7 +130,7 @@ class WorkingSet:
     @property
     def pending_sessions(self) -> int:
         """Persons whose sessions have changed since they were last published."""
-        return len(self._pending)
+        return len(self._owed.persons)
 
     @property
     def is_inside_message(self) -> bool:
@@ -198,6 +195,17 @@ class WorkingSet:
             self._open.events += count
         return count
 
+    def _begin_group(self) -> None:
+        """What comes before any event: it follows from the stored states alone, so it is the same after a crash."""
+        self._apply_people()
+        self._write_owed()
+
+    def _write_owed(self) -> None:
+        keys = self._owed.turn(self.next_offset)
+        self._states.fetch(keys)
+        if count := self._make_room(keys, 0):
+            do_step(self._open, OwedStep(keys[:count]))
+
     def _apply_people(self) -> None:
         """Apply the records whose turn it is, as many as fit."""
         queue = self.people
@@ -216,9 +224,9 @@ class WorkingSet:
     def _apply_people_slice(self, message: DecodedPeople, start: int) -> int:
         """One slice, or as much of it as fits; returns how many records. What carries states is a slice of its own."""
         records = message.records[start : start + _SLICE]
-        carriers = [position for position, record in enumerate(records) if _carried_bytes(record)]
+        carriers = [position for position, record in enumerate(records) if carried_bytes(record)]
         records = records[: max(1, carriers[0]) if carriers else len(records)]
-        bytes_each = _carried_bytes(records[0]) or message.size_bytes // len(message.records)
+        bytes_each = carried_bytes(records[0]) or message.size_bytes // len(message.records)
         keys = [app_of(record) + SEPARATOR + person_of(record) for record in records]
         self._states.fetch(keys)
         count = self._make_room(keys, bytes_each)
@@ -267,7 +275,7 @@ class WorkingSet:
         self.people.decide(self.next_offset)
         group = self._take(puts, deletes)
         self._states.hold(puts, deletes)
-        self._apply_people()
+        self._begin_group()
         return group
 
     def stored(self) -> None:
@@ -297,8 +305,8 @@ class WorkingSet:
     def _publish(self) -> None:
         hot, group = self._states.hot, self._open
         visited = {key for step in group.steps if isinstance(step, VisitStep) for key in step.keys}
-        changed = [key for key in group.dirty if key not in self._pending and has_unpublished(hot[key])]
-        waiting = [key for key in (*self._pending, *changed) if key not in visited]
+        changed = [key for key in group.dirty if key not in self._owed.persons and has_unpublished(hot[key])]
+        waiting = [key for key in (*self._owed.persons, *changed) if key not in visited]
         for start in range(0, len(waiting), _SLICE):
             keys = waiting[start : start + _SLICE]
             self._states.fetch(keys)
@@ -341,7 +349,7 @@ class WorkingSet:
             effects=group.effects,
             rejected=group.unreadable + group.refused,
             marker=self._marker(),
-            pending_sessions=len(self._pending),
+            pending_sessions=len(self._owed.persons),
             events=group.events,
             failures=group.failures,
             outbox=group.effects.messages,
@@ -363,7 +371,7 @@ class WorkingSet:
     def _forget(self, key: str) -> None:
         self._states.forget(key)
         self._timers.cancel(key)
-        self._pending.pop(key, None)
+        self._owed.forget(key)
 
     def _note(self, key: str, state: PersonState, *, is_stuck: bool) -> bytes:
         """Either rows are owed, then the person is visited soon; or the next visit is at the timer.
@@ -371,16 +379,16 @@ class WorkingSet:
         Returns what is to be kept of this beside the state. A person who is stuck is tried again at a restart.
         """
         rules = self._rules_of(key)
-        is_owed = has_unpublished(state)
-        if is_owed and not is_stuck:
-            self._pending[key] = None
-            return owed_visit(rules)
-        self._pending.pop(key, None)
+        minute = owing_minute(state)
+        if minute is not None and not is_stuck:
+            self._owed.note(key, minute)
+            return visit_at(minute, rules)
+        self._owed.forget(key)
         time_ms = next_timer_ms(state, rules)
         if time_ms is not None:
             earliest_ms = self._watermark.value_ms + (_RETRY_MS if is_stuck else 1)
             self._timers.schedule(key, max(time_ms, earliest_ms))
-        return owed_visit(rules) if is_owed else timed_visit(time_ms, rules)
+        return timed_visit(time_ms, rules) if minute is None else visit_at(minute, rules)
 
     def _rules_of(self, key: str) -> AppRules:
         return self._rules[key[: key.index(SEPARATOR)]]
@@ -390,10 +398,3 @@ class WorkingSet:
         return OpenGroup(
             self._partition, self._states, self._rules, self._watermark, watermark_ms, dict(self._forwarded)
         )
-
-
-def _carried_bytes(record: PeopleRecord) -> int:
-    """The size of the states a record carries from one place to another; 0: it carries none."""
-    if isinstance(record, Journey):
-        return len(record.state)
-    return len(record.conversions) if isinstance(record, OrderClosed) else 0

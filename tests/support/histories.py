@@ -1,14 +1,18 @@
 """Random histories of one person, and the stream's domain run over them the way the stream runs it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import strategies as st
 
+from pipeline.domain import settling
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, has_unpublished, publish_sessions
+from pipeline.domain.journey import apply_event, has_unpublished, owes_rows, publish_sessions, write_owed_rows
 from pipeline.domain.orders import apply_order
 from pipeline.domain.rules import AppRules
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
@@ -206,6 +210,16 @@ def _watermarks(arrivals: list[StreamEvent], out_of_orderness_ms: int) -> list[i
     return values
 
 
+@contextmanager
+def paying(*, slowly: bool) -> Iterator[None]:
+    """`slowly`: no event writes owed rows itself, and a visit those of one conversion."""
+    with pytest.MonkeyPatch.context() as patch:
+        if slowly:
+            patch.setattr(settling, "MAX_AT_ONCE", 0)
+            patch.setattr(settling, "MAX_PER_VISIT", 1)
+        yield
+
+
 @dataclass
 class Ledger:
     """The tables as a reader sees them: of each id and time the row with the greatest revision, unless that takes it
@@ -266,13 +280,18 @@ class Run:
             apply_event(self.state, event, self.person, self.rules, watermark_ms, 0, place, 0, self.effects)
             self.deliver()
             if self._chance():
+                self.pay()
+            if self._chance():
                 self.publish(watermark_ms)
             if self._chance():
                 self.state = decode_state(encode_state(self.state))
 
+    def pay(self) -> None:
+        write_owed_rows(self.state, "shop", self.person, self.rules, self.effects)
+
     def publish(self, watermark_ms: int) -> None:
         publish_sessions(self.state, "shop", self.person, self.rules, watermark_ms, self.effects)
-        assert not has_unpublished(self.state)
+        assert has_unpublished(self.state) == owes_rows(self.state)
         self.deliver()
 
     def deliver(self) -> None:
@@ -286,6 +305,8 @@ class Run:
                 apply_order(state, wire, self.rules, self.effects)
 
     def finish(self) -> Ledger:
+        while owes_rows(self.state):
+            self.pay()
         self.publish(self.history.final_watermark_ms)
         self.ledger.add(self.effects)
         return self.ledger

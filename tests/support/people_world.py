@@ -18,7 +18,7 @@ from reference_lateness import SentBefore
 
 from pipeline.domain import lateness, merging
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, publish_sessions
+from pipeline.domain.journey import apply_event, owes_rows, publish_sessions, write_owed_rows
 from pipeline.domain.merging import LinkOutcome
 from pipeline.domain.orders import apply_order
 from pipeline.domain.rules import AppRules, compile_rules
@@ -138,6 +138,7 @@ class Partition:
         watermark = Watermark(self.out_of_orderness_ms, self.watermark_ms)
         for record in self.people[self.next_record : self.planned_records]:
             self._apply_record(group, record, watermark.value_ms)
+        self.pay(group)
         stop = min(self.next_event + count, len(self.events))
         for offset in range(self.next_event, stop):
             event = self.events[offset]
@@ -151,6 +152,13 @@ class Partition:
         self.states |= {person: encode_state(state) for person, state in group.states.items()}
         self.next_event, self.watermark_ms, self.places = next_event, watermark_ms, group.places
         self.next_record, self.planned_records = self.planned_records, planned
+
+    def pay(self, group: Group) -> bool:
+        """Whether rows of conversions were owed, some of which are written now."""
+        owing = [person for person in {**self.states, **group.states} if owes_rows(self._state(group, person))]
+        for person in owing:
+            write_owed_rows(self._state(group, person), "shop", person, self.rules, group.effects)
+        return bool(owing)
 
     def publish(self, group: Group, watermark_ms: int) -> None:
         for person in {**self.states, **group.states}:
@@ -290,6 +298,8 @@ class World:
         self.final_watermark_ms = watermark_ms
         for partition in self.partitions:
             group = Group(places=partition.places)
+            while partition.pay(group):
+                pass
             partition.publish(group, watermark_ms)
             self.ledger.add(group.effects)
             partition.commit(group, partition.next_event, watermark_ms, partition.planned_records)

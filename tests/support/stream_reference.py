@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, publish_sessions
+from pipeline.domain.journey import apply_event, owes_rows, publish_sessions, write_owed_rows
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import PersonState, new_state
 from pipeline.domain.watermark import Watermark
@@ -66,6 +66,8 @@ def reference(app: App, messages: Iterable[tuple[int, bytes]], out_of_orderness_
             watermark.observe(event.timestamp_ms, event.received_us // 1000)
             apply_event(state, event, person, rules, watermark.value_ms, partition, offset, index, effects)
     for (partition, person), state in states.items():
+        while owes_rows(state):
+            write_owed_rows(state, app.app_id, person, rules, effects)
         publish_sessions(state, app.app_id, person, rules, watermarks[partition].value_ms, effects)
     return fold(
         {

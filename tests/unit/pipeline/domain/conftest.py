@@ -10,7 +10,7 @@ from stories import START_MS
 
 from pipeline.domain import lateness, merging
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, publish_sessions
+from pipeline.domain.journey import apply_event, owes_rows, publish_sessions, write_owed_rows
 from pipeline.domain.rules import AppRules, compile_rules
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
 from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Goal
@@ -88,10 +88,20 @@ class Person:
     def touches(self) -> list[TouchRow]:
         return sorted(_newest(self.effects.touches, "touch_id"), key=lambda row: (row.touched_at_ms, row.touch_id))
 
+    def pay(self) -> int:
+        """Have all rows written that are owed; how many times some were."""
+        key, times = person_key(self.user_id, self.anonymous_id, ""), 0
+        while owes_rows(self.state):
+            write_owed_rows(self.state, "shop", key, self.rules, self.effects)
+            times += 1
+        return times
+
     def conversions(self) -> list[ConversionRow]:
+        self.pay()
         return _newest(self.effects.conversions, "conversion_id")
 
     def attributions(self) -> list[AttributionRow]:
+        self.pay()
         return _newest(self.effects.attributions, "conversion_id")
 
 

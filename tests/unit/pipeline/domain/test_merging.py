@@ -266,8 +266,7 @@ def test_it_stays_cut_where_the_other_journey_is_before_what_is_left_of_it(
 
 
 def test_the_touches_a_path_can_hold_are_found_whatever_was_thawed(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("paths", "path_bound"):
-        monkeypatch.setattr(f"pipeline.domain.{module}.MAX_TOUCHES", 3)
+    monkeypatch.setattr("pipeline.domain.path_bound.MAX_TOUCHES", 3)
     anonymous, user = pair()
     anonymous.does("page_view", 1 * DAY, "t1", page_url=AD)
     anonymous.does("page_view", 3 * DAY, "t3", page_url=AD)

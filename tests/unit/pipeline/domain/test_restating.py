@@ -40,3 +40,25 @@ def test_conversions_are_looked_at_from_the_earliest_change_on(
     person.does("page_view", 0, page_url="https://shop.example/", **fields)
     person.buys(10, "order")
     assert change_from(person, minutes, campaign) == expected
+
+
+def test_a_late_contact_of_many_conversions_is_written_in_steps_and_ends_as_if_it_had_come_in_order(
+    make_person: Any,
+) -> None:
+    late, in_order = make_person(), make_person()
+    ad = "https://shop.example/?utm_source=google&utm_medium=cpc&utm_campaign="
+    for person, first in ((in_order, "0"), (late, "1")):
+        for number in range(int(first), 30):
+            person.does("page_view", number / 10, f"t{number}", page_url=f"{ad}c{number}")
+        for number in range(60):
+            person.buys(4 + number / 10, f"bought {number}")
+    rows = len(late.effects.conversions)
+    late.does("page_view", 0, "t0", page_url=f"{ad}c0")
+    assert len(late.effects.conversions) == rows, "no event writes that many rows itself"
+    assert late.state.conversions[0].owed
+    late.publish(10_000_000)
+    assert len(late.state.conversions) == 60, "what is owed is not forgotten"
+    assert late.pay() == 3
+    paths = [{row.conversion_id: row.touch_ids for row in person.attributions()} for person in (late, in_order)]
+    assert paths[0] == paths[1]
+    assert all(path[0] == "t0" for path in paths[0].values())

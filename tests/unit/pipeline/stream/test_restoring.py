@@ -22,7 +22,7 @@ Make = Callable[[], Any]
 
 def _plan(working_set: WorkingSet) -> tuple[list[str], dict[int, list[str]]]:
     """Who is owed rows, and who is visited in which minute. Takes the timers out."""
-    pending = sorted(working_set._pending)
+    pending = sorted(working_set._owed.persons)
     timers = working_set._timers
     visited: dict[int, list[str]] = {}
     while timers._minutes:

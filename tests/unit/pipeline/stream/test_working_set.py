@@ -6,9 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 import stream_traffic
+from histories import paying
 from stream_reference import IDS, Folded, reference
 
-from pipeline.domain.journey import apply_event
+from pipeline.domain.journey import apply_event, owes_rows
+from pipeline.domain.state import decode_state
 from pipeline.stream import steps, working_set
 from schemas.events import AcceptedEvent, encode_event
 from schemas.topics import Topic
@@ -207,3 +209,32 @@ def test_a_message_without_events_still_moves_the_position(make_partition: Make)
     partition.run([b"", b"\n"])
     assert [group.marker.offset for group in partition.groups] == [1, 2]
     assert not partition.groups[-1].puts
+
+
+def test_rows_that_are_owed_are_written_by_later_groups_whoever_owns_the_partition(
+    make_partition: Make, messages: list[bytes]
+) -> None:
+    messages = messages[::-1]  # so that most events are out of order
+    partition, expected = make_partition(), _expected(messages)
+    with paying(slowly=True):
+        for offset, value in enumerate(messages):
+            partition.apply(offset, value)
+            partition.flush(publish=offset % 3 == 0)
+            partition.take()
+        partition.finish()
+    assert _credits(partition.folded()) == _credits(expected)
+
+
+def test_no_partition_counts_as_settled_while_rows_are_owed(make_partition: Make, messages: list[bytes]) -> None:
+    partition = make_partition()
+    with paying(slowly=True):
+        partition.run(messages[::-1], publish=True)
+        states = [decode_state(data) for group in partition.groups for _, data in group.puts]
+        assert any(map(owes_rows, states))
+        partition.finish()
+    left = {key: decode_state(data) for group in partition.groups for key, data in group.puts}
+    assert not any(map(owes_rows, left.values()))
+
+
+def _credits(folded: Folded) -> dict[Any, Any]:
+    return {key: (row["touch_ids"], row["credits_nanos"]) for key, row in folded[Topic.ATTRIBUTIONS].items()}
