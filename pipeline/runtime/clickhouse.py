@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -52,6 +53,8 @@ _MEMORY_LOOK_MS: Final = 500
 """Interval at which the embedded engine measures the memory of its process; its own 50 ms keep an idle processor
 busy.
 """
+_END_ATTEMPTS: Final = 40
+_END_SECONDS: Final = 0.05
 MAX_WAITING_QUERIES: Final = 256
 AWAY_SECONDS: Final = 1.0
 """A server that could not be reached is not asked again for so long: calls that wait for a thread fail at once, instead
@@ -124,6 +127,7 @@ class ClickHouse:
         self._clients: list[Client] = []
         self._queries = ThreadPoolExecutor(QUERY_THREADS, "clickhouse-query")
         self._inserts = ThreadPoolExecutor(INSERT_THREADS, "clickhouse-insert")
+        self._ends = ThreadPoolExecutor(1, "clickhouse-end")
         self._waiting = 0
         self._away: str | None = None
         self._away_until = 0.0
@@ -172,10 +176,24 @@ class ClickHouse:
         timeout_seconds: float | None = None,
     ) -> bytes:
         """The answer as ClickHouse writes it in `format`, without building Python objects."""
-        return await self._query(
-            lambda client, settings: client.raw_query(sql, dict(parameters or {}), settings, format),
-            timeout_seconds,
-        )
+        began, ended = threading.Event(), threading.Event()
+        mark = f"/* {uuid4().hex} */"
+
+        def call(client: Client, settings: dict[str, Any] | None) -> bytes:
+            began.set()
+            try:
+                return b"" if ended.is_set() else client.raw_query(mark + sql, dict(parameters or {}), settings, format)
+            finally:
+                ended.set()
+
+        try:
+            return await self._query(call, timeout_seconds)
+        except asyncio.CancelledError:
+            if began.is_set():
+                self._ends.submit(self._end, mark, ended)
+            else:
+                ended.set()
+            raise
 
     def stream(self, sql: str, parameters: Parameters | None = None, *, format: str = "JSONEachRow") -> "ByteStream":
         """The answer of one query piece by piece, as it is computed: any size in little memory. Blocking, for a thread
@@ -212,6 +230,7 @@ class ClickHouse:
         """Wait for what runs, then close. Idempotent."""
         self._queries.shutdown(cancel_futures=True)
         self._inserts.shutdown()
+        self._ends.shutdown(cancel_futures=True)
         while self._clients:
             with suppress(DriverError):
                 self._clients.pop().close()
@@ -229,6 +248,14 @@ class ClickHouse:
             return await self._run(self._queries, lambda client: call(client, settings), is_insert=False)
         finally:
             self._waiting -= 1
+
+    def _end(self, mark: str, ended: threading.Event) -> None:
+        """Stop the query that begins with `mark`, for which nobody waits; it may be about to begin."""
+        for _ in range(_END_ATTEMPTS):
+            if ended.wait(_END_SECONDS):
+                return
+            with suppress(DriverError):
+                self._client().command(f"KILL QUERY WHERE startsWith(query, '{mark}') ASYNC")
 
     async def _run(self, pool: ThreadPoolExecutor, call: Callable[[Client], T], *, is_insert: bool) -> T:
         def in_thread() -> T:

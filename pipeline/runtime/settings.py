@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     max_in_flight_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
     """Bodies being read and records waiting for the broker's acknowledgement, shared by apps and client networks; past
     its share a request is answered 500 with `Retry-After`."""
+    max_client_connections: int = Field(default=256, gt=0)
+    """Connections of one client (an address, a /64 of IPv6) to the gateway; trusted proxies have no limit."""
     publish_timeout_seconds: float = Field(default=2.0, gt=0)
 
     # Operators

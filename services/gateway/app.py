@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from types import FrameType
 from typing import Any, Final
@@ -26,7 +27,7 @@ from pipeline.runtime.http.addresses import TrustedProxies, parse_networks
 from pipeline.runtime.http.documents import Document
 from pipeline.runtime.http.operations import MetricsAccess, add_operations
 from pipeline.runtime.http.quota import Quota, limited_app, open_quota
-from pipeline.runtime.http.server import SERVER_OPTIONS, QuietServer
+from pipeline.runtime.http.server import SERVER_OPTIONS, Clients, EnvelopeProtocol, QuietServer
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from services.gateway import resend
@@ -233,6 +234,12 @@ class _Server(QuietServer):
         self.should_exit = True
 
 
+def protocol(settings: Settings) -> Callable[..., EnvelopeProtocol]:
+    """Make the connections of a server, of which each client has a limited number."""
+    trusted = TrustedProxies(parse_networks(settings.trusted_proxies))
+    return partial(EnvelopeProtocol, clients=Clients(settings.max_client_connections, trusted))
+
+
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; requests under way are finished first. Returns the process's exit code."""
     app = create_app(settings)
@@ -244,7 +251,7 @@ def run(settings: Settings) -> int:
         loop="uvloop",
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.publish_timeout_seconds + _DRAIN_SECONDS),
-        **SERVER_OPTIONS,
+        **SERVER_OPTIONS | {"http": protocol(settings)},
     )
     server = _Server(config, readiness)
     readiness.stop_server = server.end

@@ -8,18 +8,16 @@ same a third. A client network may hold what its app leaves free, less an eighth
     an eighth of the whole budget     for apps that hold little (`_SMALL_APP`)
 """
 
-from ipaddress import ip_network
 from types import TracebackType
 from typing import Final, NamedTuple
 
+from pipeline.runtime.http.addresses import client_network
 from services.gateway.metrics import IN_FLIGHT_BYTES
 
 _RESERVED: Final = 8
 _SMALL_APP: Final = 64
 _SMALL_NETWORK: Final = 512
 """Each the divisor of the budget."""
-_CLIENT_PREFIX_BITS: Final = 64
-"""Of IPv6: one client commonly has so many addresses (RFC 6177)."""
 
 
 class Payer(NamedTuple):
@@ -31,9 +29,7 @@ class Payer(NamedTuple):
 
 def payer_of(app_id: str, address: str) -> Payer:
     """`address`: the client's in its usual form; empty where it is not known."""
-    if ":" in address:
-        return Payer(app_id, str(ip_network((address, _CLIENT_PREFIX_BITS), strict=False)))
-    return Payer(app_id, address)
+    return Payer(app_id, client_network(address))
 
 
 class Budget:

@@ -1,13 +1,14 @@
 """Forward everything the gateway does not answer itself to the query service, so that one port serves the whole API."""
 
-import asyncio
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import httpx
 from starlette.types import Receive, Scope, Send
 
 from pipeline.runtime.http.errors import Text, invalid, no_path, server_error
+from pipeline.runtime.http.hang_up import CallerGone, answer_unless_gone
 from pipeline.runtime.http.quota import API_PREFIX
 from pipeline.runtime.log import get_logger
 from services.gateway.bodies import read_coded_body
@@ -86,18 +87,25 @@ class Forwarder:
         app_id = note_app(call, self._snapshots)
         with Held(self._budget, payer_of(app_id, call.ip)) as held:
             body = await read_coded_body(call, receive, MAX_BODY_BYTES, held) if app_id else b""
-            request = self._request(scope, body, call)
             try:
-                response = await self._client.send(request, stream=True)
-            except httpx.LocalProtocolError:
-                raise invalid("headers", NOT_A_HEADER) from None  # its words hold the header, a key perhaps
-            except httpx.HTTPError as error:
-                FORWARD_FAILURES.inc()
-                _log.warning("query_away", request_id=call.request_id, error=f"{type(error).__name__}: {error}")
-                await send_reply(reply_to(server_error(RETRY_SECONDS), call), send)
-                return
+                request = self._request(scope, body, call)
+                await answer_unless_gone(partial(self._pass_on, request), scope, receive, send)
+            except CallerGone:
+                raise ClientGone from None
+
+    async def _pass_on(self, request: httpx.Request, scope: Scope, _receive: Receive, send: Send) -> None:
+        call: Call = scope[CALL]
         try:
-            await _relay(response, receive, send)
+            response = await self._client.send(request, stream=True)
+        except httpx.LocalProtocolError:
+            raise invalid("headers", NOT_A_HEADER) from None  # its words hold the header, a key perhaps
+        except httpx.HTTPError as error:
+            FORWARD_FAILURES.inc()
+            _log.warning("query_away", request_id=call.request_id, error=f"{type(error).__name__}: {error}")
+            await send_reply(reply_to(server_error(RETRY_SECONDS), call), send)
+            return
+        try:
+            await _relay(response, send)
         finally:
             await response.aclose()
 
@@ -136,19 +144,13 @@ def _undo_additions(request: httpx.Request, scope: Scope) -> None:
             request.headers.pop(name.decode(), None)
 
 
-async def _relay(response: httpx.Response, receive: Receive, send: Send) -> None:
-    """Pass the answer on as it comes, and stop reading it when the caller hangs up."""
+async def _relay(response: httpx.Response, send: Send) -> None:
+    """Pass the answer on as it comes."""
     headers = _response_headers(response.headers.raw)
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-    hung_up = asyncio.ensure_future(receive())
-    try:
-        async for chunk in response.aiter_raw():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if hung_up.done() and hung_up.result()["type"] == "http.disconnect":
-                raise ClientGone
-        await send({"type": "http.response.body", "body": b""})
-    finally:
-        hung_up.cancel()
+    async for chunk in response.aiter_raw():
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _response_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -11,6 +11,7 @@ from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
 from pipeline.runtime.http.docs import DOCUMENT_PATH, add_docs_page
 from pipeline.runtime.http.documents import complete_document
 from pipeline.runtime.http.handlers import install_handlers
+from pipeline.runtime.http.hang_up import EndWithCaller
 from pipeline.runtime.http.middleware import EnvelopeMiddleware
 from pipeline.runtime.http.operations import MetricsAccess, add_operations
 from pipeline.runtime.http.quota import CountRequests, open_quota
@@ -76,6 +77,7 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
     add_operations(app, lambda: _what_is_missing(app), access)
     add_docs_page(app)
     app.add_middleware(KeepSlashes)
+    app.add_middleware(EndWithCaller)
     if quota is not None:
         app.add_middleware(CountRequests, quota=quota, snapshots=app.state.snapshots)
     app.add_middleware(EnvelopeMiddleware, service=SERVICE)

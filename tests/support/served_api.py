@@ -105,7 +105,7 @@ class ServedApi:
         self.sink = MemorySink()
         self.publisher, self.url = self.serve_gateway(gateway_settings, self.sink)
 
-    def serve_gateway(self, settings: Settings, sink: MemorySink) -> tuple[Publisher, str]:
+    def serve_gateway(self, settings: Settings, sink: MemorySink, **options: Any) -> tuple[Publisher, str]:
         """A gateway over `sink`, and where it is."""
 
         async def gateway() -> tuple[Publisher, ASGIApp]:
@@ -114,7 +114,7 @@ class ServedApi:
             return publisher, build_app(settings, self.snapshots, publisher)
 
         publisher, app = self.run(gateway)
-        return publisher, self.serve(app)
+        return publisher, self.serve(app, **options)
 
     def run(self, make: Callable[[], Any]) -> Any:
         """The result of a coroutine function, run in the servers' event loop."""
@@ -128,9 +128,9 @@ class ServedApi:
         self._thread.join(30)
         self._loop.close()
 
-    def serve(self, app: ASGIApp) -> str:
+    def serve(self, app: ASGIApp, **options: Any) -> str:
         listening = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(app, **SERVER_OPTIONS)
+        config = uvicorn.Config(app, **SERVER_OPTIONS | options)
         server = uvicorn.Server(config)
         serving = asyncio.run_coroutine_threadsafe(server.serve([listening]), self._loop)
         self._servers.append((server, serving))

@@ -16,6 +16,7 @@ Network = IPv4Network | IPv6Network
 
 MAX_ADDRESS_CHARACTERS: Final = 45
 """Of the longest notation of an IPv6 address (RFC 4291, section 2.2)."""
+_CLIENT_PREFIX_BITS: Final = 64
 _MAX_HOPS: Final = 32
 _WITH_PORT: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?\Z|([0-9.]{7,15}):[0-9]{1,5}\Z")
 
@@ -36,12 +37,17 @@ def address_of(text: str) -> str | None:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
+def client_network(address: str) -> str:
+    """The network one client has: an IPv4 address, or the /64 of an IPv6 address (RFC 6177)."""
+    return str(ip_network((address, _CLIENT_PREFIX_BITS), strict=False)) if ":" in address else address
+
+
 class TrustedProxies:
     """The proxies whose `X-Forwarded-For` is believed."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
-        self._is_trusted = cache_short_texts(1_024, MAX_ADDRESS_CHARACTERS)(self._find)
+        self.is_trusted = cache_short_texts(1_024, MAX_ADDRESS_CHARACTERS)(self._find)
 
     def client(self, peer: str, forwarded_for: bytes) -> str:
         """The client's address; empty where it is not known. `peer`: whose connection it is. `forwarded_for`: the
@@ -50,7 +56,7 @@ class TrustedProxies:
         if not forwarded_for:
             return address
         for hop in reversed(forwarded_for.decode("latin-1").rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]):
-            if not self._is_trusted(address):
+            if not self.is_trusted(address):
                 break
             address = address_of(_without_port(hop.strip())) or ""
         return address

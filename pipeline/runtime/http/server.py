@@ -12,15 +12,18 @@ its request gets its answer (RFC 9112, section 9.6).
 import asyncio
 import secrets
 from asyncio import TimerHandle, Transport
+from collections import Counter
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import uvicorn
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from prometheus_client import Counter
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from prometheus_client import Counter as Metric
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from pipeline.runtime.http.addresses import TrustedProxies, client_network
 from pipeline.runtime.http.envelope import failure, language_of
 from pipeline.runtime.http.errors import ApiError, Text, invalid
 from pipeline.runtime.http.middleware import REQUEST_ID_HEADER, choose_request_id
@@ -47,13 +50,46 @@ TOO_MANY_PARAMETERS: Final = Text(
     f"查询参数不能超过 {MAX_PARAMETERS} 个", f"there may be at most {MAX_PARAMETERS} query parameters"
 )
 HEAD_TOO_LARGE: Final = Text("请求头超出大小限制", "the head of the request exceeds the limit")
-_ENDED: Final = Counter(
+_ENDED: Final = Metric(
     "attrikit_http_connections_ended", "Connections ended because of what came or did not come, by reason", ["reason"]
 )
 
 
+class Clients:
+    """The connections of each client network, of which one may have `limit`. Proxies that are trusted have no limit."""
+
+    def __init__(self, limit: int, trusted: TrustedProxies) -> None:
+        self._limit = limit
+        self._trusted = trusted
+        self._counts: Counter[str] = Counter()
+        self._counted: dict[object, str] = {}
+
+    def enter(self, connection: object, peer: str) -> bool:
+        """Count a connection; False: the client has too many."""
+        if self._trusted.is_trusted(peer):
+            return True
+        network = client_network(peer)
+        if self._counts[network] >= self._limit:
+            return False
+        self._counts[network] += 1
+        self._counted[connection] = network
+        return True
+
+    def leave(self, connection: object) -> None:
+        network = self._counted.pop(connection, None)
+        if network is not None:
+            self._counts[network] -= 1
+            if not self._counts[network]:
+                del self._counts[network]
+
+
 class EnvelopeProtocol(HttpToolsProtocol):
     """Protocol of one connection."""
+
+    def __init__(self, *given: Any, clients: Clients | None = None, **named: Any) -> None:
+        """`clients`: None where a client may have any number of connections."""
+        super().__init__(*given, **named)
+        self._clients = clients
 
     _is_in_head = True
     _is_refused = False
@@ -62,18 +98,46 @@ class EnvelopeProtocol(HttpToolsProtocol):
     _progress_at_seconds = 0.0
     """Time when the head of a request began or ended, or a piece of its body came."""
     _watching: TimerHandle | None = None
+    _blocked_at_seconds: float | None = None
+    """When the client stopped reading what is sent to it."""
+    _was_closing = False
+    _running: RequestResponseCycle | None = None
+    """The request being answered; `cycle` is the last one read, which may wait behind it."""
     _bad_head: ApiError | None = None
     """Fault of a head that is HTTP otherwise."""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._progress_at_seconds = self.loop.time()
+        if self._clients is not None and not self._clients.enter(self, self.client[0] if self.client else ""):
+            _ENDED.labels("too many").inc()
+            transport.abort()
+            return
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._watching is not None:
             self._watching.cancel()
+        if self._clients is not None:
+            self._clients.leave(self)
+        if self._running is not None and not self._running.response_complete:
+            # uvicorn tells the last request read alone, not one that others wait behind.
+            self._running.disconnected = True
+            self._running.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._blocked_at_seconds = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._blocked_at_seconds = None
+        super().resume_writing()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
@@ -95,7 +159,16 @@ class EnvelopeProtocol(HttpToolsProtocol):
         if self._is_refused or last is None or last.response_complete or last.more_body:
             return False
         last.keep_alive = False
+        self.loop.call_later(LINGER_SECONDS, self._end_unanswered)
         return True
+
+    def _end_unanswered(self) -> None:
+        """End a read that is not answered yet: a client that has closed its connection looks like one that has ended
+        its own side, until something is sent to it."""
+        running = self._running
+        is_read = running is not None and running.scope["method"] in ("GET", "HEAD")
+        if running is not None and is_read and not running.response_started:
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         self._is_in_head = True
@@ -198,14 +271,20 @@ class EnvelopeProtocol(HttpToolsProtocol):
 
     def _watch(self) -> None:
         """Check for a stall: one timer a connection, not one a request: it looks again when the time could be up."""
-        left_seconds = STALL_SECONDS
-        if self._is_callers_turn():
-            left_seconds -= self.loop.time() - self._progress_at_seconds
-        if left_seconds > 0:
+        left_seconds = STALL_SECONDS - self._stalled_seconds()
+        # A connection that is closed but cannot be rid of its last answer is looked at once more.
+        if left_seconds > 0 and not self._was_closing:
+            self._was_closing = self.transport.is_closing()
             self._watching = self.loop.call_later(left_seconds, self._watch)
         else:
-            _ENDED.labels("stalled").inc()
-            self.transport.close()
+            _ENDED.labels("stalled" if self._blocked_at_seconds is None else "unread").inc()
+            self.transport.abort()
+
+    def _stalled_seconds(self) -> float:
+        """For how long the client has neither sent what it owes nor read what it is sent."""
+        if self._blocked_at_seconds is not None:
+            return self.loop.time() - self._blocked_at_seconds
+        return self.loop.time() - self._progress_at_seconds if self._is_callers_turn() else 0.0
 
     def _is_callers_turn(self) -> bool:
         """Tell whether more of a request is to come. Between requests uvicorn's own keep-alive timer runs."""

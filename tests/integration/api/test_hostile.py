@@ -9,10 +9,13 @@ from contextlib import ExitStack, suppress
 from http.client import HTTPResponse
 
 import pytest
+from fastapi import FastAPI, Response
 from fuzzing import resident_bytes
-from served_api import EMPTY_KEY, WRITE_KEY, ServedApi
+from served_api import EMPTY_KEY, READ_KEY, WRITE_KEY, ServedApi
 
+from pipeline.runtime.http.hang_up import EndWithCaller
 from pipeline.runtime.settings import Settings
+from services.gateway.app import protocol
 from services.gateway.budget import Budget
 from services.gateway.sink import MemorySink
 
@@ -114,3 +117,93 @@ def _wordy_event(number: str) -> dict[str, object]:
     text = "🛒" + number + "x" * 15_000
     page = {"url": f"https://shop.example/?utm_source={number}", "referrer": f"https://{number}.example/"}
     return {"event_name": "page_view", "context": {"user_agent": text, "page": page}}
+
+
+SLOW_SQL = "SELECT sum(sleepEachRow(0.2)) AS slow_query FROM numbers(1000) SETTINGS max_block_size = 1"
+RUNNING_SQL = (
+    "SELECT count() FROM system.processes WHERE query LIKE '%AS slow_query FROM%' AND query NOT LIKE '%system%'"
+)
+
+
+def get(path: str, key: str = "") -> bytes:
+    authorization = f"Authorization: Bearer {key}\r\n" if key else ""
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n{authorization}\r\n".encode()
+
+
+def read(stack: ExitStack, gateway: Gateway, path: str) -> int:
+    connection = connect(stack, gateway, "127.0.0.1")
+    connection.sendall(get(path, READ_KEY))
+    return status_of(connection)
+
+
+def has_ended(connection: socket.socket) -> bool:
+    """Whether the other side has closed it; what it sent before is thrown away."""
+    connection.settimeout(20)
+    try:
+        while connection.recv(1 << 20):
+            pass
+    except ConnectionError:
+        pass
+    except TimeoutError:
+        return False
+    return True
+
+
+def test_answers_nobody_reads_delay_no_read_and_are_given_up(
+    gateway: Gateway, opened: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.runtime.http.server.STALL_SECONDS", 0.5)
+    deaf = [connect(opened, gateway) for _ in range(110)]
+    for connection in deaf:
+        connection.sendall(get("/docs/assets/swagger-ui-bundle.js") * 8)
+    assert [read(opened, gateway, "/v1/events?limit=1") for _ in range(5)] == [200] * 5
+    wait_until(lambda: all(has_ended(connection) for connection in deaf))
+
+
+def test_one_client_has_a_limited_number_of_connections(served: ServedApi, opened: ExitStack) -> None:
+    settings = Settings(max_client_connections=20)
+    _, url = served.serve_gateway(settings, MemorySink(), http=protocol(settings))
+    place = "127.0.0.1", int(url.rpartition(":")[2]), Budget(0)
+    for _ in range(2):
+        with ExitStack() as stack:
+            clients = [connect(stack, place) for _ in range(30)]
+            for connection in clients:
+                with suppress(ConnectionError):
+                    connection.sendall(get("/healthz"))
+            assert sum(answers(connection) for connection in clients) == 20
+            assert track(stack, place, WRITE_KEY, "127.0.0.1") == 201
+
+
+def answers(connection: socket.socket) -> bool:
+    try:
+        return status_of(connection) == 200
+    except ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize("pipelined", [1, 3])
+def test_a_read_nobody_waits_for_ends_with_its_query(served: ServedApi, opened: ExitStack, pipelined: int) -> None:
+    """Through gateway and query service down to the engine; the route is the test's own, as a slow one is needed."""
+    query = FastAPI()
+    query.add_middleware(EndWithCaller)
+
+    @query.get("/v1/slow")
+    async def slow() -> Response:
+        return Response(await served.clickhouse.query_bytes(SLOW_SQL))
+
+    def running() -> int:
+        async def count() -> int:
+            rows = await served.clickhouse.query(RUNNING_SQL)
+            return int(rows[0][0])
+
+        found: int = served.run(count)
+        return found
+
+    _, url = served.serve_gateway(Settings(query_url=served.serve(query)), MemorySink())
+    place = "127.0.0.1", int(url.rpartition(":")[2]), Budget(0)
+    for _ in range(3):
+        connection = connect(opened, place)
+        connection.sendall(get("/v1/slow", READ_KEY) * pipelined)
+    wait_until(lambda: running() == 3)
+    opened.close()
+    wait_until(lambda: running() == 0)
