@@ -164,11 +164,11 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows 
 def control_plane() -> Iterator[tuple["ControlPlane", int]]:
     """Open the migrated control plane; yield it with the present time."""
     from pipeline.runtime.clock import now_ms
-    from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
+    from pipeline.runtime.control_plane import ControlPlane, prepare_control_plane
 
-    dsn = command_settings(Kept.CONTROL_PLANE).control_plane_dsn()
-    migrate_control_plane(dsn)
-    store = ControlPlane(dsn)
+    settings = command_settings(Kept.CONTROL_PLANE)
+    prepare_control_plane(settings)
+    store = ControlPlane(settings.control_plane_dsn())
     try:
         yield store, now_ms()
     finally:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from pipeline.runtime import kafka_fixes
 from pipeline.runtime.clickhouse import ClickHouse, migrate
-from pipeline.runtime.control_plane import migrate_control_plane
+from pipeline.runtime.control_plane import prepare_control_plane
 from pipeline.runtime.http.errors import ApiError
 from pipeline.runtime.http.server import SERVER_OPTIONS, QuietServer
 from pipeline.runtime.settings import Settings
@@ -170,7 +170,7 @@ def _known(complete_through_ms: Callable[[], Awaitable[int | None]]) -> Callable
 
 def migrate_all(settings: Settings) -> list[int]:
     """Migrate the control plane and ClickHouse. Returns the ClickHouse migrations applied now."""
-    migrate_control_plane(settings.control_plane_dsn())
+    prepare_control_plane(settings)
 
     async def migrate_clickhouse() -> list[int]:
         clickhouse = ClickHouse.open(settings)

@@ -240,8 +240,10 @@ class Snapshot:
     apps: dict[str, App]
     keys_by_sha256: dict[str, ApiKey]
     taken_at_ms: int
-    signing_key: bytes = field(default=b"", repr=False)
-    """Key with which every replica signs cursors and links; empty: nothing can be signed."""
+    signing_key: str = field(default="", repr=False)
+    """Key with which every replica signs cursors and links: encrypted (`pipeline.runtime.secret_box`), or in hex where
+    there is no key to encrypt with. Empty: nothing can be signed.
+    """
     webhooks: dict[str, tuple[WebhookEndpoint, ...]] = field(default_factory=dict)
     """App id → its endpoints."""
     alert_rules: tuple[AlertRule, ...] = ()

@@ -31,7 +31,7 @@ from deploy.local.restarts import Restarts
 from pipeline.runtime.bell import make_bells
 from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.clock import monotonic_seconds, now_ms
-from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
+from pipeline.runtime.control_plane import ControlPlane, prepare_control_plane
 from pipeline.runtime.kafka import TopicMismatch, ensure_topics
 from pipeline.runtime.settings import Settings
 
@@ -118,7 +118,7 @@ class Launcher:
         settings = self._given.model_copy(update=given)
         self._room = BrokerRoom(settings.broker_data_dir, settings.broker_margin_bytes)
         asyncio.run(_ensure_topics(settings))
-        migrate_control_plane(settings.control_plane_dsn())
+        prepare_control_plane(settings)
         # Before the services, which read the control plane when they start: the key works from the first moment on.
         key, is_new = _demo_key(settings, folder)
         self._start_services(settings, folder)

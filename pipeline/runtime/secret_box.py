@@ -14,6 +14,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pipeline.runtime.settings import Settings
 
 KEY_FILE: Final = "webhook-key"
+_LOCKED_START: Final = "gA"
+"""Of every Fernet token: its version, 0x80, in base64."""
 
 
 class SecretBoxError(Exception):
@@ -36,6 +38,14 @@ class SecretBox:
             return cls(settings.webhook_key)
         return cls(_key_of(settings.data_dir / KEY_FILE, creates))
 
+    @classmethod
+    def for_control_plane(cls, settings: Settings) -> "SecretBox | None":
+        """What the control plane's own secrets are encrypted with. None where its database is shared and no key is set:
+        other machines would not have a key file that is made on this one."""
+        if settings.control_plane_url and not settings.webhook_key:
+            return None
+        return cls.open(settings, creates=True)
+
     def lock(self, secret: str) -> str:
         return self._fernet.encrypt(secret.encode()).decode()
 
@@ -44,7 +54,12 @@ class SecretBox:
         try:
             return self._fernet.decrypt(token.encode()).decode()
         except InvalidToken as error:
-            raise SecretBoxError("a webhook secret was encrypted with another key: see ATTRIKIT_WEBHOOK_KEY") from error
+            raise SecretBoxError("a secret was encrypted with another key: see ATTRIKIT_WEBHOOK_KEY") from error
+
+
+def is_locked(text: str) -> bool:
+    """Whether it is what `SecretBox.lock` returns, and not a secret in hex."""
+    return text.startswith(_LOCKED_START)
 
 
 def _key_of(path: Path, creates: bool) -> str:

@@ -139,8 +139,8 @@ class Settings(BaseSettings):
 
     # Webhooks
     webhook_key: str = Field(default="", repr=False)
-    """Key that encrypts endpoints' secrets (a Fernet key; several, separated by commas: the first encrypts); empty: a
-    key file under `data_dir`.
+    """Key that encrypts endpoints' secrets and the signing key (a Fernet key; several, separated by commas: the first
+    encrypts); empty: a key file under `data_dir`.
     """
     webhook_allowed_networks: str = ""
     """Networks webhooks may be sent to though they are not public, separated by commas: `10.1.0.0/16,127.0.0.1`."""

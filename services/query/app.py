@@ -15,6 +15,7 @@ from pipeline.runtime.http.hang_up import EndWithCaller
 from pipeline.runtime.http.middleware import EnvelopeMiddleware
 from pipeline.runtime.http.operations import MetricsAccess, add_operations
 from pipeline.runtime.http.quota import CountRequests, open_quota
+from pipeline.runtime.secret_box import SecretBoxError
 from pipeline.runtime.settings import Settings
 from services.query.alert_routes import router as alert_router
 from services.query.delivery_routes import router as delivery_router
@@ -26,6 +27,7 @@ from services.query.operator import add_operator_routes
 from services.query.paths import KeepSlashes
 from services.query.reader import Reader, Snapshots
 from services.query.routes import router
+from services.query.signing import SigningKeyReader
 from services.query.sql import QueryLimits
 
 SERVICE: Final = "query"
@@ -63,6 +65,7 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.snapshots = snapshots or own
+    app.state.signing_keys = SigningKeyReader(settings)
     limits = QueryLimits(settings.query_max_seconds, settings.query_max_rows_to_read, settings.query_max_memory_bytes)
     app.state.reader = Reader(clickhouse, Freshness(settings.partitions), limits)
     app.include_router(router)
@@ -88,7 +91,9 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
 async def _what_is_missing(app: FastAPI) -> list[str]:
     missing = [] if await app.state.reader.ping() else ["clickhouse"]
     try:
-        app.state.snapshots.current()
+        app.state.signing_keys.key_of(app.state.snapshots.current())
     except SnapshotNotLoaded:
         missing.append("control_plane")
+    except SecretBoxError:
+        missing.append("signing_key")
     return missing

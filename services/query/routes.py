@@ -40,6 +40,7 @@ from services.query.cursors import Cursors
 from services.query.paths import WithSlashes
 from services.query.reader import RETRY_AFTER_SECONDS, Reader
 from services.query.report_rows import MAX_REPORT_ROWS, refuse_long
+from services.query.signing import signing_key_of
 from services.query.times import TimeRange, time_in_zone
 
 SettingsVersions = dict[tuple[str, int], AttributionSettings]
@@ -89,10 +90,7 @@ def refuse_repeats(request: Request, _caller: Annotated[Caller, Depends(caller_o
 
 
 def cursors_of(request: Request, caller: Annotated[Caller, Depends(caller_of)]) -> Cursors:
-    signing_key: bytes = request.app.state.snapshots.current().signing_key
-    if not signing_key:
-        raise server_error(RETRY_AFTER_SECONDS)
-    return Cursors(signing_key, caller.app.app_id)
+    return Cursors(signing_key_of(request), caller.app.app_id)
 
 
 def versions_of(request: Request) -> SettingsVersions:

@@ -38,7 +38,7 @@ class Snapshots:
         digest = sha256(KEY.encode()).hexdigest()
         key = ApiKey("k", fill.APP_ID, digest, frozenset({Scope.READ}))
         app = App(fill.APP_ID, "Bench", goals=DEFAULT_GOALS)
-        return Snapshot({fill.APP_ID: app}, {digest: key}, 0, signing_key=b"bench")
+        return Snapshot({fill.APP_ID: app}, {digest: key}, 0, signing_key=b"bench".hex())
 
 
 def lists(samples: dict[str, str]) -> dict[str, tuple[str, dict[str, Any]]]:

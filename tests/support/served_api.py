@@ -56,7 +56,7 @@ def control_plane() -> Snapshot:
         digest = sha256(secret.encode()).hexdigest()
         keys[digest] = ApiKey(f"k{number}", app_id, digest, frozenset(scopes), is_revoked=secret == REVOKED_KEY)
     endpoint = WebhookEndpoint(ENDPOINT_ID, APP_ID, "https://shop.example/hook", frozenset(EventType), "", 0)
-    return Snapshot(apps, keys, 0, signing_key=SIGNING_KEY, webhooks={APP_ID: (endpoint,)})
+    return Snapshot(apps, keys, 0, signing_key=SIGNING_KEY.hex(), webhooks={APP_ID: (endpoint,)})
 
 
 def make_control_plane(dsn: str) -> None:

@@ -1,7 +1,7 @@
 """The control plane: apps, API keys and goals (with their history), in SQLite (embedded) or PostgreSQL.
 
 `ControlPlane` writes it (CLI, console), `SnapshotSource` is how every other process reads it: from memory, refreshed
-in the background, still there while the database is away. `migrate_control_plane` makes and upgrades the tables.
+in the background, still there while the database is away. `prepare_control_plane` makes and upgrades the tables.
 
     ControlPlaneError
     ├── InvalidRecord        a value is not acceptable: tell the caller, change the input
@@ -18,7 +18,7 @@ from pipeline.runtime.control_plane.errors import (
     UnknownRecord,
 )
 from pipeline.runtime.control_plane.history import GoalChange
-from pipeline.runtime.control_plane.migrate import migrate_control_plane
+from pipeline.runtime.control_plane.migrate import migrate_control_plane, prepare_control_plane
 from pipeline.runtime.control_plane.snapshot import SnapshotSource
 from pipeline.runtime.control_plane.store import ControlPlane, KeyRecord, NewKey
 
@@ -34,4 +34,5 @@ __all__ = [
     "SnapshotSource",
     "UnknownRecord",
     "migrate_control_plane",
+    "prepare_control_plane",
 ]

@@ -34,6 +34,8 @@ def _sqlite_engine(url: URL, writes: bool, creates: bool) -> Engine:
         # The driver's own transaction handling commits before DDL; we say BEGIN ourselves, so DDL is transactional.
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys = ON")
+        # What is replaced or deleted (a key in clear, say) is overwritten in the file.
+        connection.execute("PRAGMA secure_delete = ON")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:

@@ -40,7 +40,7 @@ from pipeline.runtime.control_plane.tables import API_KEYS, APPS, GOALS, SIGNING
 from pipeline.runtime.control_plane.webhooks import load_webhooks
 from schemas.control import DEFAULT_GOALS, ApiKey, App, Goal, Scope, Snapshot
 
-_SIGNING_KEY: Final = select(SIGNING_KEYS.c.secret_hex).where(SIGNING_KEYS.c.name == "query")
+_SIGNING_KEY: Final = select(SIGNING_KEYS.c.secret).where(SIGNING_KEYS.c.name == "query")
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class ControlPlane:
             apps=apps,
             keys_by_sha256=_by_hash(keys),
             taken_at_ms=now_ms,
-            signing_key=bytes.fromhex(secret or ""),
+            signing_key=secret or "",
             webhooks=webhooks,
             alert_rules=alert_rules,
             attribution_versions=versions,

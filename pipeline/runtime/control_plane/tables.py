@@ -13,6 +13,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
     false,
 )
@@ -97,9 +98,11 @@ SIGNING_KEYS: Final = Table(
     "signing_keys",
     METADATA,
     Column("name", String(32), primary_key=True),
-    Column("secret_hex", String(128), nullable=False),
+    Column("secret", Text, nullable=False),
 )
-"""Signing keys of all replicas; made once, by the migration. `query`: cursors and download links."""
+"""Signing keys of all replicas; made once, by the migration. `query`: cursors and download links. Encrypted, or in hex
+where there is no key to encrypt with.
+"""
 
 EXPORT_JOBS: Final = Table(
     "export_jobs",

@@ -10,7 +10,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response, StreamingResponse
 
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.control_plane import SnapshotNotLoaded
 from pipeline.runtime.control_plane.exports import ExportJob, ExportJobs, ExportState
 from pipeline.runtime.http.documents import Envelope, error_responses
 from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
@@ -34,6 +33,7 @@ from services.query.links import opens
 from services.query.parameters import Parameters
 from services.query.reader import RETRY_AFTER_SECONDS
 from services.query.routes import Key, new_router
+from services.query.signing import SigningKey
 
 T = TypeVar("T")
 JobId = Annotated[str, Path(max_length=64, pattern="^exp_[0-9a-f]{24}$", examples=["exp_0b9c2f6f5d3e4a1b8c7d6e5f"])]
@@ -55,18 +55,7 @@ def jobs_of(request: Request) -> ExportJobs:
     return jobs
 
 
-def signing_key_of(request: Request) -> bytes:
-    try:
-        key: bytes = request.app.state.snapshots.current().signing_key
-    except SnapshotNotLoaded:
-        raise server_error(RETRY_AFTER_SECONDS) from None
-    if not key:
-        raise server_error(RETRY_AFTER_SECONDS)
-    return key
-
-
 Jobs = Annotated[ExportJobs, Depends(jobs_of)]
-SigningKey = Annotated[bytes, Depends(signing_key_of)]
 
 
 async def _ask(call: Callable[..., T], *arguments: Any) -> T:

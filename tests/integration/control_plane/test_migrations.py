@@ -3,14 +3,18 @@
 import sqlite3
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from cryptography.fernet import Fernet
 
-from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
+from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane, prepare_control_plane
 from pipeline.runtime.control_plane.engine import build_engine
 from pipeline.runtime.control_plane.tables import METADATA
+from pipeline.runtime.secret_box import KEY_FILE, SecretBox
+from pipeline.runtime.settings import Settings
 from schemas.control import App, Goal
 
 
@@ -84,3 +88,46 @@ def test_a_database_from_the_future_is_refused(tmp_path):
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Exception, match="9999"):
         migrate_control_plane(dsn)
+
+
+def test_a_signing_key_in_clear_is_encrypted_and_stays_the_same_key(dsn):
+    migrate_control_plane(dsn, "0007")
+    with build_engine(dsn, writes=True).begin() as connection:
+        clear = connection.exec_driver_sql("SELECT secret_hex FROM signing_keys").scalar_one()
+    box = SecretBox(Fernet.generate_key().decode())
+
+    def key() -> str:
+        return ControlPlane(dsn).snapshot(0).signing_key
+
+    migrate_control_plane(dsn)
+    assert key() == clear, "without a key to encrypt with it stays usable"
+    migrate_control_plane(dsn, open_box=lambda: box)
+    locked = key()
+    assert clear not in locked
+    assert box.unlock(locked) == clear
+    migrate_control_plane(dsn, open_box=lambda: box)
+    assert key() == locked
+    if dsn.startswith("sqlite"):
+        assert clear.encode() not in Path(dsn.removeprefix("sqlite:///")).read_bytes()
+
+
+def test_a_new_control_plane_never_holds_its_signing_key_in_clear(tmp_path):
+    settings = Settings(data_dir=tmp_path)
+    prepare_control_plane(settings)
+    locked = ControlPlane(settings.control_plane_dsn()).snapshot(0).signing_key
+    clear = SecretBox.open(settings, creates=False).unlock(locked)
+    assert len(bytes.fromhex(clear)) == 32
+    assert clear.encode() not in (tmp_path / "control.db").read_bytes()
+
+
+def test_a_shared_control_plane_is_encrypted_with_the_key_of_all_or_not_at_all(tmp_path):
+    """A key file made on this machine is not on the others."""
+    settings = Settings(data_dir=tmp_path, control_plane_url=f"sqlite:///{tmp_path}/shared.db")
+    prepare_control_plane(settings)
+    clear = ControlPlane(settings.control_plane_dsn()).snapshot(0).signing_key
+    assert len(bytes.fromhex(clear)) == 32
+    assert not (tmp_path / KEY_FILE).exists()
+    given = settings.model_copy(update={"webhook_key": Fernet.generate_key().decode()})
+    prepare_control_plane(given)
+    locked = ControlPlane(settings.control_plane_dsn()).snapshot(0).signing_key
+    assert SecretBox.open(given, creates=False).unlock(locked) == clear

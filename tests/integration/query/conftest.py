@@ -79,7 +79,7 @@ class FixedSnapshots:
         days = dict.fromkeys(TouchType, 7)
         versions = {("alpha", 5): AttributionSettings(window_days=days), ("beta", 5): AttributionSettings()}
         by_hash = {key.secret_sha256: key for key in keys}
-        return Snapshot(apps, by_hash, 0, signing_key=SIGNING_KEY, attribution_versions=versions)
+        return Snapshot(apps, by_hash, 0, signing_key=SIGNING_KEY.hex(), attribution_versions=versions)
 
 
 def _hash(name: str) -> str:

@@ -56,7 +56,7 @@ class Plane:
     def current(self) -> Snapshot:
         digest = sha256(b"ak_test_shop").hexdigest()
         key = ApiKey("k1", "shop", digest, frozenset({Scope.READ}))
-        return Snapshot({"shop": App("shop", "Shop")}, {digest: key}, 0, signing_key=SIGNING_KEY)
+        return Snapshot({"shop": App("shop", "Shop")}, {digest: key}, 0, signing_key=SIGNING_KEY.hex())
 
 
 @pytest.fixture
