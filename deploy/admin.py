@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.environment import Kept, command_settings
-from schemas.control import App, Plan, Scope
+from schemas.control import DEFAULT_DROPPED_PARAMETERS, App, ClientAddress, Plan, Scope
 from schemas.facts import TouchType
 
 if TYPE_CHECKING:
@@ -61,14 +61,23 @@ def set_app(
         str | None, typer.Option(help="include, or fallback: direct gets credit only where there is nothing else.")
     ] = None,
     session_gap_minutes: Annotated[int | None, typer.Option(help="So long a pause ends a session.")] = None,
+    drop_parameter: Annotated[
+        list[str] | None,
+        typer.Option(help="Query parameter left out of page addresses; `default`: the usual ones. Repeatable."),
+    ] = None,
+    keep_parameters: Annotated[bool, typer.Option("--keep-parameters", help="Store page addresses as sent.")] = False,
+    client_address: Annotated[
+        ClientAddress | None, typer.Option(help="How client addresses are stored; shortened: /24, /48.")
+    ] = None,
 ) -> None:
-    """Change an app; options left out keep their values. The origins given replace the stored ones.
+    """Change an app; options left out keep their values. Origins and parameters given replace the stored ones.
 
     Attribution settings have versions: what is computed from now on names the new one.
     """
     if allow_origin and no_origin:
         raise typer.BadParameter("it contradicts --allow-origin", param_hint="--no-origin")
     origins = () if no_origin else tuple(allow_origin) if allow_origin else None
+    hidden = {"dropped_parameters": _dropped(drop_parameter, keep_parameters), "client_address": client_address}
     given = {"name": name, "plan": plan, "history_limit_days": history_limit_days, "allowed_origins": origins}
     settings = {
         "half_life_days": half_life_days,
@@ -82,9 +91,30 @@ def set_app(
         attribution = replace(
             known.attribution, window_days=known.attribution.window_days | windows, **_given(settings)
         )
-        app = store.update_app(replace(known, attribution=attribution, **_given(given)), now_ms)
+        privacy = replace(known.privacy, **_given(hidden))
+        app = store.update_app(replace(known, attribution=attribution, privacy=privacy, **_given(given)), now_ms)
     version = f"attribution v{app.config_version}"
-    typer.echo("\t".join((app.app_id, app.plan, str(app.history_limit_days), _origins_of(app), version, app.name)))
+    fields = (app.app_id, app.plan, str(app.history_limit_days), _origins_of(app), version, _privacy_of(app), app.name)
+    typer.echo("\t".join(fields))
+
+
+def _dropped(given: list[str] | None, keep: bool) -> tuple[str, ...] | None:
+    """Names of parameters to drop, None if nothing is said of them."""
+    from pipeline.domain.tags import is_tag_name
+
+    if keep and given:
+        raise typer.BadParameter("it contradicts --drop-parameter", param_hint="--keep-parameters")
+    tag = next((name for name in given or () if is_tag_name(name)), None)
+    if tag is not None:
+        raise typer.BadParameter(f"{tag!r}: channels are found by it", param_hint="--drop-parameter")
+    if not given:
+        return () if keep else None
+    names = [name for one in given for name in (DEFAULT_DROPPED_PARAMETERS if one == "default" else (one,))]
+    return tuple(dict.fromkeys(names))
+
+
+def _privacy_of(app: App) -> str:
+    return f"client addresses {app.privacy.client_address}, {len(app.privacy.dropped_parameters)} parameters dropped"
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -176,6 +176,37 @@ class AlertRule:
     """Windows that begin before it are not judged."""
 
 
+class ClientAddress(StrEnum):
+    """How much of a client's address is stored with an event."""
+
+    WHOLE = "whole"
+    SHORTENED = "shortened"
+    """The network: /24 of IPv4, /48 of IPv6."""
+    NONE = "none"
+
+
+DEFAULT_DROPPED_PARAMETERS: Final = (
+    *("token", "access_token", "refresh_token", "id_token", "auth_token", "oauth_token", "api_token", "csrf_token"),
+    *("reset_token", "session_token", "jwt", "otp", "api_key", "access_key", "secret", "secret_key", "client_secret"),
+    *("password", "passwd", "passcode", "pwd", "auth", "authorization", "credential", "credentials"),
+    *("sig", "signature", "x_amz_signature", "x_amz_credential", "x_amz_security_token", "x_goog_signature"),
+    *("session", "session_id", "phpsessid", "jsessionid"),
+    *("email", "e_mail", "mail", "email_address", "user_email"),
+    *("phone", "phone_number", "tel", "telephone", "mobile", "mobile_phone"),
+    *("ssn", "id_card", "card_number", "credit_card"),
+)
+"""Names that commonly carry secrets or say who a person is. A `code` is as often a coupon, so it is not one of them."""
+
+
+@dataclass(frozen=True)
+class PrivacySettings:
+    """What is left out of an app's events before they are written anywhere."""
+
+    dropped_parameters: tuple[str, ...] = DEFAULT_DROPPED_PARAMETERS
+    """Names of query parameters, without regard to case, `_` and `-`. Campaign tags and click ids are never dropped."""
+    client_address: ClientAddress = ClientAddress.SHORTENED
+
+
 @dataclass(frozen=True)
 class App:
     app_id: str
@@ -196,6 +227,7 @@ class App:
     an open door shows nobody anything; a shut one loses the events of the site somebody forgot to list. Listing them
     keeps strangers' pages from reporting with a key copied out of yours; programs it cannot stop.
     """
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,12 @@ class Tags(msgspec.Struct, frozen=True):
 NO_TAGS: Final = Tags()
 
 
+def is_tag_name(name: str) -> bool:
+    """Whether a parameter of this name is one that channels are found by."""
+    word = name.lower()
+    return word.startswith("utm_") or word in _CLICK_ID_NAMES
+
+
 def has_tags(page_url: str) -> bool:
     """Tell whether an address could carry tags; a plain product page (`?id=42`) costs one search."""
     return "=" in page_url and _TAG.search(page_url, 0, MAX_ADDRESS_CHARACTERS) is not None

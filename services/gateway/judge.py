@@ -115,6 +115,6 @@ def rejected_row(error: ApiError, payload: bytes, receipt: Receipt, request_id: 
         code=error.code.value,
         field=error.field,
         reason=error.reason.en if error.reason else error.code.message("en"),
-        payload=kept_text(payload),
+        payload=receipt.privacy.payload(kept_text(payload)),
         key_id=receipt.key_id,
     )

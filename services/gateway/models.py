@@ -65,7 +65,11 @@ class Campaign(BaseModel):
 class Context(BaseModel):
     """What surrounded the event."""
 
-    ip: Address | None = Field(None, description="The visitor's address; the caller's if absent.")
+    ip: Address | None = Field(
+        None,
+        description="The visitor's address; the caller's if absent. Stored as the app's settings say: "
+        "whole, shortened to /24 or /48 (new apps), or not at all.",
+    )
     user_agent: Text | None = Field(
         None, description="The visitor's agent; the caller's if absent. Cut at 1,024 characters."
     )

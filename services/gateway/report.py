@@ -42,6 +42,7 @@ from services.gateway.links import KnownLinks
 from services.gateway.metrics import EVENTS, REJECTED, REJECTS_DROPPED
 from services.gateway.pack import Piece, pack_event, pack_events, pack_links, pack_rejects
 from services.gateway.parse import BODY, Events, parse_any, parse_batch
+from services.gateway.privacy import privacy_of
 from services.gateway.publish import Publisher, PublishError
 from services.gateway.sent import SentIds
 from services.gateway.snapshots import Snapshots
@@ -249,6 +250,7 @@ def _receipt(call: Call, caller: Caller) -> Receipt:
         ip=call.ip,
         user_agent=call.user_agent[:MAX_USER_AGENT_CHARACTERS],
         random_80_bits=call.random_80_bits,
+        privacy=privacy_of(caller.app.privacy),
     )
 
 

@@ -20,6 +20,7 @@ from schemas.control import (
     GoalCondition,
     Operator,
     Plan,
+    PrivacySettings,
     Scope,
 )
 from schemas.currencies import CODES
@@ -31,6 +32,8 @@ _ORIGIN: Final = re.compile(
 )
 """Pattern of an origin as browsers write it (RFC 6454, section 6.2): no path, no trailing slash, in lower case."""
 _MAX_ORIGINS: Final = 100
+_PARAMETER: Final = re.compile(r"^[A-Za-z0-9_.-]{1,64}\Z")
+_MAX_PARAMETERS: Final = 200
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_CHARACTERS: Final = 32
 SECRET_BITS: Final = 190
@@ -54,6 +57,7 @@ def check_app(app: App) -> None:
     _require(app.history_limit_days > 0, "history limit", app.history_limit_days, "1 day or more")
     check_attribution(app.attribution)
     _check_origins(app.allowed_origins)
+    _check_privacy(app.privacy)
     names = [goal.name for goal in app.goals]
     _require(len(set(names)) == len(names), "goals", names, "no name twice")
     for goal in app.goals:
@@ -65,6 +69,13 @@ def _check_origins(origins: tuple[str, ...]) -> None:
     for origin in origins:
         expected = "an origin such as https://shop.example, https://*.shop.example or *"
         _require(len(origin) <= 255 and bool(_ORIGIN.match(origin)), "origin", origin, expected)
+
+
+def _check_privacy(settings: PrivacySettings) -> None:
+    names = settings.dropped_parameters
+    _require(len(names) <= _MAX_PARAMETERS, "number of parameters", len(names), f"at most {_MAX_PARAMETERS}")
+    for name in names:
+        _require(bool(_PARAMETER.match(name)), "parameter", name, "letters, digits, _, - and ., at most 64")
 
 
 def check_goal(goal: Goal) -> None:
@@ -165,6 +176,7 @@ def app_values(app: App) -> dict[str, Any]:
         "attribution": attribution_values(app.attribution),
         "config_version": app.config_version,
         "allowed_origins": list(app.allowed_origins),
+        "privacy": msgspec.to_builtins(app.privacy),
     }
 
 
@@ -220,6 +232,7 @@ def app_from_row(row: Mapping[Any, Any], goals: Iterable[Goal]) -> App:
         attribution=msgspec.convert(row["attribution"], AttributionSettings),
         config_version=row["config_version"],
         allowed_origins=tuple(row["allowed_origins"]),
+        privacy=msgspec.convert(row["privacy"], PrivacySettings),
     )
 
 

@@ -40,6 +40,7 @@ APPS: Final = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("allowed_origins", JSON, nullable=False, server_default='["*"]'),
     Column("config_version", Integer, nullable=False, server_default="1"),
+    Column("privacy", JSON, nullable=False, server_default='{"dropped_parameters": [], "client_address": "whole"}'),
 )
 
 GOALS: Final = Table(

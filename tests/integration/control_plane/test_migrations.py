@@ -15,7 +15,7 @@ from pipeline.runtime.control_plane.engine import build_engine
 from pipeline.runtime.control_plane.tables import METADATA
 from pipeline.runtime.secret_box import KEY_FILE, SecretBox
 from pipeline.runtime.settings import Settings
-from schemas.control import App, Goal
+from schemas.control import App, ClientAddress, Goal, PrivacySettings
 
 
 def test_the_migrations_make_the_tables_the_code_knows(dsn):
@@ -74,6 +74,7 @@ def test_origins_are_kept_and_apps_from_before_there_were_any_allow_all(dsn):
     migrate_control_plane(dsn)
     store = ControlPlane(dsn)
     assert store.app("old").allowed_origins == ("*",)
+    assert store.app("old").privacy == PrivacySettings((), ClientAddress.WHOLE), "it stores what it stored"
     origins = ("https://shop.example", "https://*.shop.example:8443", "http://[::1]:3000", "capacitor://localhost")
     store.update_app(replace(store.app("old"), allowed_origins=origins), 2)
     assert store.app("old").allowed_origins == origins

@@ -11,7 +11,18 @@ from typer.testing import CliRunner
 from deploy.cli import app
 from pipeline.runtime.control_plane import ControlPlane
 from pipeline.runtime.control_plane.rules import secret_hash
-from schemas.control import AttributionSettings, Counting, Goal, GoalCondition, Operator, Plan, Scope
+from schemas.control import (
+    DEFAULT_DROPPED_PARAMETERS,
+    AttributionSettings,
+    ClientAddress,
+    Counting,
+    Goal,
+    GoalCondition,
+    Operator,
+    Plan,
+    PrivacySettings,
+    Scope,
+)
 from schemas.facts import TouchType
 
 
@@ -114,6 +125,22 @@ def test_attribution_settings_of_an_app(attrikit, store):
     )
     assert "\tattribution v2\t" in attrikit("apps", "set", "shop", "--half-life-days", "3.5").output
     assert "\tattribution v2\t" in attrikit("apps", "set", "shop", "--plan", "free").output
+
+
+def test_what_is_left_out_of_an_apps_events(attrikit, store):
+    attrikit("apps", "create", "shop")
+    assert store.app("shop").privacy == PrivacySettings()
+    set_app = ["apps", "set", "shop"]
+    said = attrikit(*set_app, "--drop-parameter", "default", "--drop-parameter", "ticket", "--client-address", "none")
+    assert "client addresses none, " in said.output
+    dropped = (*DEFAULT_DROPPED_PARAMETERS, "ticket")
+    assert store.app("shop").privacy == PrivacySettings(dropped, ClientAddress.NONE)
+    assert store.snapshot(0).apps["shop"].privacy.dropped_parameters == dropped
+    attrikit(*set_app, "--keep-parameters")
+    assert store.app("shop").privacy == PrivacySettings((), ClientAddress.NONE)
+    for wrong in (["--drop-parameter", "utm_source"], ["--drop-parameter", "a=b"], ["--client-address", "half"]):
+        assert attrikit(*set_app, *wrong).exit_code != 0
+    assert store.app("shop").privacy == PrivacySettings((), ClientAddress.NONE)
 
 
 def test_channel_rules_of_an_app(attrikit, store):

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.settings import Settings
-from schemas.control import ApiKey, App, Scope, Snapshot
+from schemas.control import ApiKey, App, ClientAddress, PrivacySettings, Scope, Snapshot
 from schemas.events import AcceptedEvent
 from schemas.facts import RejectedRow
 from schemas.topics import Topic
@@ -37,7 +37,8 @@ def _key(secret: str, scope: Scope, is_revoked: bool = False) -> tuple[str, ApiK
 @pytest.fixture
 def snapshot() -> Snapshot:
     keys = [_key(WRITE_KEY, Scope.WRITE), _key(READ_KEY, Scope.READ), _key(REVOKED_KEY, Scope.WRITE, is_revoked=True)]
-    return Snapshot({"shop": App("shop", "Shop", history_limit_days=4_000)}, dict(keys), 0)
+    app = App("shop", "Shop", history_limit_days=4_000, privacy=PrivacySettings((), ClientAddress.WHOLE))
+    return Snapshot({"shop": app}, dict(keys), 0)
 
 
 @pytest.fixture

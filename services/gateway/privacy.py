@@ -1,0 +1,119 @@
+"""What is left out of an event before it is written anywhere: secrets in addresses, part of the client's address. Pure.
+
+A parameter is dropped with its value behind `?` or `#` (`#/item?token=…`), as a path's parameter (`;jsessionid=…`), and
+inside an address that is another's parameter (`?next=https%3A%2F%2F…%3Ftoken%3D…`). Names are compared without case,
+`_` and `-`; `user[email]` is an `email`. A user and password before the host go too. All other text stays as it came.
+"""
+
+import re
+from functools import lru_cache  # noqa: TID251 of settings
+from ipaddress import ip_address, ip_network
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from pipeline.domain.tags import is_tag_name
+from pipeline.runtime.http.addresses import MAX_ADDRESS_CHARACTERS, address_of
+from schemas.caches import cache_short_texts
+from schemas.control import ClientAddress, PrivacySettings
+from services.gateway.properties import Values
+
+_PREFIX_BITS: Final = {4: 24, 6: 48}
+_ENCODED: Final = "%(?:25)*"
+"""A percent sign, encoded any number of times."""
+_NOTHING: Final = re.compile(r"(?!)(?P<user>)(?P<first>)")
+_ESCAPES: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\(?:u00(23|26|3[dDfF])|/)")
+_JSON_ADDRESS: Final = re.compile(r'("ip"\s*:\s*)"((?:[^"\\]|\\.)*)"?')
+
+
+class Privacy:
+    """The settings of an app, made ready for use."""
+
+    def __init__(self, settings: PrivacySettings) -> None:
+        names = [name for name in settings.dropped_parameters if not is_tag_name(name)]
+        self.drops_parameters = bool(names)
+        self._in_address = _pattern(names, is_json=False)
+        self._in_json = _pattern(names, is_json=True)
+        self._client_address = settings.client_address
+
+    def address(self, given: str) -> str:
+        """The client's address as it may be stored. `given`: an address in its usual form, or empty."""
+        if self._client_address is ClientAddress.WHOLE:
+            return given
+        return _shortened(given) if given and self._client_address is ClientAddress.SHORTENED else ""
+
+    def url(self, given: str) -> str:
+        """An address of a page without what is dropped; any other text that holds none stays the same."""
+        if "=" in given or "@" in given or "%3" in given:
+            return self._in_address.sub(_replacement, given)
+        return given
+
+    def properties(self, raw: msgspec.Raw, values: Values) -> msgspec.Raw:
+        """`raw` with every text in it looked at as an address; the same bytes if there is nothing to drop."""
+        text = bytes(raw)
+        if not (b"=" in text or b"@" in text or b"%3" in text or b"\\u00" in text):
+            return raw
+        cleaned = self._cleaned(values)
+        return raw if cleaned == values else msgspec.Raw(orjson.dumps(cleaned))
+
+    def payload(self, text: str) -> str:
+        """JSON that was refused, perhaps because it is none, without what would be dropped from an event."""
+        if self.drops_parameters:
+            text = self._in_json.sub(_replacement, _ESCAPES.sub(_unescaped, text))
+        if self._client_address is ClientAddress.WHOLE:
+            return text
+        return _JSON_ADDRESS.sub(lambda found: f'{found[1]}"{self.address(address_of(found[2]) or "")}"', text)
+
+    def _cleaned(self, value: Any) -> Any:
+        """As deep as properties may be."""
+        if type(value) is str:
+            return self.url(value)
+        if type(value) is dict:
+            return {key: self._cleaned(item) for key, item in value.items()}
+        return [self._cleaned(item) for item in value] if type(value) is list else value
+
+
+@lru_cache(maxsize=256)
+def privacy_of(settings: PrivacySettings) -> Privacy:
+    return Privacy(settings)
+
+
+@cache_short_texts(8_192, MAX_ADDRESS_CHARACTERS)
+def _shortened(address: str) -> str:
+    return str(ip_network(f"{address}/{_PREFIX_BITS[ip_address(address).version]}", strict=False).network_address)
+
+
+def _pattern(names: list[str], *, is_json: bool) -> re.Pattern[str]:
+    """What is dropped from a text, or from the JSON of one, in which a text ends at its quote.
+
+    `first`: the separator before a run of parameters that are dropped, which stays if another follows them.
+    """
+    if not names:
+        return _NOTHING
+    end, escape = ('"\\\\', r"|\\.") if is_json else ("", "")
+    name = "(?:" + "|".join(re.escape(name).replace("_", "[_-]?").replace(r"\-", "[_-]?") for name in names) + ")"
+    key = rf"(?:[^?&#;={end}]*(?:\[|%5B))?{name}(?:\]|%5D)?"
+    value = rf"(?:[^&#?{end}]|\?(?![\w.-]+=){escape})*"
+    plain = rf"(?P<first>\?|#/?|&(?:amp;)*)(?:{key}={value}(?:&(?:amp;)*)?)+"
+    in_path = rf";{name}=[^?&#/;{end}]*"
+    inner_key = rf"(?:[\w.-]*{_ENCODED}5B)?{name}(?:{_ENCODED}5D)?"
+    inner_value = rf"(?:(?!{_ENCODED}(?:26|23))[^&#{end}])*"
+    inner = rf"(?P<inner>{_ENCODED}(?:3F|26|23))(?:{inner_key}{_ENCODED}3D{inner_value}(?:{_ENCODED}26)?)+"
+    user = rf"(?P<user>://)[^/?#\s{end}]*@"
+    return re.compile("|".join((plain, in_path, inner, user)), re.IGNORECASE)
+
+
+def _replacement(found: re.Match[str]) -> str:
+    if found["user"]:
+        return found["user"]
+    goes_on = found[0].lower().endswith(("&", "&amp;", "26"))
+    return (found["first"] or found["inner"] or "") if goes_on else ""
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    """The characters that separate parameters, where JSON has them escaped."""
+    return found[1] + (chr(int(found[2], 16)) if found[2] else "/")
+
+
+KEEP_ALL: Final = Privacy(PrivacySettings((), ClientAddress.WHOLE))
