@@ -89,8 +89,8 @@ def run_store(settings: Settings) -> None:
         clickhouse = ClickHouse.open(settings)
         try:
             await migrate(clickhouse)
-            app = create_app(settings, clickhouse)
             loader = Loader(settings, clickhouse, instance_id=_store_id(settings))
+            app = create_app(settings, clickhouse, loader_stalled=loader.stalled)
             alerter = Alerter(settings, clickhouse, app.state.snapshots, _known(app.state.reader.complete_through_ms))
             await _until_first_ends(stop, _serve(app, settings, stop), loader.run(stop), alerter.run(stop))
         finally:

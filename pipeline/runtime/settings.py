@@ -110,7 +110,8 @@ class Settings(BaseSettings):
     worker_port: int = Field(default=0, ge=0, le=65535)
     """Port of the worker's `/healthz` and `/metrics`; 0: none."""
     stall_seconds: float = Field(default=120.0, gt=0)
-    """A worker that has messages to process and commits nothing for so long is not alive (`/healthz`)."""
+    """A process that has something to do and gets nothing done for so long is not alive (`/healthz`: 503). Longer than
+    the 30 seconds after which a gateway gives up a connection to the broker."""
     worker_session_timeout_seconds: float = Field(default=20.0, ge=6)
     """A worker not heard of for this long loses its partitions to others; the broker says what is allowed."""
 

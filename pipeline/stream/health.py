@@ -1,6 +1,6 @@
 """`/healthz`, `/readyz` and `/metrics` of a worker, on its own event loop: an answer means that the loop turns.
 
-`/healthz` means more (see `liveness`): 503 while messages wait and nothing is committed.
+`/healthz` means more (see `pipeline.runtime.liveness`): 503 while messages wait and nothing is committed.
 """
 
 from collections.abc import Callable

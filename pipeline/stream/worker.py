@@ -6,7 +6,7 @@ assigned → recovered (Faust, `recovery`) → `take` → messages flow → `rel
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from pipeline.domain.watermark import Watermark
 from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
 from pipeline.runtime.kafka import build_producer
+from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.progress import read_last_reports
 from pipeline.runtime.settings import Settings
@@ -26,7 +27,6 @@ from pipeline.stream.group_commit import PartitionCommitter, Surroundings
 from pipeline.stream.guard import StallGuard
 from pipeline.stream.health import HealthServer
 from pipeline.stream.kafka_log import KafkaLog
-from pipeline.stream.liveness import Liveness, watch
 from pipeline.stream.offset_gaps import check_gap
 from pipeline.stream.people import DecodedPeople
 from pipeline.stream.people_reader import COMMIT_SECONDS, PeopleReader
@@ -96,7 +96,7 @@ class Worker:
         self._fences = Fences(settings, changelog_topic)
         # The group counts from the last heartbeat, which may be older than the guard's last look.
         self._guard = StallGuard(monotonic_seconds, session_timeout_seconds * 0.7)
-        self._liveness = Liveness(settings.stall_seconds)
+        self._liveness = Liveness[int](settings.stall_seconds)
         self._health = HealthServer(
             settings.host,
             settings.worker_port,
@@ -354,12 +354,15 @@ class Worker:
         return task
 
     def _watch_liveness(self) -> Coroutine[Any, Any, Any]:
-        settings = self._settings
+        partitions = [TopicPartition(Topic.EVENTS.value, number) for number in range(self._settings.partitions)]
 
-        def committed() -> dict[int, int]:
-            return {partition: committer.committed_offset for partition, committer in self.committers.items()}
+        def look(ends: Mapping[TopicPartition, int]) -> None:
+            now = monotonic_seconds()
+            done = {partition: committer.committed_offset for partition, committer in self.committers.items()}
+            self._liveness.observe_ends({place.partition: end for place, end in ends.items()}, now)
+            self._liveness.observe_committed(done, now)
 
-        return watch(self._liveness, settings.kafka_bootstrap, settings.partitions, committed, monotonic_seconds)
+        return watch(self._settings.kafka_bootstrap, partitions, look)
 
     def _measure(self) -> None:
         now = now_ms()

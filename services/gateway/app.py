@@ -126,7 +126,7 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
     app.router.routes.extend(Route(path, Endpoint(reporting.preflight), methods=["OPTIONS"]) for path in endpoints)
     app.router.routes.append(Route(resend.PATH, resend.Resending(snapshots, publisher, forwarder), methods=["POST"]))
     access = MetricsAccess(settings.public_metrics, settings.metrics_token)
-    add_operations(app, app.state.readiness.missing, access)
+    add_operations(app, app.state.readiness.missing, access, lambda: publisher.stalled(settings.stall_seconds))
     add_docs(app, _document(app.version, forwarder))
     if forwarder is not None:
         app.router.default = forwarder

@@ -133,8 +133,11 @@ class Lane:
 
     def is_overdue(self, timeout_seconds: float) -> bool:
         """Tell whether a record has been out longer than any request would have waited for it."""
-        sent_at_seconds = self._sent_at_seconds
-        return sent_at_seconds is not None and monotonic_seconds() - sent_at_seconds > timeout_seconds
+        return self.out_seconds() > timeout_seconds
+
+    def out_seconds(self) -> float:
+        """Return for how long the present record has been out; 0 if none is."""
+        return 0.0 if self._sent_at_seconds is None else monotonic_seconds() - self._sent_at_seconds
 
     def add(self, entry: _Entry) -> None:
         self._waiting.append(entry)
@@ -220,6 +223,16 @@ class Publisher:
         """True if connected, and no lane that events wait for is stuck."""
         lanes = self._lanes[Topic.EVENTS] + self._lanes[Topic.PEOPLE]
         return self.sink.is_connected and not any(lane.is_overdue(self._timeout_seconds) for lane in lanes)
+
+    def stalled(self, limit_seconds: float) -> dict[str, float]:
+        """Lanes whose record has been out for longer than that, which must be longer than a sink takes to give up: the
+        sink is stuck. For how many seconds each."""
+        out = {
+            f"{topic.value}/{number}": lane.out_seconds()
+            for topic, lanes in self._lanes.items()
+            for number, lane in enumerate(lanes)
+        }
+        return {name: seconds for name, seconds in out.items() if seconds > limit_seconds}
 
     @property
     def lacks_room(self) -> bool:

@@ -12,15 +12,18 @@ changes nothing a reader sees. Each topic has a task of its own for step 2; one 
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable, migrate
 from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
 from pipeline.runtime.kafka import build_consumer, ensure_topics
+from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.waiting import until_it_works
@@ -62,7 +65,16 @@ class Loader:
         self._loaded_at = RisingClock(now_ms)
         self._unreported = asyncio.Event()
         self._is_draining = False
+        self._liveness = Liveness[Place](settings.stall_seconds)
         self._reader: Reader
+
+    def stalled(self) -> dict[str, float]:
+        """Partitions with messages that are not loaded though ClickHouse and the broker are there, and for how many
+        seconds."""
+        if self._store.is_away:
+            return {}
+        found = self._liveness.stalled(monotonic_seconds())
+        return {f"{topic}/{partition}": seconds for (topic, partition), seconds in found.items()}
 
     @property
     def held_rows(self) -> int:
@@ -102,15 +114,28 @@ class Loader:
         reading = asyncio.create_task(self._reader.run())
         writing = [asyncio.create_task(self._write(buffer)) for buffer in self._buffers.values()]
         reporting = asyncio.create_task(self._report_forever())
+        watching = asyncio.create_task(self._watch_liveness())
         try:
-            await _first_of(stopped, reading, reporting, *writing)
+            await _first_of(stopped, reading, reporting, watching, *writing)
             if not reading.done():
                 await _cancel(reading)
             await self._drain(writing, reporting)
-            _raise_failures(reading, reporting, *writing)
+            _raise_failures(reading, reporting, watching, *writing)
         finally:
-            await _cancel(reading, reporting, *writing)
+            await _cancel(reading, reporting, watching, *writing)
             await self._reader.stop()
+
+    async def _watch_liveness(self) -> None:
+        places = [
+            TopicPartition(topic, number) for topic in self._buffers for number in range(self._settings.partitions)
+        ]
+
+        def look(ends: Mapping[TopicPartition, int]) -> None:
+            now = monotonic_seconds()
+            self._liveness.observe_ends({(place.topic, place.partition): end for place, end in ends.items()}, now)
+            self._liveness.observe_committed(self._reader.committed, now)
+
+        await watch(self._settings.kafka_bootstrap, places, look)
 
     # Step 2
 

@@ -46,7 +46,8 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         self._arrivals = {topic: asyncio.Event() for topic in buffers}
         self._room = asyncio.Event()
         self._aligned_epoch = -1
-        self._committed: dict[Place, int] = {}
+        self.committed: dict[Place, int] = {}
+        """Of the partitions assigned now, the first offset that is not committed."""
 
     async def start(self) -> None:
         """Start the reader. Raises `KafkaConnectionError` while no broker answers."""
@@ -107,7 +108,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         except KafkaError as error:
             log.warning("commit failed", reason=repr(error)[:300], partitions=len(positions))
             return False
-        self._committed |= positions
+        self.committed |= positions
         return True
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -127,7 +128,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _new_epoch(self) -> None:
         self._positions.new_epoch()
-        self._committed.clear()
+        self.committed = {}
         for buffer in self._buffers.values():
             buffer.clear()
         self._room.set()
@@ -138,8 +139,12 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             loaded = await self._loaded_offsets()
             committed = await asyncio.gather(*map(self._consumer.committed, assignment))
+            beginnings = await self._consumer.beginning_offsets(assignment) if assignment else {}
             for tp, offset in zip(assignment, committed, strict=True):
                 self._go_back(tp, offset, loaded.get((tp.topic, tp.partition)))
+            if epoch == self._positions.epoch:
+                found = zip(assignment, committed, strict=True)
+                self.committed = {(tp.topic, tp.partition): max(at or 0, beginnings[tp]) for tp, at in found}
             self._aligned_epoch = epoch
         except IllegalStateError:
             await asyncio.sleep(0)  # revoked meanwhile: the next epoch starts over
@@ -174,7 +179,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._consumer.seek(tp, records[0].offset)
 
     def _measure_lag(self) -> None:
-        for (topic, partition), committed in self._committed.items():
+        for (topic, partition), committed in self.committed.items():
             end = self._consumer.highwater(TopicPartition(topic, partition))
             if end is not None:
                 metrics.LAG.labels(topic, str(partition)).set(max(0, end - committed))

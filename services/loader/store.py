@@ -32,6 +32,8 @@ def backoff_seconds(attempt: int) -> float:
 class BlockStore:
     def __init__(self, clickhouse: Inserter) -> None:
         self._clickhouse = clickhouse
+        self.is_away = False
+        """Whether ClickHouse did not answer the last insert."""
 
     async def store(self, block: Block) -> None:
         """Store a block: when this returns, every row is in its table or in `rejected`. It never gives up."""
@@ -52,8 +54,11 @@ class BlockStore:
         attempt = 0
         while True:
             try:
-                return await self._clickhouse.insert_ndjson(table, data, deduplication_token)
+                await self._clickhouse.insert_ndjson(table, data, deduplication_token)
+                self.is_away = False
+                return
             except ClickHouseUnavailable as error:
+                self.is_away = True
                 delay = backoff_seconds(attempt)
                 log.warning(
                     "insert failed", table=table, attempt=attempt, retry_in_seconds=delay, reason=str(error)[:300]

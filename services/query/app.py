@@ -13,7 +13,7 @@ from pipeline.runtime.http.documents import complete_document
 from pipeline.runtime.http.handlers import install_handlers
 from pipeline.runtime.http.hang_up import EndWithCaller
 from pipeline.runtime.http.middleware import EnvelopeMiddleware
-from pipeline.runtime.http.operations import MetricsAccess, add_operations
+from pipeline.runtime.http.operations import MetricsAccess, StallCheck, add_operations
 from pipeline.runtime.http.quota import CountRequests, open_quota
 from pipeline.runtime.secret_box import SecretBoxError
 from pipeline.runtime.settings import Settings
@@ -33,9 +33,14 @@ from services.query.sql import QueryLimits
 SERVICE: Final = "query"
 
 
-def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    clickhouse: ClickHouse,
+    snapshots: Snapshots | None = None,
+    loader_stalled: StallCheck = lambda: {},
+) -> FastAPI:
     """Create the query service. Without `snapshots` the app reads the control plane itself, from its start-up to its
-    shutdown.
+    shutdown. `loader_stalled`: of the loader in the same process, if there is one. Reads end by their limits.
     """
     own = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
 
@@ -77,7 +82,7 @@ def create_app(settings: Settings, clickhouse: ClickHouse, snapshots: Snapshots 
     install_handlers(app)
     add_operator_routes(app, clickhouse, settings.operator_token, settings.partitions)
     access = MetricsAccess(settings.public_metrics, settings.metrics_token)
-    add_operations(app, lambda: _what_is_missing(app), access)
+    add_operations(app, lambda: _what_is_missing(app), access, loader_stalled)
     add_docs_page(app)
     app.add_middleware(KeepSlashes)
     app.add_middleware(EndWithCaller)

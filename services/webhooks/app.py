@@ -5,18 +5,22 @@ cannot go on after (another number of partitions, the wrong key of secrets).
 """
 
 import asyncio
+import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from fastapi import FastAPI
 
-from pipeline.runtime.clock import now_ms
+from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
 from pipeline.runtime.control_plane.webhooks import StateChange, WebhookEndpoints
 from pipeline.runtime.http.operations import add_operations
 from pipeline.runtime.kafka import ensure_topics
+from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.secret_box import SecretBox
 from pipeline.runtime.settings import Settings
@@ -52,7 +56,12 @@ class Webhooks:
         self._waiting = WaitingRoom(settings, self._outbox)
         self._dispatcher = Dispatcher(settings, snapshot, self._outbox, self._sender, self._standing, box)
         self._is_stopping = False
-        self._followers = (self._facts.follower, self._waiting.follower, self._dispatcher.follower)
+        self._readers = {
+            "facts": self._facts.follower,
+            "waiting": self._waiting.follower,
+            "deliveries": self._dispatcher.follower,
+        }
+        self._liveness = Liveness[str](settings.stall_seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
         stopped = asyncio.create_task(stop.wait())
@@ -71,10 +80,15 @@ class Webhooks:
         """Name the parts that readiness waits for, in words."""
         found = {
             "stopping": self._is_stopping,
-            "broker": not (self._outbox.is_connected and all(f.is_assigned for f in self._followers)),
+            "broker": not (self._outbox.is_connected and all(f.is_assigned for f in self._readers.values())),
             "control plane": not self._snapshots.is_loaded,
         }
         return [name for name, is_missing in found.items() if is_missing]
+
+    def stalled(self) -> dict[str, float]:
+        """Readers that do not come back for more though the broker is there, and for how many seconds. What waits for a
+        receiver or for its time stops no reader."""
+        return self._liveness.stalled(monotonic_seconds())
 
     async def _start(self) -> None:
         await self._snapshots.start()
@@ -82,12 +96,13 @@ class Webhooks:
         await until_it_works(lambda: ensure_topics(self._settings), _BROKER_AWAY, log, "broker")
         await self._outbox.start()
         await self._sender.start()
-        for follower in self._followers:
+        for follower in self._readers.values():
             await until_it_works(follower.start, _BROKER_AWAY, log, "broker")
         log.info("webhooks started", bootstrap=self._settings.kafka_bootstrap)
 
     async def _work(self, stopped: asyncio.Task[Any]) -> None:
         parts = [self._facts.run(), self._waiting.run(), self._dispatcher.run(), self._standing.run()]
+        parts.append(self._watch_liveness())
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -100,7 +115,7 @@ class Webhooks:
             await self._standing.flush()
 
     async def _stop(self) -> None:
-        for follower in self._followers:
+        for follower in self._readers.values():
             if hasattr(follower, "consumer"):
                 with suppress(KafkaError):
                     await follower.stop()
@@ -109,6 +124,16 @@ class Webhooks:
         await self._snapshots.stop()
         self._store.close()
         log.info("webhooks stopped")
+
+    async def _watch_liveness(self) -> None:
+        """A reader always has a next read to do; that the topic's end can be had says that the broker is there."""
+
+        def look(_ends: Mapping[TopicPartition, int]) -> None:
+            now = monotonic_seconds()
+            self._liveness.observe_ends(dict.fromkeys(self._readers, sys.maxsize), now)
+            self._liveness.observe_committed({name: one.reads for name, one in self._readers.items()}, now)
+
+        await watch(self._settings.kafka_bootstrap, [TopicPartition(Topic.WEBHOOK_DELIVERIES.value, 0)], look)
 
     async def _check_snapshot(self) -> None:
         self._snapshots.current()
@@ -124,7 +149,7 @@ class Webhooks:
 def create_app(webhooks: Webhooks) -> FastAPI:
     """Create the app that serves `/healthz`, `/readyz` and `/metrics`."""
     app = FastAPI(title="AttriKit webhooks", openapi_url=None, docs_url=None, redoc_url=None)
-    add_operations(app, webhooks.missing)
+    add_operations(app, webhooks.missing, stalled=webhooks.stalled)
     return app
 
 

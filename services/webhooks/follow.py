@@ -44,6 +44,8 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]
         self._on_epoch = on_epoch
         self._epoch = 0
         self._ready_epoch = -1
+        self.reads = 0
+        """How often it was asked for what has come."""
         self._committed: dict[TopicPartition, int] = {}
         self.consumer: AIOKafkaConsumer
 
@@ -67,6 +69,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def read(self, timeout_ms: int, max_records: int) -> Batches:
         """Return the records that came in the present epoch; may be empty."""
+        self.reads += 1
         if self._ready_epoch != self._epoch:
             await self._begin_epoch(self._epoch)
             return {}

@@ -1,6 +1,6 @@
-"""The routes operators use: `/healthz` (alive), `/readyz` (may have traffic), `/metrics` (Prometheus)."""
+"""The routes operators use: `/healthz` (progress), `/readyz` (may have traffic), `/metrics` (Prometheus)."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Final
@@ -17,6 +17,10 @@ from schemas.errors import ErrorCode
 
 ReadinessCheck = Callable[[], Awaitable[list[str]]]
 """Check that names what is missing before traffic can come, in words; empty: ready."""
+StallCheck = Callable[[], Mapping[str, float]]
+"""Check that names what has something to do and does not get on, and for how many seconds; empty: alive. Nothing that
+another part's absence explains: to start this process again would not bring that back.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,20 +45,33 @@ PRIVATE_PORT: Final = MetricsAccess(is_public=True)
 """Of a port that is there for operators only."""
 
 
-def add_operations(app: FastAPI, readiness: ReadinessCheck, metrics_access: MetricsAccess = PRIVATE_PORT) -> None:
+def _nothing_stalls() -> Mapping[str, float]:
+    return {}
+
+
+def add_operations(
+    app: FastAPI,
+    readiness: ReadinessCheck,
+    metrics_access: MetricsAccess = PRIVATE_PORT,
+    stalled: StallCheck = _nothing_stalls,
+) -> None:
+    def unavailable(request: Request, **details: object) -> Response:
+        reply = failure(server_error(1, **details), request_language(request))
+        reply.status = 503  # what load balancers and supervisors ask for; no other answer has this status
+        return response_of(reply)
+
     @app.get("/healthz", include_in_schema=False)
-    async def healthz() -> Response:
-        """Touches nothing else: a database that is away is no reason to restart this process."""
+    async def healthz(request: Request) -> Response:
+        """Asks nobody else: a database that is away is no reason to restart this process."""
+        parts = stalled()
+        if parts:
+            return unavailable(request, stalled={name: round(seconds, 1) for name, seconds in parts.items()})
         return success_response({"status": "alive"})
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz(request: Request) -> Response:
         missing = await readiness()
-        if not missing:
-            return success_response({"status": "ready"})
-        reply = failure(server_error(1, missing=missing), request_language(request))
-        reply.status = 503  # what load balancers ask for; the only answer with this status
-        return response_of(reply)
+        return unavailable(request, missing=missing) if missing else success_response({"status": "ready"})
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:

@@ -1,18 +1,22 @@
 """The loader between a broker and chDB, both real."""
 
+import asyncio
 import json
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from loader_log import Log, Running, dump, random_events, until
 
+from pipeline.runtime import liveness
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable
 from pipeline.runtime.clock import now_ms
 from schemas.events import AcceptedEvent, encode_event
 from schemas.facts import EventMarkRow, ProgressRow, RejectedRow, TouchRow, encode_rows
 from schemas.ids import reject_id
 from schemas.topics import Topic
+from services.query.app import create_app
 
 
 @pytest.fixture
@@ -193,3 +197,41 @@ async def test_partitions_change_hands_without_loss(kafka_log: Log, clickhouse: 
     }
     found = await clickhouse.query("SELECT DISTINCT event_id FROM events WHERE app_id = 'app_hands'")
     assert {row[0] for row in found} == expected
+
+
+class _Stuck:
+    """ClickHouse, whose inserts of events never end until `release`."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+        self.release = asyncio.Event()
+
+    async def insert_ndjson(self, table: str, data: bytes, token: str = "") -> None:
+        if table == "events":
+            await self.release.wait()
+        await self._clickhouse.insert_ndjson(table, data, token)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._clickhouse, name)
+
+
+async def test_a_loader_that_stands_still_is_not_alive(
+    log: Log, clickhouse: ClickHouse, group: str, make_settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "LOOK_SECONDS", 0.1)
+    stuck: Any = _Stuck(clickhouse)
+    async with log.loading(stuck, group, stall_seconds=1.0) as running:
+        await log.send(Topic.EVENTS, _event("stuck"), partition=3)
+        app = create_app(make_settings(), clickhouse, loader_stalled=running.loader.stalled)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://store") as client:
+
+            async def answers(status: int) -> bool:
+                return (await client.get("/healthz")).status_code == status
+
+            assert await answers(200)
+            await until(lambda: answers(503), running)
+            told = (await client.get("/healthz")).json()["error"]["details"]["stalled"]
+            assert "events/3" in told
+            stuck.release.set()
+            await until(lambda: answers(200), running)

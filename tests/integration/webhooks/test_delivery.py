@@ -3,11 +3,15 @@
 import asyncio
 from pathlib import Path
 
+import httpx
+import pytest
 from aiohttp import web
 from webhook_world import Call, Desk, dispatching, informed, publish, receiving, webhook_settings
 
+from pipeline.runtime import liveness
 from schemas.topics import Topic
 from schemas.webhooks import EventType
+from services.webhooks.app import create_app
 
 
 async def test_every_fact_goes_to_whom_it_concerns(tmp_path: Path, broker: str) -> None:
@@ -55,3 +59,27 @@ async def test_an_endpoint_that_is_removed_gets_nothing_more(tmp_path: Path, bro
                 while removed.endpoint_id in webhooks._dispatcher._lanes:
                     await asyncio.sleep(0.02)
         assert len(receiver.of("/removed")) == 1
+
+
+async def test_a_dispatcher_that_stands_still_is_not_alive(
+    tmp_path: Path, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "LOOK_SECONDS", 0.1)
+    settings = webhook_settings(tmp_path, broker, stall_seconds=2.0)
+    desk = Desk(settings)
+    desk.add("http://127.0.0.1:9/", EventType.CONVERSION_CREATED)
+    async with dispatching(settings) as webhooks:
+        transport = httpx.ASGITransport(create_app(webhooks))
+        async with httpx.AsyncClient(transport=transport, base_url="http://webhooks") as client:
+
+            async def answered(status: int) -> httpx.Response:
+                async with asyncio.timeout(30):
+                    while (answer := await client.get("/healthz")).status_code != status:
+                        await asyncio.sleep(0.05)
+                return answer
+
+            await answered(200)
+            monkeypatch.setattr(webhooks._outbox, "put", lambda *_: asyncio.Event().wait())
+            await publish(settings, Topic.CONVERSIONS, [desk.conversion(1)])
+            answer = await answered(503)
+            assert "facts" in answer.json()["error"]["details"]["stalled"]

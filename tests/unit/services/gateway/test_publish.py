@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -208,3 +209,21 @@ def test_held_bytes_are_given_back_whatever_happens() -> None:
             held.take(8)
         assert budget.used_bytes == 8
     assert budget.used_bytes == 0
+
+
+async def test_a_gateway_whose_sink_is_stuck_is_not_alive(make_app: Any, make_client: Any, sink: MemorySink) -> None:
+    async with make_client(make_app(publish_timeout_seconds=0.05, stall_seconds=0.1)) as client:
+        sink.hold()
+        assert (await client.get("/healthz")).status_code == 200
+        refused = await client.post("/v1/events/track", json={"event_name": "a", "user_id": "u"})
+        assert refused.status_code == 500
+        async with asyncio.timeout(10):
+            while (answer := await client.get("/healthz")).status_code == 200:
+                await asyncio.sleep(0.01)
+        assert answer.status_code == 503
+        (stalled,) = answer.json()["error"]["details"]["stalled"]
+        assert stalled.startswith("events/")
+        sink.release()
+        async with asyncio.timeout(10):
+            while (await client.get("/healthz")).status_code == 503:
+                await asyncio.sleep(0.01)
