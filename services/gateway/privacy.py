@@ -17,7 +17,6 @@ from pipeline.domain.tags import is_tag_name
 from pipeline.runtime.http.addresses import MAX_ADDRESS_CHARACTERS, address_of
 from schemas.caches import cache_short_texts
 from schemas.control import ClientAddress, PrivacySettings
-from services.gateway.properties import Values
 
 _PREFIX_BITS: Final = {4: 24, 6: 48}
 _ENCODED: Final = "%(?:25)*"
@@ -49,11 +48,12 @@ class Privacy:
             return self._in_address.sub(_replacement, given)
         return given
 
-    def properties(self, raw: msgspec.Raw, values: Values) -> msgspec.Raw:
+    def properties(self, raw: msgspec.Raw) -> msgspec.Raw:
         """`raw` with every text in it looked at as an address; the same bytes if there is nothing to drop."""
         text = bytes(raw)
         if not (b"=" in text or b"@" in text or b"%3" in text or b"\\u00" in text):
             return raw
+        values = orjson.loads(text)
         cleaned = self._cleaned(values)
         return raw if cleaned == values else msgspec.Raw(orjson.dumps(cleaned))
 

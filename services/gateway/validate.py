@@ -152,7 +152,7 @@ def stamp(checked: Iterable[Checked], receipt: Receipt) -> list[AcceptedEvent]:
         if drops_parameters:
             url = privacy.url(url) if type(url) is str else ""
             referrer = privacy.url(referrer) if type(referrer) is str else ""
-            properties = privacy.properties(properties, values)
+            properties = privacy.properties(properties)
         accepted.append(
             AcceptedEvent(
                 app_id,

@@ -105,8 +105,8 @@ def test_long_addresses_take_no_longer_than_their_length_says() -> None:
 @pytest.mark.parametrize("given", [{"a": {"b": ["https://x/?token=sEcr3t"]}, "n": 1.5}, {"page_url": "/?email=sEcr3t"}])
 def test_properties_hold_no_dropped_parameter_at_any_depth(given: dict[str, Any]) -> None:
     raw = msgspec.Raw(msgspec.json.encode(given))
-    assert SECRET.encode() not in bytes(DEFAULT.properties(raw, given))
-    assert KEEP_ALL.properties(raw, given) == raw
+    assert SECRET.encode() not in bytes(DEFAULT.properties(raw))
+    assert KEEP_ALL.properties(raw) == raw
 
 
 @pytest.mark.parametrize(
