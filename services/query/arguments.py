@@ -13,7 +13,7 @@ from services.query.conversions import ConversionFilter
 from services.query.costs import CostFilter
 from services.query.credits import Dimension
 from services.query.cursors import BadCursor, Cursors
-from services.query.events import EventFilter, SessionPlace
+from services.query.events import EventFilter
 from services.query.funnels import MIN_STEPS, FunnelQuery
 from services.query.pages import Page
 from services.query.parameters import (
@@ -115,12 +115,11 @@ def properties_of(given: EventsParameters) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
-def event_filter(given: EventsParameters, app: App, session: SessionPlace | None) -> EventFilter:
+def event_filter(given: EventsParameters, app: App) -> EventFilter:
     return EventFilter(
         event_names=given.event_name or ((REFUND,) if given.awaiting_order else ()),
         user_id=given.user_id,
         anonymous_id=given.anonymous_id,
-        session=session,
         time_range=range_of(given, app),
         properties=properties_of(given),
         awaiting=(awaiting_order(),) if given.awaiting_order else (),

@@ -65,15 +65,18 @@ class ConversionFilter:
     """Minimum value, in whole units of `currency`, which must be given with it."""
 
 
-def list_conversions(app_id: str, wanted: ConversionFilter, page: Page) -> Newest[ConversionFact]:
-    conditions = (
+def conditions_of(wanted: ConversionFilter) -> list[Condition]:
+    return [
         *one_of("goal", wanted.goals),
         *equals("user_id", wanted.user_id),
         *equals("currency", wanted.currency),
         *_at_least(wanted),
         *within("converted_at_ms", wanted.time_range),
-        *older_than("converted_at_ms", "conversion_id", page.after),
-    )
+    ]
+
+
+def list_conversions(app_id: str, wanted: ConversionFilter, page: Page) -> Newest[ConversionFact]:
+    conditions = (*conditions_of(wanted), *older_than("converted_at_ms", "conversion_id", page.after))
     return Newest(
         ConversionFact, app_id, Table.CONVERSIONS, "converted_at_ms", "conversion_id", conditions, page.row_limit
     )

@@ -128,6 +128,14 @@ def _persons(wanted: EventFilter) -> tuple[tuple[str, ...], ...]:
     return tuple(groups)
 
 
+def of_session(place: SessionPlace, keys: tuple[str, ...]) -> list[Condition]:
+    """`keys`: as `EventFilter.session_keys`."""
+    return [
+        Condition("person_key IN {session_keys:Array(String)}", {"session_keys": list(keys)}),
+        *_in_session(place),
+    ]
+
+
 def _in_session(session: SessionPlace | None) -> list[Condition]:
     if session is None:
         return []

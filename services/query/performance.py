@@ -31,10 +31,10 @@ from services.query.report_answers import (
 from services.query.report_rows import Part, Place, ReportRow, part_of
 from services.query.times import local_text, parse_instant, utc_text
 
-__all__ = ["PerformanceQuery", "other_currencies", "performance_report", "performance_rows"]
+__all__ = ["COMPARED", "PerformanceQuery", "other_currencies", "performance_report", "performance_rows"]
 
 _PARTS: Final = (TOUCHES, SESSIONS, CONVERSIONS, CREDITS, COSTS)
-_COMPARED: Final = ("touches", "clicks", "impressions", "sessions", "users", "conversions", "value", "spend")
+COMPARED: Final = ("touches", "clicks", "impressions", "sessions", "users", "conversions", "value", "spend")
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _period_before(wanted: PerformanceQuery, period: str | None) -> str | None:
 def _change(totals: PerformanceNumbers, before: PerformanceNumbers) -> Change:
     now: Any = totals
     then: Any = before
-    change: Any = {name: _relative(now[name], then[name]) for name in _COMPARED}
+    change: Any = {name: _relative(now[name], then[name]) for name in COMPARED}
     change["models"] = {
         model: {
             name: _relative(credit[name], then["models"][model][name])

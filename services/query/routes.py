@@ -148,14 +148,13 @@ async def list_events(
 ) -> Response:
     """List events, newest first. An event is in a session if its person and time are; an unknown session has none."""
     page = arguments.page_of(given, events.LIST_NAME, cursors)
-    wanted = arguments.event_filter(given, caller.app, None)
+    wanted = arguments.event_filter(given, caller.app)
     meta = await meta_of(reader, given, caller)
     if given.session_id is not None:
-        place = await reader.first(events.session_place(caller.app.app_id, given.session_id))
-        if place is None:
+        found = await whoever.session(caller.app.app_id, reader, given.session_id)
+        if found is None:
             return success_response(events.event_page([], page, meta))
-        keys = await whoever.event_keys(caller, reader, place.person_key)
-        wanted = replace(arguments.event_filter(given, caller.app, place), session_keys=keys)
+        wanted = replace(wanted, session=found[0], session_keys=found[1])
     rows = await reader.page(events.list_events(caller.app.app_id, wanted, page))
     return success_response(events.event_page(rows, page, meta))
 
@@ -187,7 +186,7 @@ async def get_event(
     event = await reader.first(event_detail.find_event(app_id, event_id))
     if event is None:
         raise ApiError(ErrorCode.NOT_FOUND)
-    owner = await whoever.owner_key(caller, reader, event.person_key)
+    owner = await whoever.owner_key(app_id, reader, event.person_key)
     session, found, marks, refund = await asyncio.gather(
         reader.first(event_detail.find_session(app_id, event, owner or event.person_key)),
         reader.rows(event_detail.find_conversions(app_id, event)),
@@ -277,7 +276,7 @@ async def list_users(
     meta = await meta_of(reader, given, caller)
     rows = await reader.page(users.list_users(caller.app.app_id, wanted, page))
     rows = await _less_refunds(caller, reader, rows)
-    return success_response(users.user_page(await whoever.with_links(caller, reader, rows), page, meta))
+    return success_response(users.user_page(await whoever.with_links(caller.app.app_id, reader, rows), page, meta))
 
 
 @router.get("/users/{user_id}", tags=["users"], **documented(answers.UserDetail, examples.USER_DETAIL, _NOT_FOUND))
@@ -286,11 +285,11 @@ async def get_user(
 ) -> Response:
     """Show one person, known from the first session on, which follows the first event after about a second."""
     meta = await meta_of(reader, given, caller)
-    person = await whoever.person(caller, reader, user_id)
+    person = await whoever.person(caller.app.app_id, reader, user_id)
     row = await reader.first(users.find_user(caller.app.app_id, person)) if person else None
     if row is None:
         raise ApiError(ErrorCode.NOT_FOUND)
-    (row,) = await whoever.with_links(caller, reader, await _less_refunds(caller, reader, [row]))
+    (row,) = await whoever.with_links(caller.app.app_id, reader, await _less_refunds(caller, reader, [row]))
     return success_response(users.user_detail(row, meta))
 
 
@@ -311,11 +310,11 @@ async def list_user_events(
 ) -> Response:
     """List a person's events, newest first."""
     page = arguments.page_of(given, USER_EVENTS_LIST, cursors)
-    person = await whoever.person(caller, reader, user_id)
+    person = await whoever.person(caller.app.app_id, reader, user_id)
     # Before the first session there may be events: they are found by the id itself.
     keys: tuple[str, ...] = (users.USER_PREFIX + user_id, users.ANONYMOUS_PREFIX + user_id)
     if person:
-        keys = await whoever.event_keys(caller, reader, person)
+        keys = await whoever.event_keys(caller.app.app_id, reader, person)
     wanted = arguments.user_event_filter(given, caller.app, keys)
     meta = await meta_of(reader, given, caller)
     rows = await reader.page(events.list_events(caller.app.app_id, wanted, page))

@@ -89,7 +89,10 @@ def settle(case: Case) -> None:
     if case.query:
         _settle_query(case.query, _LISTS.get(case.operation.path, ""))
     if isinstance(case.body, dict) and isinstance(case.body.get("filters"), dict):
+        _settle_compared(case.body["filters"])
         _settle_range(case.body["filters"])
+    if isinstance(case.body, dict) and case.body.get("format") != "csv":
+        case.body.pop("spreadsheet", None)
     events = case.body.get("events", [case.body]) if isinstance(case.body, dict) else []
     for event in events if isinstance(events, list) else []:
         if isinstance(event, dict):
@@ -102,11 +105,15 @@ def _settle_query(query: dict[str, Any], list_name: str) -> None:
             query.pop(name, None)
     if "steps" not in query:
         query.pop("within_hours", None)
-    if "compare" in query:
-        query |= {"from": query.get("from", ""), "to": ""}
+    _settle_compared(query)
     _settle_range(query)
     if "cursor" in query:
         query["cursor"] = _CURSORS.encode(list_name, Position(_pick(query["cursor"], 2**62), query["cursor"][:100]))
+
+
+def _settle_compared(given: dict[str, Any]) -> None:
+    if given.get("compare") is not None:
+        given |= {"from": given.get("from", ""), "to": ""}
 
 
 def _settle_range(given: dict[str, Any]) -> None:

@@ -174,6 +174,8 @@ def _exports() -> Iterator[Row]:
         (b"[]", "body"),
         (b'{"report":"all","format":"csv"}', "report"),
         (b'{"report":"users","format":"xls"}', "format"),
+        (b'{"report":"users","format":"jsonl","spreadsheet":true}', "spreadsheet"),
+        (b'{"report":"performance","format":"csv","filters":{"compare":"previous_period"}}', "filters.compare"),
         (b'{"report":"users","format":"csv","filters":{"from":"now"}}', "filters.from"),
         (b'{"report":"users","format":"csv","filters":{"goal":[]}}', "filters.goal"),
         (b'{"report":"events","format":"csv","filters":{"from":"2024-02-02","to":"2024-02-01"}}', "filters.from"),

@@ -41,6 +41,7 @@ class Export(TypedDict):
     report: str
     format: str
     compression: str
+    spreadsheet: bool
     filters: JsonObject
     created_at: str
     started_at: Text
@@ -67,6 +68,7 @@ def export_of(job: ExportJob, signing_key: bytes, language: Language) -> Export:
         "report": job.request["report"],
         "format": job.request["format"],
         "compression": job.request["compression"],
+        "spreadsheet": job.request.get("spreadsheet", False),
         "filters": job.request["filters"],
         "created_at": utc_text(job.created_at_ms),
         "started_at": _time(job.started_at_ms),
@@ -106,6 +108,7 @@ EXAMPLE: Final[dict[str, Any]] = {
     "report": "conversions",
     "format": "parquet",
     "compression": "zstd",
+    "spreadsheet": False,
     "filters": {"from": "2024-01-01", "to": "2024-01-31", "goal": ["purchase"]},
     "created_at": "2024-02-01T08:00:00.000Z",
     "started_at": "2024-02-01T08:00:00.100Z",

@@ -2,7 +2,7 @@
 
 JSON lines come out of ClickHouse as they go into a file: times as RFC 3339, amounts as numbers. CSV and Parquet are
 made from the same rows through Arrow, so for them times are milliseconds and amounts decimal texts: both become what
-they are without rounding.
+they are without rounding, and CSV has the digits as they are read.
 """
 
 from collections.abc import Sequence
@@ -49,6 +49,8 @@ class Column:
     """SQL expression over the columns of its table."""
 
 
+DECIMALS: Final = frozenset({Kind.MONEY, Kind.SHARE, Kind.CREDIT, Kind.NUMBER})
+"""Read as their digits, with no exponent."""
 _BY_DIGITS: Final = {
     digits: [currency for currency, its in MINOR_DIGITS.items() if its == digits] for digits in (0, 3, 4)
 }

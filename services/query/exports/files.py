@@ -8,11 +8,11 @@ from typing import Any, Final, Protocol
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from services.query.exports.columns import Column, Kind, file_schema, read_schema
+from services.query.exports.csv_text import csv_header, csv_lines
 from services.query.exports.requests import Compression, FileFormat
 
 _GZIP_LEVEL: Final = 6
@@ -55,15 +55,24 @@ class _Writer(Protocol):
 class FileEncoder:
     """Encoder of files: `for data in encoder.encode(pieces)` gives the bytes of the file, a few for each piece."""
 
-    def __init__(self, columns: Sequence[Column], file_format: FileFormat, compression: Compression) -> None:
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        file_format: FileFormat,
+        compression: Compression,
+        sheet_zone: str | None = None,
+    ) -> None:
+        """`sheet_zone`: of a CSV file for a spreadsheet, the zone of its times."""
         self._sink = _Sink()
         self._writer: _Writer
         if file_format is FileFormat.PARQUET:
             self._writer = _ParquetWriter(self._sink, columns, compression)
         else:
             self._compressed = _compressor(self._sink, compression)
-            plain = _CsvWriter if file_format is FileFormat.CSV else _JsonWriter
-            self._writer = plain(self._compressed, columns)
+            if file_format is FileFormat.CSV:
+                self._writer = _CsvWriter(self._compressed, columns, sheet_zone)
+            else:
+                self._writer = _JsonWriter(self._compressed, columns)
         self._is_parquet = file_format is FileFormat.PARQUET
 
     @property
@@ -180,28 +189,20 @@ def _json_type(column: Column) -> Any:
 
 
 class _CsvWriter:
-    def __init__(self, out: Any, columns: Sequence[Column]) -> None:
+    def __init__(self, out: Any, columns: Sequence[Column], sheet_zone: str | None) -> None:
         self.rows = 0
+        self._out = out
         self._columns = columns
-        fields = [pa.field(f.name, _flat(f.type)) for f in file_schema(columns)]
-        self._writer = pa_csv.CSVWriter(out, pa.schema(fields))
+        self._sheet_zone = sheet_zone
+        out.write(csv_header(columns, sheet_zone))
 
     def write(self, lines: bytes) -> None:
         table = read_rows(lines, self._columns)
-        for index, field in enumerate(table.schema):
-            if pa.types.is_list(field.type):
-                texts = [msgspec.json.encode(value).decode() for value in table.column(index).to_pylist()]
-                table = table.set_column(index, field.name, pa.array(texts, pa.string()))
-        self._writer.write(table)
+        self._out.write(csv_lines(table, self._columns, self._sheet_zone))
         self.rows += table.num_rows
 
     def close(self) -> None:
-        self._writer.close()
-
-
-def _flat(arrow_type: pa.DataType) -> pa.DataType:
-    """Return the type of a column in CSV, which has no lists: they are JSON there."""
-    return pa.string() if pa.types.is_list(arrow_type) else arrow_type
+        """Rows are written as they come; there is no end to write."""
 
 
 class _ParquetWriter:
@@ -213,7 +214,7 @@ class _ParquetWriter:
         self._writer = pq.ParquetWriter(out, file_schema(columns), compression=compression.value, version="2.6")
 
     def write(self, lines: bytes) -> None:
-        table = read_rows(lines, self._columns)
+        table = _typed(read_rows(lines, self._columns), self._columns)
         self._held.append(table)
         self._held_rows += table.num_rows
         self.rows += table.num_rows
@@ -234,13 +235,16 @@ class _ParquetWriter:
 
 
 def read_rows(lines: bytes, columns: Sequence[Column]) -> pa.Table:
-    """Read rows. Raises `BrokenRows`."""
+    """Read rows into a table of `read_schema`. Raises `BrokenRows`."""
     parsing = pa_json.ParseOptions(explicit_schema=read_schema(columns), unexpected_field_behavior="error")
     reading = pa_json.ReadOptions(block_size=max(_JSON_BLOCK_BYTES, len(lines)), use_threads=False)
     try:
-        table = pa_json.read_json(pa.BufferReader(lines), read_options=reading, parse_options=parsing)
+        return pa_json.read_json(pa.BufferReader(lines), read_options=reading, parse_options=parsing)
     except pa.ArrowInvalid as error:
         raise BrokenRows(str(error)[:300]) from None
+
+
+def _typed(table: pa.Table, columns: Sequence[Column]) -> pa.Table:
     wanted = file_schema(columns)
     arrays = [pc.cast(table.column(field.name), field.type) for field in wanted]
     return pa.Table.from_arrays(arrays, schema=wanted)

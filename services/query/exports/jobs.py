@@ -11,7 +11,7 @@ own, and deletes what an earlier attempt has left. A cancelled job's keeper lear
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -25,12 +25,14 @@ from pipeline.runtime.log import get_logger
 from pipeline.runtime.waiting import event_or_timeout
 from schemas.control import App
 from schemas.errors import ErrorCode
-from services.query import arguments
+from services.query import arguments, whoever
+from services.query.exports.columns import Column
 from services.query.exports.files import BrokenRows, FileEncoder
 from services.query.exports.reports import performance_pieces
-from services.query.exports.requests import ROW_LIMITS, AnyExport, PerformanceExport, restored
-from services.query.exports.sources import EXPORT_SETTINGS, ExportSource, source_of, too_many_rows
+from services.query.exports.requests import ROW_LIMITS, AnyExport, EventsExport, PerformanceExport, restored
+from services.query.exports.sources import EXPORT_SETTINGS, ExportSource, Session, source_of, too_many_rows
 from services.query.exports.storage import Storage, StorageFailed
+from services.query.parameters import InZone
 from services.query.reader import Reader, Snapshots
 
 WORKERS: Final = 2
@@ -174,22 +176,26 @@ class ExportRunner:
         if isinstance(export, PerformanceExport):
             columns, pieces = await performance_pieces(self._reader, app, export)
             running.rows_total = sum(piece.count(b"\n") for piece in pieces)
-            await self._store(running, export, FileEncoder(columns, export.format, export.compression), iter(pieces))
+            await self._store(running, _encoder(columns, export, app), iter(pieces))
         else:
             await self._stream(running, app, export)
         ended_ms = now_ms()
         return {"finished_at_ms": ended_ms, "expires_at_ms": ended_ms + int(self._limits.file_hours * 3_600_000)}
 
     async def _stream(self, running: "_Running", app: App, export: AnyExport) -> None:
-        wanted = source_of(app, export, arguments.range_of)
+        wanted = source_of(app, export, arguments.range_of, await self._session(app, export))
         running.rows_total = await self._count(app, wanted)
         statement = wanted.rows
         stream = self._clickhouse.stream(statement.sql + self._limits.clause(), statement.parameters)
         try:
-            encoder = FileEncoder(wanted.columns, export.format, export.compression)
-            await self._store(running, export, encoder, iter(stream))
+            await self._store(running, _encoder(wanted.columns, export, app), iter(stream))
         finally:
             await asyncio.to_thread(stream.close)
+
+    async def _session(self, app: App, export: AnyExport) -> Session | None:
+        if not isinstance(export, EventsExport) or export.filters.session_id is None:
+            return None
+        return await whoever.session(app.app_id, self._reader, export.filters.session_id)
 
     async def _count(self, app: App, wanted: ExportSource) -> int:
         """Count the rows (step 2)."""
@@ -205,9 +211,7 @@ class ExportRunner:
             )
         return count
 
-    async def _store(
-        self, running: "_Running", export: AnyExport, encoder: FileEncoder, pieces: Iterator[bytes]
-    ) -> None:
+    async def _store(self, running: "_Running", encoder: FileEncoder, pieces: Iterator[bytes]) -> None:
         """Store the file (step 3)."""
         pool = ThreadPoolExecutor(1, "export")
         try:
@@ -225,6 +229,12 @@ class ExportRunner:
             except Exception as error:
                 _log.warning("export_sweep_failed", error=type(error).__name__)
             await asyncio.sleep(_SWEEP_SECONDS)
+
+
+def _encoder(columns: Sequence[Column], export: AnyExport, app: App) -> FileEncoder:
+    """Raises `ApiError` for a zone that is none."""
+    sheet_zone = arguments.zone_of(InZone(tz=export.filters.tz), app) if export.spreadsheet else None
+    return FileEncoder(columns, export.format, export.compression, sheet_zone)
 
 
 _GIVEN_UP: Final = Text("导出多次中断，已放弃", "it was interrupted too often, and given up")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
 
 from pipeline.runtime.http.errors import ApiError, Text, invalid, missing
 from pipeline.runtime.http.handlers import validation_error
@@ -14,9 +14,12 @@ from services.query.credits import Dimension
 from services.query.parameters import (
     MAX_PROPERTIES,
     MAX_PROPERTY_CHARACTERS,
+    Amount,
+    Compare,
     Currency,
     Name,
     PersonId,
+    RowId,
     Time,
     Zone,
 )
@@ -53,10 +56,14 @@ _PropertyText = Annotated[str, Field(max_length=MAX_PROPERTY_CHARACTERS)]
 _PropertyName = Annotated[str, Field(min_length=1, max_length=MAX_PROPERTY_CHARACTERS)]
 
 
+_Amount = Annotated[Amount, PlainSerializer(float, return_type=float, when_used="json")]
+
+
 class EventsFilters(RangeFilters):
     event_name: Annotated[list[Name], Field(max_length=50)] = []
     user_id: PersonId | None = None
     anonymous_id: PersonId | None = None
+    session_id: RowId | None = None
     properties: Annotated[dict[_PropertyName, _PropertyText], Field(max_length=MAX_PROPERTIES)] = Field(
         default={}, description="As `property.<name>=<value>` of `GET /events`."
     )
@@ -68,7 +75,19 @@ class GoalFilters(RangeFilters):
 
 class ConversionsFilters(GoalFilters):
     user_id: PersonId | None = None
-    currency: Currency | None = None
+    currency: Currency | None = Field(None, description="Only conversions in it.")
+    min_value: _Amount | None = Field(
+        None,
+        description="In whole units of `currency`, by default the app's; conversions in other currencies are left out.",
+    )
+
+
+class AttributionFilters(GoalFilters):
+    currency: Currency | None = Field(None, description="Only conversions in it.")
+    model: Annotated[list[Model], Field(max_length=20)] = Field(
+        default=[], description="Which have columns; by default all."
+    )
+    conversion_id: RowId | None = None
 
 
 class PerformanceFilters(GoalFilters):
@@ -76,12 +95,25 @@ class PerformanceFilters(GoalFilters):
     model: Annotated[list[Model], Field(max_length=20)] = Field(default=[], description="By default all.")
     dimension: Dimension = Dimension.CHANNEL
     granularity: Granularity | None = None
+    compare: Compare | None = Field(
+        None,
+        description="Adds columns with the change from the period before, and the rows of that period, with "
+        "`is_previous` true; takes `from` and `to`.",
+    )
 
 
 class _Export(_Body):
     format: FileFormat
     compression: Compression = Field(
         Compression.NONE, description="Of the whole file; of Parquet, inside it, so that it can still be read in parts."
+    )
+    spreadsheet: bool = Field(
+        False,
+        description="Only with `csv`: a file to open in a spreadsheet. It begins with a byte order mark (UTF-8); times "
+        "are local, to the second and without offset, in the zone `tz` of the filters, by default the app's "
+        "(`2024-01-15 18:30:00`); and text that begins with `=`, `+`, `-`, `@`, a tab, a line break or the wide form "
+        "of one of the signs gets an apostrophe in front, so that it is not read as a formula. Numbers stay numbers. "
+        "Without it times are in UTC, to the millisecond, and text is exactly what was sent: what machines want.",
     )
 
 
@@ -106,10 +138,11 @@ class ConversionsExport(_Export):
 
 
 class AttributionExport(_Export):
-    """One row for each touch that has a conversion's credit, with its share under every model."""
+    """One row for each touch that has a conversion's credit, with its share under every model. The values of all
+    dimensions are columns, so there is no `dimension` to choose."""
 
     report: Literal["attribution"]
-    filters: GoalFilters = GoalFilters.model_validate({})
+    filters: AttributionFilters = AttributionFilters.model_validate({})
 
 
 class UsersExport(_Export):
@@ -120,7 +153,7 @@ class UsersExport(_Export):
 
 
 class PerformanceExport(_Export):
-    """Filters of the rows of `GET /reports/performance`."""
+    """Request for the rows of `GET /reports/performance`, with the same filters."""
 
     report: Literal["performance"]
     filters: PerformanceFilters = PerformanceFilters.model_validate({})
@@ -142,11 +175,14 @@ REPORTS: Final = ("events", "sessions", "touches", "conversions", "attribution",
 def parse_export(body: bytes) -> AnyExport:
     """Parse a request. Raises `ApiError` naming the field at fault."""
     try:
-        return _ADAPTER.validate_json(body, strict=True)
+        export = _ADAPTER.validate_json(body, strict=True)
     except ValidationError as error:
         raise _as_api_error(error) from None
     except RecursionError:
         raise invalid("body", _NOT_JSON) from None
+    if export.spreadsheet and export.format is not FileFormat.CSV:
+        raise invalid("spreadsheet", Text("只能与 format=csv 同时使用", "only goes with the format csv"))
+    return export
 
 
 _NOT_JSON: Final = Text("不是有效的 JSON 对象", "it is not a JSON object")

@@ -18,6 +18,7 @@ from schemas.errors import ErrorCode
 from services.query import arguments
 from services.query.exports import answers
 from services.query.exports.files import file_name, media_type
+from services.query.exports.reports import performance_query_of
 from services.query.exports.requests import (
     MAX_BODY_BYTES,
     Compression,
@@ -27,7 +28,7 @@ from services.query.exports.requests import (
     parse_export,
     stored,
 )
-from services.query.exports.sources import range_of_filters, source_of
+from services.query.exports.sources import source_of
 from services.query.exports.storage import NoSuchFile, StorageFailed
 from services.query.links import opens
 from services.query.parameters import Parameters
@@ -95,7 +96,7 @@ async def create_export(caller: Key, request: Request, jobs: Jobs, signing_key: 
     enterprise 100,000,000) make the job fail."""
     export = parse_export(await _body(request))
     if isinstance(export, PerformanceExport):
-        range_of_filters(export.filters, caller.app, arguments.range_of)
+        performance_query_of(export.filters, caller.app)
     else:
         source_of(caller.app, export, arguments.range_of)  # what is wrong with it is told now
     job_id = "exp_" + secrets.token_hex(12)

@@ -3,7 +3,7 @@
 Oldest first: FINAL can read forwards as it goes, and holds no more than a few blocks at any length. Pure.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,8 +13,8 @@ from pipeline.runtime.http.errors import ApiError, Text
 from schemas.control import App
 from schemas.facts import Model
 from services.query import users
-from services.query.conversions import NET_VALUE
-from services.query.events import property_condition
+from services.query.conversions import NET_VALUE, ConversionFilter, conditions_of
+from services.query.events import SessionPlace, of_session, property_condition
 from services.query.exports.columns import Column, Kind, money_by_currency, renaming, select_list
 from services.query.exports.requests import (
     AnyExport,
@@ -97,19 +97,22 @@ def _share(model: Model) -> str:
     return f"if(value_issue = '', toInt128(value_minor) * credit_{model.value}, NULL)"
 
 
-ATTRIBUTION_COLUMNS: Final = (
-    *_texts("conversion_id", "goal"),
-    Column("converted_at", _TIME, "converted_at_ms"),
-    *_texts("currency", "touch_id"),
-    Column("touched_at", _TIME, "touched_at_ms"),
-    *_texts("touch_type", "channel", "source", "medium", "campaign"),
-    *(Column(f"credit_{model.value}", _CREDIT, f"credit_{model.value}") for model in Model),
-    *(Column(f"value_{model.value}", Kind.SHARE, _share(model)) for model in Model),
-    Column("revision", _WHOLE, "toInt64(revision)"),
-    *_texts("reason"),
-    Column("config_version", _WHOLE, "config_version"),
-    *_texts("value_issue"),
-)
+def _attribution_columns(models: Sequence[Model]) -> tuple[Column, ...]:
+    return (
+        *_texts("conversion_id", "goal"),
+        Column("converted_at", _TIME, "converted_at_ms"),
+        *_texts("currency", "touch_id"),
+        Column("touched_at", _TIME, "touched_at_ms"),
+        *_texts("touch_type", "channel", "source", "medium", "campaign"),
+        *(Column(f"credit_{model.value}", _CREDIT, f"credit_{model.value}") for model in models),
+        *(Column(f"value_{model.value}", Kind.SHARE, _share(model)) for model in models),
+        Column("revision", _WHOLE, "toInt64(revision)"),
+        *_texts("reason"),
+        Column("config_version", _WHOLE, "config_version"),
+        *_texts("value_issue"),
+    )
+
+
 USER_COLUMNS: Final = (
     Column("id", _TEXT, "substring(person_key, 3)"),
     Column("is_known", Kind.FLAG, "startsWith(person_key, 'u:')"),
@@ -125,11 +128,23 @@ USER_COLUMNS: Final = (
 )
 
 
-def source_of(app: App, export: AnyExport, range_of: Callable[[InRange, App], TimeRange]) -> ExportSource:
-    """Return the source. Raises `ApiError` for a range that is none. Not for the performance report, which is computed,
-    not read.
+Session = tuple[SessionPlace, tuple[str, ...]]
+"""Where a session lies, and the keys its events were accepted under."""
+
+
+def source_of(
+    app: App, export: AnyExport, range_of: Callable[[InRange, App], TimeRange], session: Session | None = None
+) -> ExportSource:
+    """Return the source. `session`: that of the filter `session_id`. Raises `ApiError` for a range that is none. Not for
+    the performance report, which is computed, not read.
     """
-    made = _MAKERS[type(export)](export, range_of_filters(export.filters, app, range_of))
+    time_range = range_of_filters(export.filters, app, range_of)
+    if isinstance(export, EventsExport):
+        made = _events(export, time_range, session)
+    elif isinstance(export, ConversionsExport):
+        made = _conversions(export, time_range, app.currency)
+    else:
+        made = _MAKERS[type(export)](export, time_range)
     for_arrow = export.format is not FileFormat.JSONL
     inner = f"SELECT {select_list(made.columns, for_arrow)} FROM {made.rows}{made.order}"
     sql = f"SELECT {renaming(made.columns)} FROM ({inner})"
@@ -158,9 +173,11 @@ class _Made:
     order: str
 
 
-def _events(export: Any, time_range: TimeRange) -> _Made:
+def _events(export: EventsExport, time_range: TimeRange, session: Session | None) -> _Made:
     wanted = export.filters
+    in_session = [] if wanted.session_id is None else [_NONE] if session is None else of_session(*session)
     conditions = [
+        *in_session,
         *one_of("event_name", tuple(wanted.event_name)),
         *equals("user_id", wanted.user_id),
         *equals("anonymous_id", wanted.anonymous_id),
@@ -169,6 +186,9 @@ def _events(export: Any, time_range: TimeRange) -> _Made:
     ]
     rows = source(Table.EVENTS, conditions)
     return _Made(EVENT_COLUMNS, conditions, rows, rows, " ORDER BY timestamp_ms, event_id")
+
+
+_NONE: Final = Condition("false")
 
 
 def _sessions(_export: Any, time_range: TimeRange) -> _Made:
@@ -183,14 +203,11 @@ def _touches(_export: Any, time_range: TimeRange) -> _Made:
     return _Made(TOUCH_COLUMNS, conditions, rows, rows, " ORDER BY touched_at_ms, touch_id")
 
 
-def _conversions(export: Any, time_range: TimeRange) -> _Made:
-    wanted = export.filters
-    conditions = [
-        *one_of("goal", tuple(wanted.goal)),
-        *equals("user_id", wanted.user_id),
-        *equals("currency", wanted.currency),
-        *within("converted_at_ms", time_range),
-    ]
+def _conversions(export: ConversionsExport, time_range: TimeRange, app_currency: str) -> _Made:
+    given = export.filters
+    currency = given.currency or (app_currency if given.min_value is not None else None)
+    wanted = ConversionFilter(tuple(given.goal), given.user_id, time_range, currency, given.min_value)
+    conditions = conditions_of(wanted)
     rows = source(Table.CONVERSIONS, conditions)
     return _Made(CONVERSION_COLUMNS, conditions, rows, rows, " ORDER BY converted_at_ms, conversion_id")
 
@@ -207,10 +224,17 @@ _TOUCH_ARRAYS: Final = {
 
 
 def _attribution(export: Any, time_range: TimeRange) -> _Made:
-    conditions = [*one_of("goal", tuple(export.filters.goal)), *within("converted_at_ms", time_range)]
+    given = export.filters
+    models = tuple(model for model in Model if model in (given.model or Model))
+    conditions = [
+        *one_of("goal", tuple(given.goal)),
+        *equals("currency", given.currency),
+        *equals("conversion_id", given.conversion_id),
+        *within("converted_at_ms", time_range),
+    ]
     arrays = [f"{array} AS all_{name}" for name, array in _TOUCH_ARRAYS.items()]
     joined = [f"all_{name} AS {name}" for name in _TOUCH_ARRAYS]
-    for model in Model:
+    for model in models:
         arrays.append(f"arrayResize(credits_nanos['{model.value}'], length(touch_ids)) AS credits_{model.value}")
         joined.append(f"credits_{model.value} AS credit_{model.value}")
     kept = "conversion_id, goal, converted_at_ms, value_minor, currency, value_issue, revision, reason, config_version"
@@ -219,7 +243,7 @@ def _attribution(export: Any, time_range: TimeRange) -> _Made:
     SELECT {kept}, {", ".join(arrays)} FROM {rows} ORDER BY converted_at_ms, conversion_id
 ) ARRAY JOIN {", ".join(joined)}"""
     counted = f"(SELECT touch_ids FROM {rows}) ARRAY JOIN touch_ids AS touch_id"
-    return _Made(ATTRIBUTION_COLUMNS, conditions, unfolded, counted, "")
+    return _Made(_attribution_columns(models), conditions, unfolded, counted, "")
 
 
 def _users(_export: Any, time_range: TimeRange) -> _Made:
@@ -237,10 +261,8 @@ def _users(_export: Any, time_range: TimeRange) -> _Made:
 
 
 _MAKERS: Final[dict[type[Any], Callable[[Any, TimeRange], _Made]]] = {
-    EventsExport: _events,
     SessionsExport: _sessions,
     TouchesExport: _touches,
-    ConversionsExport: _conversions,
     AttributionExport: _attribution,
     UsersExport: _users,
 }

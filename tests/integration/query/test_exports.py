@@ -224,6 +224,102 @@ async def test_performance_is_what_the_report_says(running: Any) -> None:
         assert row["credited_value_linear"] == item["models"]["linear"]["credited_value"]
 
 
+async def test_performance_with_the_period_before(running: Any) -> None:
+    client = await running()
+    filters = {"from": "2024-01-15", "to": "2024-01-21", "granularity": "day", "model": ["linear"]}
+    filters |= {"compare": "previous_period", "currency": "USD", "tz": "UTC"}
+    answer = await client.get("/v1/reports/performance", params=filters)
+    report = json.loads(answer.content, parse_float=Decimal)["data"]
+    for file_format in ("jsonl", "csv"):
+        job = await ended(client, (await ask(client, "performance", format=file_format, filters=filters))["job_id"])
+        rows = rows_of(await fetch(client, job), file_format, "none")
+        now = [row for row in rows if row["is_previous"] in (False, "false")]
+        before = rows[len(now) :]
+        for found, items in ((now, report["items"]), (before, report["previous"]["items"])):
+            assert found
+            assert [(row["period"], row["key"]) for row in found] == [(item["period"], item["key"]) for item in items]
+            for row, item in zip(found, items, strict=True):
+                assert Decimal(row["value"]) == item["value"]
+                change = item["change"] and item["change"]["sessions"]
+                assert (Decimal(row["sessions_change"]) if row["sessions_change"] not in ("", None) else None) == change
+
+
+LISTED = [
+    ("conversions", "conversion_id", {"min_value": 150.5}),
+    ("conversions", "conversion_id", {"currency": "USD", "min_value": 20, "from": "2024-01-10", "tz": "UTC"}),
+    ("conversions", "conversion_id", {"goal": ["purchase", "user_signup"], "currency": "JPY"}),
+    ("events", "event_id", {"session_id": None}),
+    ("events", "event_id", {"session_id": None, "event_name": ["page_view"]}),
+    ("events", "event_id", {"session_id": "ses_of_nobody"}),
+]
+
+
+@pytest.mark.parametrize(("report", "name", "filters"), LISTED, ids=str)
+async def test_a_file_has_what_the_list_has(
+    running: Any, alpha: World, report: str, name: str, filters: dict[str, Any]
+) -> None:
+    client = await running()
+    if filters.get("session_id", "") is None:
+        longest = max(alpha.sessions, key=lambda session: session.events)
+        filters = filters | {"session_id": longest.session_id}
+    job = await ended(client, (await ask(client, report, filters=filters))["job_id"])
+    rows = rows_of(await fetch(client, job), "jsonl", "none")
+    listed, cursor = [], ""
+    while cursor is not None:
+        params = filters | {"limit": 1000} | ({"cursor": cursor} if cursor else {})
+        page = (await client.get(f"/v1/{report}", params=params)).json()["data"]
+        listed, cursor = listed + page["items"], page["next_cursor"]
+    assert [row[name] for row in rows] == [item[name] for item in reversed(listed)]
+    assert bool(rows) is (filters.get("session_id") != "ses_of_nobody")
+    assert {name: job["filters"][name] for name in filters} == filters
+
+
+async def test_attribution_of_some_conversions(running: Any, alpha: World) -> None:
+    client = await running()
+    filters = {"currency": "USD", "model": ["linear", "last_click"], "goal": ["purchase"]}
+    job = await ended(client, (await ask(client, "attribution", filters=filters))["job_id"])
+    rows = rows_of(await fetch(client, job), "jsonl", "none")
+    wanted = {row.conversion_id for row in alpha.attributions if (row.currency, row.goal) == ("USD", "purchase")}
+    assert {row["conversion_id"] for row in rows} == wanted != set()
+    assert [name for name in rows[0] if name.startswith("credit_")] == ["credit_last_click", "credit_linear"]
+    one = {"conversion_id": rows[0]["conversion_id"]}
+    job = await ended(client, (await ask(client, "attribution", filters=one))["job_id"])
+    assert {row["conversion_id"] for row in rows_of(await fetch(client, job), "jsonl", "none")} == {*one.values()}
+
+
+async def test_a_file_for_a_spreadsheet(running: Callable[..., Any], facts: ClickHouse, alpha: World) -> None:
+    """A campaign that is a formula, a touch that gets nothing, and a time that is another day in Shanghai."""
+    client = await running()
+    row = next(row for row in alpha.attributions if len(row.touch_ids) > 1)
+    at_ms = 1_704_063_600_123  # 2023-12-31T23:00:00.123Z
+    credits = {model: [0] * (len(nanos) - 1) + [10**9] for model, nanos in row.credits_nanos.items()}
+    campaigns = ["=1+1"] * len(row.campaigns)
+    row = msgspec.structs.replace(
+        row, app_id="empty", converted_at_ms=at_ms, campaigns=campaigns, credits_nanos=credits
+    )
+    await facts.insert_ndjson("attributions", encode_rows([row]))
+    client.headers["Authorization"] = "Bearer ak_test_empty"
+
+    async def first(**more: Any) -> tuple[bytes, dict[str, Any]]:
+        job = await ended(client, (await ask(client, "attribution", format="csv", **more))["job_id"])
+        assert job["spreadsheet"] is more.get("spreadsheet", False)
+        content = await fetch(client, job)
+        return content, next(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+
+    content, found = await first(spreadsheet=True)
+    assert content.startswith(b"\xef\xbb\xbf")
+    assert (found["campaign"], found["converted_at"]) == ("'=1+1", "2024-01-01 07:00:00")
+    assert (found["credit_linear"], found["value_linear"]) == ("0", "0")
+    _, found = await first(spreadsheet=True, filters={"tz": "America/New_York"})
+    assert found["converted_at"] == "2023-12-31 18:00:00"
+    content, found = await first()
+    assert content.startswith(b'"conversion_id"')
+    assert (found["campaign"], found["converted_at"]) == ("=1+1", "2023-12-31 23:00:00.123Z")
+    assert (found["credit_linear"], found["value_linear"]) == ("0", "0")
+    gone = msgspec.structs.replace(row, revision=row.revision + 1, is_deleted=True)
+    await facts.insert_ndjson("attributions", encode_rows([gone]))
+
+
 async def test_nobody_else_sees_a_job(running: Any) -> None:
     client = await running()
     job = await ask(client, "events")
@@ -429,6 +525,14 @@ BAD_BODIES: list[tuple[bytes, str, str]] = [
     (b'{"report":"performance","format":"csv","filters":{"tz":"x"}}', "INVALID_PARAMETER", "filters.tz"),
     (b'{"report":"users","format":"csv","filters":{"goal":["a"]}}', "INVALID_PARAMETER", "filters.goal"),
     (b'{"report":"users","format":"csv","compression":"rar"}', "INVALID_PARAMETER", "compression"),
+    (b'{"report":"users","format":"jsonl","spreadsheet":true}', "INVALID_PARAMETER", "spreadsheet"),
+    (b'{"report":"users","format":"csv","spreadsheet":1}', "INVALID_PARAMETER", "spreadsheet"),
+    (b'{"report":"conversions","format":"csv","filters":{"min_value":-1}}', "INVALID_PARAMETER", "filters.min_value"),
+    (
+        b'{"report":"performance","format":"csv","filters":{"compare":"previous_period"}}',
+        "INVALID_PARAMETER",
+        "filters.compare",
+    ),
     (b" " * 65537, "PAYLOAD_TOO_LARGE", "body"),
 ]
 

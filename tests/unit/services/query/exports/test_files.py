@@ -74,6 +74,58 @@ def test_csv(compression: Compression, places: list[int]) -> None:
     assert (second["time"], second["whole"], second["flag"]) == ("", "", "false")
 
 
+def _cells(sheet_zone: str | None, **changes: object) -> dict[str, str]:
+    """A row as a reader of CSV gets it."""
+    row = {"text": "", "time": None, "money": "0", "credit": "0", "json": "{}", "texts": [], "whole": 0, "flag": True}
+    encoder = FileEncoder(COLUMNS, FileFormat.CSV, Compression.NONE, sheet_zone)
+    content = b"".join(encoder.encode([json.dumps(row | changes).encode() + b"\n"]))
+    assert content.startswith(b"\xef\xbb\xbf") is (sheet_zone is not None)
+    (found,) = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+    return found
+
+
+def test_the_bytes_of_csv() -> None:
+    """Only text is quoted, and a number has no exponent, however small it is."""
+    small = FOR_ARROW.splitlines()[1].replace(b'"-0.5"', b'"0"').replace(b'"1"', b'"0.000000001"') + b"\n"
+    content, _ = encode(small, FileFormat.CSV, Compression.NONE, [])
+    assert content.splitlines()[1] == b'"",,0,0.000000001,"{}","[]",,false'
+    content, _ = encode(FOR_ARROW, FileFormat.CSV, Compression.NONE, [])
+    assert b",2024-01-01 00:00:00.123Z,12.3400,0.333333333," in content
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1+1", "-", '="a"']
+NO_FORMULAS = ["", "a=1", "'=1", "1-1", '"', "首页", "a\n=1"]
+
+
+def test_a_spreadsheet_takes_no_text_for_a_formula() -> None:
+    for text in FORMULAS:
+        assert _cells("UTC", text=text)["text"] == "'" + text
+        assert _cells(None, text=text)["text"] == text
+    for text in NO_FORMULAS:
+        assert _cells("UTC", text=text)["text"] == text
+    assert _cells("UTC", texts=["=1"])["texts"] == '["=1"]'
+
+
+@given(text=st.text(st.characters(codec="utf-8", exclude_characters="\x00")))
+def test_no_cell_of_a_spreadsheet_begins_like_a_formula(text: str) -> None:
+    found = _cells("UTC", text=text)["text"]
+    assert found in (text, "'" + text)
+    assert found[:1] not in tuple("=+-@\t\r\n")
+
+
+def test_a_spreadsheet_gets_numbers_and_local_times() -> None:
+    winter, summer = (int(datetime(2024, month, 1, tzinfo=UTC).timestamp() * 1000) + 123 for month in (1, 7))
+    for zone, at_ms, wanted in (
+        ("Asia/Shanghai", winter, "2024-01-01 08:00:00"),
+        ("Europe/Berlin", winter, "2024-01-01 01:00:00"),
+        ("Europe/Berlin", summer, "2024-07-01 02:00:00"),
+        ("America/New_York", int(datetime(2050, 7, 1, tzinfo=UTC).timestamp() * 1000), "2050-06-30 20:00:00"),
+    ):
+        assert _cells(zone, time=at_ms)["time"] == wanted
+    row = _cells("UTC", money="-0.5", whole=-3)
+    assert (row["money"], row["whole"], row["time"]) == ("-0.5", "-3", "")
+
+
 @pytest.mark.parametrize("compression", Compression)
 @settings(deadline=None, max_examples=25)
 @given(places=st.lists(st.integers(0, 1000), max_size=4))
