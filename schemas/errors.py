@@ -66,6 +66,7 @@ class WarningCode(StrEnum):
     UNREADABLE_VALUE = "UNREADABLE_VALUE"
     UNREADABLE_CURRENCY = "UNREADABLE_CURRENCY"
     UNKNOWN_VALUE_PROPERTY = "UNKNOWN_VALUE_PROPERTY"
+    BOT = "BOT"
 
     def message(self, language: str) -> str:
         """`language`: `zh` or `en`. `{field}` stands for the field."""
@@ -98,5 +99,9 @@ _WARNINGS: Final[dict[WarningCode, tuple[str, str]]] = {
     WarningCode.UNKNOWN_VALUE_PROPERTY: (
         "目标不读取 {field}，该事件没有金额",
         "no goal reads {field}, and the event has no value",
+    ),
+    WarningCode.BOT: (
+        "{field} 是机器人，报表默认不计入该事件",
+        "{field} is a bot's: reports leave the event out, unless they are asked with include_bots=true",
     ),
 }

@@ -73,6 +73,7 @@ class StreamEvent(msgspec.Struct, gc=False):
     campaign_source: str = ""
     campaign_medium: str = ""
     campaign_name: str = ""
+    is_bot: bool = False
 
 
 def person_key(user_id: str, anonymous_id: str, event_id: str) -> str:

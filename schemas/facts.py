@@ -79,6 +79,8 @@ class SessionRow(msgspec.Struct, gc=False):
     is_closed: bool
     revision: int
     is_deleted: bool = False
+    is_bot: bool = False
+    """True if all of its events are a bot's."""
 
 
 class TouchRow(msgspec.Struct, gc=False):
@@ -96,6 +98,7 @@ class TouchRow(msgspec.Struct, gc=False):
     campaign: str
     revision: int
     is_deleted: bool = False
+    is_bot: bool = False
 
 
 class ConversionRow(msgspec.Struct, gc=False):
@@ -138,6 +141,7 @@ class ConversionRow(msgspec.Struct, gc=False):
     """Reason why the value is not known (`schemas.amounts.ValueIssue`); `value_minor` is 0 then, and adds nothing to
     sums. Empty: it is known, or none was named.
     """
+    is_bot: bool = False
 
 
 class AttributionRow(msgspec.Struct, gc=False):
@@ -177,6 +181,8 @@ class AttributionRow(msgspec.Struct, gc=False):
     """The version of the app's attribution settings it was computed under."""
     refunded_minor: int = 0
     value_issue: str = ""
+    """As in `ConversionRow`."""
+    is_bot: bool = False
     """As in `ConversionRow`."""
 
 

@@ -40,6 +40,7 @@ def conversions_of(event: StreamEvent, goals: tuple[Goal, ...], rules: AppRules)
                 goal_version=goal.version,
                 counting=goal.counting.value,
                 value_issue=issue,
+                is_bot=event.is_bot,
             )
             found.append(conversion)
     return found

@@ -220,6 +220,8 @@ def _count(segment: Segment, event: StreamEvent, version: int) -> None:
     segment.version = version
     if event.event_name == PAGE_VIEW:
         segment.page_views += 1
+    if not event.is_bot:
+        segment.is_bot = False
     page = own_page(event)
     if page:
         last = (event.timestamp_ms, event.event_id, page[:MAX_PAGE_CHARACTERS])

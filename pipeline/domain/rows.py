@@ -56,6 +56,7 @@ def session_row(app_id: str, person: str, session: Session, is_closed: bool, rev
         is_bounce=events == 1 and conversions == 0 and entry.channel != "",
         is_closed=is_closed,
         revision=revision,
+        is_bot=all(segment.is_bot for segment in session),
     )
 
 
@@ -102,6 +103,7 @@ def touch_row(
         campaign=touch.campaign,
         revision=revision,
         is_deleted=is_deleted,
+        is_bot=touch.is_bot,
     )
 
 
@@ -142,6 +144,7 @@ def conversion_row(
         refund_excess_minor=conversion.refund_excess_minor,
         reason=reason,
         value_issue=conversion.value_issue,
+        is_bot=conversion.is_bot,
     )
 
 
@@ -182,6 +185,7 @@ def attribution_row(
         config_version=conversion.config_version,
         refunded_minor=conversion.refunded_minor,
         value_issue=conversion.value_issue,
+        is_bot=conversion.is_bot,
     )
 
 

@@ -42,6 +42,7 @@ def segment_of(event: StreamEvent, entry: tuple[int, Touch], marketing: Touch | 
         exit_page=keyed_page,
         anonymous=(at_ms, event_id, event.anonymous_id) if event.user_id and event.anonymous_id else None,
         touches=[marketing] if marketing is not None else [],
+        is_bot=event.is_bot,
     )
 
 
@@ -74,6 +75,7 @@ def absorb(kept: Segment, other: Segment) -> None:
     kept.version = max(kept.version, other.version)
     kept.events += other.events
     kept.page_views += other.page_views
+    kept.is_bot = kept.is_bot and other.is_bot
     kept.conversions += other.conversions
     for currency, value_minor in other.values_minor.items():
         _add_value(kept.values_minor, currency, value_minor)

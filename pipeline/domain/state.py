@@ -74,6 +74,7 @@ class Touch(msgspec.Struct, array_like=True, gc=False):
     medium: str
     campaign: str
     session_start_ms: int = 0
+    is_bot: bool = False
 
 
 class First(msgspec.Struct, array_like=True, gc=False):
@@ -116,6 +117,8 @@ class Segment(msgspec.Struct, array_like=True, gc=False):
     """Time when the chain began whose earlier segments are final and gone; 0: none are."""
     firsts: list[First] = []
     """First conversions, one per goal."""
+    is_bot: bool = False
+    """All of its events are a bot's."""
 
 
 class Conversion(msgspec.Struct, array_like=True, gc=False):
@@ -148,6 +151,7 @@ class Conversion(msgspec.Struct, array_like=True, gc=False):
     owed: int = 0
     """Which of its rows are owed: `OWES_PATH`, `OWES_SESSION`, `OWES_ALL`; 0: none."""
     owed_reason: str = ""
+    is_bot: bool = False
 
 
 def raise_revisions(conversion: Conversion, other: Conversion) -> None:

@@ -175,4 +175,5 @@ def _touch(event: StreamEvent, touch_type: str, arrival: Arrival) -> Touch:
         arrival.source,
         arrival.medium,
         arrival.campaign,
+        is_bot=event.is_bot,
     )

@@ -19,7 +19,7 @@ BY_RECEIPT: Final = frozenset({AlertMetric.REJECTED_RATE, AlertMetric.API_LATENC
 # Windows given are one after the other without a gap, so the window of a time is the last that begins before it.
 _WINDOW: Final = "roundDown({time}, {{starts:Array(Int64)}}) AS start_ms"
 _SPAN: Final = "app_id = {{app_id:String}} AND {time} >= {{from_ms:Int64}} AND {time} < {{to_ms:Int64}}"
-_SUBJECT: Final = " AND ({{subject:String}} = '' OR {column} = {{subject:String}})"
+_SUBJECT: Final = " AND NOT is_bot AND ({{subject:String}} = '' OR {column} = {{subject:String}})"
 
 
 def _sql(columns: str, table: str, time: str, more: str = "") -> str:

@@ -44,8 +44,6 @@ _DAY_MS: Final = 24 * 3600 * 1000
 _FIRST_MS: Final = -2_208_988_800_000
 _LAST_MS: Final = 10_413_791_999_999
 """1900-01-01 to the end of 2299: what ClickHouse can show as a time."""
-_AGENT_CHARACTERS: Final = 512
-"""Browsers' agents are shorter; longer ones are not worth remembering."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 NO_PROPERTIES: Final[tuple[msgspec.Raw, Values]] = (EMPTY_OBJECT, {})
 _is_event_id: Final = EVENT_ID_PATTERN.match
@@ -137,7 +135,8 @@ def stamp(checked: Iterable[Checked], receipt: Receipt) -> list[AcceptedEvent]:
 
     The loop calls little and passes by position, in the struct's order: two dozen keywords cost seven times as much.
     """
-    caller_agent = _caller_agent(receipt.user_agent)
+    # The request's own agent, where the event names none, tells of bots only if a browser sent it.
+    is_callers_bot = is_browser(receipt.user_agent) and is_bot(receipt.user_agent)
     app_id, received_us, key_id, privacy = receipt.app_id, receipt.received_us, receipt.key_id, receipt.privacy
     caller_ip, drops_parameters = privacy.address(receipt.ip), privacy.drops_parameters
     accepted = []
@@ -145,7 +144,11 @@ def stamp(checked: Iterable[Checked], receipt: Receipt) -> list[AcceptedEvent]:
         context = event.context or _NO_CONTEXT
         page = context.page or _NO_PAGE
         campaign = context.campaign or _NO_CAMPAIGN
-        user_agent, bot = _visitor_agent(context.user_agent) if context.user_agent else caller_agent
+        if context.user_agent:
+            user_agent = context.user_agent[:MAX_USER_AGENT_CHARACTERS]
+            bot = is_bot(user_agent)
+        else:
+            user_agent, bot = receipt.user_agent, is_callers_bot
         url = page.url or values.get("page_url", "")
         title = page.title or values.get("page_title", "")
         referrer = page.referrer or values.get("referrer", "")
@@ -221,19 +224,6 @@ def _check_person(given: str, field: str) -> None:
         raise invalid(field, IS_PLACEHOLDER)
     if not given.isprintable() and _CONTROL.search(given):
         raise invalid(field, HAS_CONTROL)
-
-
-@cache_short_texts(2_048, _AGENT_CHARACTERS)
-def _visitor_agent(given: str) -> tuple[str, bool]:
-    """Return the part of a visitor's agent that is kept, and whether it is a bot's."""
-    agent = given[:MAX_USER_AGENT_CHARACTERS]
-    return agent, is_bot(agent)
-
-
-@cache_short_texts(1_024, _AGENT_CHARACTERS)
-def _caller_agent(given: str) -> tuple[str, bool]:
-    """Return the request's own agent, where the event names none. It tells of bots only if a browser sent it."""
-    return given, is_browser(given) and is_bot(given)
 
 
 @cache_short_texts(8_192, MAX_ADDRESS_CHARACTERS)

@@ -1,6 +1,6 @@
 """Warnings for the sender of an event that is accepted all the same. Pure.
 
-A warning refuses nothing and costs ordinary events next to nothing: a batch accepted at once is filtered by three
+A warning refuses nothing and costs ordinary events next to nothing: a batch accepted at once is filtered by four
 comparisons an event, and only what they find is looked at closely. An answer holds `MAX_WARNINGS` and says how many
 more there are.
 """
@@ -83,7 +83,10 @@ def doubtful(events: Sequence[AcceptedEvent], app: App) -> list[tuple[int, Accep
     return [
         (index, event)
         for index, event in enumerate(events)
-        if not (event.anonymous_id or event.user_id) or event.timestamp_ms < edge_ms or event.event_name in valued
+        if event.is_bot
+        or not (event.anonymous_id or event.user_id)
+        or event.timestamp_ms < edge_ms
+        or event.event_name in valued
     ]
 
 
@@ -128,6 +131,8 @@ def _of_event(index: int, event: AcceptedEvent, app: App) -> list[Warned]:
         found.append(Warned(index, WarningCode.NO_PERSON, "user_id"))
     elif event.timestamp_ms < _edge_ms(event, app):
         found.append(Warned(index, WarningCode.MAY_BE_LATE, "timestamp"))
+    if event.is_bot:
+        found.append(Warned(index, WarningCode.BOT, "context.user_agent"))
     names = _value_names(event.event_name, app)
     if names or event.event_name == REFUND:
         found += _of_value(index, event, names, app)

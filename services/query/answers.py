@@ -228,6 +228,7 @@ class Conversion(TypedDict):
     path_length: Annotated[int, Field(description="Touches inside their windows.")]
     first_channel: str
     last_channel: str
+    is_bot: Annotated[bool, Field(description="Its event is a bot's.")]
 
 
 class ConversionList(TypedDict):
@@ -368,6 +369,7 @@ class User(TypedDict):
     values: Annotated[dict[str, Number], Field(description="Conversion value by currency, after refunds.")]
     first_channel: Text
     last_channel: Text
+    is_bot: Annotated[bool, Field(description="All of the sessions are a bot's.")]
 
 
 class UserList(TypedDict):

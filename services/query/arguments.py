@@ -139,7 +139,7 @@ def cost_filter(given: CostsParameters, app: App) -> CostFilter:
 
 
 def user_filter(given: UsersParameters, app: App) -> UserFilter:
-    return UserFilter(first_seen=range_of(given, app))
+    return UserFilter(first_seen=range_of(given, app), include_bots=given.include_bots)
 
 
 def conversion_filter(given: ConversionsParameters, app: App) -> ConversionFilter:
@@ -150,6 +150,7 @@ def conversion_filter(given: ConversionsParameters, app: App) -> ConversionFilte
         time_range=range_of(given, app),
         currency=currency,
         min_value=given.min_value,
+        include_bots=given.include_bots,
     )
 
 
@@ -160,6 +161,7 @@ def attribution_query(given: AttributionParameters, app: App) -> AttributionQuer
         currency=given.currency or app.currency,
         goals=given.goal,
         time_range=range_of(given, app),
+        include_bots=given.include_bots,
     )
 
 
@@ -173,6 +175,7 @@ def check_path_alone(given: AttributionParameters) -> None:
         "goal": given.goal,
         "dimension": given.dimension,
         "currency": given.currency,
+        "include_bots": given.include_bots,
     }
     for name, value in others.items():
         if value:
@@ -192,11 +195,12 @@ def performance_query(given: PerformanceParameters, app: App) -> PerformanceQuer
         goals=given.goal,
         time_range=time_range,
         has_previous=given.compare is not None,
+        include_bots=given.include_bots,
     )
 
 
 def conversion_query(given: ConversionReportParameters, app: App) -> ConversionQuery:
-    return ConversionQuery(given.currency or app.currency, given.goal, range_of(given, app))
+    return ConversionQuery(given.currency or app.currency, given.goal, range_of(given, app), given.include_bots)
 
 
 def funnel_query(given: ConversionReportParameters, app: App) -> FunnelQuery | None:
@@ -206,4 +210,5 @@ def funnel_query(given: ConversionReportParameters, app: App) -> FunnelQuery | N
         return None
     if len(given.steps) < MIN_STEPS:
         raise invalid("steps", Text(f"至少 {MIN_STEPS} 个步骤", f"must have at least {MIN_STEPS} steps"))
-    return FunnelQuery(given.steps, (given.within_hours or WITHIN_HOURS) * 3600, range_of(given, app))
+    window_seconds = (given.within_hours or WITHIN_HOURS) * 3600
+    return FunnelQuery(given.steps, window_seconds, range_of(given, app), given.include_bots)

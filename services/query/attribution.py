@@ -9,7 +9,7 @@ from services.query.answers import AttributionItem, AttributionReport, ReportMet
 from services.query.credits import Dimension, credit_columns, credit_sums, credits_by_model, shown_part, unfolded
 from services.query.numbers import money
 from services.query.report_rows import ROW_LIMIT, PartSql, ReportRow, part_of, union
-from services.query.sql import Statement, Table, one_of, source, statement, within
+from services.query.sql import Statement, Table, but_bots, one_of, source, statement, within
 from services.query.times import TimeRange
 
 CREDITS: Final = "credits"
@@ -23,10 +23,15 @@ class AttributionQuery:
     currency: str
     goals: tuple[str, ...] = ()
     time_range: TimeRange = field(default_factory=TimeRange)
+    include_bots: bool = False
 
 
 def attribution_rows(app_id: str, wanted: AttributionQuery) -> Statement[ReportRow]:
-    conditions = [*one_of("goal", wanted.goals), *within("converted_at_ms", wanted.time_range)]
+    conditions = [
+        *one_of("goal", wanted.goals),
+        *within("converted_at_ms", wanted.time_range),
+        *but_bots(wanted.include_bots),
+    ]
     rows = source(Table.ATTRIBUTIONS, conditions)
     credits = PartSql(
         CREDITS,

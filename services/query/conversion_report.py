@@ -14,7 +14,7 @@ from services.query.numbers import money, rate
 from services.query.performance_sql import LONGEST_SESSION_MS
 from services.query.report_answers import ChannelCount, ConversionNumbers, ConversionReport, Funnel, GoalItem, TopPath
 from services.query.report_rows import MAX_REPORT_ROWS
-from services.query.sql import Condition, Statement, Table, one_of, source, statement, within
+from services.query.sql import Condition, Statement, Table, but_bots, one_of, source, statement, within
 from services.query.times import TimeRange
 
 TOP_PATHS: Final = 10
@@ -26,6 +26,7 @@ class ConversionQuery:
     currency: str
     goals: tuple[str, ...] = ()
     time_range: TimeRange = field(default_factory=TimeRange)
+    include_bots: bool = False
 
 
 class ConversionRow(msgspec.Struct):
@@ -146,7 +147,7 @@ LIMIT {TOP_PATHS} BY is_total, goal"""
 
 def _active(wanted: ConversionQuery) -> list[Condition]:
     """Select everybody with a session that reaches into the range, so whoever converts in it is among them."""
-    conditions = []
+    conditions = but_bots(wanted.include_bots)
     if wanted.time_range.from_ms is not None:
         conditions.append(Condition("end_ms >= {active_from_ms:Int64}", {"active_from_ms": wanted.time_range.from_ms}))
         earliest_ms = wanted.time_range.from_ms - LONGEST_SESSION_MS
@@ -157,7 +158,11 @@ def _active(wanted: ConversionQuery) -> list[Condition]:
 
 
 def _conditions(wanted: ConversionQuery) -> list[Condition]:
-    return [*one_of("goal", wanted.goals), *within("converted_at_ms", wanted.time_range)]
+    return [
+        *one_of("goal", wanted.goals),
+        *within("converted_at_ms", wanted.time_range),
+        *but_bots(wanted.include_bots),
+    ]
 
 
 def other_currencies(rows: list[ConversionRow]) -> list[str]:

@@ -17,6 +17,7 @@ from services.query.sql import (
     Newest,
     Statement,
     Table,
+    but_bots,
     columns,
     equals,
     older_than,
@@ -53,6 +54,7 @@ class ConversionFact(msgspec.Struct):
     goal_version: int
     path_channels: list[str]
     value_issue: str
+    is_bot: bool
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class ConversionFilter:
     currency: str | None = None
     min_value: Decimal | None = None
     """Minimum value, in whole units of `currency`, which must be given with it."""
+    include_bots: bool = False
 
 
 def conditions_of(wanted: ConversionFilter) -> list[Condition]:
@@ -72,6 +75,7 @@ def conditions_of(wanted: ConversionFilter) -> list[Condition]:
         *equals("currency", wanted.currency),
         *_at_least(wanted),
         *within("converted_at_ms", wanted.time_range),
+        *but_bots(wanted.include_bots),
     ]
 
 
@@ -123,4 +127,5 @@ def conversion_of(row: ConversionFact) -> Conversion:
         "path_length": len(row.path_channels),
         "first_channel": channels[0],
         "last_channel": channels[-1],
+        "is_bot": row.is_bot,
     }

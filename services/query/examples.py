@@ -131,6 +131,7 @@ CONVERSION_LIST: Final[dict[str, Any]] = {
             "path_length": 3,
             "first_channel": "paid_search",
             "last_channel": "direct",
+            "is_bot": False,
         }
     ],
     "next_cursor": None,
@@ -224,6 +225,7 @@ _USER: Final = {
     "values": {"CNY": 199.0},
     "first_channel": "paid_search",
     "last_channel": "direct",
+    "is_bot": False,
 }
 USER_LIST: Final = {"items": [_USER], "next_cursor": None, "meta": _META}
 USER_DETAIL: Final = {"user": _USER, "meta": _META}

@@ -15,7 +15,7 @@ import msgspec
 from services.query.numbers import rate
 from services.query.people import owner_hashes
 from services.query.report_answers import Funnel, FunnelStep
-from services.query.sql import Condition, Statement, Table, one_of, source, statement, within
+from services.query.sql import Condition, Statement, Table, but_bots, one_of, source, statement, within
 from services.query.times import TimeRange
 
 MIN_STEPS: Final = 2
@@ -26,6 +26,7 @@ class FunnelQuery:
     steps: tuple[str, ...]
     window_seconds: int
     time_range: TimeRange = field(default_factory=TimeRange)
+    include_bots: bool = False
 
 
 class FunnelRow(msgspec.Struct):
@@ -45,6 +46,7 @@ def funnel_row(app_id: str, wanted: FunnelQuery) -> Statement[FunnelRow]:
         *one_of("event_name", tuple(dict.fromkeys(wanted.steps))),
         *within("timestamp_ms", wanted.time_range),
         _SOMEBODY,
+        *but_bots(wanted.include_bots),
     ]
     met = ", ".join(f"step = {step}" for step in range(1, steps + 1))
     reached = ", ".join(f"countIf(steps_done >= {step})" for step in range(1, steps + 1))

@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
 from schemas.facts import Model
 from services.query.credits import Dimension
@@ -73,6 +73,17 @@ class InRange(InZone):
     )
 
 
+def _flag(value: Any) -> Any:
+    """`true` and `false` in any other spelling are mistakes."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+class ButBots(InRange):
+    include_bots: Annotated[bool, Strict(), BeforeValidator(_flag)] = Field(
+        False, description="Count what bots did too: crawlers, monitors and others that their user agent tells of."
+    )
+
+
 class InPages(Parameters):
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Items on a page.")
     cursor: str | None = Field(
@@ -117,11 +128,11 @@ class CostsParameters(InRange, InPages):
     """Parameters of costs: `from` and `to` are about the dates of the costs."""
 
 
-class UsersParameters(InRange, InPages):
+class UsersParameters(ButBots, InPages):
     """Parameters of users: `from` and `to` are about when a user was first seen."""
 
 
-class ConversionsParameters(InRange, InPages):
+class ConversionsParameters(ButBots, InPages):
     goal: Names = Field((), description="May be repeated: any of them.", examples=[["purchase"]])
     user_id: PersonId | None = None
     currency: Currency | None = Field(None, description="Only conversions in it.")
@@ -182,7 +193,7 @@ Steps = Annotated[
 ]
 
 
-class ReportParameters(InRange):
+class ReportParameters(ButBots):
     goal: Names = Field((), description="May be repeated: any of them; absent: all goals.", examples=[["purchase"]])
     currency: Currency | None = Field(
         None, description="Values count conversions in this currency only; by default the app's."
@@ -194,8 +205,8 @@ class AttributionParameters(ReportParameters):
     dimension: Dimension | None = Field(None, description="By default `channel`.")
     conversion_id: RowId | None = Field(
         None,
-        description="Explains this one conversion touch by touch; excludes `from`, `to`, `goal`, `dimension` and "
-        "`currency`.",
+        description="Explains this one conversion touch by touch; excludes `from`, `to`, `goal`, `dimension`, "
+        "`currency` and `include_bots`.",
     )
 
 

@@ -14,7 +14,7 @@ from schemas.facts import Model, TouchType
 from services.query.credits import Dimension, credit_columns, credit_sums, unfolded
 from services.query.periods import Granularity, period_sql, zone_parameters
 from services.query.report_rows import ROW_LIMIT, PartSql, ReportRow, union
-from services.query.sql import Condition, Statement, Table, one_of, source, statement, within
+from services.query.sql import Condition, Statement, Table, but_bots, one_of, source, statement, within
 from services.query.times import Shift, TimeRange, shift_of
 
 TOUCHES: Final = "touches"
@@ -45,6 +45,7 @@ class PerformanceQuery:
     time_range: TimeRange = field(default_factory=TimeRange)
     has_previous: bool = False
     """True if the period before is read too; the period then has both ends (`times.Shift`)."""
+    include_bots: bool = False
 
     @property
     def shift(self) -> Shift:
@@ -81,7 +82,7 @@ def _place(column: str, wanted: PerformanceQuery) -> str:
 
 
 def _touches(wanted: PerformanceQuery) -> PartSql:
-    rows = source(Table.NARROW_TOUCHES, _within("touched_at_ms", wanted))
+    rows = source(Table.NARROW_TOUCHES, [*_within("touched_at_ms", wanted), *but_bots(wanted.include_bots)])
     return PartSql(
         TOUCHES,
         f"SELECT {_place('touched_at_ms', wanted)}, {wanted.dimension} AS key, touch_type FROM {rows}",
@@ -91,7 +92,8 @@ def _touches(wanted: PerformanceQuery) -> PartSql:
 
 def _sessions(wanted: PerformanceQuery) -> PartSql:
     """Select visits: a session without a channel is none."""
-    rows = source(Table.NARROW_SESSIONS, [*_within("start_ms", wanted), Condition("channel != ''")])
+    visits = [*_within("start_ms", wanted), Condition("channel != ''"), *but_bots(wanted.include_bots)]
+    rows = source(Table.NARROW_SESSIONS, visits)
     return PartSql(
         SESSIONS,
         f"SELECT {_place('start_ms', wanted)}, {_session_key(wanted.dimension)} AS key, person_hash,"
@@ -105,11 +107,13 @@ def _has_converted(wanted: PerformanceQuery) -> str:
     """Return the condition that a session holds a conversion: of any goal, or of the goals asked for."""
     if not wanted.goals:
         return "conversions > 0"
-    return f"session_hash IN (SELECT session_hash FROM {source(Table.CONVERSIONS, one_of('goal', wanted.goals))})"
+    of_goals = [*one_of("goal", wanted.goals), *but_bots(wanted.include_bots)]
+    return f"session_hash IN (SELECT session_hash FROM {source(Table.CONVERSIONS, of_goals)})"
 
 
 def _of_conversions(table: Table, wanted: PerformanceQuery) -> str:
-    return source(table, [*one_of("goal", wanted.goals), *_within("converted_at_ms", wanted)])
+    found = [*one_of("goal", wanted.goals), *_within("converted_at_ms", wanted), *but_bots(wanted.include_bots)]
+    return source(table, found)
 
 
 def _conversions(wanted: PerformanceQuery) -> PartSql:

@@ -177,6 +177,11 @@ def one_of(column: str, values: tuple[str, ...]) -> list[Condition]:
     return [Condition(f"{column} IN {{{column}_in:Array(String)}}", {f"{column}_in": list(values)})] if values else []
 
 
+def but_bots(include_bots: bool) -> list[Condition]:
+    """Rows of what people did, and with `include_bots` of what bots did too."""
+    return [] if include_bots else [Condition("NOT is_bot")]
+
+
 def within(column: str, time_range: TimeRange) -> list[Condition]:
     """Return the conditions of a range of `column` in milliseconds; the parameters are named `from_ms` and `to_ms`."""
     found = []

@@ -19,6 +19,7 @@ from services.query.sql import (
     Edge,
     Statement,
     Table,
+    but_bots,
     equals,
     newest_first,
     older_than,
@@ -54,6 +55,8 @@ class UserRow(msgspec.Struct):
     totals_minor: dict[str, int]
     first_channel: str
     last_channel: str
+    has_only_bots: bool
+    """All of its sessions are a bot's."""
 
 
 class RefundRow(msgspec.Struct):
@@ -70,6 +73,8 @@ class PersonRow(msgspec.Struct):
 @dataclass(frozen=True)
 class UserFilter:
     first_seen: TimeRange = field(default_factory=TimeRange)
+    include_bots: bool = False
+    """Beside people's sessions, those of bots. Of a person with both, only the former are looked at else."""
 
 
 # A session without a channel is no visit (see SEMANTICS.md): a backend's purchase, say.
@@ -83,7 +88,8 @@ SELECT: Final = f"""SELECT person_key,
     sum(conversions) AS conversion_count,
     sumMap(values_minor) AS totals_minor,
     argMinIf(channel, (start_ms, session_id), channel != '') AS first_channel,
-    argMaxIf(channel, (start_ms, session_id), channel != '') AS last_channel"""
+    argMaxIf(channel, (start_ms, session_id), channel != '') AS last_channel,
+    toBool(min(is_bot)) AS has_only_bots"""
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class NewestUsers:
     def rows(self, edge: Edge) -> Statement[UserRow]:
         window = [*self._window(), *reaching_to("start_ms", edge)]
         after = older_than("first_seen_ms", "person_key", self.page.after)
+        known = _seen_before(window, self.wanted.include_bots)
         newest = newest_first("first_seen_ms", "person_key")
         sql = f"""{SELECT} FROM
 (
@@ -123,30 +130,34 @@ class NewestUsers:
             SELECT person_key, any(person_hash) AS known_by, min(start_ms) AS first_seen_ms
             FROM {source(Table.SESSIONS, window)} GROUP BY person_key
         )
-        WHERE known_by NOT IN ({_seen_before(window)}){"".join(f" AND {condition.sql}" for condition in after)}{newest}
+        WHERE known_by NOT IN ({known}){"".join(f" AND {condition.sql}" for condition in after)}{newest}
     )
     ORDER BY revision DESC LIMIT 1 BY person_key, start_ms, session_id
 )
-WHERE NOT is_deleted GROUP BY person_key{newest}"""
+WHERE NOT is_deleted{self._of_persons()} GROUP BY person_key{newest}"""
         found = peeking_statement(UserRow, self.app_id, sql, [*window, *after], row_limit=self.row_limit)
         return replace(found, settings=OF_FEW_ROWS)
 
+    def _of_persons(self) -> str:
+        return "".join(f" AND {condition.sql}" for condition in but_bots(self.wanted.include_bots))
+
     def _window(self) -> list[Condition]:
-        found = within("start_ms", self.wanted.first_seen)
+        found = [*within("start_ms", self.wanted.first_seen), *but_bots(self.wanted.include_bots)]
         if self.page.after is not None:
             found.append(Condition("start_ms <= {newest_ms:Int64}", {"newest_ms": self.page.after.time_ms}))
         return found
 
 
-def _seen_before(window: list[Condition]) -> str:
+def _seen_before(window: list[Condition], include_bots: bool) -> str:
     """Return the hashes of those with a session in the window who have one before its edge too.
 
     What FINAL would merge of everybody's sessions is merged here of theirs: of each session its newest row counts.
     """
+    of_people = "" if include_bots else " AND NOT argMax(is_bot, revision)"
     of_them = f"person_hash IN (SELECT person_hash FROM {raw_source(Table.SESSIONS, window)})"
     return f"""SELECT person_hash FROM {raw_source(Table.NARROW_SESSIONS, [Condition(of_them)])}
             GROUP BY person_hash, start_ms, session_hash
-            HAVING min(start_ms) < {{edge_ms:Int64}} AND NOT argMax(is_deleted, revision)"""
+            HAVING min(start_ms) < {{edge_ms:Int64}} AND NOT argMax(is_deleted, revision){of_people}"""
 
 
 def list_users(app_id: str, wanted: UserFilter, page: Page) -> NewestUsers:
@@ -236,4 +247,5 @@ def user_of(row: UserRow) -> User:
         "values": money_by_currency(row.totals_minor),
         "first_channel": row.first_channel or None,
         "last_channel": row.last_channel or None,
+        "is_bot": row.has_only_bots,
     }

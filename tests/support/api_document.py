@@ -101,7 +101,7 @@ def settle(case: Case) -> None:
 
 def _settle_query(query: dict[str, Any], list_name: str) -> None:
     if "conversion_id" in query:
-        for name in ("from", "to", "goal", "dimension", "currency"):
+        for name in ("from", "to", "goal", "dimension", "currency", "include_bots"):
             query.pop(name, None)
     if "steps" not in query:
         query.pop("within_hours", None)

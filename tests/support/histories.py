@@ -198,6 +198,7 @@ def a_single_event(draw: st.DrawFn, event_id: str, user_id: str, at_ms: int, nam
         page_url=draw(st.sampled_from(PAGES)),
         referrer=draw(st.sampled_from(REFERRERS)),
         campaign_source=draw(st.sampled_from(["", "", "", "weibo"])),
+        is_bot=draw(st.sampled_from([False, False, False, True])),
     )
 
 

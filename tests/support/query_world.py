@@ -241,19 +241,25 @@ def stale_rows(world: World) -> dict[str, list[Any]]:
     change = msgspec.structs.replace
     return {
         "sessions": [
-            *(change(row, revision=1, conversions=99, events=99, channel="stale") for row in world.sessions),
+            *(
+                change(row, revision=1, conversions=99, events=99, channel="stale", is_bot=not row.is_bot)
+                for row in world.sessions
+            ),
             *_taken_back(world.sessions, "session_id", start_ms=FIRST_MS + DAY_MS, person_key="u:ghost"),
         ],
         "touches": [
-            *(change(row, revision=1, channel="stale") for row in world.touches),
+            *(change(row, revision=1, channel="stale", is_bot=not row.is_bot) for row in world.touches),
             *_taken_back(world.touches, "touch_id", touched_at_ms=FIRST_MS + DAY_MS),
         ],
         "conversions": [
-            *(change(row, revision=1, value_minor=10**9) for row in world.conversions),
+            *(change(row, revision=1, value_minor=10**9, is_bot=not row.is_bot) for row in world.conversions),
             *_taken_back(world.conversions, "conversion_id", converted_at_ms=FIRST_MS + DAY_MS),
         ],
         "attributions": [
-            *(change(row, revision=1, value_minor=10**9, channels=["stale"] * 1) for row in world.attributions),
+            *(
+                change(row, revision=1, value_minor=10**9, channels=["stale"] * 1, is_bot=not row.is_bot)
+                for row in world.attributions
+            ),
             *_taken_back(world.attributions, "conversion_id", converted_at_ms=FIRST_MS + DAY_MS),
         ],
     }

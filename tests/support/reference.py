@@ -176,6 +176,7 @@ def _session_row(
         "values_minor": {currency: value for currency, value in values.items() if value},
         "is_bounce": len(visit) == 1 and not met and is_visit,
         "is_closed": watermark_ms is None or watermark_ms >= closes_ms,
+        "is_bot": all(e.is_bot for e in visit),
     }
 
 
@@ -239,6 +240,7 @@ def _touch_row(person: str, named: str, app: App, event: StreamEvent, touch_type
         "source": arrival.source,
         "medium": arrival.medium,
         "campaign": arrival.campaign,
+        "is_bot": event.is_bot,
     }
 
 
@@ -302,6 +304,7 @@ def _attribution(conversion: Row, path: list[Row], app: App) -> Row:
         "currency",
         "refunded_minor",
         "value_issue",
+        "is_bot",
     )
     net = {
         "value_minor": conversion["value_minor"] - conversion["refunded_minor"],

@@ -48,6 +48,7 @@ def conversions_of(event: StreamEvent, person: str, named: str, app: App) -> lis
             "refund_excess_minor": 0,
             "value_issue": _value_issue(properties, goal.value_properties),
             "counting": goal.counting,
+            "is_bot": event.is_bot,
         }
         for goal in goals
         if all(_meets(properties, condition) for condition in goal.conditions)

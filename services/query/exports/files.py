@@ -180,7 +180,7 @@ class _JsonWriter:
         return self._encode(rows)
 
     def close(self) -> None:
-        """Do nothing: nothing is held."""
+        """Rows are written as they come; there is no end to write."""
 
 
 def _json_type(column: Column) -> Any:

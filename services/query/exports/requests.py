@@ -52,6 +52,10 @@ class RangeFilters(_Body):
     to: Time | None = Field(None, description="RFC 3339 time, exclusive, or a date, to the end of that day.")
 
 
+class BotFilters(RangeFilters):
+    include_bots: bool = Field(False, description="With what bots did; a column `is_bot` tells.")
+
+
 _PropertyText = Annotated[str, Field(max_length=MAX_PROPERTY_CHARACTERS)]
 _PropertyName = Annotated[str, Field(min_length=1, max_length=MAX_PROPERTY_CHARACTERS)]
 
@@ -69,7 +73,7 @@ class EventsFilters(RangeFilters):
     )
 
 
-class GoalFilters(RangeFilters):
+class GoalFilters(BotFilters):
     goal: Annotated[list[Name], Field(max_length=50)] = []
 
 
@@ -124,12 +128,12 @@ class EventsExport(_Export):
 
 class SessionsExport(_Export):
     report: Literal["sessions"]
-    filters: RangeFilters = RangeFilters.model_validate({})
+    filters: BotFilters = BotFilters.model_validate({})
 
 
 class TouchesExport(_Export):
     report: Literal["touches"]
-    filters: RangeFilters = RangeFilters.model_validate({})
+    filters: BotFilters = BotFilters.model_validate({})
 
 
 class ConversionsExport(_Export):
@@ -149,7 +153,7 @@ class UsersExport(_Export):
     """Filters of users: `from` and `to` are about when somebody was first seen."""
 
     report: Literal["users"]
-    filters: RangeFilters = RangeFilters.model_validate({})
+    filters: BotFilters = BotFilters.model_validate({})
 
 
 class PerformanceExport(_Export):

@@ -28,7 +28,7 @@ from services.query.exports.requests import (
     UsersExport,
 )
 from services.query.parameters import InRange
-from services.query.sql import Condition, Statement, Table, equals, one_of, source, statement, within
+from services.query.sql import Condition, Statement, Table, but_bots, equals, one_of, source, statement, within
 from services.query.times import TimeRange
 
 _TEXT, _WHOLE, _TIME, _MONEY, _CREDIT = Kind.TEXT, Kind.WHOLE, Kind.TIME, Kind.MONEY, Kind.CREDIT
@@ -74,11 +74,13 @@ SESSION_COLUMNS: Final = (
     Column("conversions", _WHOLE, "conversions"),
     Column("is_bounce", Kind.FLAG, "is_bounce"),
     Column("is_closed", Kind.FLAG, "is_closed"),
+    Column("is_bot", Kind.FLAG, "is_bot"),
 )
 TOUCH_COLUMNS: Final = (
     *_texts("touch_id", "person_key", "session_id"),
     Column("touched_at", _TIME, "touched_at_ms"),
     *_texts("touch_type", "channel", "source", "medium", "campaign"),
+    Column("is_bot", Kind.FLAG, "is_bot"),
 )
 CONVERSION_COLUMNS: Final = (
     *_texts("conversion_id", "goal", "goal_type"),
@@ -90,6 +92,7 @@ CONVERSION_COLUMNS: Final = (
     Column("refunded", _MONEY, "refunded_minor"),
     Column("path_channels", Kind.TEXTS, "path_channels"),
     *_texts("value_issue"),
+    Column("is_bot", Kind.FLAG, "is_bot"),
 )
 
 
@@ -110,6 +113,7 @@ def _attribution_columns(models: Sequence[Model]) -> tuple[Column, ...]:
         *_texts("reason"),
         Column("config_version", _WHOLE, "config_version"),
         *_texts("value_issue"),
+        Column("is_bot", Kind.FLAG, "is_bot"),
     )
 
 
@@ -125,6 +129,7 @@ USER_COLUMNS: Final = (
     Column("conversions", _WHOLE, "conversion_count"),
     *_texts("first_channel", "last_channel"),
     Column("values", Kind.JSON, money_by_currency("minor - taken_back[toString(currency)]")),
+    Column("is_bot", Kind.FLAG, "has_only_bots"),
 )
 
 
@@ -135,8 +140,8 @@ Session = tuple[SessionPlace, tuple[str, ...]]
 def source_of(
     app: App, export: AnyExport, range_of: Callable[[InRange, App], TimeRange], session: Session | None = None
 ) -> ExportSource:
-    """Return the source. `session`: that of the filter `session_id`. Raises `ApiError` for a range that is none. Not for
-    the performance report, which is computed, not read.
+    """Return the source. `session`: that of the filter `session_id`. Raises `ApiError` for a range that is none.
+    Not for the performance report, which is computed, not read.
     """
     time_range = range_of_filters(export.filters, app, range_of)
     if isinstance(export, EventsExport):
@@ -191,14 +196,14 @@ def _events(export: EventsExport, time_range: TimeRange, session: Session | None
 _NONE: Final = Condition("false")
 
 
-def _sessions(_export: Any, time_range: TimeRange) -> _Made:
-    conditions = within("start_ms", time_range)
+def _sessions(export: Any, time_range: TimeRange) -> _Made:
+    conditions = [*within("start_ms", time_range), *but_bots(export.filters.include_bots)]
     rows = source(Table.SESSIONS, conditions)
     return _Made(SESSION_COLUMNS, conditions, rows, rows, " ORDER BY start_ms, session_id")
 
 
-def _touches(_export: Any, time_range: TimeRange) -> _Made:
-    conditions = within("touched_at_ms", time_range)
+def _touches(export: Any, time_range: TimeRange) -> _Made:
+    conditions = [*within("touched_at_ms", time_range), *but_bots(export.filters.include_bots)]
     rows = source(Table.TOUCHES, conditions)
     return _Made(TOUCH_COLUMNS, conditions, rows, rows, " ORDER BY touched_at_ms, touch_id")
 
@@ -206,7 +211,9 @@ def _touches(_export: Any, time_range: TimeRange) -> _Made:
 def _conversions(export: ConversionsExport, time_range: TimeRange, app_currency: str) -> _Made:
     given = export.filters
     currency = given.currency or (app_currency if given.min_value is not None else None)
-    wanted = ConversionFilter(tuple(given.goal), given.user_id, time_range, currency, given.min_value)
+    wanted = ConversionFilter(
+        tuple(given.goal), given.user_id, time_range, currency, given.min_value, given.include_bots
+    )
     conditions = conditions_of(wanted)
     rows = source(Table.CONVERSIONS, conditions)
     return _Made(CONVERSION_COLUMNS, conditions, rows, rows, " ORDER BY converted_at_ms, conversion_id")
@@ -231,13 +238,15 @@ def _attribution(export: Any, time_range: TimeRange) -> _Made:
         *equals("currency", given.currency),
         *equals("conversion_id", given.conversion_id),
         *within("converted_at_ms", time_range),
+        *but_bots(given.include_bots),
     ]
     arrays = [f"{array} AS all_{name}" for name, array in _TOUCH_ARRAYS.items()]
     joined = [f"all_{name} AS {name}" for name in _TOUCH_ARRAYS]
     for model in models:
         arrays.append(f"arrayResize(credits_nanos['{model.value}'], length(touch_ids)) AS credits_{model.value}")
         joined.append(f"credits_{model.value} AS credit_{model.value}")
-    kept = "conversion_id, goal, converted_at_ms, value_minor, currency, value_issue, revision, reason, config_version"
+    kept = "conversion_id, goal, converted_at_ms, value_minor, currency, value_issue, is_bot"
+    kept += ", revision, reason, config_version"
     rows = source(Table.ATTRIBUTIONS, conditions)
     unfolded = f"""(
     SELECT {kept}, {", ".join(arrays)} FROM {rows} ORDER BY converted_at_ms, conversion_id
@@ -246,17 +255,16 @@ def _attribution(export: Any, time_range: TimeRange) -> _Made:
     return _Made(_attribution_columns(models), conditions, unfolded, counted, "")
 
 
-def _users(_export: Any, time_range: TimeRange) -> _Made:
+def _users(export: Any, time_range: TimeRange) -> _Made:
     """Select users by id, the order of the table: everybody's sessions stand together, so they are added up as they
     come.
     """
     conditions = within("first_seen_ms", time_range)
     having = f" HAVING {' AND '.join(condition.sql for condition in conditions)}" if conditions else ""
-    found = f"{users.SELECT} FROM {source(Table.SESSIONS_BY_PERSON)} GROUP BY person_key{having} ORDER BY person_key"
+    sessions = source(Table.SESSIONS_BY_PERSON, but_bots(export.filters.include_bots))
+    found = f"{users.SELECT} FROM {sessions} GROUP BY person_key{having} ORDER BY person_key"
     rows = f"({found}) AS found LEFT JOIN ({users.refunds_sql([])}) AS refunds ON found.person_key = refunds.person_key"
-    counted = (
-        f"(SELECT min(start_ms) AS first_seen_ms FROM {source(Table.SESSIONS_BY_PERSON)} GROUP BY person_key{having})"
-    )
+    counted = f"(SELECT min(start_ms) AS first_seen_ms FROM {sessions} GROUP BY person_key{having})"
     return _Made(USER_COLUMNS, conditions, rows, counted, "")
 
 

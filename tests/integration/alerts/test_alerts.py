@@ -93,6 +93,11 @@ async def fill(clickhouse: ClickHouse) -> None:
         for n in range(count * factor)
     ]
     await clickhouse.insert_ndjson("events", b"\n".join(map(encode_event, events)))
+    crawled = [
+        AcceptedEvent("shop", f"bot{n}", "page_view", START_MS + n * MINUTE_MS // 100, 1, is_bot=True)
+        for n in range(100 * len(COUNTS))
+    ]
+    await clickhouse.insert_ndjson("events", b"\n".join(map(encode_event, crawled)))
     # A repeat, not merged yet: it counts once.
     await clickhouse.insert_ndjson("events", encode_event(events[0]))
     latencies = [0] * (len(LATENCY_BOUNDS_MS) + 1)

@@ -40,9 +40,10 @@ KEYS = {
     "flow": "ak_test_flow",
     "walk": "ak_test_walk",
     "spend": "ak_test_spend",
+    "bots": "ak_test_bots",
 }
 SERVER_URL = "ATTRIKIT_TEST_CLICKHOUSE_URL"
-OWN = ("demo", "log", "flow", "walk", "spend")
+OWN = ("demo", "log", "flow", "walk", "spend", "bots")
 """Apps of one test each."""
 MODELS = {
     "events": answers.EventList,

@@ -301,7 +301,8 @@ async def test_a_file_for_a_spreadsheet(running: Callable[..., Any], facts: Clic
     client.headers["Authorization"] = "Bearer ak_test_empty"
 
     async def first(**more: Any) -> tuple[bytes, dict[str, Any]]:
-        job = await ended(client, (await ask(client, "attribution", format="csv", **more))["job_id"])
+        filters = {"conversion_id": row.conversion_id} | more.pop("filters", {})
+        job = await ended(client, (await ask(client, "attribution", format="csv", filters=filters, **more))["job_id"])
         assert job["spreadsheet"] is more.get("spreadsheet", False)
         content = await fetch(client, job)
         return content, next(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))

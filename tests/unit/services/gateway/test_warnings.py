@@ -42,6 +42,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (GOOD | {"properties": {"Revenue": 5}}, "UNKNOWN_VALUE_PROPERTY", "properties.Revenue", "revenue"),
     (GOOD | {"properties": {"revnue": 5}}, "UNKNOWN_VALUE_PROPERTY", "properties.revnue", "revenue"),
     (GOOD | {"properties": {"order_total": 5}}, "UNKNOWN_VALUE_PROPERTY", "properties.order_total", "revenue"),
+    (GOOD | {"context": {"user_agent": "Googlebot/2.1"}}, "BOT", "context.user_agent", ""),
 ]
 
 

@@ -39,8 +39,8 @@ def test_events_lie_under_the_users_key_and_those_of_the_ids_it_owns() -> None:
 
 
 def test_ids_are_shown_once_and_not_without_end() -> None:
-    row = UserRow("u:u1", ["a0", "a1"], 1, 2, 3, 4, 5, 6, {}, "direct", "direct")
-    other = UserRow("u:u2", [], 1, 2, 3, 4, 5, 6, {}, "direct", "direct")
+    row = UserRow("u:u1", ["a0", "a1"], 1, 2, 3, 4, 5, 6, {}, "direct", "direct", False)
+    other = UserRow("u:u2", [], 1, 2, 3, 4, 5, 6, {}, "direct", "direct", False)
     shown, unlinked = with_links([row, other], [OWNED, SHARED])
     assert (shown.linked_ids, unlinked.linked_ids) == (["a0", "a1", "a2"], [])
     (many,) = with_links([row], [LinkRow(f"b{n}", "u1", True) for n in range(300)])

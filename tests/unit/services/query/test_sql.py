@@ -138,7 +138,14 @@ def every_statement() -> Iterator[Statement[Any]]:
     yield attribution_path.find_attribution(app, HOSTILE)
     fact = msgspec.convert(
         dict.fromkeys(conversions.ConversionFact.__struct_fields__, HOSTILE)
-        | {"converted_at_ms": 1, "value_minor": 1, "refunded_minor": 0, "goal_version": 1, "path_channels": []},
+        | {
+            "converted_at_ms": 1,
+            "value_minor": 1,
+            "refunded_minor": 0,
+            "goal_version": 1,
+            "path_channels": [],
+            "is_bot": False,
+        },
         conversions.ConversionFact,
     )
     yield attribution_path.touches_before(app, fact)
