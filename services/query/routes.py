@@ -275,7 +275,7 @@ async def list_users(
     wanted = arguments.user_filter(given, caller.app)
     meta = await meta_of(reader, given, caller)
     rows = await reader.page(users.list_users(caller.app.app_id, wanted, page))
-    rows = await _less_refunds(caller, reader, rows)
+    rows = await _less_refunds(caller, reader, rows, given.include_bots)
     return success_response(users.user_page(await whoever.with_links(caller.app.app_id, reader, rows), page, meta))
 
 
@@ -289,15 +289,19 @@ async def get_user(
     row = await reader.first(users.find_user(caller.app.app_id, person)) if person else None
     if row is None:
         raise ApiError(ErrorCode.NOT_FOUND)
-    (row,) = await whoever.with_links(caller.app.app_id, reader, await _less_refunds(caller, reader, [row]))
+    (row,) = await whoever.with_links(
+        caller.app.app_id, reader, await _less_refunds(caller, reader, [row], include_bots=True)
+    )
     return success_response(users.user_detail(row, meta))
 
 
-async def _less_refunds(caller: Caller, reader: Reader, rows: list[users.UserRow]) -> list[users.UserRow]:
+async def _less_refunds(
+    caller: Caller, reader: Reader, rows: list[users.UserRow], include_bots: bool
+) -> list[users.UserRow]:
     keys = [row.person_key for row in rows if row.totals_minor]
     if not keys:
         return rows
-    return users.less_refunds(rows, await reader.rows(users.find_refunds(caller.app.app_id, keys)))
+    return users.less_refunds(rows, await reader.rows(users.find_refunds(caller.app.app_id, keys, include_bots)))
 
 
 @router.get("/users/{user_id}/events", tags=["users"], **documented(answers.EventList, examples.EVENT_LIST, _NOT_FOUND))

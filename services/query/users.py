@@ -170,9 +170,10 @@ def find_user(app_id: str, person_key: str) -> Statement[UserRow]:
     return statement(UserRow, app_id, sql, where)
 
 
-def find_refunds(app_id: str, person_keys: list[str]) -> Statement[RefundRow]:
+def find_refunds(app_id: str, person_keys: list[str], include_bots: bool) -> Statement[RefundRow]:
     """Find refunds, which sessions lack: their values are those of the moment, refunds come later."""
-    where = [Condition("person_key IN {persons:Array(String)}", {"persons": person_keys})]
+    of_them = Condition("person_key IN {persons:Array(String)}", {"persons": person_keys})
+    where = [of_them, *but_bots(include_bots)]
     return statement(RefundRow, app_id, refunds_sql(where), where)
 
 
