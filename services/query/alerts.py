@@ -26,7 +26,7 @@ from services.query.sql import (
     statement,
     within,
 )
-from services.query.times import TimeRange, utc_text
+from services.query.times import TimeRange, time_in_zone
 
 LIST_NAME: Final = "alerts"
 ALL_TIME: Final = TimeRange()
@@ -121,10 +121,10 @@ class AlertList(TypedDict):
 
 def alert_page(rows: list[AlertFact], page: Page, meta: Meta) -> AlertList:
     kept, next_cursor = cut(LIST_NAME, rows, page, lambda row: Position(row.window_end_ms, row.alert_id))
-    return {"items": [_alert(row) for row in kept], "next_cursor": next_cursor, "meta": meta}
+    return {"items": [_alert(row, meta["timezone"]) for row in kept], "next_cursor": next_cursor, "meta": meta}
 
 
-def _alert(row: AlertFact) -> Alert:
+def _alert(row: AlertFact, zone: str) -> Alert:
     return {
         "alert_id": row.alert_id,
         "rule_id": row.rule_id,
@@ -137,11 +137,11 @@ def _alert(row: AlertFact) -> Alert:
         "threshold": row.threshold,
         "average": row.average,
         "unit": row.unit,
-        "window_start": utc_text(row.window_start_ms),
-        "window_end": utc_text(row.window_end_ms),
-        "at": utc_text(row.window_end_ms),
-        "began_at": utc_text(row.began_at_ms),
-        "fired_at": utc_text(row.fired_at_ms),
+        "window_start": time_in_zone(row.window_start_ms, zone),
+        "window_end": time_in_zone(row.window_end_ms, zone),
+        "at": time_in_zone(row.window_end_ms, zone),
+        "began_at": time_in_zone(row.began_at_ms, zone),
+        "fired_at": time_in_zone(row.fired_at_ms, zone),
     }
 
 
@@ -159,13 +159,13 @@ EXAMPLE: Final[Any] = {
             "threshold": 5130.5,
             "average": 10261.0,
             "unit": "events",
-            "window_start": "2024-01-14T16:00:00.000Z",
-            "window_end": "2024-01-15T16:00:00.000Z",
-            "at": "2024-01-15T16:00:00.000Z",
-            "began_at": "2024-01-15T16:00:00.000Z",
-            "fired_at": "2024-01-15T16:01:02.417Z",
+            "window_start": "2024-01-15T00:00:00.000+08:00",
+            "window_end": "2024-01-16T00:00:00.000+08:00",
+            "at": "2024-01-16T00:00:00.000+08:00",
+            "began_at": "2024-01-16T00:00:00.000+08:00",
+            "fired_at": "2024-01-16T00:01:02.417+08:00",
         }
     ],
     "next_cursor": None,
-    "meta": {"complete_through": "2024-01-15T16:01:00.000Z", "timezone": "Asia/Shanghai"},
+    "meta": {"complete_through": "2024-01-16T00:01:00.000+08:00", "timezone": "Asia/Shanghai"},
 }

@@ -23,7 +23,7 @@ from services.query.answers import (
 from services.query.conversions import ConversionFact, conversion_of
 from services.query.numbers import credit, micros_together, money, seconds
 from services.query.sql import Condition, Statement, Table, columns, equals, source, statement
-from services.query.times import utc_text
+from services.query.times import time_in_zone
 
 MAX_TOUCHES_SHOWN: Final = 1_000
 """Maximum number of touches shown of a person before a conversion, the newest."""
@@ -113,13 +113,13 @@ def revisions_of(app_id: str, conversion_id: str) -> Statement[RevisionFact]:
 
 
 def attribution_path(facts: PathFacts, models: tuple[Model, ...], meta: Meta) -> AttributionPath:
-    found = facts.attribution
+    found, zone = facts.attribution, meta["timezone"]
     touches = sorted(
-        [*_kept_touches(facts, models), *_left_out(facts)],
-        key=lambda touch: (touch["touched_at"], touch["touch_id"] or ""),
+        [*_kept_touches(facts, models, zone), *_left_out(facts, zone)],
+        key=lambda touch: (-touch["age_seconds"], touch["touch_id"] or ""),
     )
     return {
-        "conversion": conversion_of(facts.conversion),
+        "conversion": conversion_of(facts.conversion, zone),
         "revision": found.revision if found else None,
         "reason": found.reason if found else None,
         "supersedes": found.supersedes or None if found else None,
@@ -127,7 +127,7 @@ def attribution_path(facts: PathFacts, models: tuple[Model, ...], meta: Meta) ->
         "settings": _settings_of(facts.settings),
         "touches": touches,
         "totals": _totals(found, models, facts.conversion.currency) if found else {},
-        "revisions": [_revision(row, facts.conversion.currency) for row in facts.revisions],
+        "revisions": [_revision(row, facts.conversion.currency, zone) for row in facts.revisions],
         "meta": meta,
     }
 
@@ -153,7 +153,7 @@ def _totals(found: AttributionFact, models: tuple[Model, ...], currency: str) ->
     }
 
 
-def _revision(row: RevisionFact, currency: str) -> AttributionRevision:
+def _revision(row: RevisionFact, currency: str, zone: str) -> AttributionRevision:
     return {
         "revision": row.revision,
         "supersedes": row.supersedes or None,
@@ -163,11 +163,11 @@ def _revision(row: RevisionFact, currency: str) -> AttributionRevision:
         "refunded": money(row.refunded_minor, currency),
         "touch_ids": [touch_id for touch_id in row.touch_ids if touch_id],
         "is_taken_back": row.is_taken_back,
-        "at": utc_text(row.stored_at_ms) if row.stored_at_ms else None,
+        "at": time_in_zone(row.stored_at_ms or None, zone),
     }
 
 
-def _kept_touches(facts: PathFacts, models: tuple[Model, ...]) -> list[PathTouch]:
+def _kept_touches(facts: PathFacts, models: tuple[Model, ...], zone: str) -> list[PathTouch]:
     found = facts.attribution
     if found is None:
         return []
@@ -184,7 +184,7 @@ def _kept_touches(facts: PathFacts, models: tuple[Model, ...]) -> list[PathTouch
         found.campaigns,
     )
     credits = _credits(found, models, facts)
-    return [_path_touch(facts, touch, None, shares) for touch, shares in zip(touches, credits, strict=True)]
+    return [_path_touch(facts, touch, None, shares, zone) for touch, shares in zip(touches, credits, strict=True)]
 
 
 def _credits(found: AttributionFact, models: tuple[Model, ...], facts: PathFacts) -> list[dict[str, TouchShare]]:
@@ -215,14 +215,14 @@ def _reasons(found: AttributionFact, settings: AttributionSettings) -> dict[str,
     return reasons(path, settings.direct_touch == "fallback")
 
 
-def _left_out(facts: PathFacts) -> list[PathTouch]:
+def _left_out(facts: PathFacts, zone: str) -> list[PathTouch]:
     if facts.attribution is None:
         return []  # nothing has been decided yet
     kept_ids = set(facts.attribution.touch_ids)
     kept_contacts = {_contact(touch) for touch in facts.touches if touch.touch_id in kept_ids}
     folded = _folded(facts)
     return [
-        _path_touch(facts, touch, why_left_out(facts, touch, folded, kept_contacts), {})
+        _path_touch(facts, touch, why_left_out(facts, touch, folded, kept_contacts), {}, zone)
         for touch in facts.touches
         if touch.touch_id not in kept_ids
     ]
@@ -263,13 +263,13 @@ def _window_days(settings: AttributionSettings, touch: TouchFact) -> int | None:
 
 
 def _path_touch(
-    facts: PathFacts, touch: TouchFact, left_out_because: str | None, credits: dict[str, TouchShare]
+    facts: PathFacts, touch: TouchFact, left_out_because: str | None, credits: dict[str, TouchShare], zone: str
 ) -> PathTouch:
     window_days = _window_days(facts.settings, touch)
     return {
         "touch_id": touch.touch_id or None,
         "session_id": touch.session_id or None,
-        "touched_at": utc_text(touch.touched_at_ms),
+        "touched_at": time_in_zone(touch.touched_at_ms, zone),
         "touch_type": touch.touch_type or None,
         "channel": touch.channel or None,
         "source": touch.source or None,

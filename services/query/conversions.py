@@ -26,7 +26,7 @@ from services.query.sql import (
     statement,
     within,
 )
-from services.query.times import TimeRange, utc_text
+from services.query.times import TimeRange, time_in_zone
 
 LIST_NAME: Final = "conversions"
 NET_VALUE: Final = "(value_minor - refunded_minor)"
@@ -103,10 +103,10 @@ def find_conversion(app_id: str, conversion_id: str) -> Statement[ConversionFact
 
 def conversion_page(rows: list[ConversionFact], page: Page, meta: Meta) -> ConversionList:
     kept, next_cursor = cut(LIST_NAME, rows, page, lambda row: Position(row.converted_at_ms, row.conversion_id))
-    return {"items": [conversion_of(row) for row in kept], "next_cursor": next_cursor, "meta": meta}
+    return {"items": [conversion_of(row, meta["timezone"]) for row in kept], "next_cursor": next_cursor, "meta": meta}
 
 
-def conversion_of(row: ConversionFact) -> Conversion:
+def conversion_of(row: ConversionFact, zone: str) -> Conversion:
     channels = row.path_channels or [EMPTY_PATH_CHANNEL]
     value, currency = shown_value(row.value_minor - row.refunded_minor, row.currency, row.value_issue)
     return {
@@ -115,7 +115,7 @@ def conversion_of(row: ConversionFact) -> Conversion:
         "goal_type": row.goal_type,
         "goal_version": row.goal_version,
         "event_id": row.event_id,
-        "converted_at": utc_text(row.converted_at_ms),
+        "converted_at": time_in_zone(row.converted_at_ms, zone),
         "user_id": row.user_id or None,
         "anonymous_id": row.anonymous_id or None,
         "session_id": row.session_id or None,

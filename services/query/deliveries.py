@@ -4,7 +4,6 @@ A delivery is the rows of its attempts: what never changes about it stands in ea
 newest.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -19,7 +18,7 @@ from services.query.pages import Page, cut
 from services.query.parameters import InPages, InRange, RowId
 from services.query.sql import Condition, Statement, Table, equals, newest_first, older_than, one_of, source, statement
 from services.query.sql import within as within_range
-from services.query.times import TimeRange, utc_text
+from services.query.times import TimeRange, time_in_zone
 
 LIST_NAME: Final = "deliveries"
 ALL_TIME: Final = TimeRange()
@@ -141,25 +140,21 @@ class DeliveryDetail(TypedDict):
 
 def delivery_page(rows: list[DeliveryFact], page: Page, meta: Meta) -> DeliveryList:
     kept, next_cursor = cut(LIST_NAME, rows, page, lambda row: Position(row.created_at_ms, row.delivery_id))
-    return {"items": _items(kept), "next_cursor": next_cursor, "meta": meta}
+    return {"items": [_delivery(row, meta["timezone"]) for row in kept], "next_cursor": next_cursor, "meta": meta}
 
 
 def delivery_detail(row: DeliveryFact, meta: Meta) -> DeliveryDetail:
-    return {"delivery": _items([row])[0], "payload": row.body, "meta": meta}
+    return {"delivery": _delivery(row, meta["timezone"]), "payload": row.body, "meta": meta}
 
 
-def _items(rows: Iterable[DeliveryFact]) -> list[Delivery]:
-    return [_delivery(row) for row in rows]
-
-
-def _delivery(row: DeliveryFact) -> Delivery:
-    attempts = [_attempt(*attempt) for attempt in row.attempt_log]
+def _delivery(row: DeliveryFact, zone: str) -> Delivery:
+    attempts = [_attempt(zone, *attempt) for attempt in row.attempt_log]
     return {
         "delivery_id": row.delivery_id,
         "endpoint_id": row.endpoint_id,
         "type": EventType(row.event_type),
         "fact_id": row.fact_id,
-        "created_at": utc_text(row.created_at_ms),
+        "created_at": time_in_zone(row.created_at_ms, zone),
         "sequence": row.sequence_number,
         "status": attempts[-1]["status"],
         "next_attempt_at": attempts[-1]["next_attempt_at"],
@@ -168,6 +163,7 @@ def _delivery(row: DeliveryFact) -> Delivery:
 
 
 def _attempt(
+    zone: str,
     at_ms: int,
     attempt: int,
     outcome: str,
@@ -179,14 +175,14 @@ def _attempt(
     is_resent: bool,
 ) -> Attempt:
     return {
-        "attempted_at": utc_text(at_ms),
+        "attempted_at": time_in_zone(at_ms, zone),
         "attempt": attempt,
         "status": Outcome(outcome),
         "duration_ms": duration_ms,
         "http_status": status or None,
         "error": error or None,
         "response": head or None,
-        "next_attempt_at": utc_text(next_ms) if next_ms else None,
+        "next_attempt_at": time_in_zone(next_ms or None, zone),
         "is_resent": is_resent,
     }
 
@@ -196,20 +192,20 @@ EXAMPLE: Final[Delivery] = {
     "endpoint_id": "whe_0f8fad5bd9cb",
     "type": EventType.CONVERSION_CREATED,
     "fact_id": "cnv_0b9c2f6f5d3e4a1b8c7d6e5f",
-    "created_at": "2024-01-15T10:30:01.000Z",
+    "created_at": "2024-01-15T18:30:01.000+08:00",
     "sequence": 42,
     "status": Outcome.RETRYING,
-    "next_attempt_at": "2024-01-15T10:30:06.412Z",
+    "next_attempt_at": "2024-01-15T18:30:06.412+08:00",
     "attempts": [
         {
-            "attempted_at": "2024-01-15T10:30:01.100Z",
+            "attempted_at": "2024-01-15T18:30:01.100+08:00",
             "attempt": 1,
             "status": Outcome.RETRYING,
             "duration_ms": 131,
             "http_status": 500,
             "error": "HTTP 500",
             "response": "Internal Server Error",
-            "next_attempt_at": "2024-01-15T10:30:06.412Z",
+            "next_attempt_at": "2024-01-15T18:30:06.412+08:00",
             "is_resent": False,
         }
     ],

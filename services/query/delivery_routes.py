@@ -14,7 +14,7 @@ from services.query.parameters import InZone
 from services.query.routes import Key, Rows, Sealed, documented, meta_of, new_router
 
 router = new_router()
-_META: Final = {"complete_through": "2024-01-15T10:29:00.000Z", "timezone": "Asia/Shanghai"}
+_META: Final = {"complete_through": "2024-01-15T18:29:00.000+08:00", "timezone": "Asia/Shanghai"}
 _LIST: Final[Any] = {"items": [deliveries.EXAMPLE], "next_cursor": None, "meta": _META}
 _DETAIL: Final[Any] = {
     "delivery": deliveries.EXAMPLE,

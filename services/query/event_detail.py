@@ -1,6 +1,7 @@
 """One event: its session, and how far it has come on its way through the pipeline. Pure."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -10,7 +11,7 @@ from services.query.events import EventRow, event_of
 from services.query.numbers import money_by_currency, seconds
 from services.query.performance_sql import LONGEST_SESSION_MS
 from services.query.sql import Condition, Statement, Table, columns, equals, one_of, source, statement
-from services.query.times import utc_text
+from services.query.times import time_in_zone
 
 
 class EventPlaceRow(EventRow):
@@ -164,11 +165,12 @@ def count_marks(app_id: str, event_id: str) -> Statement[MarkCount]:
 
 
 def event_detail(facts: EventFacts, meta: Meta) -> EventDetail:
+    zone = meta["timezone"]
     session = None if _is_late(facts) else facts.session
     return {
-        "event": event_of(facts.event),
-        "session": session_of(session) if session else None,
-        "status": _status(facts),
+        "event": event_of(facts.event, zone),
+        "session": session_of(session, zone) if session else None,
+        "status": _status(facts, zone),
         "meta": meta,
     }
 
@@ -177,41 +179,38 @@ def _is_late(facts: EventFacts) -> bool:
     return facts.marks.get("late", 0) > 0
 
 
-def _status(facts: EventFacts) -> EventStatus:
+def _status(facts: EventFacts, zone: str) -> EventStatus:
     is_late = _is_late(facts)
     session = None if is_late else facts.session
     is_converted = bool(facts.conversions)
     is_attributed = is_converted and all(c.conversion_id in facts.attributions for c in facts.conversions)
     converted_at_ms = max((c.stored_at_ms for c in facts.conversions), default=0)
     attributed_at_ms = max((row.first_stored_at_ms for row in facts.attributions.values()), default=0)
+    step = partial(_step, zone)
     steps: list[Step] = [
-        {"step": "accepted", "is_reached": True, "at": utc_text(facts.event.received_us // 1000)},
-        _step("stored", True, facts.event.stored_at_ms),
-        _step("sessionised", session is not None, session.stored_at_ms if session else 0),
-        _step("converted", is_converted, converted_at_ms),
-        _step("attributed", is_attributed, attributed_at_ms),
-        _step("delivered", bool(facts.delivered_at_ms), min(facts.delivered_at_ms.values(), default=0)),
+        {"step": "accepted", "is_reached": True, "at": time_in_zone(facts.event.received_us // 1000, zone)},
+        step("stored", True, facts.event.stored_at_ms),
+        step("sessionised", session is not None, session.stored_at_ms if session else 0),
+        step("converted", is_converted, converted_at_ms),
+        step("attributed", is_attributed, attributed_at_ms),
+        step("delivered", bool(facts.delivered_at_ms), min(facts.delivered_at_ms.values(), default=0)),
     ]
     return {
         "current": [step["step"] for step in steps if step["is_reached"]][-1],
         "steps": steps,
-        "conversions": [_conversion(c, facts) for c in facts.conversions],
+        "conversions": [_conversion(c, facts, zone) for c in facts.conversions],
         "is_late": is_late,
         "repeats": facts.marks.get("duplicate", 0),
         "refund": facts.refund,
     }
 
 
-def _step(name: str, is_reached: bool, at_ms: int) -> Step:
+def _step(zone: str, name: str, is_reached: bool, at_ms: int) -> Step:
     """Build a step of the pipeline. `at_ms`: 0 where it is not known."""
-    return {"step": name, "is_reached": is_reached, "at": _time(at_ms) if is_reached else None}
+    return {"step": name, "is_reached": is_reached, "at": time_in_zone(at_ms or None, zone) if is_reached else None}
 
 
-def _time(at_ms: int) -> str | None:
-    return utc_text(at_ms) if at_ms else None
-
-
-def _conversion(row: ConversionOfEvent, facts: EventFacts) -> EventConversion:
+def _conversion(row: ConversionOfEvent, facts: EventFacts, zone: str) -> EventConversion:
     found = facts.attributions.get(row.conversion_id)
     is_restated = found is not None and found.revision_count > 1
     return {
@@ -219,19 +218,19 @@ def _conversion(row: ConversionOfEvent, facts: EventFacts) -> EventConversion:
         "goal": row.goal,
         "value_issue": row.value_issue or None,
         "is_attributed": found is not None,
-        "converted_at": _time(row.stored_at_ms),
-        "attributed_at": _time(found.first_stored_at_ms) if found else None,
-        "restated_at": _time(found.newest_stored_at_ms) if found and is_restated else None,
+        "converted_at": time_in_zone(row.stored_at_ms or None, zone),
+        "attributed_at": time_in_zone(found.first_stored_at_ms or None, zone) if found else None,
+        "restated_at": time_in_zone(found.newest_stored_at_ms or None, zone) if found and is_restated else None,
         "revision": found.newest_revision if found else None,
-        "delivered_at": _time(facts.delivered_at_ms.get(row.conversion_id, 0)),
+        "delivered_at": time_in_zone(facts.delivered_at_ms.get(row.conversion_id), zone),
     }
 
 
-def session_of(row: SessionOfEvent) -> Session:
+def session_of(row: SessionOfEvent, zone: str) -> Session:
     return {
         "session_id": row.session_id,
-        "start": utc_text(row.start_ms),
-        "end": utc_text(row.end_ms),
+        "start": time_in_zone(row.start_ms, zone),
+        "end": time_in_zone(row.end_ms, zone),
         "duration_seconds": seconds(row.end_ms - row.start_ms),
         "events": row.events,
         "page_views": row.page_views,

@@ -1,7 +1,6 @@
 """Lists of events: of the app, and of one person. Pure."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -31,7 +30,7 @@ from services.query.sql import (
     time_edge_of,
     within,
 )
-from services.query.times import TimeRange, utc_text
+from services.query.times import TimeRange, time_in_zone
 from services.query.users import USER_PREFIX
 
 LIST_NAME: Final = "events"
@@ -236,20 +235,16 @@ def property_condition(index: int, name: str, value: str) -> Condition:
 
 def event_page(rows: list[EventRow], page: Page, meta: Meta, list_name: str = LIST_NAME) -> EventList:
     kept, next_cursor = cut(list_name, rows, page, lambda row: Position(row.timestamp_ms, row.event_id))
-    return {"items": events_of(kept), "next_cursor": next_cursor, "meta": meta}
+    return {"items": [event_of(row, meta["timezone"]) for row in kept], "next_cursor": next_cursor, "meta": meta}
 
 
-def events_of(rows: Iterable[EventRow]) -> list[Event]:
-    return [event_of(row) for row in rows]
-
-
-def event_of(row: EventRow) -> Event:
+def event_of(row: EventRow, zone: str) -> Event:
     return {
         "event_id": row.event_id,
         "event_name": row.event_name,
-        "timestamp": utc_text(row.timestamp_ms),
-        "original_timestamp": utc_text(row.original_timestamp_ms) if row.original_timestamp_ms else None,
-        "received_at": utc_text(row.received_us // 1000),
+        "timestamp": time_in_zone(row.timestamp_ms, zone),
+        "original_timestamp": time_in_zone(row.original_timestamp_ms or None, zone),
+        "received_at": time_in_zone(row.received_us // 1000, zone),
         "user_id": row.user_id or None,
         "anonymous_id": row.anonymous_id or None,
         "properties": msgspec.Raw(row.properties.encode()),

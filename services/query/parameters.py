@@ -54,7 +54,7 @@ class Parameters(BaseModel):
 class InZone(Parameters):
     tz: Zone | None = Field(
         None,
-        description="IANA time zone in which dates and periods are meant; by default the app's.",
+        description="IANA time zone in which dates and periods are meant, and times are given; by default the app's.",
         examples=["Asia/Shanghai"],
     )
 

@@ -29,7 +29,7 @@ from services.query.report_answers import (
     PerformanceReport,
 )
 from services.query.report_rows import Part, Place, ReportRow, part_of
-from services.query.times import local_text, parse_instant, utc_text
+from services.query.times import local_text, parse_instant, time_in_zone
 
 __all__ = ["COMPARED", "PerformanceQuery", "other_currencies", "performance_report", "performance_rows"]
 
@@ -86,8 +86,8 @@ def _previous(wanted: PerformanceQuery, rows: list[ReportRow]) -> ComparedPeriod
     assert start_ms is not None
     assert end_ms is not None
     return {
-        "from": utc_text(start_ms),
-        "to": utc_text(end_ms),
+        "from": time_in_zone(start_ms, wanted.zone),
+        "to": time_in_zone(end_ms, wanted.zone),
         "items": _items(wanted, parts),
         "totals": _totals(wanted, parts),
     }

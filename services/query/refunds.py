@@ -53,11 +53,11 @@ def find_parts(app_id: str, event: EventRow) -> Statement[ConversionFact] | None
     return statement(ConversionFact, app_id, sql, conditions, row_limit=MAX_PARTS)
 
 
-def outcome(event: EventRow, parts: list[ConversionFact], app: App) -> RefundOutcome:
+def outcome(event: EventRow, parts: list[ConversionFact], app: App, zone: str) -> RefundOutcome:
     return {
         "order_id": _order_id_of(event) or None,
         "state": _state(event, parts, app),
-        "conversions": [_part(row) for row in parts],
+        "conversions": [_part(row, zone) for row in parts],
     }
 
 
@@ -89,8 +89,8 @@ def _reached(refund: Refund, parts: list[ConversionFact]) -> list[ConversionFact
     ]
 
 
-def _part(row: ConversionFact) -> OrderPart:
-    found = conversion_of(row)
+def _part(row: ConversionFact, zone: str) -> OrderPart:
+    found = conversion_of(row, zone)
     return {
         "conversion_id": found["conversion_id"],
         "goal": found["goal"],

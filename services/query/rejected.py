@@ -22,7 +22,7 @@ from services.query.sql import (
     statement,
     within,
 )
-from services.query.times import TimeRange, utc_text
+from services.query.times import TimeRange, time_in_zone
 
 ALL_TIME: Final = TimeRange()
 LIST_NAME: Final = "rejected"
@@ -84,14 +84,14 @@ def _about(path: str | None) -> list[Condition]:
 def rejected_page(rows: list[RejectedEventRow], page: Page, meta: Meta) -> RejectedList:
     page = replace(page, limit=min(page.limit, sum(row.fits for row in rows)))
     kept, next_cursor = cut(LIST_NAME, rows, page, lambda row: Position(row.rejected_at_ms, row.reject_id))
-    return {"items": _items(kept), "next_cursor": next_cursor, "meta": meta}
+    return {"items": _items(kept, meta["timezone"]), "next_cursor": next_cursor, "meta": meta}
 
 
-def _items(rows: Iterable[RejectedEventRow]) -> list[RejectedEvent]:
+def _items(rows: Iterable[RejectedEventRow], zone: str) -> list[RejectedEvent]:
     return [
         {
             "reject_id": row.reject_id,
-            "rejected_at": utc_text(row.rejected_at_ms),
+            "rejected_at": time_in_zone(row.rejected_at_ms, zone),
             "stage": row.stage,
             "code": row.code,
             "field": row.field or None,

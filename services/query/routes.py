@@ -191,7 +191,7 @@ async def get_event(
         reader.first(event_detail.find_session(app_id, event, owner or event.person_key)),
         reader.rows(event_detail.find_conversions(app_id, event)),
         reader.rows(event_detail.count_marks(app_id, event_id)),
-        whoever.refund_outcome(caller, reader, event),
+        whoever.refund_outcome(caller.app, reader, event, meta["timezone"]),
     )
     ids = tuple(conversion.conversion_id for conversion in found)
     attributed, delivered = await _of_conversions(reader, app_id, ids) if ids else ([], [])

@@ -10,7 +10,7 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from typing import Final
+from typing import Final, overload
 from zoneinfo import ZoneInfo, available_timezones
 
 from pipeline.runtime.http.errors import Text
@@ -163,8 +163,14 @@ def utc_text(time_ms: int) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
+@overload
+def time_in_zone(time_ms: int, zone: str) -> str: ...
+@overload
+def time_in_zone(time_ms: None, zone: str) -> None: ...
+@overload
+def time_in_zone(time_ms: int | None, zone: str) -> str | None: ...
 def time_in_zone(time_ms: int | None, zone: str) -> str | None:
-    """Format a time in its zone: `2024-01-15T18:30:00.000+08:00`"""
+    """Format a time as answers give it: `2024-01-15T18:30:00.000+08:00`. None: there is none to give."""
     return None if time_ms is None else local_time(time_ms, zone).isoformat(timespec="milliseconds")
 
 

@@ -31,7 +31,7 @@ from services.query.sql import (
     time_edge_of,
     within,
 )
-from services.query.times import TimeRange, utc_text
+from services.query.times import TimeRange, time_in_zone
 
 LIST_NAME: Final = "users"
 MAX_LINKED_IDS: Final = 100
@@ -225,22 +225,22 @@ def choose_person(given_id: str, found: list[PersonRow]) -> str | None:
 
 def user_page(rows: list[UserRow], page: Page, meta: Meta) -> UserList:
     kept, next_cursor = cut(LIST_NAME, rows, page, lambda row: Position(row.first_seen_ms, row.person_key))
-    return {"items": [user_of(row) for row in kept], "next_cursor": next_cursor, "meta": meta}
+    return {"items": [user_of(row, meta["timezone"]) for row in kept], "next_cursor": next_cursor, "meta": meta}
 
 
 def user_detail(row: UserRow, meta: Meta) -> UserDetail:
-    return {"user": user_of(row), "meta": meta}
+    return {"user": user_of(row, meta["timezone"]), "meta": meta}
 
 
-def user_of(row: UserRow) -> User:
+def user_of(row: UserRow, zone: str) -> User:
     own_id = row.person_key[len(USER_PREFIX) :]
     is_user = row.person_key.startswith(USER_PREFIX)
     return {
         "id": own_id,
         "user_id": own_id if is_user else None,
         "linked_ids": row.linked_ids,
-        "first_seen": utc_text(row.first_seen_ms),
-        "last_seen": utc_text(row.last_seen_ms),
+        "first_seen": time_in_zone(row.first_seen_ms, zone),
+        "last_seen": time_in_zone(row.last_seen_ms, zone),
         "sessions": row.session_count,
         "events": row.event_count,
         "page_views": row.page_view_count,

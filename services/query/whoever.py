@@ -2,7 +2,7 @@
 
 import asyncio
 
-from pipeline.runtime.http.auth import Caller
+from schemas.control import App
 from services.query import events, people, refunds, users
 from services.query.answers import RefundOutcome
 from services.query.reader import Reader
@@ -45,10 +45,10 @@ async def with_links(app_id: str, reader: Reader, rows: list[users.UserRow]) -> 
     return people.with_links(rows, links)
 
 
-async def refund_outcome(caller: Caller, reader: Reader, event: events.EventRow) -> RefundOutcome | None:
+async def refund_outcome(app: App, reader: Reader, event: events.EventRow, zone: str) -> RefundOutcome | None:
     """Read the outcome; None of an event that is no refund."""
     if not refunds.is_refund(event):
         return None
-    found = refunds.find_parts(caller.app.app_id, event)
+    found = refunds.find_parts(app.app_id, event)
     parts = await reader.rows(found) if found is not None else []
-    return refunds.outcome(event, parts, caller.app)
+    return refunds.outcome(event, parts, app, zone)

@@ -16,7 +16,7 @@ from schemas.control import AlertMetric, ApiKey, App, Scope, Snapshot
 from schemas.facts import AlertRow, encode_rows
 from services.query import alerts
 from services.query.app import create_app
-from services.query.times import utc_text
+from services.query.times import time_in_zone
 
 HOUR_MS = 3_600_000
 FIRST_MS = 1_705_276_800_000
@@ -97,7 +97,7 @@ async def test_pages_hold_every_alert_of_the_app_once_and_newest_first(ask: Call
             break
     assert [alert["alert_id"] for alert in found] == ids(NEWEST_FIRST)
     first, newest = found[0], NEWEST_FIRST[0]
-    assert first["at"] == first["window_end"] == utc_text(newest.window_end_ms)
+    assert first["at"] == first["window_end"] == time_in_zone(newest.window_end_ms, "Asia/Shanghai")
     assert (first["value"], first["threshold"], first["average"], first["subject"]) == (2.0, 1.5, newest.average, None)
 
 
@@ -110,5 +110,7 @@ async def test_filters(ask: Callable[..., Any]) -> None:
     wanted = ("webhook_failing", "api_latency")
     assert await found(metric=list(wanted)) == ids([row for row in NEWEST_FIRST if row.metric in wanted])
     edge_ms = FIRST_MS + 5 * HOUR_MS
-    since = await found(**{"from": utc_text(edge_ms), "to": utc_text(edge_ms + HOUR_MS)})
+    since = await found(
+        **{"from": time_in_zone(edge_ms, "Asia/Shanghai"), "to": time_in_zone(edge_ms + HOUR_MS, "Asia/Shanghai")}
+    )
     assert since == ids([row for row in NEWEST_FIRST if row.window_end_ms == edge_ms])

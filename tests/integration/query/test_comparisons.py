@@ -31,7 +31,7 @@ async def test_the_period_before(ask: Any) -> None:
         assert both["previous"]["items"] == before["items"]
         assert both["previous"]["totals"] == before["totals"]
         assert (both["previous"]["from"], both["previous"]["to"]) == (
-            "2024-01-07T16:00:00.000Z", "2024-01-14T16:00:00.000Z"
+            "2024-01-08T00:00:00.000+08:00", "2024-01-15T00:00:00.000+08:00"
         )  # fmt: skip
         assert now["previous"] is now["change"] is None
         check_change(both["change"], now["totals"], before["totals"])

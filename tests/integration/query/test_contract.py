@@ -1,6 +1,7 @@
 """The contract of every endpoint: its errors in both languages, and that nobody reads what is not theirs."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from pipeline.runtime.settings import Settings
 from schemas.errors import ErrorCode
 from services.query.app import create_app
 from services.query.cursors import Cursors, Position
+from services.query.times import parse_instant, time_in_zone
 
 LISTS = ["/v1/events", "/v1/events/rejected", "/v1/conversions", "/v1/users", "/v1/users/user4/events"]
 LIST_NAMES = dict(zip(LISTS, ["events", "rejected", "conversions", "users", "user_events"], strict=True))
@@ -212,6 +214,23 @@ async def test_what_a_caller_sends_is_data(client: httpx.AsyncClient, ask: Any, 
         quoted = quote(text, safe="")
         assert (await client.get(path.format(quoted), headers=READ)).status_code == 404
     assert len((await ask("events", limit=1000))["items"]) == len(alpha.events)
+
+
+async def test_times_are_of_the_zone_asked_for(client: httpx.AsyncClient) -> None:
+    """The instants are those of UTC, under the clock and the offset of the zone, whatever the answer."""
+    seen = 0
+    for path in ALL:
+        utc, local = [await _times(client, path, zone) for zone in ("UTC", "America/New_York")]
+        assert [parse_instant(moment) for moment in utc] == [parse_instant(moment) for moment in local]
+        assert utc == [time_in_zone(parse_instant(moment), "UTC") for moment in utc], path
+        assert local == [time_in_zone(parse_instant(moment), "America/New_York") for moment in local], path
+        seen += len(utc)
+    assert seen > 100
+
+
+async def _times(client: httpx.AsyncClient, path: str, zone: str) -> list[str]:
+    answer = await client.get(path, params={"tz": zone}, headers=READ)
+    return re.findall(r'"(\d{4}-\d{2}-\d{2}T[^"]*)"', answer.text)
 
 
 async def test_clickhouse_away(free_port: Any, tmp_path: Path, query_app: FastAPI, connect: Any) -> None:

@@ -14,7 +14,7 @@ from schemas.events import AcceptedEvent
 from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, Model, TouchRow, encode_rows
 from services.query.operator import ledger_counts
 from services.query.refunds import ORDER_ID
-from services.query.times import utc_text
+from services.query.times import parse_instant, time_in_zone
 
 
 async def test_an_event_and_where_it_stands(ask: Any, alpha: World) -> None:
@@ -28,8 +28,8 @@ async def test_an_event_and_where_it_stands(ask: Any, alpha: World) -> None:
     assert data["status"]["current"] == "attributed"
     assert [step["is_reached"] for step in data["status"]["steps"]] == [True] * 5 + [False]
     times = [step["at"] for step in data["status"]["steps"]]
-    assert times[0] == utc_text(event.received_us // 1000)
-    assert all(utc_text(FIRST_MS) < at <= utc_text(now_ms()) for at in times[:5])
+    assert times[0] == time_in_zone(event.received_us // 1000, "Asia/Shanghai")
+    assert all(FIRST_MS < parse_instant(at) <= now_ms() for at in times[:5])
     assert times[5] is None
     [found] = data["status"]["conversions"]
     assert (found["conversion_id"], found["goal"]) == (conversion.conversion_id, "purchase")
@@ -52,8 +52,8 @@ async def test_an_event_that_a_receiver_was_told_of(ask: Any, alpha: World, fact
     await facts.insert_ndjson("webhook_attempts", encode_rows([delivered]))
     status = (await ask("events/{}", conversion.event_id))["status"]
     assert status["current"] == "delivered"
-    assert status["steps"][-1]["at"] == utc_text(at_ms + 5_020)
-    assert status["conversions"][0]["delivered_at"] == utc_text(at_ms + 5_020)
+    assert status["steps"][-1]["at"] == time_in_zone(at_ms + 5_020, "Asia/Shanghai")
+    assert status["conversions"][0]["delivered_at"] == time_in_zone(at_ms + 5_020, "Asia/Shanghai")
 
 
 async def test_a_session_holds_its_first_and_its_last_event(ask: Any, alpha: World) -> None:
@@ -98,7 +98,7 @@ async def test_a_repeat_under_another_time_is_taken_back(ask: Any, facts: ClickH
     base = {"app_id": "empty", "event_id": "twice", "event_name": "x", "user_id": "t"}
     await facts.insert_ndjson("events", encode_rows([base | {"timestamp_ms": 50, "received_us": 2}]))
     await facts.insert_ndjson("events", encode_rows([base | {"timestamp_ms": 40, "received_us": 1}]))
-    assert (await ask("events/{}", "twice", key="empty"))["event"]["timestamp"] == utc_text(40)
+    assert (await ask("events/{}", "twice", key="empty"))["event"]["timestamp"] == time_in_zone(40, "Asia/Shanghai")
     mark = EventMarkRow(
         app_id="empty",
         event_id="twice",
@@ -112,7 +112,7 @@ async def test_a_repeat_under_another_time_is_taken_back(ask: Any, facts: ClickH
     )
     await facts.insert_ndjson("event_marks", encode_rows([mark]))
     listed = await ask("events", key="empty", user_id="t")
-    assert [item["timestamp"] for item in listed["items"]] == [utc_text(40)]
+    assert [item["timestamp"] for item in listed["items"]] == [time_in_zone(40, "Asia/Shanghai")]
 
 
 async def test_every_conversion_explains_itself(ask: Any, alpha: World) -> None:

@@ -13,7 +13,7 @@ from pipeline.runtime.settings import Settings
 from schemas.facts import RejectedRow, encode_rows
 from services.query import answers, rejected
 from services.query.app import create_app
-from services.query.times import utc_text
+from services.query.times import time_in_zone
 
 SECOND_MS = 1_000
 FIRST_MS = 1_705_276_800_000
@@ -72,7 +72,7 @@ async def test_all_of_an_apps_own_newest_first_each_once(listed: Any) -> None:
     assert ids(data) == [one.reject_id for one in NEWEST_FIRST]
     assert data["items"][0] == {
         "reject_id": NEWEST_FIRST[0].reject_id,
-        "rejected_at": utc_text(NEWEST_FIRST[0].rejected_at_ms),
+        "rejected_at": time_in_zone(NEWEST_FIRST[0].rejected_at_ms, "Asia/Shanghai"),
         "stage": "gateway",
         "code": NEWEST_FIRST[0].code,
         "field": NEWEST_FIRST[0].field or None,
