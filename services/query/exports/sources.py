@@ -263,7 +263,8 @@ def _users(export: Any, time_range: TimeRange) -> _Made:
     having = f" HAVING {' AND '.join(condition.sql for condition in conditions)}" if conditions else ""
     sessions = source(Table.SESSIONS_BY_PERSON, but_bots(export.filters.include_bots))
     found = f"{users.SELECT} FROM {sessions} GROUP BY person_key{having} ORDER BY person_key"
-    rows = f"({found}) AS found LEFT JOIN ({users.refunds_sql(but_bots(export.filters.include_bots))}) AS refunds ON found.person_key = refunds.person_key"
+    refunds = users.refunds_sql(but_bots(export.filters.include_bots))
+    rows = f"({found}) AS found LEFT JOIN ({refunds}) AS refunds ON found.person_key = refunds.person_key"
     counted = f"(SELECT min(start_ms) AS first_seen_ms FROM {sessions} GROUP BY person_key{having})"
     return _Made(USER_COLUMNS, conditions, rows, counted, "")
 
