@@ -159,7 +159,7 @@ def every_statement() -> Iterator[Statement[Any]]:
     yield people.links_of(app, [HOSTILE])
     asked = conversion_report.ConversionQuery(HOSTILE, (HOSTILE,), RANGE)
     yield conversion_report.conversion_rows(app, asked)
-    yield users.find_refunds(app, [HOSTILE])
+    yield users.find_refunds(app, [HOSTILE], False)
     yield costs.list_costs(app, costs.CostFilter(HOSTILE, RANGE), PAGE)
     yield funnels.funnel_row(app, funnels.FunnelQuery((HOSTILE, "b", HOSTILE), 60, RANGE))
     for dimension in Dimension:
