@@ -43,10 +43,40 @@ Meta = TypedDict("Meta", {"complete_through": CompleteThrough, "timezone": str, 
 
 
 class ReportMeta(Meta):
-    currency: Annotated[str, Field(description="Values count conversions in this currency only.")]
-    other_currencies: Annotated[
-        list[str], Field(description="Currencies of conversions and costs whose values are left out here.")
+    goals: Annotated[
+        list[str],
+        Field(
+            description="Conversions of these goals are counted: those asked for, else all goals but micro goals (one "
+            "that the app has no more is named where the range has conversions of it). `by_goal` has the others."
+        ),
     ]
+    currency: Annotated[str, Field(description="Conversions and costs in this currency only are counted.")]
+    other_currencies: Annotated[
+        list[str], Field(description="Of conversions and costs that are left out; ask for them with `currency`.")
+    ]
+
+
+class GoalTotals(TypedDict):
+    goal: str
+    currency: str
+    conversions: int
+    value: Number
+    refunded: Refunded
+    is_counted: Annotated[
+        bool,
+        Field(
+            description="In the other numbers of the report: of `meta.goals`, in `meta.currency`. Else it is in none."
+        ),
+    ]
+
+
+ByGoal: TypeAlias = Annotated[
+    list[GoalTotals],
+    Field(
+        description="All conversions of the range (of the goals asked for), for each goal and currency: those that are "
+        "counted, and those that are left out."
+    ),
+]
 
 
 class Page(TypedDict):
@@ -258,6 +288,7 @@ class AttributionReport(TypedDict):
     dimension: str
     items: list[AttributionItem]
     totals: AttributionTotals
+    by_goal: ByGoal
     meta: ReportMeta
 
 
@@ -365,7 +396,7 @@ class User(TypedDict):
     sessions: int
     events: int
     page_views: int
-    conversions: int
+    conversions: Annotated[int, Field(description="Of every goal, micro goals too.")]
     values: Annotated[dict[str, Number], Field(description="Conversion value by currency, after refunds.")]
     first_channel: Text
     last_channel: Text

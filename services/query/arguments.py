@@ -11,6 +11,7 @@ from services.query.attribution import AttributionQuery
 from services.query.conversion_report import ConversionQuery
 from services.query.conversions import ConversionFilter
 from services.query.costs import CostFilter
+from services.query.counted import counted_of
 from services.query.credits import Dimension
 from services.query.cursors import BadCursor, Cursors
 from services.query.events import EventFilter
@@ -158,8 +159,7 @@ def attribution_query(given: AttributionParameters, app: App) -> AttributionQuer
     return AttributionQuery(
         dimension=given.dimension or Dimension.CHANNEL,
         models=models_of(given.model),
-        currency=given.currency or app.currency,
-        goals=given.goal,
+        counted=counted_of(given.goal, given.currency, app),
         time_range=range_of(given, app),
         include_bots=given.include_bots,
     )
@@ -189,10 +189,9 @@ def performance_query(given: PerformanceParameters, app: App) -> PerformanceQuer
     return PerformanceQuery(
         dimension=given.dimension,
         models=models_of(given.model),
-        currency=given.currency or app.currency,
+        counted=counted_of(given.goal, given.currency, app),
         zone=zone_of(given, app),
         granularity=given.granularity,
-        goals=given.goal,
         time_range=time_range,
         has_previous=given.compare is not None,
         include_bots=given.include_bots,
@@ -200,7 +199,7 @@ def performance_query(given: PerformanceParameters, app: App) -> PerformanceQuer
 
 
 def conversion_query(given: ConversionReportParameters, app: App) -> ConversionQuery:
-    return ConversionQuery(given.currency or app.currency, given.goal, range_of(given, app), given.include_bots)
+    return ConversionQuery(counted_of(given.goal, given.currency, app), range_of(given, app), given.include_bots)
 
 
 def funnel_query(given: ConversionReportParameters, app: App) -> FunnelQuery | None:

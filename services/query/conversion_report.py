@@ -8,13 +8,14 @@ from typing import Final
 import msgspec
 
 from schemas.control import Goal
-from services.query.answers import ReportMeta
+from services.query.answers import Meta
 from services.query.conversions import EMPTY_PATH_CHANNEL, NET_VALUE
+from services.query.counted import IN_CURRENCY, Counted, GoalSum, by_goal, report_meta
 from services.query.numbers import money, rate
 from services.query.performance_sql import LONGEST_SESSION_MS
 from services.query.report_answers import ChannelCount, ConversionNumbers, ConversionReport, Funnel, GoalItem, TopPath
 from services.query.report_rows import MAX_REPORT_ROWS
-from services.query.sql import Condition, Statement, Table, but_bots, one_of, source, statement, within
+from services.query.sql import Condition, Statement, Table, but_bots, source, statement, within
 from services.query.times import TimeRange
 
 TOP_PATHS: Final = 10
@@ -23,8 +24,7 @@ _MILLISECOND: Final = Decimal("0.001")
 
 @dataclass(frozen=True)
 class ConversionQuery:
-    currency: str
-    goals: tuple[str, ...] = ()
+    counted: Counted
     time_range: TimeRange = field(default_factory=TimeRange)
     include_bots: bool = False
 
@@ -45,13 +45,14 @@ class ConversionRow(msgspec.Struct):
     lengths: dict[int, int]
     firsts: dict[str, int]
     lasts: dict[str, int]
-    currencies: list[str]
+    currency: str
     path: list[str]
 
 
 _GOALS: Final = "goals"
 _PATHS: Final = "paths"
 _PEOPLE: Final = "people"
+_BESIDE: Final = "beside"
 _NOTHING: Final = {
     "is_total": "true",
     "goal": "''",
@@ -64,7 +65,7 @@ _NOTHING: Final = {
     "lengths": "map()",
     "firsts": "map()",
     "lasts": "map()",
-    "currencies": "[]",
+    "currency": "''",
     "path": "[]",
 }
 _TYPES: Final = {
@@ -79,7 +80,7 @@ _TYPES: Final = {
     "lengths": "Map(UInt32, UInt64)",
     "firsts": "Map(String, UInt64)",
     "lasts": "Map(String, UInt64)",
-    "currencies": "Array(String)",
+    "currency": "String",
     "path": "Array(String)",
 }
 _PATH: Final = f"if(empty(path_channels), ['{EMPTY_PATH_CHANNEL}'], arrayMap(c -> toString(c), path_channels))"
@@ -87,19 +88,21 @@ _PATH: Final = f"if(empty(path_channels), ['{EMPTY_PATH_CHANNEL}'], arrayMap(c -
 
 def conversion_rows(app_id: str, wanted: ConversionQuery) -> Statement[ConversionRow]:
     """Return the statement of all parts, one statement so that they are of one state."""
-    conditions, active = _conditions(wanted), _active(wanted)
-    rows = source(Table.CONVERSIONS, conditions)
+    in_range = [*within("converted_at_ms", wanted.time_range), *but_bots(wanted.include_bots)]
+    conditions, active = [*wanted.counted.asked(), *in_range], _active(wanted)
+    rows = _in_currency(wanted.counted, source(Table.CONVERSIONS, [*conditions, IN_CURRENCY]))
     parts = (
-        _part(_GOALS, _goal_numbers(rows), all_of=_NOTHING.keys() - {"path"}),
+        _part(_GOALS, _goal_numbers(rows), all_of=_NOTHING.keys() - {"currency", "path"}),
         _part(_PATHS, _top_paths(rows), all_of={"is_total", "goal", "path", "conversion_count", "total_minor"}),
+        _part(_BESIDE, _goal_sums(source(Table.CONVERSIONS, conditions)), all_of=_SUMS),
         _part(
             _PEOPLE,
             f"SELECT uniqExact(person_hash) AS user_count FROM {source(Table.NARROW_SESSIONS, active)}",
             all_of={"user_count"},
         ),
     )
-    bound = {"currency": wanted.currency, "row_limit": MAX_REPORT_ROWS + 2}
-    return statement(ConversionRow, app_id, "\nUNION ALL\n".join(parts), [*conditions, *active], **bound)
+    bound = [*wanted.counted.conditions(), *in_range, *active]
+    return statement(ConversionRow, app_id, "\nUNION ALL\n".join(parts), bound, row_limit=MAX_REPORT_ROWS + 2)
 
 
 def _part(name: str, sql: str, all_of: Set[str]) -> str:
@@ -111,22 +114,34 @@ def _part(name: str, sql: str, all_of: Set[str]) -> str:
     return f"SELECT '{name}' AS part, {', '.join(columns)} FROM ({sql})"
 
 
+def _in_currency(counted: Counted, rows: str) -> str:
+    """Select the report currency's conversions: `is_counted` ones make the totals, but every goal has its own."""
+    is_counted = " AND ".join(["true", *(condition.sql for condition in counted.goals())])
+    return f"""(
+    SELECT goal, goal_type, converted_at_ms, person_hash, {NET_VALUE} AS net_minor, refunded_minor, path_touched_at_ms,
+        path_channels, {_PATH} AS path, toBool({is_counted}) AS is_counted
+    FROM {rows}
+)"""
+
+
+_OF_GOALS_OR_COUNTED: Final = "HAVING grouping(goal) = 0 OR is_counted"
+
+
 def _goal_numbers(rows: str) -> str:
     """Select each goal's numbers. Quantiles interpolate between neighbours (R-7, as spreadsheets do)."""
     return f"""SELECT grouping(goal) AS is_total, goal,
     argMax(goal_type, converted_at_ms) AS newest_goal_type,
     count() AS conversion_count,
     uniqExact(person_hash) AS user_count,
-    sumIf({NET_VALUE}, currency = {{currency:String}}) AS total_minor,
-    sumIf(refunded_minor, currency = {{currency:String}}) AS total_refunded_minor,
+    sum(net_minor) AS total_minor,
+    sum(refunded_minor) AS total_refunded_minor,
     quantilesExactInclusiveIf(0.5, 0.9)(converted_at_ms - path_touched_at_ms[1], notEmpty(path_touched_at_ms))
         AS quantiles_ms,
     sumMap(map(toUInt32(length(path_channels)), toUInt64(1))) AS lengths,
-    sumMap(map({_PATH}[1], toUInt64(1))) AS firsts,
-    sumMap(map({_PATH}[-1], toUInt64(1))) AS lasts,
-    arraySort(groupUniqArrayIf(currency, currency NOT IN ('', {{currency:String}}))) AS currencies
+    sumMap(map(path[1], toUInt64(1))) AS firsts,
+    sumMap(map(path[-1], toUInt64(1))) AS lasts
 FROM {rows}
-GROUP BY GROUPING SETS ((goal), ())
+GROUP BY GROUPING SETS ((goal), (is_counted)) {_OF_GOALS_OR_COUNTED}
 ORDER BY is_total DESC, goal
 LIMIT {{row_limit:UInt32}}"""
 
@@ -134,15 +149,22 @@ LIMIT {{row_limit:UInt32}}"""
 def _top_paths(rows: str) -> str:
     return f"""SELECT grouping(goal) AS is_total, goal, path,
     count() AS conversion_count,
-    sumIf(net_minor, currency = {{currency:String}}) AS total_minor
-FROM
-(
-    SELECT goal, {_PATH} AS path, {NET_VALUE} AS net_minor, currency
-    FROM {rows}
-)
-GROUP BY GROUPING SETS ((goal, path), (path))
+    sum(net_minor) AS total_minor
+FROM {rows}
+GROUP BY GROUPING SETS ((goal, path), (is_counted, path)) {_OF_GOALS_OR_COUNTED}
 ORDER BY is_total DESC, goal, conversion_count DESC, path
 LIMIT {TOP_PATHS} BY is_total, goal"""
+
+
+_SUMS: Final = frozenset({"goal", "currency", "conversion_count", "total_minor", "total_refunded_minor"})
+
+
+def _goal_sums(rows: str) -> str:
+    return f"""SELECT goal, currency, count() AS conversion_count, sum({NET_VALUE}) AS total_minor,
+    sum(refunded_minor) AS total_refunded_minor
+FROM {rows}
+GROUP BY goal, currency
+LIMIT {{row_limit:UInt32}}"""
 
 
 def _active(wanted: ConversionQuery) -> list[Condition]:
@@ -157,29 +179,18 @@ def _active(wanted: ConversionQuery) -> list[Condition]:
     return conditions
 
 
-def _conditions(wanted: ConversionQuery) -> list[Condition]:
-    return [
-        *one_of("goal", wanted.goals),
-        *within("converted_at_ms", wanted.time_range),
-        *but_bots(wanted.include_bots),
-    ]
-
-
-def other_currencies(rows: list[ConversionRow]) -> list[str]:
-    return next((row.currencies for row in rows if row.part == _GOALS and row.is_total), [])
-
-
 def conversion_report(
     wanted: ConversionQuery,
     goals: Iterable[Goal],
     rows: list[ConversionRow],
     funnel: Funnel | None,
-    meta: ReportMeta,
+    meta: Meta,
 ) -> ConversionReport:
-    """Build the report. `goals`: those of the app; each has an item, with or without conversions, and so has a goal it
-    used to have.
+    """Build the report. `goals`: those of the app; each that is asked for has an item, with or without conversions, and
+    so has a goal it used to have.
     """
-    known = {goal.name: goal for goal in goals if not wanted.goals or goal.name in wanted.goals}
+    asked_goals = wanted.counted.asked_goals
+    known = {goal.name: goal for goal in goals if not asked_goals or goal.name in asked_goals}
     found = {row.goal: row for row in rows if row.part == _GOALS and not row.is_total}
     paths = [row for row in rows if row.part == _PATHS]
     active = next((row.user_count for row in rows if row.part == _PEOPLE), 0)
@@ -191,17 +202,24 @@ def conversion_report(
                 "goal": name,
                 "display_name": goal.display_name if goal else name,
                 "goal_type": goal.goal_type if goal else (row.newest_goal_type if row else ""),
+                "is_counted": wanted.counted.has_goal(name),
                 **_numbers(wanted, row, [p for p in paths if not p.is_total and p.goal == name], active),
             }
         )
     total = next((row for row in rows if row.part == _GOALS and row.is_total), None)
+    sums = by_goal((_goal_sum(row) for row in rows if row.part == _BESIDE), wanted.counted)
     return {
         "items": items,
         "totals": _numbers(wanted, total, [p for p in paths if p.is_total], active),
         "active_users": active,
         "funnel": funnel,
-        "meta": meta,
+        "by_goal": sums,
+        "meta": report_meta(meta, wanted.counted, sums),
     }
+
+
+def _goal_sum(row: ConversionRow) -> GoalSum:
+    return GoalSum(row.goal, row.currency, row.conversion_count, row.total_minor, row.total_refunded_minor)
 
 
 def _numbers(
@@ -211,8 +229,8 @@ def _numbers(
     return {
         "conversions": row.conversion_count if row else 0,
         "users": row.user_count if row else 0,
-        "value": money(row.total_minor if row else 0, wanted.currency),
-        "refunded": money(row.total_refunded_minor if row else 0, wanted.currency),
+        "value": money(row.total_minor if row else 0, wanted.counted.currency),
+        "refunded": money(row.total_refunded_minor if row else 0, wanted.counted.currency),
         "conversion_rate": rate(row.user_count if row else 0, active),
         "time_to_convert": {"p50_seconds": p50, "p90_seconds": p90},
         "path_lengths": [
@@ -220,7 +238,7 @@ def _numbers(
         ],
         "first_channels": _channels(row.firsts if row else {}),
         "last_channels": _channels(row.lasts if row else {}),
-        "top_paths": [_top_path(path, wanted.currency) for path in paths],
+        "top_paths": [_top_path(path, wanted.counted.currency) for path in paths],
     }
 
 

@@ -45,10 +45,10 @@ def credit_columns(dimension: Dimension, models: Sequence[Model]) -> str:
 
 
 def unfolded(rows: str, models: Sequence[Model]) -> str:
-    """Unfold `rows`, a table expression with `credit_columns`, `is_previous`, `period` and `currency`: one row per
-    touch, with its `key` and `nano_<i>`.
+    """Unfold `rows`, a table expression with `credit_columns`, `is_previous` and `period`: one row per touch, with its
+    `key` and `nano_<i>`.
     """
-    names, joined = ["is_previous", "period", "currency", "key", "value_minor"], ["keys AS key"]
+    names, joined = ["is_previous", "period", "key", "value_minor"], ["keys AS key"]
     for index, _ in enumerate(models):
         names.append(f"nano_{index}")
         joined.append(f"nanos_{index} AS nano_{index}")
@@ -56,12 +56,12 @@ def unfolded(rows: str, models: Sequence[Model]) -> str:
 
 
 def credit_sums(models: Sequence[Model]) -> tuple[str, ...]:
-    """Return the sums, model after model: billionths of credit; whole smallest units of the currency asked for, and the
+    """Return the sums, model after model: billionths of credit; whole smallest units of the rows' currency, and the
     billionths of one that are left, for all of it in billionths is beyond 64 bits.
     """
     numbers: list[str] = []
     for index, _ in enumerate(models):
-        value = f"sumIf(toInt128(value_minor) * nano_{index}, currency = {{currency:String}})"
+        value = f"sum(toInt128(value_minor) * nano_{index})"
         numbers += [
             f"sum(nano_{index})",
             f"toInt64(intDiv({value}, {NANOS_PER_CONVERSION}))",
@@ -82,7 +82,7 @@ def shown_part(part: Part, models: Sequence[Model]) -> Part:
         columns.append(round_together([_joined(whole, rest) for _, whole, rest in found], NANOS_PER_CONVERSION))
     rows = zip(*columns, strict=True) if places else ()
     totals = None if part.totals is None else [sum(column) for column in columns]
-    return Part(dict(zip(places, rows, strict=True)), totals, part.currencies)
+    return Part(dict(zip(places, rows, strict=True)), totals)
 
 
 def _joined(whole: int, rest: int) -> int:

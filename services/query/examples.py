@@ -8,7 +8,16 @@ _META: Final = {
     "from": "2024-01-15T00:00:00.000+08:00",
     "to": None,
 }
-_REPORT_META: Final = {**_META, "currency": "CNY", "other_currencies": ["USD"]}
+_REPORT_META: Final = {**_META, "goals": ["purchase", "user_signup"], "currency": "CNY", "other_currencies": ["USD"]}
+
+
+def _by_goal(conversions: int, value: float) -> list[dict[str, Any]]:
+    """That of a report whose totals these are."""
+    beside = {"goal": "purchase", "currency": "USD", "conversions": 1, "value": 25.0, "refunded": 0.0}
+    counted = {"goal": "purchase", "currency": "CNY", "conversions": conversions, "value": value, "refunded": 0.0}
+    return [counted | {"is_counted": True}, beside | {"is_counted": False}]
+
+
 _NOTHING: Final[dict[str, Any]] = {"source": None, "medium": None, "name": None, "term": None, "content": None}
 _EVENT: Final = {
     "event_id": "evt_01hm5rxqe0x5jw3kq8n4v2t6yz",
@@ -210,6 +219,7 @@ ATTRIBUTION: Final = {
         "refunded": 0.0,
         "models": {"last_click": _credit(1, 199), "position_based": _credit(1, 199)},
     },
+    "by_goal": _by_goal(1, 199.0),
     "meta": _REPORT_META,
 }
 _USER: Final = {
@@ -265,6 +275,8 @@ PERFORMANCE: Final = {
         "totals": _PERFORMANCE,
     },
     "change": _CHANGE,
+    "by_goal": _by_goal(3, 597.0),
+    "spend_by_currency": {"CNY": 150.0, "USD": 20.0},
     "meta": _REPORT_META,
 }
 _GOAL: Final = {
@@ -280,7 +292,7 @@ _GOAL: Final = {
     "top_paths": [{"channels": ["paid_search", "paid_social", "direct"], "conversions": 2, "value": 398.0}],
 }
 CONVERSION_REPORT: Final = {
-    "items": [{"goal": "purchase", "display_name": "购买", "goal_type": "macro", **_GOAL}],
+    "items": [{"goal": "purchase", "display_name": "购买", "goal_type": "macro", "is_counted": True, **_GOAL}],
     "totals": _GOAL,
     "active_users": 60,
     "funnel": {
@@ -290,5 +302,6 @@ CONVERSION_REPORT: Final = {
             {"event_name": "purchase", "users": 3, "rate": 0.05, "rate_of_step_before": 0.05},
         ],
     },
+    "by_goal": _by_goal(3, 597.0),
     "meta": _REPORT_META,
 }

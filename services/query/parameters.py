@@ -194,9 +194,14 @@ Steps = Annotated[
 
 
 class ReportParameters(ButBots):
-    goal: Names = Field((), description="May be repeated: any of them; absent: all goals.", examples=[["purchase"]])
+    goal: Names = Field(
+        (),
+        description="Count conversions of these goals (may be repeated); absent: of all but the app's micro goals.",
+        examples=[["purchase"]],
+    )
     currency: Currency | None = Field(
-        None, description="Values count conversions in this currency only; by default the app's."
+        None,
+        description="Count conversions and costs in this currency; by default the app's. No answer adds currencies.",
     )
 
 

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from services.query.answers import ReportMeta
+from services.query.answers import Meta
+from services.query.counted import by_goal, goal_sums, report_meta
 from services.query.credits import Dimension, credits_by_model, shown_part
-from services.query.numbers import cost_per, money, rate, return_on
+from services.query.numbers import cost_per, money, money_by_currency, rate, return_on
 from services.query.performance_sql import (
     CONVERSIONS,
     COSTED_DIMENSIONS,
     COSTS,
     CREDITS,
     SESSIONS,
+    SPEND,
     TOUCHES,
     PerformanceQuery,
     performance_rows,
@@ -31,7 +33,7 @@ from services.query.report_answers import (
 from services.query.report_rows import Part, Place, ReportRow, part_of
 from services.query.times import local_text, parse_instant, time_in_zone
 
-__all__ = ["COMPARED", "PerformanceQuery", "other_currencies", "performance_report", "performance_rows"]
+__all__ = ["COMPARED", "PerformanceQuery", "performance_report", "performance_rows"]
 
 _PARTS: Final = (TOUCHES, SESSIONS, CONVERSIONS, CREDITS, COSTS)
 COMPARED: Final = ("touches", "clicks", "impressions", "sessions", "users", "conversions", "value", "spend")
@@ -48,15 +50,12 @@ class _Found:
     costs: Sequence[int] | None
 
 
-def other_currencies(rows: list[ReportRow]) -> list[str]:
-    return sorted({currency for row in rows if row.is_total for currency in row.currencies})
-
-
-def performance_report(wanted: PerformanceQuery, rows: list[ReportRow], meta: ReportMeta) -> PerformanceReport:
+def performance_report(wanted: PerformanceQuery, rows: list[ReportRow], meta: Meta) -> PerformanceReport:
     """Build the report; items by period, then by key as the first model credits them, greatest first."""
     parts = _parts(wanted, rows)
     totals = _totals(wanted, parts)
     items = _items(wanted, parts)
+    goals, spend = by_goal(goal_sums(rows), wanted.counted), _spend_by_currency(rows)
     if wanted.has_previous:
         _compare(wanted, items, _items(wanted, _parts(wanted, rows, is_previous=True)))
     report: PerformanceReport = {
@@ -66,13 +65,20 @@ def performance_report(wanted: PerformanceQuery, rows: list[ReportRow], meta: Re
         "totals": totals,
         "previous": None,
         "change": None,
-        "meta": meta,
+        "by_goal": goals,
+        "spend_by_currency": spend,
+        "meta": report_meta(meta, wanted.counted, goals, spend),
     }
     if wanted.has_previous:
         previous = _previous(wanted, rows)
         report["previous"] = previous
         report["change"] = _change(totals, previous["totals"])
     return report
+
+
+def _spend_by_currency(rows: list[ReportRow]) -> dict[str, Decimal]:
+    found = part_of(rows, SPEND).numbers.items()
+    return money_by_currency({currency: cost_minor for (_, currency), (cost_minor,) in found})
 
 
 def _parts(wanted: PerformanceQuery, rows: list[ReportRow], is_previous: bool = False) -> dict[str, Part]:
@@ -122,7 +128,7 @@ def _numbers(wanted: PerformanceQuery, found: _Found) -> PerformanceNumbers:
     touches, clicks, impressions = found.touches or (0, 0, 0)
     sessions, converted_sessions, users = found.sessions or (0, 0, 0)
     conversions, value_minor, refunded_minor = found.conversions or (0, 0, 0)
-    spend_minor = found.costs[0] if found.costs and found.costs[1] else None
+    spend_minor = found.costs[0] if found.costs else None
     return {
         "touches": touches,
         "clicks": clicks,

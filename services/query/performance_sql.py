@@ -4,17 +4,19 @@ Touches count at their own time; sessions at their start; conversions at their o
 of the session they happened in; credit at the conversion's time, under the channel of the credited touch. Conversions
 and credit are counted from the same rows, those of the attributions, so both add up to the same number, whatever else
 has been loaded; a conversion whose session cannot be read (yet) counts under none. A day's cost counts on its date,
-whatever zone the report is in: a calendar day is no instant.
+whatever zone the report is in: a calendar day is no instant. All of them count what `counted.Counted` says; what it
+leaves out is summed by goal and currency in parts of its own.
 """
 
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemas.facts import Model, TouchType
+from services.query.counted import IN_CURRENCY, Counted, by_goal_part
 from services.query.credits import Dimension, credit_columns, credit_sums, unfolded
 from services.query.periods import Granularity, period_sql, zone_parameters
-from services.query.report_rows import ROW_LIMIT, PartSql, ReportRow, union
-from services.query.sql import Condition, Statement, Table, but_bots, one_of, source, statement, within
+from services.query.report_rows import ROW_LIMIT, WHOLE_RANGE, PartSql, ReportRow, union
+from services.query.sql import Condition, Statement, Table, but_bots, source, statement, within
 from services.query.times import Shift, TimeRange, shift_of
 
 TOUCHES: Final = "touches"
@@ -22,6 +24,8 @@ SESSIONS: Final = "sessions"
 CONVERSIONS: Final = "conversions"
 CREDITS: Final = "credits"
 COSTS: Final = "costs"
+SPEND: Final = "spend"
+"""Costs by currency."""
 LONGEST_SESSION_MS: Final = 48 * 3600 * 1000
 """Sessions last 24 h at most; a conversion's session began no earlier than this before it."""
 _COST_AT_MS: Final = "toInt64(toUnixTimestamp(toDateTime(date, {cost_zone:String}))) * 1000"
@@ -38,14 +42,17 @@ COSTED_DIMENSIONS: Final = frozenset({Dimension.CHANNEL, Dimension.SOURCE, Dimen
 class PerformanceQuery:
     dimension: Dimension
     models: tuple[Model, ...]
-    currency: str
+    counted: Counted
     zone: str
     granularity: Granularity | None = None
-    goals: tuple[str, ...] = ()
     time_range: TimeRange = field(default_factory=TimeRange)
     has_previous: bool = False
     """True if the period before is read too; the period then has both ends (`times.Shift`)."""
     include_bots: bool = False
+
+    @property
+    def currency(self) -> str:
+        return self.counted.currency
 
     @property
     def shift(self) -> Shift:
@@ -61,9 +68,22 @@ class PerformanceQuery:
 
 
 def performance_rows(app_id: str, wanted: PerformanceQuery) -> Statement[ReportRow]:
-    conditions = [*one_of("goal", wanted.goals), *within("at_ms", wanted.read_range), *_possible_sessions(wanted)]
-    parts = (_touches(wanted), _sessions(wanted), _conversions(wanted), _credits(wanted), _costs(wanted))
-    bound: dict[str, Any] = {"currency": wanted.currency, "cost_zone": wanted.zone, "row_limit": ROW_LIMIT}
+    conditions = [
+        *wanted.counted.conditions(),
+        *within("at_ms", wanted.read_range),
+        *_possible_sessions(wanted),
+        *_before_last_end(wanted),
+    ]
+    parts = (
+        _touches(wanted),
+        _sessions(wanted),
+        _conversions(wanted),
+        _credits(wanted),
+        _costs(wanted),
+        _by_goal(wanted),
+        _spend(wanted),
+    )
+    bound: dict[str, Any] = {"cost_zone": wanted.zone, "row_limit": ROW_LIMIT}
     if wanted.has_previous:
         bound["split_ms"] = wanted.time_range.from_ms
     return statement(
@@ -76,9 +96,20 @@ def _within(column: str, wanted: PerformanceQuery) -> list[Condition]:
     return within(column, wanted.read_range)
 
 
+def _now(column: str, wanted: PerformanceQuery) -> list[Condition]:
+    """In the period itself, not in the one it is compared with."""
+    later = [Condition(f"{column} >= {{split_ms:Int64}}")] if wanted.has_previous else []
+    return [*_within(column, wanted), *later]
+
+
 def _place(column: str, wanted: PerformanceQuery) -> str:
     is_previous = f"{column} < {{split_ms:Int64}}" if wanted.has_previous else "false"
     return f"toBool({is_previous}) AS is_previous, {period_sql(column, wanted.granularity)} AS period"
+
+
+def _by_goal(wanted: PerformanceQuery) -> PartSql:
+    found = [*wanted.counted.asked(), *_now("converted_at_ms", wanted), *but_bots(wanted.include_bots)]
+    return by_goal_part(source(Table.ATTRIBUTIONS, found))
 
 
 def _touches(wanted: PerformanceQuery) -> PartSql:
@@ -104,15 +135,22 @@ def _sessions(wanted: PerformanceQuery) -> PartSql:
 
 
 def _has_converted(wanted: PerformanceQuery) -> str:
-    """Return the condition that a session holds a conversion: of any goal, or of the goals asked for."""
-    if not wanted.goals:
-        return "conversions > 0"
-    of_goals = [*one_of("goal", wanted.goals), *but_bots(wanted.include_bots)]
-    return f"session_hash IN (SELECT session_hash FROM {source(Table.CONVERSIONS, of_goals)})"
+    """Return the condition that a session holds a counted conversion. The session's own number is of all of them."""
+    start = within("converted_at_ms", TimeRange(from_ms=wanted.read_range.from_ms))
+    of_sessions = [*wanted.counted.conditions(), *start, *_before_last_end(wanted), *but_bots(wanted.include_bots)]
+    return f"session_hash IN (SELECT session_hash FROM {source(Table.CONVERSIONS, of_sessions)})"
+
+
+def _before_last_end(wanted: PerformanceQuery) -> list[Condition]:
+    """Select the conversions that can have happened in sessions which begin in the range."""
+    to_ms = wanted.read_range.to_ms
+    if to_ms is None:
+        return []
+    return [Condition("converted_at_ms < {last_end_ms:Int64}", {"last_end_ms": to_ms + LONGEST_SESSION_MS})]
 
 
 def _of_conversions(table: Table, wanted: PerformanceQuery) -> str:
-    found = [*one_of("goal", wanted.goals), *_within("converted_at_ms", wanted), *but_bots(wanted.include_bots)]
+    found = [*wanted.counted.conditions(), *_within("converted_at_ms", wanted), *but_bots(wanted.include_bots)]
     return source(table, found)
 
 
@@ -120,7 +158,7 @@ def _conversions(wanted: PerformanceQuery) -> PartSql:
     place = _place("converted_at_ms", wanted)
     return PartSql(
         CONVERSIONS,
-        f"""SELECT is_previous, period, key, value_minor, refunded_minor, currency
+        f"""SELECT is_previous, period, key, value_minor, refunded_minor
 FROM
 (
     SELECT session_hash, {_session_key(wanted.dimension)} AS key
@@ -128,10 +166,10 @@ FROM
 ) AS visited
 RIGHT ANY JOIN
 (
-    SELECT {place}, value_minor, refunded_minor, currency, session_hash
+    SELECT {place}, value_minor, refunded_minor, session_hash
     FROM
     (
-        SELECT conversion_hash, converted_at_ms, value_minor, refunded_minor, currency
+        SELECT conversion_hash, converted_at_ms, value_minor, refunded_minor
         FROM {_of_conversions(Table.ATTRIBUTIONS, wanted)}
     ) AS attributed
     LEFT ANY JOIN
@@ -139,12 +177,7 @@ RIGHT ANY JOIN
         SELECT conversion_hash, session_hash FROM {_of_conversions(Table.CONVERSIONS, wanted)}
     ) AS converted USING (conversion_hash)
 ) AS facts USING (session_hash)""",
-        (
-            "count()",
-            "sumIf(value_minor, currency = {currency:String})",
-            "sumIf(refunded_minor, currency = {currency:String})",
-        ),
-        currency="currency",
+        ("count()", "sum(value_minor)", "sum(refunded_minor)"),
     )
 
 
@@ -166,7 +199,7 @@ def _session_key(dimension: Dimension) -> str:
 
 
 def _credits(wanted: PerformanceQuery) -> PartSql:
-    columns = f"{_place('converted_at_ms', wanted)}, currency, {credit_columns(wanted.dimension, wanted.models)}"
+    columns = f"{_place('converted_at_ms', wanted)}, {credit_columns(wanted.dimension, wanted.models)}"
     return PartSql(
         CREDITS,
         unfolded(f"(SELECT {columns} FROM {_of_conversions(Table.ATTRIBUTIONS, wanted)})", wanted.models),
@@ -176,11 +209,16 @@ def _credits(wanted: PerformanceQuery) -> PartSql:
 
 def _costs(wanted: PerformanceQuery) -> PartSql:
     key = wanted.dimension.value if wanted.dimension in COSTED_DIMENSIONS else "materialize('')"
-    return PartSql(
-        COSTS,
-        f"""SELECT {_place("at_ms", wanted)}, key, cost_minor, currency
-FROM (SELECT {_COST_AT_MS} AS at_ms, {key} AS key, cost_minor, currency FROM ({STANDING_COSTS}))
-WHERE {" AND ".join(["1", *(condition.sql for condition in _within("at_ms", wanted))])}""",
-        ("sumIf(cost_minor, currency = {currency:String})", "countIf(currency = {currency:String})"),
-        currency="currency",
-    )
+    rows = _standing_costs(key, [*_within("at_ms", wanted), IN_CURRENCY])
+    return PartSql(COSTS, f"SELECT {_place('at_ms', wanted)}, key, cost_minor FROM {rows}", ("sum(cost_minor)",))
+
+
+def _spend(wanted: PerformanceQuery) -> PartSql:
+    rows = _standing_costs("currency", _now("at_ms", wanted))
+    return PartSql(SPEND, f"SELECT {WHOLE_RANGE}, key, cost_minor FROM {rows}", ("sum(cost_minor)",))
+
+
+def _standing_costs(key: str, conditions: list[Condition]) -> str:
+    where = " AND ".join(["1", *(condition.sql for condition in conditions)])
+    costs = f"SELECT {_COST_AT_MS} AS at_ms, {key} AS key, cost_minor, currency FROM ({STANDING_COSTS})"
+    return f"(SELECT * FROM ({costs}) WHERE {where})"

@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from services.query.answers import Credit, Number, Refunded, ReportMeta, Text
+from services.query.answers import ByGoal, Credit, Number, Refunded, ReportMeta, Text
 
 
 class CostedCredit(Credit):
@@ -19,10 +19,12 @@ class PerformanceNumbers(TypedDict):
     impressions: int
     sessions: Annotated[int | None, Field(description="Null by touch_type: a session has none.")]
     users: Annotated[int | None, Field(description="People with such a session.")]
-    conversions: Annotated[int | None, Field(description="By the session they happened in.")]
+    conversions: Annotated[
+        int | None, Field(description="Of `meta.goals` in `meta.currency`, by the session they happened in.")
+    ]
     value: Number | None
     refunded: Annotated[Number | None, Field(description="Taken back by refunds; `value` is without it.")]
-    conversion_rate: Annotated[Number | None, Field(description="Share of sessions with a conversion.")]
+    conversion_rate: Annotated[Number | None, Field(description="Share of sessions with a conversion that is counted.")]
     spend: Annotated[
         Number | None,
         Field(
@@ -89,6 +91,11 @@ class PerformanceReport(TypedDict):
         Change | None,
         Field(description="Of the totals: the difference from the period before, divided by that; null: it was 0."),
     ]
+    by_goal: ByGoal
+    spend_by_currency: Annotated[
+        dict[str, Number],
+        Field(description="Imported costs of the range. `spend`, CPA and ROAS are of those in `meta.currency` alone."),
+    ]
     meta: ReportMeta
 
 
@@ -127,9 +134,12 @@ class ConversionNumbers(TypedDict):
 
 
 class GoalItem(ConversionNumbers):
+    """Conversions in the report's currency."""
+
     goal: str
     display_name: str
     goal_type: str
+    is_counted: Annotated[bool, Field(description="In the totals.")]
 
 
 class FunnelStep(TypedDict):
@@ -149,4 +159,5 @@ class ConversionReport(TypedDict):
     totals: ConversionNumbers
     active_users: Annotated[int, Field(description="People with a session in the range.")]
     funnel: Annotated[Funnel | None, Field(description="With `steps`.")]
+    by_goal: ByGoal
     meta: ReportMeta

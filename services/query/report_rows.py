@@ -27,8 +27,10 @@ class ReportRow(msgspec.Struct):
     period: int
     key: str
     numbers: list[int]
-    currencies: list[str]
-    """Currencies other than that of the report; in totals alone."""
+
+
+WHOLE_RANGE: Final = "false AS is_previous, 0 AS period"
+"""The place of a part that is grouped by its key alone."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,12 @@ class PartSql:
     source: str
     numbers: tuple[str, ...]
     """Expressions of aggregates that are whole numbers; of all places together they are the sums over the places."""
-    currency: str = "''"
-    """Expression over the source's columns."""
     distinct: str | None = None
     """Column whose values are counted, each once: the last of the part's numbers."""
 
 
-_OTHERS: Final = "groupUniqArrayIf({currency}, {currency} NOT IN ('', {{currency:String}}))"
-
-
 def union(parts: Iterable[PartSql]) -> str:
-    """Return the statement. It names the parameter `row_limit`, and `currency` where a part has one."""
+    """Return the statement. It names the parameter `row_limit`."""
     return "\nUNION ALL\n".join(map(_select, parts))
 
 
@@ -61,7 +58,6 @@ def _select(part: PartSql) -> str:
     A hash of the key divides the rows much faster than its text does, and of 10,000 keys the odds that two share one
     are 1 to 10^11.
     """
-    others = _OTHERS.format(currency=part.currency) if part.currency != "''" else "emptyArrayString()"
     inner = [f"{number} AS number_{index}" for index, number in enumerate(part.numbers)]
     outer = [f"toInt64(sum(number_{index}))" for index in range(len(part.numbers))]
     if part.distinct is not None:
@@ -69,11 +65,10 @@ def _select(part: PartSql) -> str:
         outer.append("toInt64(uniqExactMerge(distinct_values))")
     return f"""SELECT * FROM (
 SELECT '{part.name}' AS part, is_previous, toBool(grouping(key)) AS is_total, toInt64(period) AS period, key,
-    [{", ".join(outer)}] AS numbers, arraySort(groupUniqArrayArray(others)) AS currencies
+    [{", ".join(outer)}] AS numbers
 FROM
 (
-    SELECT is_previous, period, toString(any(key)) AS key, {", ".join(inner)},
-        arrayMap(c -> toString(c), {others}) AS others
+    SELECT is_previous, period, toString(any(key)) AS key, {", ".join(inner)}
     FROM (SELECT *, CAST(sipHash64(key) AS UInt64) AS key_hash FROM ({part.source}))
     GROUP BY is_previous, period, key_hash
 )
@@ -93,14 +88,13 @@ class Part:
 
     numbers: dict[Place, Sequence[int]]
     totals: Sequence[int] | None
-    currencies: tuple[str, ...]
 
 
 def part_of(rows: Iterable[ReportRow], name: str, is_previous: bool = False) -> Part:
     mine = [row for row in rows if row.part == name and row.is_previous == is_previous]
     total = next((row for row in mine if row.is_total), None)
     numbers: dict[Place, Sequence[int]] = {(row.period, row.key): row.numbers for row in mine if not row.is_total}
-    return Part(numbers, total.numbers if total else None, tuple(total.currencies) if total else ())
+    return Part(numbers, total.numbers if total else None)
 
 
 def refuse_long(items: Sequence[object], field: str, max_rows: int = MAX_REPORT_ROWS) -> None:

@@ -236,8 +236,7 @@ async def get_attribution(
     meta = await meta_of(reader, given, caller)
     app_id = caller.app.app_id
     rows = await reader.rows(attribution.attribution_rows(app_id, wanted))
-    report_meta = _report_meta(meta, wanted.currency, attribution.other_currencies(rows))
-    report = attribution.attribution_report(wanted, rows, report_meta)
+    report = attribution.attribution_report(wanted, rows, meta)
     return success_response(_refuse_long(report, "dimension"))
 
 
@@ -350,8 +349,7 @@ async def get_performance(
     meta = await meta_of(reader, given, caller)
     app_id = caller.app.app_id
     rows = await reader.rows(performance.performance_rows(app_id, wanted))
-    report_meta = _report_meta(meta, wanted.currency, performance.other_currencies(rows))
-    report = performance.performance_report(wanted, rows, report_meta)
+    report = performance.performance_report(wanted, rows, meta)
     return success_response(_refuse_long(report, "granularity" if wanted.granularity else "dimension"))
 
 
@@ -369,8 +367,7 @@ async def get_conversion_report(
     rows, funnel = await asyncio.gather(
         reader.rows(conversion_report.conversion_rows(app_id, wanted)), _funnel(reader, app_id, steps)
     )
-    report_meta = _report_meta(meta, wanted.currency, conversion_report.other_currencies(rows))
-    return success_response(conversion_report.conversion_report(wanted, caller.app.goals, rows, funnel, report_meta))
+    return success_response(conversion_report.conversion_report(wanted, caller.app.goals, rows, funnel, meta))
 
 
 async def _funnel(reader: Reader, app_id: str, wanted: funnels.FunnelQuery | None) -> report_answers.Funnel | None:
@@ -391,10 +388,6 @@ async def meta_of(reader: Reader, given: parameters.InZone, caller: Caller) -> a
         "from": time_in_zone(asked.from_ms, zone),
         "to": time_in_zone(asked.to_ms, zone),
     }
-
-
-def _report_meta(meta: answers.Meta, currency: str, others: list[str]) -> answers.ReportMeta:
-    return {**meta, "currency": currency, "other_currencies": others}
 
 
 def _refuse_long(report: Any, field: str) -> Any:

@@ -182,6 +182,13 @@ def but_bots(include_bots: bool) -> list[Condition]:
     return [] if include_bots else [Condition("NOT is_bot")]
 
 
+def none_of(column: str, values: tuple[str, ...]) -> list[Condition]:
+    """No condition for no values."""
+    if not values:
+        return []
+    return [Condition(f"{column} NOT IN {{{column}_not_in:Array(String)}}", {f"{column}_not_in": list(values)})]
+
+
 def within(column: str, time_range: TimeRange) -> list[Condition]:
     """Return the conditions of a range of `column` in milliseconds; the parameters are named `from_ms` and `to_ms`."""
     found = []

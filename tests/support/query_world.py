@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from pipeline.runtime.clickhouse import ClickHouse
+from schemas.control import DEFAULT_GOALS, Goal
 from schemas.events import AcceptedEvent
 from schemas.facts import (
     NANOS_PER_CONVERSION,
@@ -37,7 +38,10 @@ CHANNELS = {
     "email": ("newsletter", "email", "weekly"),
     "direct": ("", "", ""),
 }
-GOALS = ("purchase", "user_signup")
+GOALS = ("purchase", "user_signup", "video_play")
+MICRO_GOAL = "video_play"
+APP_GOALS = (*DEFAULT_GOALS, Goal(MICRO_GOAL, "播放视频", "micro", MICRO_GOAL))
+"""Of every app here."""
 
 
 @dataclass
@@ -170,13 +174,13 @@ def _convert(world: World, random: Random, event: AcceptedEvent, person: str, se
     known = [t for t in world.touches if t.person_key == person and t.touched_at_ms <= event.timestamp_ms]
     path = random.sample(known, k=random.randint(0, len(known)))
     path.sort(key=lambda touch: (touch.touched_at_ms, touch.touch_id))
-    is_paid = event.event_name == "purchase"
+    is_paid = event.event_name != "user_signup"
     value_minor = random.randrange(1, 100_000) if is_paid else 0
     conversion = ConversionRow(
         app_id=world.app_id,
         conversion_id=conversion_id,
         goal=event.event_name,
-        goal_type="macro",
+        goal_type="micro" if event.event_name == MICRO_GOAL else "macro",
         event_id=event.event_id,
         person_key=person,
         user_id=event.user_id,

@@ -20,11 +20,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import TypeAdapter
-from query_world import SIGNING_KEY, World, insert_world, make_world
+from query_world import APP_GOALS, SIGNING_KEY, World, insert_world, make_world
 
 from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.settings import Settings
-from schemas.control import DEFAULT_GOALS, ApiKey, App, AttributionSettings, Scope, Snapshot
+from schemas.control import ApiKey, App, AttributionSettings, Scope, Snapshot
 from schemas.facts import TouchType
 from services.query import answers, report_answers
 from services.query.app import create_app
@@ -68,7 +68,7 @@ class FixedSnapshots:
         """Nobody asks."""
 
     def current(self) -> Snapshot:
-        apps = {name: App(name, name, goals=DEFAULT_GOALS) for name in ("alpha", "beta", "empty", *OWN)}
+        apps = {name: App(name, name, goals=APP_GOALS) for name in ("alpha", "beta", "empty", *OWN)}
         keys = [
             ApiKey("k1", "alpha", _hash("alpha"), frozenset({Scope.READ, Scope.WRITE})),
             ApiKey("k2", "beta", _hash("beta"), frozenset({Scope.READ})),

@@ -102,9 +102,10 @@ async def test_spend_cpa_and_roas(ask: Any) -> None:
     items = {item["key"]: item for item in data["items"]}
     assert items["paid_search"]["spend"] == Decimal("210.00")
     assert items["paid_social"]["spend"] == Decimal("250.00")
-    assert items["email"]["spend"] is None, "in another currency"
+    assert "email" not in items, "spent in another currency, and nothing else"
     assert items["feed"]["spend"] == 7, "two platforms"
     assert data["totals"]["spend"] == 467
+    assert data["spend_by_currency"] == {"CNY": 467, "USD": 12}
     assert "USD" in data["meta"]["other_currencies"]
     for item in (items["paid_search"], items["paid_social"], data["totals"]):
         for credits in item["models"].values():

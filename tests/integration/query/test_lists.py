@@ -168,7 +168,7 @@ def left(row: ConversionRow) -> int:
 
 CONVERSION_FILTERS: list[tuple[dict[str, Any], Any]] = [
     ({"goal": "purchase"}, lambda c: c.goal == "purchase"),
-    ({"goal": ["purchase", "user_signup"]}, lambda c: True),
+    ({"goal": ["purchase", "user_signup"]}, lambda c: c.goal in ("purchase", "user_signup")),
     ({"goal": "never_heard_of"}, lambda c: False),
     ({"user_id": "user5"}, lambda c: c.user_id == "user5"),
     ({"currency": "JPY"}, lambda c: c.currency == "JPY"),

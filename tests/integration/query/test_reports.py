@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from statistics import quantiles
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pytest
-from query_world import DAY_MS, FIRST_MS, World
+from query_world import DAY_MS, FIRST_MS, MICRO_GOAL, World
 
 from schemas.facts import AttributionRow, ConversionRow, Model, encode_rows
 from schemas.money import from_minor
@@ -28,20 +28,26 @@ JANUARY_MS = (
 )
 
 
+RowT = TypeVar("RowT", AttributionRow, ConversionRow)
+
+
 def in_january(time_ms: int) -> bool:
     return JANUARY_MS[0] <= time_ms < JANUARY_MS[1]
 
 
-def credited(
-    rows: Iterable[AttributionRow], arrays: str, currency: str = "CNY"
-) -> dict[str, dict[str, tuple[int, int]]]:
+def counted(rows: Iterable[RowT], currency: str = "CNY") -> list[RowT]:
+    """Those that a report counts if no goal is asked for."""
+    return [row for row in rows if row.currency == currency and row.goal != MICRO_GOAL]
+
+
+def credited(rows: Iterable[AttributionRow], arrays: str) -> dict[str, dict[str, tuple[int, int]]]:
     """model → key → billionths of credit, and of smallest units"""
     sums: dict[str, dict[str, list[int]]] = {model.value: defaultdict(lambda: [0, 0]) for model in Model}
     for row in rows:
         for model in Model:
             for key, nanos in zip(getattr(row, arrays), row.credits_nanos[model.value], strict=True):
                 sums[model.value][key][0] += nanos
-                sums[model.value][key][1] += row.value_minor * nanos if row.currency == currency else 0
+                sums[model.value][key][1] += row.value_minor * nanos
     return {model: {key: (n, m) for key, (n, m) in found.items()} for model, found in sums.items()}
 
 
@@ -63,7 +69,7 @@ def check_shown(answer: dict[Any, tuple[int, int]], wanted: dict[Any, tuple[int,
 @pytest.mark.parametrize("dimension", DIMENSIONS)
 async def test_attribution_by_every_dimension_and_model(ask: Any, alpha: World, dimension: str) -> None:
     data = await ask("attribution", dimension=dimension)
-    wanted = credited(alpha.attributions, DIMENSIONS[dimension])
+    wanted = credited(counted(alpha.attributions), DIMENSIONS[dimension])
     for model in Model:
         answer = {item["key"] or "": shown(item["models"], model) for item in data["items"]}
         check_shown(answer, wanted[model])
@@ -71,10 +77,10 @@ async def test_attribution_by_every_dimension_and_model(ask: Any, alpha: World, 
 
 @pytest.mark.parametrize("currency", ["CNY", "USD", "JPY"])
 async def test_totals_are_the_conversions_themselves(ask: Any, alpha: World, currency: str) -> None:
-    rows = alpha.conversions
-    refunded = from_minor(sum(row.refunded_minor for row in rows if row.currency == currency), currency)
-    value = from_minor(sum(row.value_minor for row in rows if row.currency == currency), currency) - refunded
-    assert refunded > 0
+    rows = counted(alpha.conversions, currency)
+    refunded = from_minor(sum(row.refunded_minor for row in rows), currency)
+    value = from_minor(sum(row.value_minor for row in rows), currency) - refunded
+    assert value > 0
     answers = [
         (await ask("attribution", currency=currency))["totals"],
         (await ask("reports/performance", currency=currency))["totals"],
@@ -90,17 +96,47 @@ async def test_totals_are_the_conversions_themselves(ask: Any, alpha: World, cur
     assert report["totals"]["conversions"] == len(rows)
     assert report["totals"]["value"] == value
     assert report["totals"]["refunded"] == refunded
-    assert sum(item["value"] for item in report["items"]) == value
-    listed = await ask("conversions", limit=1000)
-    assert len(listed["items"]) == len(rows)
-    assert sum(item["value"] for item in listed["items"] if item["currency"] == currency) == value
-    assert sum(item["refunded"] for item in listed["items"] if item["currency"] == currency) == refunded
-    assert report["meta"]["other_currencies"] == sorted({"CNY", "USD", "JPY"} - {currency})
+    assert sum(item["value"] for item in report["items"] if item["is_counted"]) == value
+    listed = (await ask("conversions", limit=1000))["items"]
+    of_goals = [item for item in listed if item["currency"] == currency and item["goal_type"] == "macro"]
+    assert len(of_goals) == len(rows)
+    assert sum(item["value"] for item in of_goals) == value
+    assert sum(item["refunded"] for item in of_goals) == refunded
+
+
+@pytest.mark.parametrize("asked", [{}, {"goal": "purchase"}, {"goal": MICRO_GOAL}, {"currency": "USD"}, JANUARY])
+async def test_every_report_says_what_it_counts_and_what_it_leaves_out(
+    ask: Any, alpha: World, asked: dict[str, str]
+) -> None:
+    goals = {asked["goal"]} if "goal" in asked else {"purchase", "user_signup", "app_install", "form_submitted"}
+    goals |= set() if "goal" in asked else {"add_to_cart"}
+    currency = asked.get("currency", "CNY")
+    sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for row in alpha.conversions:
+        if ("goal" not in asked or row.goal in goals) and ("from_" not in asked or in_january(row.converted_at_ms)):
+            numbers = (1, row.value_minor - row.refunded_minor, row.refunded_minor)
+            sums[row.goal, row.currency] = [a + b for a, b in zip(sums[row.goal, row.currency], numbers, strict=True)]
+    for path in ("attribution", "reports/performance", "reports/conversion"):
+        data = await ask(path, **asked)
+        assert data["meta"]["goals"] == sorted(goals)
+        assert data["meta"]["currency"] == currency
+        assert data["meta"]["other_currencies"] == sorted({"CNY", "USD", "JPY"} - {currency})
+        found = {(row["goal"], row["currency"]): row for row in data["by_goal"]}
+        assert found.keys() == sums.keys()
+        for (goal, its_currency), (number, net_minor, refunded_minor) in sums.items():
+            row = found[goal, its_currency]
+            assert row["conversions"] == number
+            assert row["value"] == from_minor(net_minor, its_currency)
+            assert row["refunded"] == from_minor(refunded_minor, its_currency)
+            assert row["is_counted"] == (goal in goals and its_currency == currency)
+        for name in ("conversions", "value", "refunded"):
+            assert data["totals"][name] == sum(row[name] for row in data["by_goal"] if row["is_counted"])
 
 
 async def test_attribution_in_a_range_for_a_goal_and_some_models(ask: Any, alpha: World) -> None:
     data = await ask("attribution", **JANUARY, goal="purchase", model="time_decay,linear")
-    rows = [row for row in alpha.attributions if row.goal == "purchase" and in_january(row.converted_at_ms)]
+    in_range = [row for row in counted(alpha.attributions) if in_january(row.converted_at_ms)]
+    rows = [row for row in in_range if row.goal == "purchase"]
     assert 0 < len(rows) < len(alpha.attributions)
     wanted = credited(rows, "channels")
     assert list(data["totals"]["models"]) == ["linear", "time_decay"]
@@ -166,22 +202,23 @@ def add_touches(wanted: Wanted, world: World, dimension: str, place: Any) -> Non
 
 def add_sessions(wanted: Wanted, persons: dict[Any, set[str]], world: World, dimension: str, place: Any) -> None:
     sessions = {row.session_id: row for row in world.sessions}
+    converted = {row.session_id for row in counted(world.conversions)}
     for session in world.sessions:
         if in_january(session.start_ms):
             at = place(session.start_ms), getattr(session, dimension)
             wanted[at]["sessions"] += 1
-            wanted[at]["converted"] += session.conversions > 0
+            wanted[at]["converted"] += session.session_id in converted
             persons[at].add(session.person_key)
-    for row in world.conversions:
+    for row in counted(world.conversions):
         if in_january(row.converted_at_ms):
             at = place(row.converted_at_ms), getattr(sessions[row.session_id], dimension)
             wanted[at]["conversions"] += 1
-            wanted[at]["minor"] += row.value_minor - row.refunded_minor if row.currency == "CNY" else 0
-            wanted[at]["refunded_minor"] += row.refunded_minor if row.currency == "CNY" else 0
+            wanted[at]["minor"] += row.value_minor - row.refunded_minor
+            wanted[at]["refunded_minor"] += row.refunded_minor
 
 
 def add_credits(wanted: Wanted, world: World, dimension: str, place: Any) -> None:
-    for row in world.attributions:
+    for row in counted(world.attributions):
         if in_january(row.converted_at_ms):
             for key, (nanos, value_nanos) in credited([row], DIMENSIONS[dimension])["linear"].items():
                 wanted[place(row.converted_at_ms), key]["nanos"] += nanos
@@ -207,13 +244,15 @@ async def test_performance_totals_count_everybody_once(ask: Any, alpha: World) -
     assert totals["users"] == len({row.person_key for row in alpha.sessions})
     assert totals["sessions"] == len(alpha.sessions)
     assert totals["touches"] == len(alpha.touches)
-    converted = sum(row.conversions > 0 for row in alpha.sessions)
+    converted = len({row.session_id for row in counted(alpha.conversions)})
+    assert converted < sum(row.conversions > 0 for row in alpha.sessions)
     assert totals["conversion_rate"] == round(Decimal(converted) / len(alpha.sessions), 6)
 
 
-async def test_performance_of_one_goal(ask: Any, alpha: World) -> None:
-    data = await ask("reports/performance", goal="user_signup", model="last_click")
-    rows = [row for row in alpha.conversions if row.goal == "user_signup"]
+@pytest.mark.parametrize("goal", ["user_signup", MICRO_GOAL])
+async def test_performance_of_one_goal(ask: Any, alpha: World, goal: str) -> None:
+    data = await ask("reports/performance", goal=goal, model="last_click")
+    rows = [row for row in alpha.conversions if row.goal == goal and row.currency == "CNY"]
     assert data["totals"]["conversions"] == len(rows)
     assert data["totals"]["models"]["last_click"]["credited_conversions"] == len(rows)
     converted = len({row.session_id for row in rows})
@@ -223,7 +262,7 @@ async def test_performance_of_one_goal(ask: Any, alpha: World) -> None:
 
 async def test_a_conversion_whose_session_is_missing_still_counts(ask: Any, facts: Any) -> None:
     ids = {"app_id": "empty", "conversion_id": "lone", "session_id": "gone"}
-    row = {**ids, "goal": "purchase", "converted_at_ms": 5, "revision": 1}
+    row = {**ids, "goal": "purchase", "converted_at_ms": 5, "currency": "CNY", "revision": 1}
     await facts.insert_ndjson("conversions", encode_rows([row]))
     before = await ask("reports/performance", key="empty", to="1970-01-01", tz="UTC")
     assert before["totals"]["conversions"] == 0, "it is not attributed yet"
@@ -256,18 +295,19 @@ async def test_conversion_report(ask: Any, alpha: World) -> None:
     rows = [row for row in alpha.conversions if in_january(row.converted_at_ms)]
     active = {row.person_key for row in alpha.sessions if row.end_ms >= JANUARY_MS[0] and row.start_ms < JANUARY_MS[1]}
     assert data["active_users"] == len(active)
-    check_goal(data["totals"], rows, len(active))
+    check_goal(data["totals"], counted(rows), len(active))
     items = {item["goal"]: item for item in data["items"]}
-    assert set(items) == {"purchase", "user_signup", "app_install", "form_submitted", "add_to_cart"}
+    assert set(items) == {"purchase", "user_signup", "app_install", "form_submitted", "add_to_cart", MICRO_GOAL}
     assert items["purchase"]["display_name"] == "购买"
     for goal, item in items.items():
-        check_goal(item, [row for row in rows if row.goal == goal], len(active))
+        assert item["is_counted"] == (goal != MICRO_GOAL)
+        check_goal(item, [row for row in rows if row.goal == goal and row.currency == "CNY"], len(active))
 
 
 def check_goal(item: dict[str, Any], rows: list[ConversionRow], active: int) -> None:
     assert item["conversions"] == len(rows)
     assert item["users"] == len({row.person_key for row in rows})
-    net_minor = sum(row.value_minor - row.refunded_minor for row in rows if row.currency == "CNY")
+    net_minor = sum(row.value_minor - row.refunded_minor for row in rows)
     assert item["value"] == from_minor(net_minor, "CNY")
     assert item["conversion_rate"] == round(Decimal(item["users"]) / active, 6)
     waits = [row.converted_at_ms - row.path_touched_at_ms[0] for row in rows if row.path_touched_at_ms]
@@ -290,8 +330,7 @@ def check_top_paths(top: list[dict[str, Any]], rows: list[ConversionRow]) -> Non
     sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
     for row in rows:
         sums[tuple(row.path_channels or ["direct"])][0] += 1
-        net_minor = row.value_minor - row.refunded_minor
-        sums[tuple(row.path_channels or ["direct"])][1] += net_minor if row.currency == "CNY" else 0
+        sums[tuple(row.path_channels or ["direct"])][1] += row.value_minor - row.refunded_minor
     ordered = sorted(sums.items(), key=lambda pair: (-pair[1][0], pair[0]))[:10]
     wanted = [(list(path), number, from_minor(minor, "CNY")) for path, (number, minor) in ordered]
     assert [(entry["channels"], entry["conversions"], entry["value"]) for entry in top] == wanted
@@ -309,10 +348,17 @@ async def test_what_people_are_worth_is_what_conversions_are(ask: Any, alpha: Wo
     people = (await ask("users", limit=1000))["items"]
     listed = (await ask("conversions", limit=1000))["items"]
     for currency in ("CNY", "USD", "JPY"):
-        net = sum(item["value"] for item in listed if item["currency"] == currency)
+        of_currency = [item for item in listed if item["currency"] == currency]
+        net = sum(item["value"] for item in of_currency)
+        of_macro_goals = sum(item["value"] for item in of_currency if item["goal_type"] == "macro")
+        assert of_macro_goals < net
         assert sum(person["values"].get(currency, 0) for person in people) == net
-        assert (await ask("reports/performance", currency=currency))["totals"]["value"] == net
-        assert (await ask("attribution", currency=currency))["totals"]["value"] == net
+        for path in ("reports/performance", "attribution", "reports/conversion"):
+            report = await ask(path, currency=currency)
+            assert report["totals"]["value"] == of_macro_goals
+            assert sum(row["value"] for row in report["by_goal"] if row["currency"] == currency) == net
+            assert sum(row["conversions"] for row in report["by_goal"]) == len(listed)
+    assert sum(person["conversions"] for person in people) == len(listed)
     refunded = next(row for row in alpha.conversions if row.refunded_minor and row.user_id)
     of_person = [item for item in listed if item["user_id"] == refunded.user_id]
     detail = (await ask("users/{}", refunded.user_id))["user"]

@@ -23,6 +23,7 @@ from services.query import (
     rejected,
     users,
 )
+from services.query.counted import Counted
 from services.query.credits import Dimension
 from services.query.cursors import Position
 from services.query.pages import Page
@@ -157,19 +158,22 @@ def every_statement() -> Iterator[Statement[Any]]:
     yield users.find_seen_with(app, HOSTILE)
     yield people.owners_of(app, HOSTILE)
     yield people.links_of(app, [HOSTILE])
-    asked = conversion_report.ConversionQuery(HOSTILE, (HOSTILE,), RANGE)
-    yield conversion_report.conversion_rows(app, asked)
+    all_counted = (Counted(HOSTILE, (HOSTILE,)), Counted(HOSTILE, (), (HOSTILE,), (HOSTILE,)), Counted("CNY"))
+    for counted in all_counted:
+        yield conversion_report.conversion_rows(app, conversion_report.ConversionQuery(counted, RANGE))
     yield users.find_refunds(app, [HOSTILE], False)
     yield costs.list_costs(app, costs.CostFilter(HOSTILE, RANGE), PAGE)
     yield funnels.funnel_row(app, funnels.FunnelQuery((HOSTILE, "b", HOSTILE), 60, RANGE))
     for dimension in Dimension:
-        credit = attribution.AttributionQuery(dimension, tuple(Model), HOSTILE, (HOSTILE,), RANGE)
-        yield attribution.attribution_rows(app, credit)
-        for granularity, has_previous in product((None, *Granularity), (False, True)):
+        for counted in all_counted:
+            yield attribution.attribution_rows(
+                app, attribution.AttributionQuery(dimension, tuple(Model), counted, RANGE)
+            )
+        for granularity, has_previous, counted in product((None, *Granularity), (False, True), all_counted):
             yield performance.performance_rows(
                 app,
                 performance.PerformanceQuery(
-                    dimension, (Model.LINEAR,), HOSTILE, "Asia/Tokyo", granularity, (HOSTILE,), RANGE, has_previous
+                    dimension, (Model.LINEAR,), counted, "Asia/Tokyo", granularity, RANGE, has_previous
                 ),
             )
 
