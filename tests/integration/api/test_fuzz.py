@@ -68,8 +68,10 @@ async def call(app: ASGIApp, scope: dict[str, Any], pieces: list[bytes], hangs_u
     sent: list[Message] = []
 
     async def receive() -> Message:
-        if not waiting or (hangs_up and len(waiting) == 1):
+        if hangs_up and len(waiting) <= 1:
             return {"type": "http.disconnect"}
+        if not waiting:
+            await asyncio.Event().wait()  # it waits for its answer
         piece = waiting.pop(0)
         return {"type": "http.request", "body": piece, "more_body": bool(waiting)}
 
