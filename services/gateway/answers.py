@@ -30,6 +30,10 @@ class Preflight(msgspec.Struct):
     methods: list[str]
 
 
+IS_KEPT: Final = "is_kept"
+"""False in the details of an error: the refusal is in no list, and cannot be replayed."""
+
+
 class EventResult(msgspec.Struct, omit_defaults=True, gc=False):
     """Result of one event in a batch answer. A refused event has its caller's id, if it could be read."""
 
@@ -46,6 +50,8 @@ class BatchResult(msgspec.Struct, omit_defaults=True):
     warnings: list[WarningBody] = []
     more_warnings: int = 0
     """Number of warnings beside those that are listed."""
+    is_kept: bool = True
+    """False if the refused events could not be written down, so that they are in no list and cannot be replayed."""
 
 
 class EventError(msgspec.Struct):
@@ -108,14 +114,19 @@ def utc_milliseconds(time_ms: int) -> str:
 
 
 def batch_result(
-    outcomes: Sequence[Outcome], language: Language, errors_only: bool, found: Sequence[Warned] = ()
+    outcomes: Sequence[Outcome],
+    language: Language,
+    errors_only: bool,
+    found: Sequence[Warned] = (),
+    is_kept: bool = True,
 ) -> BatchResult:
-    """Build the result of a batch. `errors_only`: list only the events that were not accepted."""
+    """Build the result of a batch. `errors_only`: list only the events that were not accepted. `is_kept`: all that were
+    refused are written down."""
     accepted = sum(isinstance(outcome, Accepted) for outcome in outcomes)
     rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)
     listed = (outcome for outcome in outcomes if not (errors_only and isinstance(outcome, Accepted)))
     results = [_result(outcome, language) for outcome in listed]
-    return BatchResult(accepted, rejected, results, *told(found, language, has_index=True))
+    return BatchResult(accepted, rejected, results, *told(found, language, has_index=True), is_kept)
 
 
 def all_accepted(

@@ -178,6 +178,11 @@ class BatchResult(BaseModel):
     results: list[EventResult]
     warnings: list[EventWarning] = Field([], description=_WARNINGS)
     more_warnings: int = Field(0, description=_MORE)
+    is_kept: bool = Field(
+        True,
+        description="False if the refused events could not be written down: `GET /v1/events/rejected` does not list "
+        "them, and they cannot be replayed. Absent otherwise.",
+    )
 
 
 class BatchResponse(BaseModel):

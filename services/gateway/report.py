@@ -6,7 +6,6 @@ them again with the same `event_id` is safe for 7 days.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs
 
@@ -22,7 +21,7 @@ from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES, AcceptedEvent
 from schemas.facts import RejectedRow
 from schemas.ids import mint_event_id
 from services.gateway.agents import MAX_USER_AGENT_CHARACTERS
-from services.gateway.answers import Preflight, Tracked, all_accepted, batch_result, utc_seconds, validation
+from services.gateway.answers import IS_KEPT, Preflight, Tracked, all_accepted, batch_result, utc_seconds, validation
 from services.gateway.apart import compute
 from services.gateway.at_once import accept_all
 from services.gateway.bodies import read_body
@@ -80,9 +79,7 @@ class Reporting:
             try:
                 event = check_event(body, receipt)
             except ApiError as error:
-                refusal = error.at(BODY)
-                await self._record_refusal(refusal, body, receipt, call, held.payer)
-                raise refusal from None
+                raise await self._refused(error.at(BODY), body, receipt, call, held.payer) from None
             if self._sent.is_anothers(event):
                 self._count_duplicates(1, receipt)
             else:
@@ -103,17 +100,16 @@ class Reporting:
             try:
                 events = await compute(is_long, parse_batch, body, call.content_type)
             except ApiError as error:
-                await self._record_refusal(error, body, receipt, call, held.payer)
-                raise
+                raise await self._refused(error, body, receipt, call, held.payer) from None
             at_once = await compute(is_long, _accept_at_once, events, receipt, caller.app, self._publisher.partitions)
             if at_once is not None and not self._sent.know_any(at_once.events):
                 await self._store_accepted(at_once.events, at_once.pieces, receipt, held.payer)
                 ids = [event.event_id for event in at_once.events]
                 return success(201, all_accepted(ids, errors_only, call.language, at_once.found))
             outcomes = self._sent.judge(await compute(is_long, judge, events, receipt))
-            await self._store(outcomes, receipt, call.request_id, held.payer)
+            is_kept = await self._store(outcomes, receipt, call.request_id, held.payer)
             found = await compute(is_long, _warnings, outcomes, events, caller.app)
-        result = batch_result(outcomes, call.language, errors_only, found)
+        result = batch_result(outcomes, call.language, errors_only, found, is_kept)
         return success(201 if result.accepted else 200, result)
 
     async def validate(self, call: Call, receive: Receive) -> Reply:
@@ -167,21 +163,21 @@ class Reporting:
         try:
             return await read_body(call, receive, limit_bytes, held)
         except ApiError as error:
-            await self._record_refusal(error, b"", _receipt(call, caller), call, held.payer)
-            raise
+            raise await self._refused(error, b"", _receipt(call, caller), call, held.payer) from None
 
-    async def _store(self, outcomes: Sequence[Outcome], receipt: Receipt, request_id: str, payer: Payer) -> None:
-        """Publish what was accepted and record what was refused, at the same time."""
+    async def _store(self, outcomes: Sequence[Outcome], receipt: Receipt, request_id: str, payer: Payer) -> bool:
+        """Publish what was accepted and record what was refused, at the same time; tell whether all of that is kept."""
         rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
         rows = [rejected_row(r.error, r.payload, receipt, request_id, r.index) for r in rejected]
-        recorded = self._record(rows, payer)
+        recorded = self._record(rows, payer) if rows else None
         accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
         duplicates = sum(isinstance(outcome, Duplicate) for outcome in outcomes)
         events = [outcome.event for outcome in accepted]
         pieces = pack_events(events, [outcome.size_bytes for outcome in accepted], self._publisher.partitions)
         await self._store_accepted(events, pieces, receipt, payer)
-        await _settled(recorded)
+        is_kept = not rows or await _is_kept(recorded)
         self._count_duplicates(duplicates, receipt)
+        return is_kept
 
     def _count_duplicates(self, count: int, receipt: Receipt) -> None:
         _DUPLICATE.inc(count)
@@ -205,15 +201,15 @@ class Reporting:
             await self._publisher.publish(pieces, payer)
         self._sent.published(events)
 
-    async def _record_refusal(
-        self, error: ApiError, payload: bytes, receipt: Receipt, call: Call, payer: Payer
-    ) -> None:
-        await _settled(self._record([rejected_row(error, payload, receipt, call.request_id, 0)], payer))
+    async def _refused(self, error: ApiError, payload: bytes, receipt: Receipt, call: Call, payer: Payer) -> ApiError:
+        """Record the refusal of a whole request; return the error to answer with, which says if it was not kept."""
+        row = rejected_row(error, payload, receipt, call.request_id, 0)
+        if not await _is_kept(self._record([row], payer)):
+            error.details[IS_KEPT] = False
+        return error
 
     def _record(self, rows: list[RejectedRow], payer: Payer) -> asyncio.Future[None] | None:
-        """Write refusals to their topic as far as there is room: they never cost a good event anything."""
-        if not rows:
-            return None
+        """Write refusals to their topic if there is room, else return None: they never cost a good event anything."""
         _REJECTED.inc(len(rows))
         self._tallies.events(rows[0].app_id, rows[0].rejected_at_ms * 1000, rejected=len(rows))
         for row in rows:
@@ -234,10 +230,15 @@ def _drop_counter(rows: int) -> Callable[[asyncio.Future[None]], None]:
     return count
 
 
-async def _settled(recorded: asyncio.Future[None] | None) -> None:
-    if recorded is not None:
-        with suppress(PublishError):
-            await recorded
+async def _is_kept(recorded: asyncio.Future[None] | None) -> bool:
+    """Wait until the broker has the refusals, and tell whether it does."""
+    if recorded is None:
+        return False
+    try:
+        await recorded
+    except PublishError:
+        return False
+    return True
 
 
 def _receipt(call: Call, caller: Caller) -> Receipt:

@@ -102,6 +102,7 @@ class Error(BaseModel):
     details: dict[str, Any] = Field(
         description="`field` and `reason` where there is one; `limit` and `actual` for PAYLOAD_TOO_LARGE; "
         "`value` and `suggestion` for INVALID_EVENT_NAME; `required_scope`; `allowed`; `request_id`; "
+        "`is_kept: false` where what was refused could not be written down; "
         "`limit`, `plan` and `reset_at` for RATE_LIMIT_EXCEEDED."
     )
 
