@@ -248,12 +248,15 @@ async def test_migrating_again_does_nothing(engine: ClickHouse) -> None:
 
 
 async def test_a_crash_between_a_statement_and_its_record_is_survived(engine: ClickHouse) -> None:
+    """At the worst moment: every statement of a migration is done, and the record of it is missing."""
     for statement in load_migrations()[0].statements[:4]:
         await engine.command(statement)
-    await migrate(engine)
-    await engine.command("TRUNCATE TABLE schema_migrations")
-    await engine.insert_ndjson("events", event())
-    assert await migrate(engine) == [migration.number for migration in load_migrations()]
+    for migration in load_migrations():
+        for statement in migration.statements:
+            await engine.command(statement)
+        if migration.number == 1:
+            await engine.insert_ndjson("events", event())
+        assert await migrate(engine, load_migrations()[: migration.number]) == [migration.number]
     assert await engine.query("SELECT count() FROM events") == [(1,)]
 
 

@@ -48,7 +48,7 @@ def test_an_alert_from_its_rule_to_the_api(
     finally:
         assert CliRunner().invoke(app, ["alerts", "remove", rule_id]).exit_code == 0
     assert (began["state"], began["value"], began["threshold"], began["subject"]) == ("began", 30, 20, "alarm_bell")
-    assert began["window_start"] == noon.strftime("%Y-%m-%dT%H:00:00.000Z")
+    assert datetime.fromisoformat(began["window_start"]) == noon
     assert (ended["state"], ended["value"], ended["began_at"]) == ("ended", 0, began["at"])
     only = data(api.get("/v1/alerts", params={"rule_id": rule_id, "state": "began"}))["items"]
     assert only == [began]

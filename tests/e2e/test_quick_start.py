@@ -49,5 +49,5 @@ def test_documented_curl(
     event = data(found)["event"]
     assert event["event_id"] == event_id
     assert event["event_name"] == "page_view"
-    assert event["timestamp"].startswith("2024-01-15T10:30:00")
+    assert event["timestamp"] == "2024-01-15T18:30:00.000+08:00", "in the app's time zone"
     assert event["properties"] == {"page_title": "首页", "page_url": "https://example.com"}

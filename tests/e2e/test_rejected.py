@@ -71,7 +71,7 @@ def test_from_refusal_to_storage(
         assert "accepted 3" in done.output, done.output
     eventually(lambda: len(events()) == 3)
     own = eventually(lambda: (d := api.get("/v1/events/replayed-own-id")).status_code == 200 and data(d))
-    assert own["event"]["timestamp"].startswith("2024-02-03T04:05:06")
+    assert own["event"]["timestamp"] == "2024-02-03T12:05:06.000+08:00", "in the app's time zone"
     eventually(lambda: data(api.get("/v1/events/replayed-own-id"))["status"]["repeats"] == 1)
     stored = events()
     assert len(stored) == 3
