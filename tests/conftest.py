@@ -13,6 +13,7 @@ Tests under `tests/unit` can open neither a network socket nor a database.
 """
 
 import asyncio
+import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -40,8 +41,15 @@ from pipeline.runtime.settings import Settings
 
 _UNIT = Path(__file__).parent / "unit"
 
-# A busy machine is no fault of the code: no example of a property has a time it must end in.
-hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine is no fault of the code: no example of a property has a time it must end in. In CI a commit is tried
+# with the same examples every time, as hypothesis' own profile for CI does; any other run looks for new ones.
+hypothesis_settings.register_profile(
+    "untimed",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    database=None if "CI" in os.environ else hypothesis_settings.default.database,
+)
 hypothesis_settings.load_profile("untimed")
 
 
