@@ -177,7 +177,7 @@ class AlertRule:
 
 
 class ClientAddress(StrEnum):
-    """How much of a client's address is stored with an event."""
+    """The part of a client's address that is stored with an event."""
 
     WHOLE = "whole"
     SHORTENED = "shortened"
@@ -200,7 +200,7 @@ DEFAULT_DROPPED_PARAMETERS: Final = (
 
 @dataclass(frozen=True)
 class PrivacySettings:
-    """What is left out of an app's events before they are written anywhere."""
+    """Privacy settings: parts of an app's events that are not written anywhere."""
 
     dropped_parameters: tuple[str, ...] = DEFAULT_DROPPED_PARAMETERS
     """Names of query parameters, without regard to case, `_` and `-`. Campaign tags and click ids are never dropped."""

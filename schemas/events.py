@@ -77,7 +77,7 @@ class StreamEvent(msgspec.Struct, gc=False):
 
 
 def person_key(user_id: str, anonymous_id: str, event_id: str) -> str:
-    """Whose journey an event belongs to, inside its app.
+    """Return the key of the person an event belongs to, inside its app.
 
     `u:` + user id, else `a:` + anonymous id, else `e:` + event id: an event without a person stands alone, and
     its key serves only to recognise a repeat of it.

@@ -181,9 +181,9 @@ class AttributionRow(msgspec.Struct, gc=False):
     """The version of the app's attribution settings it was computed under."""
     refunded_minor: int = 0
     value_issue: str = ""
-    """As in `ConversionRow`."""
+    """See `ConversionRow`."""
     is_bot: bool = False
-    """As in `ConversionRow`."""
+    """See `ConversionRow`."""
 
 
 class EventMarkRow(msgspec.Struct, gc=False):
@@ -205,7 +205,7 @@ class EventMarkRow(msgspec.Struct, gc=False):
     offset: int
     index: int
     person_key: str = ""
-    """Whose the event was; given where the place is not."""
+    """The event's person; given where the place is not."""
 
 
 NO_PLACE: Final = -1
@@ -256,7 +256,7 @@ class RejectedRow(msgspec.Struct, gc=False):
     field: str
     reason: str
     payload: str
-    """What came, as `kept_text` keeps it."""
+    """The payload, as `kept_text` keeps it."""
     key_id: str = ""
 
 

@@ -21,7 +21,7 @@ def path_at(state: PersonState, at_ms: int, rules: AppRules) -> list[Touch]:
 
 
 def paths_at(state: PersonState, times_ms: Iterable[int], rules: AppRules) -> Iterator[list[Touch]]:
-    """The same for several times, which never go back: each touch is looked at once for all of them."""
+    """Find the paths at several ascending times: each touch is looked at once for all of them."""
     known, count = _known(state, rules), 0
     kept, starts_ms = Kept(rules.window_ms, {}), {}
     for at_ms in times_ms:

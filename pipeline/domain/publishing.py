@@ -102,7 +102,7 @@ def end(state: PersonState, app_id: str, person: str, rules: AppRules, effects: 
 
 
 def is_due_to_expire(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
-    """The same, once its sessions are written."""
+    """Do so once its sessions are written."""
     if state.links is not None and not state.links.is_handed_over:
         return False
     return watermark_ms >= _expires_at_ms(state, rules)

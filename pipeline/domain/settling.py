@@ -44,19 +44,19 @@ MAX_AT_ONCE: Final = 200
 MAX_PER_VISIT: Final = 1_000
 """Later ones are written until their paths have this many touches together, and those of one conversion at least."""
 _TOUCHES_OF_ONE: Final = 5
-"""What a conversion costs beside its path, in touches."""
+"""Cost of a conversion beside its path, in touches."""
 
 _Key = tuple[str, str]
 """(event id, goal)"""
 _Span = tuple[int, int, str]
-"""Of a session: (start, end, id)"""
+"""Start, end and id of a session."""
 _Occasions = dict[_Key, tuple[Conversion, str]]
 """Conversions that must be written, with the reason."""
 
 
 @dataclass(slots=True)
 class Desk:
-    """Whose rows are written, by which rules, and where to."""
+    """The person whose rows are written, the rules, and where rows go."""
 
     state: PersonState
     app_id: str
@@ -158,7 +158,7 @@ def _write_changed(desk: Desk, conversion: Conversion, path: list[Touch]) -> Non
 
 
 def _owe(conversion: Conversion, owed: int, reason: str) -> None:
-    """Of two that weigh the same the later reason stands; a merge stays one until it is written."""
+    """Mark rows as owed. The later of two reasons that weigh the same stands; a merge stays one until it is written."""
     if conversion.is_counted and owed >= conversion.owed:
         conversion.owed, conversion.owed_reason = owed, _merge_or(conversion, reason)
 

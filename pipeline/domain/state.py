@@ -42,18 +42,18 @@ MAX_CONVERSIONS: Final = 100
 MAX_REFUNDS: Final = 100
 MAX_HOLDERS: Final = 20
 CONVERSION_KEEP_MS: Final = 30 * DAY_MS
-"""How long a conversion can be restated by touches. Then what refunds need of it moves to its order."""
+"""Time in which touches can restate a conversion. Then what refunds need of it moves to its order."""
 MERGE_KEEP_MS: Final = 30 * DAY_MS
-"""How long after its end a final session can be joined with those of another journey."""
+"""Time after its end in which a final session can be joined with those of another journey."""
 REFUND_LEAD_MS: Final = DAY_MS
 """A refund's clock may be this far behind its order's."""
 FIRSTS_KEEP_MS: Final = 400 * DAY_MS
-"""How long after the last event a person who met a goal counted once per person is remembered."""
+"""Time after the last event for which a person who met a goal counted once per person is remembered."""
 MAX_SUM_MINOR: Final = 9 * 10**18
 """Sums stop here, inside 64 bits."""
 
 OWES_PATH: Final = 1
-"""Of a conversion: its path may be another than in its rows; then both are owed."""
+"""The conversion's path may differ from that of its rows; then both rows are owed."""
 OWES_SESSION: Final = 2
 """Its session is another than in its row, and its path may be."""
 OWES_ALL: Final = 3

@@ -65,7 +65,7 @@ NO_TAGS: Final = Tags()
 
 
 def is_tag_name(name: str) -> bool:
-    """Whether a parameter of this name is one that channels are found by."""
+    """Tell whether channels are found by a parameter of this name."""
     word = name.lower()
     return word.startswith("utm_") or word in _CLICK_ID_NAMES
 

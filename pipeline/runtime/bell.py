@@ -39,7 +39,7 @@ class Bells(NamedTuple):
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """What the process must inherit."""
+        """File descriptors the process must inherit."""
         return self.all if self.own is None else (self.own, *self.all)
 
     def ring(self) -> None:

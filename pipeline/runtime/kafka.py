@@ -14,7 +14,7 @@ from pipeline.runtime.settings import Settings
 from schemas.topics import MAX_MESSAGE_BYTES, Topic
 
 FETCHER_LOOK_MS: Final = 1_000
-"""How often a consumer that waits looks through its partitions for something to do if nothing has woken it; what comes,
+"""Pause after which a waiting consumer looks through its partitions if nothing has woken it; what comes,
 is consumed or sought does. aiokafka's own 200 ms keep an idle processor busy."""
 
 kafka_fixes.apply()

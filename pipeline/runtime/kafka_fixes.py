@@ -111,7 +111,7 @@ class Arrivals:
         self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
         self.bells: Bells | None = None
         self.rings = 0
-        """How often the bell of this process was heard."""
+        """Number of rings this process has noticed."""
 
     def idle_seconds(self, now_seconds: float) -> float:
         return now_seconds - self._last_seconds

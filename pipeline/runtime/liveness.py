@@ -1,4 +1,4 @@
-"""Whether a process makes progress: one that has something to do and does none of it for long is stalled, however well
+"""Liveness by progress: a process that has something to do and does none of it for long is stalled, however well
 its event loop turns.
 
 `Liveness` decides, from observations with their time; `watch` observes where topics end, over a connection of its own:
@@ -26,8 +26,10 @@ class _Standing:
 
 
 class Liveness(Generic[Place]):
-    """Of work in several places (partitions, say), each with an end and what is done of it. Pure. Times are monotonic
-    seconds."""
+    """Judges work in several places (partitions, say), each with an end and what is done of it. Pure.
+
+    Times are monotonic seconds.
+    """
 
     def __init__(self, limit_seconds: float) -> None:
         self._limit_seconds = limit_seconds

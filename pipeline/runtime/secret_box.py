@@ -15,7 +15,7 @@ from pipeline.runtime.settings import Settings
 
 KEY_FILE: Final = "webhook-key"
 _LOCKED_START: Final = "gA"
-"""Of every Fernet token: its version, 0x80, in base64."""
+"""Start of every Fernet token: its version, 0x80, in base64."""
 
 
 class SecretBoxError(Exception):
@@ -40,7 +40,7 @@ class SecretBox:
 
     @classmethod
     def for_control_plane(cls, settings: Settings) -> "SecretBox | None":
-        """What the control plane's own secrets are encrypted with. None where its database is shared and no key is set:
+        """Key of the control plane's own secrets. None where its database is shared and no key is set:
         other machines would not have a key file that is made on this one."""
         if settings.control_plane_url and not settings.webhook_key:
             return None
@@ -58,7 +58,7 @@ class SecretBox:
 
 
 def is_locked(text: str) -> bool:
-    """Whether it is what `SecretBox.lock` returns, and not a secret in hex."""
+    """Tell whether the text is one that `SecretBox.lock` returns, and not a secret in hex."""
     return text.startswith(_LOCKED_START)
 
 

@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     """`s3://bucket/prefix` (endpoint and credentials: the usual `AWS_…` variables) or `file:///folder`; empty: the
     folder `exports` under `data_dir`. Query services that share a control plane must share it too."""
     export_file_hours: float = Field(default=24.0, gt=0)
-    """How long a file and its link last."""
+    """Lifetime of a file and its link."""
     export_max_unfinished: int = Field(default=100, gt=0)
     """Jobs of one app that wait or run."""
     export_max_seconds: float = Field(default=3600.0, gt=0)

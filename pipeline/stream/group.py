@@ -1,4 +1,4 @@
-"""What one flush of a partition writes."""
+"""One group: what one flush of a partition writes."""
 
 from dataclasses import dataclass
 
@@ -22,6 +22,6 @@ class Group:
     pending_sessions: int
     events: int
     failures: list[str]
-    """What the domain raised; each has cost one event or one visit."""
+    """Errors the domain raised; each has cost one event or one visit."""
     outbox: list[PeopleRecord]
     """For `people`."""

@@ -22,7 +22,7 @@ from schemas.topics import MAX_MESSAGE_BYTES, PEOPLE_GROUP, Topic
 
 POLL_MS: Final = 200
 ALL_POLL_MS: Final = 2_000
-"""Of a read of all partitions: none can get room meanwhile that has none now."""
+"""Longest wait when all partitions are read: none can get room meanwhile that has none now."""
 READ_SECONDS: Final = 60.0
 COMMIT_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.05
@@ -91,7 +91,7 @@ class PeopleReader:
             await consumer.stop()
 
     def end_offset(self, partition: int) -> int:
-        """As of the last fetch; 0 before the first."""
+        """Return the end of the partition as of the last fetch; 0 before the first."""
         if self._consumer is None:
             return 0
         try:

@@ -60,7 +60,7 @@ class SourceTopic(Protocol):
         ...
 
     def end_offset(self, partition: int) -> int:
-        """As of the last fetch; 0 before the first."""
+        """Return the end of the partition as of the last fetch; 0 before the first."""
         ...
 
 

@@ -114,11 +114,11 @@ class WorkingSet:
         return unknown
 
     def restore_states(self, states: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """The same by the states themselves. Returns the visits, which the store is to keep."""
+        """Restore from the states themselves. Return the visits, which the store is to keep."""
         return [(raw_key, self._note(raw_key.decode(), decode_state(data), is_stuck=False)) for raw_key, data in states]
 
     def begin(self) -> None:
-        """Everything is restored, and what was decided on is in `people`: that comes first."""
+        """Begin the first group, once everything is restored: what was decided on in `people` comes first."""
         self._begin_group()
 
     # What is going on
@@ -196,7 +196,7 @@ class WorkingSet:
         return count
 
     def _begin_group(self) -> None:
-        """What comes before any event: it follows from the stored states alone, so it is the same after a crash."""
+        """Do what comes before any event: it follows from the stored states alone, so it is the same after a crash."""
         self._apply_people()
         self._write_owed()
 

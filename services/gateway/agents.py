@@ -33,9 +33,9 @@ _MARKS: Final = (
     "selenium",
     "synthetic",
 )
-"""What crawlers write and the library does not list: an address to complain to, and tools that drive browsers."""
+"""Marks of crawlers the library does not list: an address to complain to, and tools that drive browsers."""
 _FREE_BEGINNING: Final = re.compile(r"^\[[^\]]*\]\*")
-"""Of an expression that is searched for, `[…]*` in front changes no answer and takes quadratic time."""
+"""Prefix that is cut off an expression: searched for, `[…]*` in front changes no answer and takes quadratic time."""
 _BEGINNING: Final = re.compile(r"(?:[\w !&':-]|\\[^\w])*(?![*?+{])")
 """The characters an expression begins with, whatever comes."""
 _WORDS: Final = re.compile(r"\(([\w|]+)\)")

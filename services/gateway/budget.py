@@ -17,11 +17,11 @@ from services.gateway.metrics import IN_FLIGHT_BYTES
 _RESERVED: Final = 8
 _SMALL_APP: Final = 64
 _SMALL_NETWORK: Final = 512
-"""Each the divisor of the budget."""
+"""Divisors of the budget: holdings below the quotient count as small."""
 
 
 class Payer(NamedTuple):
-    """Whom bytes are charged to."""
+    """The app and client network that bytes are charged to."""
 
     app_id: str
     network: str

@@ -63,7 +63,7 @@ class Campaign(BaseModel):
 
 
 class Context(BaseModel):
-    """What surrounded the event."""
+    """Circumstances of the event: page, client, campaign."""
 
     ip: Address | None = Field(
         None,

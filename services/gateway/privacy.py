@@ -1,4 +1,6 @@
-"""What is left out of an event before it is written anywhere: secrets in addresses, part of the client's address. Pure.
+"""Privacy: what an app leaves out of its events before they are written anywhere. Pure.
+
+That is secrets in the addresses of pages, and part of the client's address.
 
 A parameter is dropped with its value behind `?` or `#` (`#/item?token=…`), as a path's parameter (`;jsessionid=…`), and
 inside an address that is another's parameter (`?next=https%3A%2F%2F…%3Ftoken%3D…`). Names are compared without case,
@@ -66,7 +68,7 @@ class Privacy:
         return _JSON_ADDRESS.sub(lambda found: f'{found[1]}"{self.address(address_of(found[2]) or "")}"', text)
 
     def _cleaned(self, value: Any) -> Any:
-        """As deep as properties may be."""
+        """Depth to which properties are searched: as deep as they may be."""
         if type(value) is str:
             return self.url(value)
         if type(value) is dict:
@@ -85,7 +87,7 @@ def _shortened(address: str) -> str:
 
 
 def _pattern(names: list[str], *, is_json: bool) -> re.Pattern[str]:
-    """What is dropped from a text, or from the JSON of one, in which a text ends at its quote.
+    """Return the pattern of what is dropped from a text, or from the JSON of one, in which a text ends at its quote.
 
     `first`: the separator before a run of parameters that are dropped, which stays if another follows them.
     """

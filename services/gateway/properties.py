@@ -22,7 +22,7 @@ _MANY_DIGITS: Final = re.compile(rb"[0-9]{19}")
 _MAX_PATH_CHARACTERS: Final = 200
 _STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _colons: Final = re.compile(_STRING + rb"(\s*+:)?", re.DOTALL).findall
-"""What stands behind each text: a colon behind keys, nothing behind others."""
+"""The character behind each text: a colon behind keys, nothing behind others."""
 
 _RARE_BLANKS: Final = (b"\t", b"\n", b"\r")
 

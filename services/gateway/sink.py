@@ -71,7 +71,7 @@ class MemorySink:
         self._open.set()
 
     async def start(self) -> None:
-        """Nothing to connect to."""
+        """Do nothing: there is nothing to connect to."""
 
     async def send(self, topic: Topic, partition: int, value: bytes) -> None:
         if not self.is_connected:

@@ -86,7 +86,7 @@ class Receipt(msgspec.Struct, frozen=True):
     monotonicity).
     """
     privacy: Privacy = KEEP_ALL
-    """What is left out of the events."""
+    """Privacy settings of the app."""
 
 
 Checked = tuple[IncomingEvent, str, tuple[int, int], tuple[msgspec.Raw, Values]]

@@ -35,7 +35,7 @@ from services.loader.store import BlockStore, backoff_seconds
 T = TypeVar("T")
 
 _DRAIN_SECONDS: Final = 20.0
-"""How long a stop waits for ClickHouse and Kafka; what is not done by then is read again after the next start."""
+"""Longest wait of a stop for ClickHouse and Kafka; what is not done by then is read again after the next start."""
 
 log = get_logger("loader")
 

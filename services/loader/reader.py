@@ -47,7 +47,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc]
         self._room = asyncio.Event()
         self._aligned_epoch = -1
         self.committed: dict[Place, int] = {}
-        """Of the partitions assigned now, the first offset that is not committed."""
+        """First uncommitted offset of each partition assigned now."""
 
     async def start(self) -> None:
         """Start the reader. Raises `KafkaConnectionError` while no broker answers."""

@@ -33,7 +33,7 @@ class BlockStore:
     def __init__(self, clickhouse: Inserter) -> None:
         self._clickhouse = clickhouse
         self.is_away = False
-        """Whether ClickHouse did not answer the last insert."""
+        """True if ClickHouse did not answer the last insert."""
 
     async def store(self, block: Block) -> None:
         """Store a block: when this returns, every row is in its table or in `rejected`. It never gives up."""

@@ -10,7 +10,7 @@ from pipeline.runtime.http.errors import ApiError, Text
 from schemas.errors import ErrorCode
 
 QUERIES_AT_ONCE: Final = QUERY_THREADS // 2
-"""Of one app."""
+"""Queries of one app that run at once."""
 MAX_WAITING: Final = 64
 """Queries of one app that wait for their turn; past it they are refused."""
 _RETRY_AFTER: Final = ((b"retry-after", b"2"),)

@@ -34,7 +34,7 @@ async def event_keys(app_id: str, reader: Reader, person_key: str) -> tuple[str,
 
 
 async def session(app_id: str, reader: Reader, session_id: str) -> tuple[events.SessionPlace, tuple[str, ...]] | None:
-    """Where a session lies, and the keys its events were accepted under. None: there is no such session."""
+    """Find a session's place, and the keys its events were accepted under. None: there is no such session."""
     place = await reader.first(events.session_place(app_id, session_id))
     return None if place is None else (place, await event_keys(app_id, reader, place.person_key))
 

@@ -45,7 +45,7 @@ class Follower(ConsumerRebalanceListener):  # type: ignore[misc]
         self._epoch = 0
         self._ready_epoch = -1
         self.reads = 0
-        """How often it was asked for what has come."""
+        """Number of times it was asked for what has come."""
         self._committed: dict[TopicPartition, int] = {}
         self.consumer: AIOKafkaConsumer
 

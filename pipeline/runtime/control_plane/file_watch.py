@@ -18,7 +18,7 @@ READ_AGAIN_NS: Final = 30_000_000_000
 
 @dataclass(frozen=True)
 class Look:
-    """What a file and its write-ahead log looked like."""
+    """Inodes, sizes and change times of a file and its write-ahead log."""
 
     at_ns: int
     """Wall clock, when it was looked at."""
@@ -26,14 +26,14 @@ class Look:
     """Inode, size and time of the last change in ns of each; None: there is no such file."""
 
     def shows_same(self, earlier: "Look") -> bool:
-        """Whether what was read right after the earlier look is what the file holds now. Pure."""
+        """Tell whether the file still holds what was read right after the earlier look. Pure."""
         latest_ns = max((mark[2] for mark in earlier.marks if mark), default=earlier.at_ns)
         is_recent = 0 <= self.at_ns - earlier.at_ns < READ_AGAIN_NS
         return self.marks == earlier.marks and is_recent and latest_ns < earlier.at_ns - _GRAIN_NS
 
 
 class FileWatch:
-    """Of the database at `dsn` (a SQLAlchemy URL)."""
+    """Look at the file of the database at `dsn` (a SQLAlchemy URL)."""
 
     def __init__(self, dsn: str) -> None:
         url = make_url(dsn)

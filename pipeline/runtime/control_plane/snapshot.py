@@ -31,7 +31,7 @@ class SnapshotSource:
         self._store = ControlPlane(dsn)
         self._file = FileWatch(dsn)
         self._read_after: Look | None = None
-        """How the file looked before the snapshot was read from it; None: unknown."""
+        """State of the file before the snapshot was read from it; None: unknown."""
         self._refresh_seconds = refresh_seconds
         self._usage = KeyUsage()
         self._snapshot: Snapshot | None = None

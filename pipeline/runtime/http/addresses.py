@@ -15,7 +15,7 @@ from schemas.caches import cache_short_texts
 Network = IPv4Network | IPv6Network
 
 MAX_ADDRESS_CHARACTERS: Final = 45
-"""Of the longest notation of an IPv6 address (RFC 4291, section 2.2)."""
+"""Length of the longest notation of an IPv6 address (RFC 4291, section 2.2)."""
 _CLIENT_PREFIX_BITS: Final = 64
 _MAX_HOPS: Final = 32
 _WITH_PORT: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?\Z|([0-9.]{7,15}):[0-9]{1,5}\Z")

@@ -1,4 +1,4 @@
-"""Whose key a request carries. Pure: the control plane comes as a snapshot."""
+"""Find the app and key a request is made with. Pure: the control plane comes as a snapshot."""
 
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -38,7 +38,7 @@ def require(caller: Caller, scope: Scope) -> None:
 
 
 def identify(authorization: bytes, snapshot: Snapshot) -> Caller:
-    """Whose key it is, whatever it may do; raises `INVALID_API_KEY`.
+    """Return the owner of the key, whatever it may do; raise `INVALID_API_KEY`.
 
     The lookup is by the key's SHA-256, so how long it takes says nothing about how much of a guess was right. That a
     key was revoked is told only to those who have all of it.

@@ -42,7 +42,7 @@ class MetricsAccess:
 
 
 PRIVATE_PORT: Final = MetricsAccess(is_public=True)
-"""Of a port that is there for operators only."""
+"""Access on a port that only operators can reach."""
 
 
 def _nothing_stalls() -> Mapping[str, float]:

@@ -35,7 +35,7 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 """Maximum size of a request line with its headers. Chunk sizes and trailers in a row are held to it too."""
 MAX_HEADERS: Final = 100
 MAX_PARAMETERS: Final = 500
-"""Of a query string. What each header and parameter costs those who read it is more than its bytes."""
+"""Limit for a query string. What each header and parameter costs those who read it is more than its bytes."""
 STALL_SECONDS: Final = 30.0
 """Maximum time for a head, and for a pause of a body. Services bound the time of a whole body themselves."""
 LINGER_SECONDS: Final = 2.0

@@ -18,7 +18,7 @@ from services.query.times import local_time
 
 BYTE_ORDER_MARK: Final = "\ufeff"
 _FORMULA: Final = "^([=+\\-@\t\r\n＝＋－＠])"
-"""How text begins that spreadsheets take for a formula; wide characters where the locale has them."""
+"""First characters of text that spreadsheets take for a formula; wide characters where the locale has them."""
 
 
 def csv_header(columns: Sequence[Column], sheet_zone: str | None) -> bytes:

@@ -134,7 +134,7 @@ USER_COLUMNS: Final = (
 
 
 Session = tuple[SessionPlace, tuple[str, ...]]
-"""Where a session lies, and the keys its events were accepted under."""
+"""A session's place, and the keys its events were accepted under."""
 
 
 def source_of(
