@@ -102,7 +102,7 @@ class Reporting:
             except ApiError as error:
                 raise await self._refused(error, body, receipt, call, held.payer) from None
             at_once = await compute(is_long, _accept_at_once, events, receipt, caller.app, self._publisher.partitions)
-            if at_once is not None and not self._sent.know_any(at_once.events):
+            if at_once is not None and not self._sent.has_anothers(at_once.events):
                 await self._store_accepted(at_once.events, at_once.pieces, receipt, held.payer)
                 ids = [event.event_id for event in at_once.events]
                 return success(201, all_accepted(ids, errors_only, call.language, at_once.found))

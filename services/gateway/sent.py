@@ -32,17 +32,22 @@ class SentIds:
         self._since_us = 0
         """Time when the young generation began."""
 
-    def know_any(self, events: Sequence[AcceptedEvent]) -> bool:
-        """Tell whether any of these ids of one app is remembered."""
+    def has_anothers(self, events: Sequence[AcceptedEvent]) -> bool:
+        """Tell whether any of these events, of one app, has the id of an event published for another person.
+
+        An event with both ids says whose the anonymous one is, and is nobody else's.
+        """
         keys = _keys(events)
-        return not (self._young.keys().isdisjoint(keys) and self._old.keys().isdisjoint(keys))
+        if self._young.keys().isdisjoint(keys) and self._old.keys().isdisjoint(keys):
+            return False
+        known = (self._young.get(key, 0) or self._old.get(key, 0) for key in keys)
+        return any(
+            person and person != _person(event) and bool(event.user_id) != bool(event.anonymous_id)
+            for person, event in zip(known, events, strict=True)
+        )
 
     def is_anothers(self, event: AcceptedEvent) -> bool:
-        """Tell whether its id is that of an event published for another person."""
-        if bool(event.user_id) == bool(event.anonymous_id):
-            return False
-        known = (self._young.get(key, 0) or self._old.get(key, 0) for key in _keys((event,)))
-        return any(person and person != _person(event) for person in known)
+        return self.has_anothers((event,))
 
     def judge(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
         """Return the same outcomes, with repeats of another person's events as duplicates."""

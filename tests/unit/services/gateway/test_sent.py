@@ -54,5 +54,7 @@ def test_what_is_remembered_is_bounded_in_number_and_time(sent: SentIds) -> None
 
 def test_ids_that_are_new_are_known_at_once(sent: SentIds) -> None:
     new = [event("order-3", user_id="u1"), event("order-4", user_id="u1")]
-    assert not sent.know_any(new)
-    assert sent.know_any([*new, event(user_id="u1")])
+    assert not sent.has_anothers(new)
+    assert sent.has_anothers([*new, event(user_id="u1")])
+    sent.published(new)
+    assert not sent.has_anothers(new), "sent again by the same person"
