@@ -146,7 +146,7 @@ def _positions(count: int, shares: tuple[int, int, int]) -> list[int]:
 
 
 def _alone(count: int, place: int, amount: int) -> list[int]:
-    """All of it at one place."""
+    """Give the whole credit to one place."""
     scattered = [0] * count
     scattered[place] = amount
     return scattered

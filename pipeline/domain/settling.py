@@ -107,7 +107,7 @@ def settle_all(desk: Desk, change: Change, moved: list[Conversion]) -> None:
 
 
 def owes_rows(state: PersonState) -> bool:
-    """Whether rows of conversions are owed. Part of the state, so it survives a crash."""
+    """Tell whether rows of conversions are owed. That is part of the state, so it survives a crash."""
     return any(conversion.owed for conversion in state.conversions)
 
 
@@ -126,7 +126,7 @@ def _pay_if_little(desk: Desk) -> None:
 
 
 def write_all_owed(desk: Desk) -> None:
-    """Nothing of the state's conversions is written after this."""
+    """Write all owed rows, before the state's conversions end."""
     _pay(desk, desk.state.conversions)
 
 

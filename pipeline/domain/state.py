@@ -118,7 +118,7 @@ class Segment(msgspec.Struct, array_like=True, gc=False):
     firsts: list[First] = []
     """First conversions, one per goal."""
     is_bot: bool = False
-    """All of its events are a bot's."""
+    """True if all of its events are a bot's."""
 
 
 class Conversion(msgspec.Struct, array_like=True, gc=False):

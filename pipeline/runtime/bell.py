@@ -70,7 +70,7 @@ def make_bells(listeners: Iterable[str]) -> Iterator[Callable[[str], Bells]]:
 
 
 def _listen(own: int, heard: Callable[[], None]) -> None:
-    """Until nobody can ring any more."""
+    """Wait for rings until nobody can ring any more."""
     with open(own, "rb", buffering=0) as pipe:
         while pipe.read(_READ_BYTES):
             heard()

@@ -132,8 +132,10 @@ class Arrivals:
                 loop.call_soon_threadsafe(event.set)
 
     def pause_seconds(self, rings_before: int, now_seconds: float, fetch_seconds: float) -> float:
-        """Until the next fetch, after an empty one that took `fetch_seconds`. `rings_before`: `rings` when it began; a
-        record may have been written since."""
+        """Return the pause before the next fetch, after an empty one that took `fetch_seconds`.
+
+        `rings_before`: `rings` when it began; a record may have been written since.
+        """
         if self.bells is None:
             return pause_seconds(self.idle_seconds(now_seconds), fetch_seconds)
         return RUNG_FETCH_SECONDS if rings_before == self.rings else max(0.0, EMPTY_FETCH_SECONDS - fetch_seconds)
@@ -182,7 +184,7 @@ async def _produce_and_ring(self: Any, *arguments: Any) -> None:
 
 
 def use_bells(text: str) -> None:
-    """From now on, ring for what this process writes, and look for records when others ring: see `Bells`. Once in a
+    """Ring from now on for what this process writes, and look for records when others ring: see `Bells`. Once in a
     process; nothing changes if the text is empty."""
     bells = Bells.parse(text)
     if bells is not None:

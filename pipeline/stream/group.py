@@ -24,4 +24,4 @@ class Group:
     failures: list[str]
     """Errors the domain raised; each has cost one event or one visit."""
     outbox: list[PeopleRecord]
-    """For `people`."""
+    """Records to be sent to `people`."""

@@ -14,7 +14,7 @@ class OwedRows:
     def __init__(self) -> None:
         self.persons: dict[str, None] = {}
         self._of_conversions: set[str] = set()
-        """Those of `persons` who owe rows of conversions."""
+        """Persons of `persons` with owed rows of conversions."""
 
     def note(self, key: str, minute: int) -> None:
         """`minute`: of the next visit, see `visits`."""
@@ -29,8 +29,10 @@ class OwedRows:
         self._of_conversions.discard(key)
 
     def turn(self, offset: int) -> list[str]:
-        """Who has rows of conversions written in the group that begins at `offset` of the source. The order changes
-        from offset to offset, so that nobody is passed over for long, and is the same after a crash."""
+        """Return the persons whose owed rows are written in the group that begins at `offset` of the source.
+
+        The order changes from offset to offset, so that nobody is passed over for long, and is the same after a crash.
+        """
         if not self._of_conversions:
             return []
         text = str(offset)

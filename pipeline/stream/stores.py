@@ -82,11 +82,11 @@ class PartitionStore(Protocol):
         ...
 
     def forget_visits(self) -> None:
-        """Before all are noted anew."""
+        """Forget the notes, before all are noted anew."""
         ...
 
     def complete_visits(self) -> None:
-        """All are noted."""
+        """Note that all are noted."""
         ...
 
     def wipe(self) -> None:

@@ -59,7 +59,7 @@ class GoalSum:
     currency: str
     conversions: int
     value_minor: int
-    """After refunds."""
+    """Value left after refunds."""
     refunded_minor: int
 
 

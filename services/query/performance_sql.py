@@ -97,7 +97,7 @@ def _within(column: str, wanted: PerformanceQuery) -> list[Condition]:
 
 
 def _now(column: str, wanted: PerformanceQuery) -> list[Condition]:
-    """In the period itself, not in the one it is compared with."""
+    """Return the conditions of the period itself, not in the one it is compared with."""
     later = [Condition(f"{column} >= {{split_ms:Int64}}")] if wanted.has_previous else []
     return [*_within(column, wanted), *later]
 

@@ -50,7 +50,7 @@ class Reader:
         self._fresh_until = 0.0
 
     async def rows(self, statement: Statement[RowT]) -> list[RowT]:
-        """All rows of one query, which runs when its app has a turn.
+        """Return all rows of one query, which runs when its app has a turn.
 
         Raises `ApiError`: INVALID_PARAMETER where it would cost more than one query may, RATE_LIMIT_EXCEEDED where too
         many of the app's queries wait, SERVER_ERROR, with when to try again, where it cannot be answered now.

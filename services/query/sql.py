@@ -178,12 +178,12 @@ def one_of(column: str, values: tuple[str, ...]) -> list[Condition]:
 
 
 def but_bots(include_bots: bool) -> list[Condition]:
-    """Rows of what people did, and with `include_bots` of what bots did too."""
+    """Return the condition that leaves bots out; none with `include_bots`."""
     return [] if include_bots else [Condition("NOT is_bot")]
 
 
 def none_of(column: str, values: tuple[str, ...]) -> list[Condition]:
-    """No condition for no values."""
+    """Return the condition that `column` is none of `values`; no condition for no values."""
     if not values:
         return []
     return [Condition(f"{column} NOT IN {{{column}_not_in:Array(String)}}", {f"{column}_not_in": list(values)})]

@@ -56,7 +56,7 @@ class UserRow(msgspec.Struct):
     first_channel: str
     last_channel: str
     has_only_bots: bool
-    """All of its sessions are a bot's."""
+    """True if all of its sessions are a bot's."""
 
 
 class RefundRow(msgspec.Struct):
@@ -74,7 +74,7 @@ class PersonRow(msgspec.Struct):
 class UserFilter:
     first_seen: TimeRange = field(default_factory=TimeRange)
     include_bots: bool = False
-    """Beside people's sessions, those of bots. Of a person with both, only the former are looked at else."""
+    """True to look at bots' sessions beside people's. Of a person with both, only the former are looked at else."""
 
 
 # A session without a channel is no visit (see SEMANTICS.md): a backend's purchase, say.

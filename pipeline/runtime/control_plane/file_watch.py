@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 _GRAIN_NS: Final = 2_000_000_000
 """More than the steps in which file systems tell the time: two changes in one step cannot be told apart."""
 READ_AGAIN_NS: Final = 30_000_000_000
-"""After this long the file is read whatever it looks like."""
+"""Longest time between two readings of the file, whatever it looks like."""
 
 
 @dataclass(frozen=True)

@@ -281,7 +281,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _stalled_seconds(self) -> float:
-        """For how long the client has neither sent what it owes nor read what it is sent."""
+        """Return for how long the client has neither sent what it owes nor read what it is sent."""
         if self._blocked_at_seconds is not None:
             return self.loop.time() - self._blocked_at_seconds
         return self.loop.time() - self._progress_at_seconds if self._is_callers_turn() else 0.0

@@ -97,7 +97,7 @@ def _row(item: Any, wanted: PerformanceQuery) -> Row:
 
 
 def _changes(change: Mapping[str, Any] | None, models: Sequence[Model]) -> Row:
-    """By column; None: there is nothing to compare with."""
+    """Changes by column; None: there is nothing to compare with."""
     row: Row = {f"{name}_change": None if change is None else change[name] for name in COMPARED}
     for model in models:
         credit = None if change is None else change["models"][model.value]

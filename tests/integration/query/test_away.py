@@ -66,7 +66,7 @@ async def test_a_reader_that_gives_up_leaves_the_others_their_answer(away: Click
     reader = Reader(away, Freshness(1), QueryLimits())
     impatient = asyncio.create_task(reader.complete_through_ms())
     patient = asyncio.create_task(reader.complete_through_ms())
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # both have begun to wait
     impatient.cancel()
     with pytest.raises(asyncio.CancelledError):
         await impatient
@@ -76,6 +76,7 @@ async def test_a_reader_that_gives_up_leaves_the_others_their_answer(away: Click
 
 
 async def test_a_query_that_fails_leaves_the_others_alone(clickhouse: ClickHouse) -> None:
+    # One that is wrong, and one that the server ends at its limit: neither says that the server is away.
     for sql in ("SELECT nonsense", "SELECT sleep(3) SETTINGS max_execution_time = 1"):
         with pytest.raises(ClickHouseError):
             await clickhouse.query(sql)
