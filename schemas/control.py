@@ -55,6 +55,9 @@ class GoalCondition:
     value: str | int | float | bool | None = None
 
 
+MICRO: Final = "micro"
+
+
 @dataclass(frozen=True)
 class Goal:
     """A conversion event. `name` is unique in its app, snake_case, and never changes."""
@@ -228,6 +231,13 @@ class App:
     keeps strangers' pages from reporting with a key copied out of yours; programs it cannot stop.
     """
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
+    retired_micro_goals: tuple[str, ...] = ()
+    """Names of goals that were micro when they were retired. Their conversions are still there."""
+
+    @property
+    def micro_goals(self) -> tuple[str, ...]:
+        """Names of the goals whose conversions no total adds up with those of the others."""
+        return (*(goal.name for goal in self.goals if goal.goal_type == MICRO), *self.retired_micro_goals)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,17 @@ LATENCY_SHARE: Final = 0.95
 BY_RECEIPT: Final = frozenset({AlertMetric.REJECTED_RATE, AlertMetric.API_LATENCY})
 """Metrics of requests, whose time is that of their receipt; the others go by event time."""
 
+OF_CONVERSIONS: Final = frozenset({AlertMetric.CONVERSIONS, AlertMetric.VALUE})
+
 # Windows given are one after the other without a gap, so the window of a time is the last that begins before it.
 _WINDOW: Final = "roundDown({time}, {{starts:Array(Int64)}}) AS start_ms"
 _SPAN: Final = "app_id = {{app_id:String}} AND {time} >= {{from_ms:Int64}} AND {time} < {{to_ms:Int64}}"
-_SUBJECT: Final = " AND NOT is_bot AND ({{subject:String}} = '' OR {column} = {{subject:String}})"
+_BY_EVENT: Final = " AND NOT is_bot AND ({subject:String} = '' OR event_name = {subject:String})"
+_BY_GOAL: Final = (
+    " AND NOT is_bot AND currency = {currency:String}"
+    " AND if({subject:String} = '', goal NOT IN {micro_goals:Array(String)}, goal = {subject:String})"
+)
+"""What a report counts: conversions of the goal, else of all but micro goals, in the app's currency."""
 
 
 def _sql(columns: str, table: str, time: str, more: str = "") -> str:
@@ -27,17 +34,10 @@ def _sql(columns: str, table: str, time: str, more: str = "") -> str:
     return f"SELECT {window}, {columns} FROM {table} FINAL WHERE {span}{more} GROUP BY start_ms"  # noqa: S608 - constants
 
 
-_BY_EVENT: Final = _SUBJECT.format(column="event_name")
-_BY_GOAL: Final = _SUBJECT.format(column="goal")
 SQL: Final[Mapping[AlertMetric, str]] = {
     AlertMetric.EVENTS: _sql("count() AS count", "events", "timestamp_ms", _BY_EVENT),
     AlertMetric.CONVERSIONS: _sql("count() AS count", "conversions", "converted_at_ms", _BY_GOAL),
-    AlertMetric.VALUE: _sql(
-        "sum(value_minor - refunded_minor) AS count",
-        "conversions",
-        "converted_at_ms",
-        _BY_GOAL + " AND currency = {currency:String}",
-    ),
+    AlertMetric.VALUE: _sql("sum(value_minor - refunded_minor) AS count", "conversions", "converted_at_ms", _BY_GOAL),
     AlertMetric.REJECTED_RATE: _sql(
         "sum(rejected) AS count, sum(accepted + duplicates + rejected) AS total", "gateway_counts", "minute_ms"
     ),
@@ -71,8 +71,8 @@ def question(rule: AlertRule, app: App, found: Sequence[Window]) -> Question:
     }
     if rule.metric not in BY_RECEIPT:
         parameters["subject"] = rule.subject
-    if rule.metric is AlertMetric.VALUE:
-        parameters["currency"] = app.currency
+    if rule.metric in OF_CONVERSIONS:
+        parameters |= {"currency": app.currency, "micro_goals": list(app.micro_goals)}
     return Question(SQL[rule.metric], parameters)
 
 

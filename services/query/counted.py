@@ -9,14 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from schemas.control import App
+from schemas.control import MICRO, App
 from services.query.answers import GoalTotals, Meta, ReportMeta
 from services.query.numbers import money
 from services.query.report_rows import WHOLE_RANGE, PartSql, ReportRow, part_of
 from services.query.sql import Condition, none_of, one_of
 
 BY_GOAL: Final = "by_goal"
-MICRO: Final = "micro"
 IN_CURRENCY: Final = Condition("currency = {currency:String}")
 """`Counted.conditions` gives the parameter."""
 
@@ -47,8 +46,7 @@ class Counted:
 def counted_of(asked_goals: tuple[str, ...], currency: str | None, app: App) -> Counted:
     """Return the choice for a question about an app; by default in the app's currency."""
     macro = tuple(goal.name for goal in app.goals if goal.goal_type != MICRO)
-    micro = tuple(goal.name for goal in app.goals if goal.goal_type == MICRO)
-    return Counted(currency or app.currency, asked_goals, macro, micro)
+    return Counted(currency or app.currency, asked_goals, macro, app.micro_goals)
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,7 @@ def _conversion_head(row: ConversionRow) -> Entry:
         "value_issue": _text(row.value_issue),
         "refunded": _money(row.refunded_minor, row.currency),
         "currency": currency,
+        "is_bot": row.is_bot,
         "path_length": len(row.path_touch_ids),
     }
 
@@ -158,6 +159,7 @@ def _attribution(row: AttributionRow) -> Fact:
         "value_issue": _text(row.value_issue),
         "refunded": _money(row.refunded_minor, row.currency),
         "currency": currency,
+        "is_bot": row.is_bot,
         "config_version": row.config_version,
     }
     data = _first_that_fits(head | entries for entries in _credits(row))

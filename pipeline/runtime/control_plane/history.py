@@ -50,6 +50,16 @@ def read_goal_changes(connection: Connection, app_id: str) -> list[GoalChange]:
     ]
 
 
+def read_retired_goals(connection: Connection) -> dict[str, dict[str, Goal]]:
+    """App id → name → the goal as it was when it was last retired. It may have been added again since."""
+    versions = GOAL_VERSIONS.c
+    query = select(GOAL_VERSIONS).where(versions.change == "retired").order_by(versions.version)
+    found: dict[str, dict[str, Goal]] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row["app_id"], {})[row["name"]] = goal_from_row({**row, **row["definition"]})
+    return found
+
+
 def record_config(connection: Connection, app: App, now_ms: int) -> None:
     values = {
         "app_id": app.app_id,

@@ -10,6 +10,7 @@ import msgspec
 
 from pipeline.runtime.control_plane.errors import InvalidRecord
 from schemas.control import (
+    MICRO,
     ApiKey,
     App,
     AttributionSettings,
@@ -220,7 +221,9 @@ def goal_from_row(row: Mapping[Any, Any]) -> Goal:
     )
 
 
-def app_from_row(row: Mapping[Any, Any], goals: Iterable[Goal]) -> App:
+def app_from_row(row: Mapping[Any, Any], goals: Iterable[Goal], retired: Iterable[Goal] = ()) -> App:
+    goals = tuple(goals)
+    names = {goal.name for goal in goals}
     return App(
         app_id=row["app_id"],
         name=row["name"],
@@ -228,11 +231,12 @@ def app_from_row(row: Mapping[Any, Any], goals: Iterable[Goal]) -> App:
         currency=row["currency"],
         timezone=row["timezone"],
         history_limit_days=row["history_limit_days"],
-        goals=tuple(goals),
+        goals=goals,
         attribution=msgspec.convert(row["attribution"], AttributionSettings),
         config_version=row["config_version"],
         allowed_origins=tuple(row["allowed_origins"]),
         privacy=msgspec.convert(row["privacy"], PrivacySettings),
+        retired_micro_goals=tuple(goal.name for goal in retired if goal.goal_type == MICRO and goal.name not in names),
     )
 
 

@@ -18,6 +18,7 @@ from pipeline.runtime.control_plane.history import (
     last_goal_version,
     read_config_versions,
     read_goal_changes,
+    read_retired_goals,
     record_config,
     record_goal,
 )
@@ -222,8 +223,12 @@ def _load_apps(connection: Connection) -> dict[str, App]:
     goals: dict[str, list[Goal]] = {}
     for row in connection.execute(select(GOALS).order_by(GOALS.c.app_id, GOALS.c.position)).mappings():
         goals.setdefault(row["app_id"], []).append(goal_from_row(row))
+    retired = read_retired_goals(connection)
     rows = connection.execute(select(APPS).order_by(APPS.c.app_id)).mappings()
-    return {row["app_id"]: app_from_row(row, goals.get(row["app_id"], ())) for row in rows}
+    return {
+        row["app_id"]: app_from_row(row, goals.get(row["app_id"], ()), retired.get(row["app_id"], {}).values())
+        for row in rows
+    }
 
 
 def _load_app(connection: Connection, app_id: str) -> App:

@@ -7,11 +7,12 @@ from typing_extensions import TypedDict
 
 from pipeline.runtime.control_plane.exports import ExportJob, ExportState
 from pipeline.runtime.http.envelope import Language
+from schemas.control import App
 from schemas.errors import ErrorCode
 from services.query.answers import JsonObject, Number, Text
 from services.query.links import download_path
 from services.query.numbers import rate
-from services.query.times import utc_text
+from services.query.times import time_in_zone
 
 _EXAMPLE_ID: Final = "exp_0b9c2f6f5d3e4a1b8c7d6e5f"
 
@@ -59,7 +60,9 @@ class Export(TypedDict):
     error: ExportError | None
 
 
-def export_of(job: ExportJob, signing_key: bytes, language: Language) -> Export:
+def export_of(job: ExportJob, app: App, signing_key: bytes, language: Language) -> Export:
+    """Times are in the zone that the filters name, by default the app's."""
+    zone = job.request["filters"].get("tz") or app.timezone
     is_there = job.state is ExportState.DONE and job.expires_at_ms is not None
     expires_s = (job.expires_at_ms or 0) // 1000
     return {
@@ -70,10 +73,10 @@ def export_of(job: ExportJob, signing_key: bytes, language: Language) -> Export:
         "compression": job.request["compression"],
         "spreadsheet": job.request.get("spreadsheet", False),
         "filters": job.request["filters"],
-        "created_at": utc_text(job.created_at_ms),
-        "started_at": _time(job.started_at_ms),
-        "finished_at": _time(job.finished_at_ms),
-        "expires_at": _time(job.expires_at_ms),
+        "created_at": time_in_zone(job.created_at_ms, zone),
+        "started_at": time_in_zone(job.started_at_ms, zone),
+        "finished_at": time_in_zone(job.finished_at_ms, zone),
+        "expires_at": time_in_zone(job.expires_at_ms, zone),
         "progress": {
             "rows_done": job.rows_done,
             "rows_total": job.rows_total,
@@ -82,13 +85,9 @@ def export_of(job: ExportJob, signing_key: bytes, language: Language) -> Export:
         },
         "file_name": job.file_name if is_there else None,
         "download_url": download_path(signing_key, job.job_id, expires_s) if is_there else None,
-        "complete_through": _time(job.complete_through_ms),
+        "complete_through": time_in_zone(job.complete_through_ms, zone),
         "error": None if job.error is None else _error(job.error, language),
     }
-
-
-def _time(at_ms: int | None) -> str | None:
-    return None if at_ms is None else utc_text(at_ms)
 
 
 def _share(job: ExportJob) -> Any:
@@ -110,14 +109,14 @@ EXAMPLE: Final[dict[str, Any]] = {
     "compression": "zstd",
     "spreadsheet": False,
     "filters": {"from": "2024-01-01", "to": "2024-01-31", "goal": ["purchase"]},
-    "created_at": "2024-02-01T08:00:00.000Z",
-    "started_at": "2024-02-01T08:00:00.100Z",
-    "finished_at": "2024-02-01T08:00:01.200Z",
-    "expires_at": "2024-02-02T08:00:01.200Z",
+    "created_at": "2024-02-01T16:00:00.000+08:00",
+    "started_at": "2024-02-01T16:00:00.100+08:00",
+    "finished_at": "2024-02-01T16:00:01.200+08:00",
+    "expires_at": "2024-02-02T16:00:01.200+08:00",
     "progress": {"rows_done": 4210, "rows_total": 4210, "share": 1, "bytes_written": 183204},
     "file_name": f"attrikit-conversions-{_EXAMPLE_ID}.parquet",
     "download_url": f"/v1/reports/export/{_EXAMPLE_ID}/download?expires=1706860801&signature=6f1c…",
-    "complete_through": "2024-02-01T07:59:00.000Z",
+    "complete_through": "2024-02-01T15:59:00.000+08:00",
     "error": None,
 }
 EXAMPLE_QUEUED: Final[dict[str, Any]] = EXAMPLE | {

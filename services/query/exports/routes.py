@@ -106,7 +106,7 @@ async def create_export(caller: Key, request: Request, jobs: Jobs, signing_key: 
         raise invalid("report", _TOO_MANY)
     if request.app.state.export_runner is not None:
         request.app.state.export_runner.wake()
-    return success_response(answers.export_of(job, signing_key, request_language(request)), 201)
+    return success_response(answers.export_of(job, caller.app, signing_key, request_language(request)), 201)
 
 
 async def _body(request: Request) -> bytes:
@@ -135,7 +135,7 @@ async def get_export(
     job = await _ask(jobs.find, job_id, caller.app.app_id)
     if job is None:
         raise ApiError(ErrorCode.NOT_FOUND)
-    return success_response(answers.export_of(job, signing_key, request_language(request)))
+    return success_response(answers.export_of(job, caller.app, signing_key, request_language(request)))
 
 
 @router.delete("/reports/export/{job_id}", tags=["exports"], **_described(200, answers.EXAMPLE, _NOT_FOUND))
@@ -151,7 +151,7 @@ async def cancel_export(
     job = await _ask(jobs.cancel, job_id, caller.app.app_id, now_ms())
     if job is None:
         raise ApiError(ErrorCode.NOT_FOUND)
-    return success_response(answers.export_of(job, signing_key, request_language(request)))
+    return success_response(answers.export_of(job, caller.app, signing_key, request_language(request)))
 
 
 class DownloadParameters(Parameters):

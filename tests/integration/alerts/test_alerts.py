@@ -10,16 +10,19 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from stream_worker import read_rows
+from webhook_world import conversion_row
 
 from deploy.local.broker import NoidaBroker
+from pipeline.domain.alerts import Window
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.kafka import ensure_topics
 from pipeline.runtime.settings import Settings
-from schemas.control import AlertMetric, AlertRule, App, Comparison, Snapshot
+from schemas.control import AlertMetric, AlertRule, App, Comparison, Goal, Snapshot
 from schemas.events import AcceptedEvent, encode_event
 from schemas.facts import LATENCY_BOUNDS_MS, GatewayCountRow, encode_rows
 from schemas.topics import Topic
 from services.alerts.app import Alerter
+from services.alerts.measure import measure
 
 MINUTE_MS = 60_000
 START_MS = 1_790_000_000_000 // MINUTE_MS * MINUTE_MS
@@ -179,3 +182,27 @@ async def test_rules_fire_once_when_they_begin_and_once_when_they_end_through_cr
     assert all(row["app_id"] == "shop" for row in rows)
     (slow,) = [row for row in by_id.values() if row["rule_id"] == "slow"]
     assert (slow["value"], slow["unit"], slow["threshold"]) == (975, "ms", 500)
+
+
+@pytest.mark.parametrize(("subject", "count", "value"), [("", 2, 300), ("purchase", 1, 100), ("lead", 1, 7)])
+async def test_conversions_are_counted_as_reports_count_them(
+    clickhouse: ClickHouse, subject: str, count: float, value: float
+) -> None:
+    """Macro goals in the app's currency, unless one goal is asked for; retired micro goals are none of them."""
+    app = App(f"counted-{subject}", "", goals=(Goal("lead", "", "micro", "lead"),), retired_micro_goals=("old",))
+    goals = [
+        ("purchase", 100, "CNY"),
+        ("signup", 200, "CNY"),
+        ("lead", 7, "CNY"),
+        ("old", 9, "CNY"),
+        ("purchase", 1, "USD"),
+    ]
+    rows = [
+        conversion_row(app.app_id, n, goal=goal, value_minor=100 * amount, currency=currency, converted_at_ms=n)
+        for n, (goal, amount, currency) in enumerate(goals)
+    ]
+    await clickhouse.insert_ndjson("conversions", encode_rows(rows))
+    windows = [Window(0, MINUTE_MS)]
+    for metric, expected in ((AlertMetric.CONVERSIONS, count), (AlertMetric.VALUE, value)):
+        asked = AlertRule("r", app.app_id, "", metric, Comparison.ABOVE, 1, 60, subject=subject)
+        assert await measure(clickhouse, asked, app, windows) == [expected]

@@ -97,6 +97,17 @@ def test_a_goal_after_a_retired_one_still_comes_last(store):
     assert [goal.name for goal in store.app("shop").goals][-2:] == ["one", "two"]
 
 
+def test_a_micro_goal_stays_one_when_it_is_retired(store):
+    store.create_app(App("shop", "Shop"), 1)
+    store.add_goal("shop", Goal("lead", "", "micro", "lead"), 2)
+    store.add_goal("shop", Goal("view", "", "micro", "view"), 2)
+    for name in ("lead", DEFAULT_GOALS[0].name):
+        store.retire_goal("shop", name, 3)
+    assert store.snapshot(4).apps["shop"].micro_goals == ("view", "lead")
+    store.add_goal("shop", Goal("lead", "", "macro", "lead"), 5)
+    assert store.snapshot(6).apps["shop"].micro_goals == ("view",)
+
+
 def test_ids_are_unique_and_unknown_ones_are_told(store):
     store.create_app(App("shop", "Shop"), 1)
     with pytest.raises(AlreadyExists, match="shop"):

@@ -11,23 +11,28 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from export_world import served
 from fastapi import FastAPI
 from pydantic import TypeAdapter
 from query_world import APP_GOALS, SIGNING_KEY, World, insert_world, make_world
 
 from pipeline.runtime.clickhouse import ClickHouse, migrate
+from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
 from pipeline.runtime.settings import Settings
 from schemas.control import ApiKey, App, AttributionSettings, Scope, Snapshot
 from schemas.facts import TouchType
 from services.query import answers, report_answers
 from services.query.app import create_app
+from services.query.exports import jobs
 
 KEYS = {
     "alpha": "ak_test_alpha",
@@ -149,3 +154,34 @@ def ask(client: httpx.AsyncClient) -> Ask:
         return body["data"]
 
     return get
+
+
+@pytest.fixture(scope="module")
+def export_settings(query_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A control plane and a storage of their own beside the shared facts."""
+    folder = tmp_path_factory.mktemp("exports")
+    dsn = f"sqlite:///{folder}/control.db"
+    migrate_control_plane(dsn)
+    store = ControlPlane(dsn)
+    for name in ("alpha", "beta", "empty"):
+        store.create_app(App(name, name, goals=APP_GOALS), 1)
+    store.close()
+    return query_settings.model_copy(update={"control_plane_url": dsn, "export_url": (folder / "files").as_uri()})
+
+
+@pytest.fixture
+async def running(
+    export_settings: Settings, facts: ClickHouse, query_app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[..., Any]]:
+    """Starts a query service, with a client; `**changes` to the settings."""
+    monkeypatch.setattr(jobs, "_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(jobs, "_RENEW_SECONDS", 0.05)
+    (Path(urlsplit(export_settings.export_url).path)).mkdir(exist_ok=True)
+    async with AsyncExitStack() as stack:
+
+        async def start(**changes: Any) -> httpx.AsyncClient:
+            settings = export_settings.model_copy(update=changes)
+            app = create_app(settings, facts, query_app.state.snapshots)
+            return await stack.enter_async_context(served(app))
+
+        yield start

@@ -39,6 +39,7 @@ def test_a_conversion_is_told_once_whatever_is_written_about_it_later() -> None:
     assert data["value"] == 199.99
     assert data["currency"] == "CNY"
     assert data["anonymous_id"] is None
+    assert data["is_bot"] is False
     assert [touch["channel"] for touch in data["path"]] == ["paid_search", "direct"]
 
 
