@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 from typer.testing import CliRunner
 
-from deploy.cli import app
+from deploy.cli.main import app
 from deploy.demo.product import Product
 
 HOUR = timedelta(hours=1)

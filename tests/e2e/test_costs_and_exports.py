@@ -11,7 +11,7 @@ import polars
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
+from deploy.cli.main import app
 from deploy.demo.product import Product
 
 COSTS = "date,channel,campaign,cost,currency\n1999-12-31,display,millennium,{amount},CNY\n"

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import typer
 
-from deploy.cli import app
+from deploy.cli.main import app
 from deploy.demo.product import Product
 
 ROOT = Path(__file__).parents[2]

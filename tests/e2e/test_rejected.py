@@ -8,7 +8,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from deploy.cli import app
+from deploy.cli.main import app
 from deploy.demo.product import Product
 
 OLD = "Completed Lesson Seven"

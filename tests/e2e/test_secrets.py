@@ -8,7 +8,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app as cli
+from deploy.cli.main import app as cli
 from deploy.demo.product import Product
 from pipeline.runtime.control_plane import ControlPlane
 from pipeline.runtime.secret_box import KEY_FILE, SecretBox

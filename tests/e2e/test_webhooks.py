@@ -15,7 +15,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 from typer.testing import CliRunner, Result
 
-from deploy.cli import app
+from deploy.cli.main import app
 from deploy.demo.product import Product
 
 PERSON = "told-by-webhook"

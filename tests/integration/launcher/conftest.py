@@ -21,7 +21,18 @@ class Run:
         self.base_url = f"http://127.0.0.1:{port}"
         self.data_dir = data_dir
         self._output = output
-        argv = [sys.executable, "-P", "-m", "deploy.cli", "up", "--port", str(port), "--data", str(data_dir), *more]
+        argv = [
+            sys.executable,
+            "-P",
+            "-m",
+            "deploy.cli.main",
+            "up",
+            "--port",
+            str(port),
+            "--data",
+            str(data_dir),
+            *more,
+        ]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ATTRIKIT_")}
         environment |= {f"ATTRIKIT_{name.upper()}": str(value) for name, value in settings.items()}
         environment["PYTHONUNBUFFERED"] = "1"

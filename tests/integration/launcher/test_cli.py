@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
+from deploy.cli.main import app
 from pipeline.runtime.control_plane import ControlPlane
 from pipeline.runtime.control_plane.rules import secret_hash
 from schemas.control import (
@@ -44,7 +44,7 @@ def store(make_settings) -> ControlPlane:
 
 def test_help_loads_nothing_heavy():
     heavy = ["sqlalchemy", "aiokafka", "faust", "chdb", "fastapi", "clickhouse_connect", "httpx"]
-    script = f"import sys, deploy.cli; print([name for name in {heavy} if name in sys.modules])"
+    script = f"import sys, deploy.cli.main; print([name for name in {heavy} if name in sys.modules])"
     said = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True)
     assert said.stdout == "[]\n"
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from deploy.cli import app
+from deploy.cli.main import app
 from pipeline.runtime.environment import setting_names
 
 CLIENTS = {"rejected list", "rejected replay", "costs list", "webhooks replay"}

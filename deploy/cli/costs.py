@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from deploy.admin import AppOption, control_plane
-from deploy.api import HERE, KeyOption, UrlOption, api_client, walk_api
-from deploy.cost_rows import in_messages, marker, read_costs, unknown_channels, with_markers
-from deploy.environment import command_settings
+from deploy.cli.api_client import HERE, KeyOption, UrlOption, api_client, walk_api
+from deploy.cli.apps import AppOption, control_plane
+from deploy.cli.cost_rows import in_messages, marker, read_costs, unknown_channels, with_markers
+from deploy.cli.environment import command_settings
 from pipeline.domain.tags import normalize_source
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.admin import AppOption, control_plane
+from deploy.cli.apps import AppOption, control_plane
 from schemas.control import AttributionSettings, ChannelRule, ChannelSettings
 
 channels = typer.Typer(help="Channel rules: where people came from.", no_args_is_help=True)

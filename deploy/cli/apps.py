@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.environment import Kept, command_settings
+from deploy.cli.environment import Kept, command_settings
 from schemas.control import DEFAULT_DROPPED_PARAMETERS, App, ClientAddress, Plan, Scope
 from schemas.facts import TouchType
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from deploy.admin import control_plane
-from deploy.api import HERE, KeyOption, UrlOption, api_client, call_api, walk_api
-from deploy.environment import Kept, command_settings, load_settings
+from deploy.cli.api_client import HERE, KeyOption, UrlOption, api_client, call_api, walk_api
+from deploy.cli.apps import control_plane
+from deploy.cli.environment import Kept, command_settings, load_settings
 from schemas.webhooks import TEST_TYPE, EndpointState, EventType, Outcome
 
 if TYPE_CHECKING:

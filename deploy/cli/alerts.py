@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.admin import AppOption, control_plane
-from deploy.arguments import moment_ms
-from deploy.environment import Kept, command_settings, load_settings
+from deploy.cli.apps import AppOption, control_plane
+from deploy.cli.arguments import moment_ms
+from deploy.cli.environment import Kept, command_settings, load_settings
 from schemas.control import AlertMetric, AlertRule, Comparison
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from deploy.admin import AppOption, control_plane
+from deploy.cli.apps import AppOption, control_plane
 from schemas.control import Counting, Goal, GoalCondition, Operator
 
 goals = typer.Typer(help="Goals: which events are conversions.", no_args_is_help=True)

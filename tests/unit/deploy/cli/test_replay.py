@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deploy.replaying import Impossible, Mending, make_ready
+from deploy.cli.replay import Impossible, Mending, make_ready
 
 NOTHING = Mending()
 

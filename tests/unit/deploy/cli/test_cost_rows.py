@@ -3,7 +3,7 @@ from datetime import date
 
 import pytest
 
-from deploy.cost_rows import Problem, in_messages, key_of, read_costs, unknown_channels, with_markers
+from deploy.cli.cost_rows import Problem, in_messages, key_of, read_costs, unknown_channels, with_markers
 from schemas.control import App, AttributionSettings, ChannelRule, ChannelSettings
 from schemas.facts import CostRow
 

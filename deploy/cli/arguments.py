@@ -7,8 +7,8 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from deploy.environment import refuse_unknown_variables
-from deploy.failures import explain
+from deploy.cli.environment import refuse_unknown_variables
+from deploy.cli.failures import explain
 
 _PYDANTICS_PREFIX: Final = "Value error, "
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.arguments import moment_ms
+from deploy.cli.arguments import moment_ms
 
 if TYPE_CHECKING:
     from pipeline.runtime.settings import Settings
@@ -42,7 +42,7 @@ def _settings() -> "Settings":
     """Return the settings of the run in this data folder. The tables are read through another process if one is
     named.
     """
-    from deploy.environment import Kept, command_settings, exit_without_folder
+    from deploy.cli.environment import Kept, command_settings, exit_without_folder
     from deploy.local.running import with_running
 
     settings = with_running(command_settings())

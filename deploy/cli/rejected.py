@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from deploy.api import HERE, KeyOption, UrlOption, api_client, call_api, walk_api
-from deploy.replaying import Impossible, Mending, make_ready
+from deploy.cli.api_client import HERE, KeyOption, UrlOption, api_client, call_api, walk_api
+from deploy.cli.replay import Impossible, Mending, make_ready
 from schemas.events import EVENT_NAME_PATTERN
 
 if TYPE_CHECKING:

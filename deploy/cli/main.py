@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy import admin, operations
-from deploy.alerts import alerts
-from deploy.arguments import PlainGroup
-from deploy.channels import channels
-from deploy.costs import costs
-from deploy.environment import Kept, command_settings, load_settings
-from deploy.goals import goals
-from deploy.rejected import rejected
-from deploy.webhooks import webhooks
+from deploy.cli.alerts import alerts
+from deploy.cli.apps import apps, keys
+from deploy.cli.arguments import PlainGroup
+from deploy.cli.channels import channels
+from deploy.cli.costs import costs
+from deploy.cli.environment import Kept, command_settings, load_settings
+from deploy.cli.goals import goals
+from deploy.cli.operations import doctor, ledger
+from deploy.cli.rejected import rejected
+from deploy.cli.webhooks import webhooks
 
 if TYPE_CHECKING:
     from deploy.local.launcher import BrokerKind
@@ -29,8 +30,8 @@ app = typer.Typer(
     add_completion=False,
 )
 topics = typer.Typer(help="Kafka topics.", no_args_is_help=True)
-app.add_typer(admin.apps, name="apps")
-app.add_typer(admin.keys, name="keys")
+app.add_typer(apps, name="apps")
+app.add_typer(keys, name="keys")
 app.add_typer(alerts, name="alerts")
 app.add_typer(channels, name="channels")
 app.add_typer(goals, name="goals")
@@ -38,8 +39,8 @@ app.add_typer(costs, name="costs")
 app.add_typer(rejected, name="rejected")
 app.add_typer(topics, name="topics")
 app.add_typer(webhooks, name="webhooks")
-app.command()(operations.ledger)
-app.command()(operations.doctor)
+app.command()(ledger)
+app.command()(doctor)
 
 
 def main() -> None:
@@ -123,8 +124,8 @@ def progress(
 ) -> None:
     """Show how far the pipeline has come. Exits 1 if --wait runs out of time or the broker does not answer."""
     settings = command_settings()
+    from deploy.cli.progress import show
     from deploy.local.running import with_running
-    from deploy.progress import show
 
     raise typer.Exit(show(with_running(settings), wait, timeout_seconds))
 
@@ -173,7 +174,3 @@ def _broker_kind(name: str) -> "BrokerKind":
         return BrokerKind(name)
     except ValueError:
         raise typer.BadParameter(f"{name!r} is not one of: {', '.join(BrokerKind)}", param_hint="--broker") from None
-
-
-if __name__ == "__main__":
-    main()

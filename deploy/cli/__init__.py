@@ -1,0 +1,1 @@
+"""The command `attrikit`. `main` puts it together; a module for each group of subcommands."""
