@@ -11,11 +11,11 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from pipeline.runtime import kafka_fixes
 from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.control_plane import prepare_control_plane
 from pipeline.runtime.http.errors import ApiError
 from pipeline.runtime.http.server import SERVER_OPTIONS, QuietServer
+from pipeline.runtime.kafka.fetch_pause import use_bells
 from pipeline.runtime.settings import Settings
 from schemas.ids import digest
 
@@ -44,7 +44,7 @@ def run_gateway(settings: Settings) -> None:
     """Run the gateway: HTTP → Kafka."""
     from services.gateway.app import run
 
-    kafka_fixes.use_bells(settings.bells)
+    use_bells(settings.bells)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has drained
         raise SystemExit(run(settings))
 
@@ -83,7 +83,7 @@ def run_store(settings: Settings) -> None:
     from services.loader.app import Loader
     from services.query.app import create_app
 
-    kafka_fixes.use_bells(settings.bells)
+    use_bells(settings.bells)
 
     async def serve_and_load(stop: asyncio.Event) -> None:
         clickhouse = ClickHouse.open(settings)
@@ -111,7 +111,7 @@ def run_worker(settings: Settings) -> None:
     gc.disable()  # what is imported stays; `main` enables it again
     from pipeline.stream.app import main
 
-    kafka_fixes.use_bells(settings.bells)
+    use_bells(settings.bells)
     main(settings)
 
 
@@ -121,7 +121,7 @@ def run_webhooks(settings: Settings) -> None:
     """
     from services.webhooks.app import Webhooks, create_app
 
-    kafka_fixes.use_bells(settings.bells)
+    use_bells(settings.bells)
 
     async def deliver(stop: asyncio.Event) -> None:
         webhooks = Webhooks(settings)

@@ -109,17 +109,14 @@ def _send(app_id: str, rows: "list[CostRow]") -> None:
 
 async def send(settings: "Settings", app_id: str, rows: "list[CostRow]") -> None:
     """Send the rows; returns when the broker has all of them. One partition per app keeps imports in their order."""
-    from pipeline.runtime.kafka import build_producer, ensure_topics
+    from pipeline.runtime.kafka.clients import build_producer, started
+    from pipeline.runtime.topics import ensure_topics
     from schemas.facts import encode_rows
     from schemas.ids import partition_for
     from schemas.topics import Topic
 
     await ensure_topics(settings)
-    producer = build_producer(settings)
-    await producer.start()
-    try:
-        partition = partition_for(app_id, "", settings.partitions)
+    partition = partition_for(app_id, "", settings.partitions)
+    async with started(build_producer(settings)) as producer:
         for message in in_messages(rows, _ROWS_PER_MESSAGE):
             await producer.send_and_wait(Topic.COSTS.value, encode_rows(message), partition=partition)
-    finally:
-        await producer.stop()

@@ -22,7 +22,7 @@ def _ours(error: BaseException) -> str | None:
     from deploy.local.process import LaunchError
     from pipeline.runtime.clickhouse import ClickHouseLocked
     from pipeline.runtime.control_plane import ControlPlaneError
-    from pipeline.runtime.kafka import TopicMismatch
+    from pipeline.runtime.kafka.topics import TopicMismatch
     from pipeline.runtime.progress import TopicsMissing
     from pipeline.runtime.secret_box import SecretBoxError
     from schemas.clickhouse import MigrationError

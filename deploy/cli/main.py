@@ -111,7 +111,7 @@ def create_topics() -> None:
     settings = command_settings()
     import asyncio
 
-    from pipeline.runtime.kafka import ensure_topics
+    from pipeline.runtime.topics import ensure_topics
 
     asyncio.run(ensure_topics(settings))
     typer.echo("the topics are there")

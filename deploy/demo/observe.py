@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 
 from deploy.demo.ledger import Credited, Observed
 from pipeline.runtime.clickhouse import ClickHouse
-from pipeline.runtime.kafka import build_consumer
+from pipeline.runtime.kafka.clients import build_consumer
 from pipeline.runtime.settings import Settings
 from schemas.facts import NANOS_PER_CONVERSION, Model
 from schemas.money import to_minor
@@ -60,7 +60,7 @@ GROUP BY model
 
 async def count_topic_lines(settings: Settings) -> int:
     """Read the topic `events` from its beginning to its present end and count the events in it."""
-    consumer = build_consumer(settings, (), None)
+    consumer = build_consumer(settings)
     await consumer.start()
     try:
         places = [TopicPartition(Topic.EVENTS.value, partition) for partition in range(settings.partitions)]

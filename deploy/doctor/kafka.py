@@ -11,11 +11,12 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from deploy.doctor.findings import Changelog, Lag, Reported
-from pipeline.runtime.kafka import partitions_of
+from pipeline.runtime.kafka.clients import build_consumer, open_admin, started
 from pipeline.runtime.progress import open_reader
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import partitions_of
 from pipeline.stream.app import CHANGELOG_TOPIC
-from schemas.topics import LOADER_GROUP, MAX_MESSAGE_BYTES, Topic
+from schemas.topics import LOADER_GROUP, Topic
 from schemas.webhooks import RETRY_DELAYS_MS
 
 _OLDEST_MS: Final = 2_000
@@ -33,17 +34,9 @@ class KafkaFacts:
 
 async def observe_kafka(settings: Settings) -> KafkaFacts:
     """Observe Kafka. Raises aiokafka's errors, `TimeoutError` and `TopicsMissing`."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap,
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
-    )
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     async with open_reader(settings) as reader:  # also the one who says that topics are missing
         facts = await reader.read()
-    try:
-        await admin.start()
-        await consumer.start()
+    async with open_admin(settings) as admin, started(build_consumer(settings)) as consumer:
         ends = await _ends(consumer, settings)
         lags = await _lags(admin, ends)
         lags = [await _with_oldest(consumer, lag, ends) for lag in lags]
@@ -53,9 +46,6 @@ async def observe_kafka(settings: Settings) -> KafkaFacts:
             tuple(_reported(facts, partition) for partition in range(settings.partitions)),
             await _changelogs(admin, consumer, settings.partitions),
         )
-    finally:
-        await consumer.stop()
-        await admin.close()
 
 
 def _reported(facts: Any, partition: int) -> Reported:

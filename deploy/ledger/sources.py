@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from deploy.ledger.balance import HOUR_MS, Bucket, GatewayAccount, Place, StateAccount, TableAccount, TopicAccount
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
 from pipeline.runtime.clock import monotonic_seconds
-from pipeline.runtime.kafka import build_consumer, started
+from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.settings import Settings
 from pipeline.stream import decode
 from schemas.events import StreamEvent
@@ -289,7 +289,7 @@ def _place(event: StreamEvent, partition: int) -> Place:
 
 @asynccontextmanager
 async def open_events(settings: Settings) -> AsyncIterator[EventsReader]:
-    async with started(build_consumer(settings, (), None)) as consumer:
+    async with started(build_consumer(settings)) as consumer:
         yield EventsReader(consumer, settings.partitions)
 
 

@@ -32,8 +32,9 @@ from pipeline.runtime.bell import make_bells
 from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.control_plane import ControlPlane, prepare_control_plane
-from pipeline.runtime.kafka import TopicMismatch, ensure_topics
+from pipeline.runtime.kafka.topics import TopicMismatch
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 
 _READY_SECONDS: Final = 120.0
 _TOPICS_SECONDS: Final = 30.0

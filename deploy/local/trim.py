@@ -14,6 +14,7 @@ from typing import Final
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from pipeline.runtime.kafka.clients import open_admin
 from pipeline.runtime.settings import Settings
 from schemas.topics import (
     LOADER_GROUP,
@@ -68,17 +69,13 @@ def _required_groups(topic: Topic) -> set[str]:
 
 async def trim(settings: Settings) -> dict[TopicPartition, int]:
     """Drop what every group has read; return the plan it followed."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
-    await admin.start()
-    try:
+    async with open_admin(settings) as admin:
         groups = [group for group, _protocol in await admin.list_consumer_groups()]
         committed = {group: await _committed(admin, group) for group in groups}
         plan = plan_trim(committed, settings.partitions)
         if plan:
             await admin.delete_records({place: RecordsToDelete(offset) for place, offset in plan.items()})
         return plan
-    finally:
-        await admin.close()
 
 
 async def _committed(admin: AIOKafkaAdminClient, group: str) -> Offsets:

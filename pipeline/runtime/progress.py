@@ -18,7 +18,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from pipeline.runtime.kafka import started
+from pipeline.runtime.kafka.clients import build_consumer, open_admin, started
 from pipeline.runtime.settings import Settings
 from schemas.facts import ProgressRow
 from schemas.topics import DERIVED_TOPICS, LOADER_GROUP, STREAM_GROUP, Topic
@@ -195,19 +195,13 @@ class ProgressReader:
 @asynccontextmanager
 async def open_reader(settings: Settings) -> AsyncIterator[ProgressReader]:
     """Open a reader. Raises `TopicsMissing`, and aiokafka's errors if no broker answers."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
-    try:
-        await admin.start()
+    async with open_admin(settings) as admin:
         # To ask about a topic that is not there would make it, with whatever number of partitions the broker likes.
         missing = {topic.value for topic in Topic} - set(await admin.list_topics())
         if missing:
             raise TopicsMissing(f"topics missing on the broker: {', '.join(sorted(missing))}")
-        async with started(
-            AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False)
-        ) as consumer:
+        async with started(build_consumer(settings)) as consumer:
             yield ProgressReader(settings, consumer, admin)
-    finally:
-        await admin.close()
 
 
 async def wait_until_settled(reader: ProgressReader, timeout_seconds: float, poll_seconds: float = 0.2) -> Progress:

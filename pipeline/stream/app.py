@@ -17,9 +17,10 @@ from faust.types import TP
 from faust.worker import Worker as FaustWorker
 
 from pipeline.runtime.control_plane import SnapshotSource
-from pipeline.runtime.kafka import TopicMismatch, ensure_topics
+from pipeline.runtime.kafka.topics import TopicMismatch
 from pipeline.runtime.log import configure_logging, get_logger
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from pipeline.runtime.waiting import until_it_works
 from pipeline.stream.agents import register_agent
 from pipeline.stream.beginning import ensure_changelog

@@ -9,12 +9,11 @@ partition says where `people` ended when the changelog was made: what the stream
 import asyncio
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.kafka import TopicMismatch, build_producer, end_offsets
+from pipeline.runtime.kafka.clients import build_producer, started
+from pipeline.runtime.kafka.topics import WantedTopic, create_topics
 from pipeline.runtime.settings import Settings
 from pipeline.stream.changelog import MARKER_KEY, TOPIC_CONFIG, Marker, append_group, encode_marker
 from schemas.topics import Topic
@@ -31,7 +30,7 @@ async def ensure_changelog(settings: Settings, topic: str) -> None:
 
     `people` must exist. Raises `TopicMismatch` if the changelog has another number of partitions than the settings say.
     """
-    is_maker = await _ensure_topic(settings, topic)
+    is_maker = topic in await create_topics(settings, [WantedTopic(topic, settings.partitions, TOPIC_CONFIG)])
     waited_seconds = 0.0
     while unwritten := await _unwritten(settings, topic):
         # Of workers that start together one makes the topic; the others step in only if it does not live to write.
@@ -40,24 +39,6 @@ async def ensure_changelog(settings: Settings, topic: str) -> None:
             return
         await asyncio.sleep(_POLL_SECONDS)
         waited_seconds += _POLL_SECONDS
-
-
-async def _ensure_topic(settings: Settings, topic: str) -> bool:
-    """Create the topic; return True if it was missing, and nobody else made it meanwhile."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
-    await admin.start()
-    try:
-        if topic in await admin.list_topics():
-            description = (await admin.describe_topics([topic]))[0]
-            if len(description["partitions"]) != settings.partitions:
-                raise TopicMismatch(f"topic {topic} does not have {settings.partitions} partitions")
-            return False
-        config = TOPIC_CONFIG | {"min.insync.replicas": str(settings.min_insync_replicas)}
-        new = NewTopic(topic, settings.partitions, settings.replication_factor, topic_configs=config)
-        response = await admin.create_topics([new])
-        return not any(for_code(error[1]) is TopicAlreadyExistsError for error in response.topic_errors)
-    finally:
-        await admin.close()
 
 
 async def _unwritten(settings: Settings, topic: str) -> list[int]:
@@ -69,20 +50,14 @@ async def _ends(settings: Settings, topic: str) -> dict[int, int]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False, retry_backoff_ms=_BACKOFF_MS
     )
-    await consumer.start()
-    try:
-        return await end_offsets(consumer, topic, settings.partitions)
-    finally:
-        await consumer.stop()
+    places = [TopicPartition(topic, partition) for partition in range(settings.partitions)]
+    async with started(consumer):
+        return {place.partition: end for place, end in (await consumer.end_offsets(places)).items()}
 
 
 async def _write_first_markers(settings: Settings, topic: str, partitions: list[int]) -> None:
     people = await _ends(settings, Topic.PEOPLE.value)
-    producer = build_producer(settings)
-    await producer.start()
-    try:
+    async with started(build_producer(settings)) as producer:
         for partition in partitions:
             marker = Marker(0, 0, 0, derived_from=people[partition])
             await append_group(producer, topic, partition, [(MARKER_KEY, encode_marker(marker))], [], now_ms())
-    finally:
-        await producer.stop()

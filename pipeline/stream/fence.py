@@ -17,7 +17,7 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.kafka import build_fenced_producer
+from pipeline.runtime.kafka.clients import build_fenced_producer
 from pipeline.runtime.settings import Settings
 from pipeline.stream.changelog import append_group
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from pipeline.runtime.kafka import build_consumer
+from pipeline.runtime.kafka.clients import build_consumer
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from schemas.topics import Topic
@@ -29,7 +29,7 @@ async def check_gap(settings: Settings, partition: int, begin: int, end: int) ->
     aiokafka's errors if the broker does not answer.
     """
     place = TopicPartition(Topic.EVENTS.value, partition)
-    consumer = build_consumer(settings, [], group=None)
+    consumer = build_consumer(settings)
     await consumer.start()
     try:
         kept_from: Mapping[TopicPartition, int] = await consumer.beginning_offsets([place])

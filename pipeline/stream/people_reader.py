@@ -13,12 +13,12 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from pipeline.runtime.kafka import FETCHER_LOOK_MS
+from pipeline.runtime.kafka.clients import build_consumer
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from pipeline.stream.decode import Place
 from pipeline.stream.people import DecodedPeople, decode_message
-from schemas.topics import MAX_MESSAGE_BYTES, PEOPLE_GROUP, Topic
+from schemas.topics import PEOPLE_GROUP, Topic
 
 POLL_MS: Final = 200
 ALL_POLL_MS: Final = 2_000
@@ -48,7 +48,7 @@ class PeopleReader:
         wanted = {_place(partition): span for partition, span in ranges.items() if span[0] < span[1]}
         if not wanted:
             return found
-        consumer = self._open(None)
+        consumer = build_consumer(self._settings)
         await consumer.start()
         try:
             consumer.assign(list(wanted))
@@ -68,7 +68,7 @@ class PeopleReader:
         await self.leave()
         if not positions:
             return
-        self._consumer = consumer = self._open(PEOPLE_GROUP)
+        self._consumer = consumer = build_consumer(self._settings, group=PEOPLE_GROUP)
         await consumer.start()
         consumer.assign([_place(partition) for partition in positions])
         for partition, offset in positions.items():
@@ -122,17 +122,6 @@ class PeopleReader:
             for place, records in found.items():
                 for record in records:
                     await self._deliver(place.partition, _decoded(record))
-
-    def _open(self, group: str | None) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
-            fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
-            consumer_timeout_ms=FETCHER_LOOK_MS,
-        )
 
 
 def _place(partition: int) -> TopicPartition:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 
-from pipeline.runtime.kafka import FETCHER_LOOK_MS
+from pipeline.runtime.kafka.clients import FETCHER_LOOK_MS
 
 _LOOK_SECONDS: Final = 0.05
 _FETCH_WAIT_MS: Final = 100

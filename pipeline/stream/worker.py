@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from pipeline.domain.watermark import Watermark
 from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
-from pipeline.runtime.kafka import build_producer
+from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.progress import read_last_reports

@@ -22,9 +22,10 @@ from prometheus_client import Counter
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
 from pipeline.runtime.clock import now_ms, now_us
 from pipeline.runtime.control_plane import SnapshotNotLoaded
-from pipeline.runtime.kafka import build_consumer, build_producer, ensure_topics, started
+from pipeline.runtime.kafka.clients import build_consumer, build_producer, started
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from pipeline.runtime.waiting import event_or_timeout
 from schemas.control import Snapshot
 from schemas.facts import AlertRow, AlertWindowRow, encode_rows
@@ -173,7 +174,7 @@ class AlertLog:
 async def open_log(settings: Settings) -> AsyncIterator[AlertLog]:
     producer = build_producer(settings, compression="zstd")
     try:
-        async with started(build_consumer(settings, (), None)) as consumer:
+        async with started(build_consumer(settings)) as consumer:
             await producer.start()
             log = AlertLog(consumer, producer, settings.partitions)
             consumer.assign([TopicPartition(Topic.ALERT_WINDOWS.value, p) for p in range(settings.partitions)])

@@ -16,9 +16,11 @@ from typing import Final, Protocol
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
-from pipeline.runtime.kafka import TopicMismatch, build_producer, ensure_topics
+from pipeline.runtime.kafka.clients import build_producer
+from pipeline.runtime.kafka.topics import TopicMismatch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from schemas.topics import Topic
 from services.gateway.metrics import BROKER_CONNECTIONS
 

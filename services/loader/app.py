@@ -22,10 +22,11 @@ from aiokafka.errors import KafkaConnectionError
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable, migrate
 from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
-from pipeline.runtime.kafka import build_consumer, ensure_topics
+from pipeline.runtime.kafka.clients import build_consumer
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from pipeline.runtime.waiting import until_it_works
 from schemas.topics import LOADER_GROUP, Topic
 from services.loader.blocks import Buffer, Limits, Place, Positions

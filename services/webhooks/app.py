@@ -19,11 +19,11 @@ from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
 from pipeline.runtime.control_plane.webhooks import StateChange, WebhookEndpoints
 from pipeline.runtime.http.operations import add_operations
-from pipeline.runtime.kafka import ensure_topics
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.secret_box import SecretBox
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from pipeline.runtime.waiting import until_it_works
 from schemas.facts import AlertRow, encode_row
 from schemas.ids import partition_for

@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from pipeline.runtime.kafka import build_consumer
+from pipeline.runtime.kafka.clients import build_consumer
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from schemas.topics import Topic

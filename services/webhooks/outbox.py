@@ -13,7 +13,7 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from pipeline.runtime.kafka import build_producer
+from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from schemas.topics import Topic

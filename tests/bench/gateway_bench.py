@@ -30,8 +30,8 @@ from deploy.local.ports import free_port
 from deploy.local.process import ChildProcess
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
-from pipeline.runtime.kafka import ensure_topics
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from schemas.control import App, Scope
 
 BATCH_EVENTS = 500

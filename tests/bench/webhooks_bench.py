@@ -41,8 +41,9 @@ from webhook_process import DispatcherProcess
 from webhook_world import Desk, webhook_settings
 
 from deploy.local.ports import free_port
-from pipeline.runtime.kafka import build_producer, ensure_topics
+from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from schemas.facts import encode_rows
 from schemas.topics import WEBHOOK_DELIVERIES_GROUP, WEBHOOK_RETRIES_GROUP, Topic
 from schemas.webhooks import EventType

@@ -16,8 +16,8 @@ from aiohttp import web
 from webhook_process import DispatcherProcess
 from webhook_world import Call, Desk, Receiver, publish, receiving, webhook_settings
 
-from pipeline.runtime.kafka import ensure_topics
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from schemas.topics import Topic
 from schemas.webhooks import EventType
 from services.webhooks.payload import SOURCES

@@ -12,9 +12,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.local.process import ChildProcess
 from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
-from pipeline.runtime.kafka import build_producer, ensure_topics
+from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.progress import evaluate, open_reader
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from schemas.control import App
 from schemas.topics import Topic
 

@@ -7,8 +7,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from stream_worker import read_topic
 
-from pipeline.runtime.kafka import build_producer, ensure_topics
+from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from schemas.topics import MAX_MESSAGE_BYTES, Topic
 
 _PARTITION_SECONDS = 300.0

@@ -16,9 +16,10 @@ from aiohttp import web
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
 from pipeline.runtime.control_plane.webhooks import WebhookEndpoints
-from pipeline.runtime.kafka import build_producer, ensure_topics
+from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.secret_box import SecretBox
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from schemas.control import App, WebhookEndpoint
 from schemas.facts import AlertRow, AlertState, AttributionRow, ConversionRow, encode_rows
 from schemas.topics import Topic

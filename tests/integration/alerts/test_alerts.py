@@ -15,8 +15,8 @@ from webhook_world import conversion_row
 from deploy.local.broker import NoidaBroker
 from pipeline.domain.alerts import Window
 from pipeline.runtime.clickhouse import ClickHouse
-from pipeline.runtime.kafka import ensure_topics
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from schemas.control import AlertMetric, AlertRule, App, Comparison, Goal, Snapshot
 from schemas.events import AcceptedEvent, encode_event
 from schemas.facts import LATENCY_BOUNDS_MS, GatewayCountRow, encode_rows

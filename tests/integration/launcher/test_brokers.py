@@ -11,8 +11,9 @@ from aiokafka.errors import KafkaError
 from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
 from deploy.local.trim import trim
-from pipeline.runtime.kafka import build_consumer, build_producer, ensure_topics
+from pipeline.runtime.kafka.clients import build_consumer, build_producer
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from schemas.topics import LOADER_GROUP, STREAM_GROUP, Topic
 
 PLACE = TopicPartition(Topic.EVENTS.value, 0)

@@ -8,8 +8,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from loader_log import Log
 
 from deploy.local.broker import NoidaBroker
-from pipeline.runtime.kafka import build_producer, ensure_topics
+from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 
 
 @pytest.fixture(scope="module")

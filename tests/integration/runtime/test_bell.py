@@ -7,11 +7,12 @@ from collections.abc import Callable
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from pipeline.runtime import kafka_fixes
 from pipeline.runtime.bell import Bells, make_bells
 from pipeline.runtime.clock import monotonic_seconds
-from pipeline.runtime.kafka import build_consumer, build_producer, ensure_topics, started
+from pipeline.runtime.kafka import fetch_pause
+from pipeline.runtime.kafka.clients import build_consumer, build_producer, started
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from schemas.topics import Topic
 
 PLACE = TopicPartition(Topic.EVENTS.value, 0)
@@ -27,12 +28,12 @@ async def test_a_consumer_that_waits_looks_when_somebody_has_written(
 ) -> None:
     settings = make_settings(kafka_bootstrap=broker)
     await ensure_topics(settings)
-    arrivals = kafka_fixes.Arrivals(monotonic_seconds())
-    monkeypatch.setattr(kafka_fixes, "_arrivals", arrivals)
-    monkeypatch.setattr(kafka_fixes, "RUNG_FETCH_SECONDS", HOUR_SECONDS)
+    arrivals = fetch_pause.Arrivals(monotonic_seconds())
+    monkeypatch.setattr(fetch_pause, "arrivals", arrivals)
+    monkeypatch.setattr(fetch_pause, "RUNG_FETCH_SECONDS", HOUR_SECONDS)
     with make_bells(["consumer"]) as bells_of:
         own = bells_of("consumer")
-        kafka_fixes.use_bells(str(Bells(os.dup(own.own or 0), own.all)))
+        fetch_pause.use_bells(str(Bells(os.dup(own.own or 0), own.all)))
         producer = build_producer(settings)
         await producer.start()
         async with asyncio.timeout(60), started(build_consumer(settings, (), None)) as consumer:

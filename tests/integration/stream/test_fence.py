@@ -18,8 +18,9 @@ from stream_worker import create_control_plane, produce, read_rows, read_topic, 
 
 from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.process import ChildProcess
-from pipeline.runtime.kafka import build_producer, ensure_topics
+from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from pipeline.stream.fence import FENCE_KEY, Fences
 from pipeline.stream.kafka_log import KafkaLog
 

@@ -7,8 +7,9 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from structlog.testing import capture_logs
 
-from pipeline.runtime.kafka import build_producer, ensure_topics
+from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from pipeline.stream.offset_gaps import MessagesSkipped, check_gap
 from schemas.topics import Topic
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from pipeline.runtime.kafka import ensure_topics
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.topics import ensure_topics
 from pipeline.stream import worker as worker_module
 from pipeline.stream.stores import MemoryStore
 from pipeline.stream.worker import Worker

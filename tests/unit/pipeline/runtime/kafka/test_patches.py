@@ -1,21 +1,15 @@
 """Over aiokafka's own coordinator code, with the network in front of it replaced."""
 
-import asyncio
+from importlib.metadata import version
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupAuthorizationFailedError, GroupLoadInProgressError
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
-from waiting import until
 
-from pipeline.runtime import (
-    kafka,  # noqa: F401 - importing it applies the fixes
-    kafka_fixes,
-)
-from pipeline.runtime.bell import Bells
+from pipeline.runtime.kafka import patches
 
 LOADING, NOT_MINE, UNAUTHORIZED = 14, 16, 30
 PLACE = TopicPartition("events", 0)
@@ -80,7 +74,7 @@ async def test_what_cannot_be_mended_by_asking_again_is_raised(coordinator_of):
 @pytest.fixture
 def admin_of(monkeypatch: pytest.MonkeyPatch):
     """An admin client that is given these answers, one after the other."""
-    monkeypatch.setattr(kafka_fixes, "_COORDINATOR_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(patches, "_COORDINATOR_PAUSE_SECONDS", 0.0)
 
     def make(*answers: OffsetFetchResponse_v3) -> AIOKafkaAdminClient:
         admin = AIOKafkaAdminClient.__new__(AIOKafkaAdminClient)
@@ -100,66 +94,15 @@ async def test_the_admin_client_asks_a_coordinator_that_is_loading_again(admin_o
 async def test_the_admin_client_raises_what_does_not_pass(admin_of, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(GroupAuthorizationFailedError):
         await admin_of(refusal(UNAUTHORIZED)).list_consumer_group_offsets("webhooks", 1)
-    monkeypatch.setattr(kafka_fixes, "COORDINATOR_SECONDS", -1.0)
+    monkeypatch.setattr(patches, "COORDINATOR_SECONDS", -1.0)
     with pytest.raises(GroupLoadInProgressError):
         await admin_of(refusal(LOADING)).list_consumer_group_offsets("webhooks", 1)
 
 
-@pytest.mark.parametrize("has_records", [True, False])
-async def test_only_a_fetch_that_brought_nothing_is_followed_by_a_pause(
-    has_records: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pauses: list[float] = []
-
-    async def fetch(_self: object, *_arguments: object) -> bool:
-        return has_records
-
-    async def wait(seconds: float) -> None:
-        pauses.append(seconds)
-
-    monkeypatch.setattr(kafka_fixes, "_fetch", fetch)
-    monkeypatch.setattr(kafka_fixes._arrivals, "wait", wait)
-    assert await Fetcher._proc_fetch_request(None, "assignment", 1, "request") is has_records
-    assert len(pauses) == (0 if has_records else 1)
-    assert all(0 < seconds <= kafka_fixes.IDLE_FETCH_SECONDS for seconds in pauses)
+def test_every_patch_names_the_release_that_is_installed() -> None:
+    """After an upgrade somebody has to look whether the defect is still there."""
+    assert patches.needed(version("aiokafka")) == list(patches.PATCHES)
 
 
-@pytest.mark.parametrize(
-    ("idle_seconds", "fetch_seconds", "expected"),
-    [(0.0, 0.0, 0.02), (0.0, 0.005, 0.015), (2.0, 0.0, 0.4), (600.0, 0.0, 1.0), (600.0, 0.02, 0.0), (0.0, 0.5, 0.0)],
-)
-def test_the_pause_grows_with_the_silence_and_a_fetch_that_was_held_back_has_none(
-    idle_seconds: float, fetch_seconds: float, expected: float
-) -> None:
-    assert kafka_fixes.pause_seconds(idle_seconds, fetch_seconds) == pytest.approx(expected)
-
-
-async def test_a_record_ends_the_waits_of_all_consumers_of_the_process() -> None:
-    arrivals = kafka_fixes.Arrivals(0.0)
-    waiting = [asyncio.create_task(arrivals.wait(60.0)) for _ in range(2)]
-    elsewhere = asyncio.create_task(asyncio.to_thread(asyncio.run, arrivals.wait(60.0)))
-    await until(lambda: len(arrivals._waiting) == 3, "all three wait", 20)
-    assert arrivals.idle_seconds(5.0) == 5.0
-    arrivals.note(5.0)
-    await asyncio.wait_for(asyncio.gather(*waiting, elsewhere), 20)
-    assert arrivals.idle_seconds(6.0) == 1.0
-    assert arrivals._waiting == {}
-
-
-async def test_a_ring_ends_the_waits_too() -> None:
-    arrivals = kafka_fixes.Arrivals(0.0)
-    waiting = asyncio.create_task(arrivals.wait(60.0))
-    await until(lambda: bool(arrivals._waiting), "it waits", 20)
-    arrivals.heard()
-    await asyncio.wait_for(waiting, 20)
-
-
-@pytest.mark.parametrize(("rings_before", "expected"), [(2, kafka_fixes.RUNG_FETCH_SECONDS), (1, 0.015)])
-def test_with_bells_a_consumer_waits_for_a_ring_unless_there_was_one_during_its_fetch(
-    rings_before: int, expected: float
-) -> None:
-    """However long the fetch took and the silence lasts."""
-    arrivals = kafka_fixes.Arrivals(0.0)
-    arrivals.bells, arrivals.rings = Bells(None, ()), 2
-    for now in (0.0, 600.0):
-        assert arrivals.pause_seconds(rings_before, now, 0.005) == pytest.approx(expected)
+def test_a_release_nobody_looked_at_is_not_patched() -> None:
+    assert patches.needed("0.15.0") == []

@@ -1,0 +1,176 @@
+"""Defects of aiokafka mended from outside, each for the releases that were looked at; and all that touches its private
+members.
+
+`PATCHES` lists them with their reasons. Another release than those named is left as it is: look whether it still has
+the defect, then name it here or delete the patch (a test fails until that is done).
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from importlib.metadata import version
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
+from aiokafka.producer.sender import Sender
+from aiokafka.protocol.commit import OffsetFetchRequest
+
+from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.kafka import fetch_pause
+
+COORDINATOR_SECONDS: Final = 30.0
+_COORDINATOR_PAUSE_SECONDS: Final = 0.1
+_COORDINATOR_ERRORS: Final = (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
+_ABORT_SECONDS: Final = 5.0
+
+Method = Callable[..., Any]
+
+
+class Patch(NamedTuple):
+    """Replacement of one method. `wrap`: the method → what stands in its place. `releases`: of aiokafka, with it."""
+
+    owner: type
+    method: str
+    wrap: Callable[[Method], Method]
+    releases: tuple[str, ...]
+    reason: str
+
+
+def _check_offset_fetch(send: Method) -> Method:
+    @wraps(send)
+    async def send_and_check(self: Any, request: Any, *arguments: Any, **options: Any) -> Any:
+        response = await send(self, request, *arguments, **options)
+        code = getattr(response, "error_code", 0)
+        if isinstance(request, OffsetFetchRequest) and code:
+            error = for_code(code)
+            if error is NotCoordinatorForGroupError and isinstance(self, GroupCoordinator):
+                self.coordinator_dead()
+            raise error
+        return response
+
+    return send_and_check
+
+
+def _ask_again(list_offsets: Method) -> Method:
+    @wraps(list_offsets)
+    async def list_offsets_insistently(self: Any, *arguments: Any, **options: Any) -> Any:
+        deadline = monotonic_seconds() + COORDINATOR_SECONDS
+        while True:
+            try:
+                return await list_offsets(self, *arguments, **options)
+            except _COORDINATOR_ERRORS:
+                if monotonic_seconds() > deadline:
+                    raise
+            await asyncio.sleep(_COORDINATOR_PAUSE_SECONDS)
+
+    return list_offsets_insistently
+
+
+def _pause_after_empty(fetch: Method) -> Method:
+    @wraps(fetch)
+    async def fetch_no_faster(self: Any, *arguments: Any) -> bool:
+        arrivals = fetch_pause.arrivals
+        started, rings = monotonic_seconds(), arrivals.rings
+        has_records: bool = await fetch(self, *arguments)
+        now = monotonic_seconds()
+        if has_records:
+            arrivals.note(now)
+            return True
+        seconds = arrivals.pause_seconds(rings, now, now - started)
+        if seconds > 0:
+            # As in the fetch itself: a consumer that closes cancels it and waits for it to end quietly.
+            with suppress(asyncio.CancelledError):
+                await arrivals.wait(seconds)
+        return False
+
+    return fetch_no_faster
+
+
+def _ring_after(produce: Method) -> Method:
+    @wraps(produce)
+    async def produce_and_ring(self: Any, *arguments: Any) -> None:
+        await produce(self, *arguments)
+        fetch_pause.arrivals.ring()
+
+    return produce_and_ring
+
+
+_LOADING_COORDINATOR: Final = (
+    "A coordinator that has just moved or started again answers OffsetFetch (version 2 and later) with no offsets and "
+    "an error for the whole group. aiokafka looks at the offsets only, takes their absence for 'nothing was ever "
+    "committed' and begins at the earliest record: weeks of events read again after a broker's restart. "
+)
+_EMPTY_FETCHES: Final = "The embedded broker (noida 0.2.3) does not hold an empty fetch back: see `fetch_pause`."
+
+PATCHES: Final = (
+    Patch(
+        GroupCoordinator,
+        "_send_req",
+        _check_offset_fetch,
+        ("0.14.",),
+        _LOADING_COORDINATOR + "The error is raised where aiokafka knows what to do: find the coordinator, ask again.",
+    ),
+    Patch(
+        AIOKafkaAdminClient,
+        "_send_request",
+        _check_offset_fetch,
+        ("0.14.",),
+        _LOADING_COORDINATOR + "The admin client does the same.",
+    ),
+    Patch(
+        AIOKafkaAdminClient,
+        "list_consumer_group_offsets",
+        _ask_again,
+        ("0.14.",),
+        "It does not find the coordinator again as Kafka's own client does; here for COORDINATOR_SECONDS.",
+    ),
+    Patch(Fetcher, "_proc_fetch_request", _pause_after_empty, ("0.14.",), _EMPTY_FETCHES),
+    Patch(Sender, "_send_produce_req", _ring_after, ("0.14.",), _EMPTY_FETCHES + " The bell ends the pause."),
+)
+
+
+def needed(installed: str) -> list[Patch]:
+    """Return the patches for a release of aiokafka."""
+    return [patch for patch in PATCHES if installed.startswith(patch.releases)]
+
+
+def apply() -> None:
+    """Patch the aiokafka that is installed. Once in a process: importing the package does it."""
+    for patch in needed(version("aiokafka")):
+        setattr(patch.owner, patch.method, patch.wrap(getattr(patch.owner, patch.method)))
+
+
+class FencedProducer(AIOKafkaProducer):  # type: ignore[misc]
+    """An idempotent producer that draws its id and epoch under a name, and uses no transactions.
+
+    Once another has started under the same name and written to a partition, the broker refuses this one there with
+    `ProducerFenced`.
+    """
+
+    async def start(self) -> None:
+        await super().start()
+        # aiokafka wants a transaction around every record of a producer that has a name; the broker does not.
+        self._txn_manager.transactional_id = None
+
+
+async def abort(producer: AIOKafkaProducer) -> None:
+    """Close a producer whose `stop` does not end: it flushes first and has no way to give up while the broker is
+    away. Never raises for what cannot be closed.
+    """
+    for close in (producer._sender.close, producer.client.close):
+        with suppress(Exception):
+            await asyncio.wait_for(close(), _ABORT_SECONDS)
