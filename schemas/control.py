@@ -231,6 +231,8 @@ class App:
     keeps strangers' pages from reporting with a key copied out of yours; programs it cannot stop.
     """
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
+    allows_app_id: bool = False
+    """True if pages of the allowed origins may report with the app's id alone, without a key."""
     retired_micro_goals: tuple[str, ...] = ()
     """Names of goals that were micro when they were retired. Their conversions are still there."""
 

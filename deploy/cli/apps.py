@@ -50,6 +50,10 @@ def set_app(
         typer.Option(help="Pages that may report: https://shop.example, https://*.shop.example or *. Repeatable."),
     ] = None,
     no_origin: Annotated[bool, typer.Option("--no-origin", help="No page may report: servers only.")] = False,
+    allow_app_id: Annotated[
+        bool | None,
+        typer.Option("--allow-app-id/--no-app-id", help="Pages of these origins may report with the app's id, no key."),
+    ] = None,
     half_life_days: Annotated[float | None, typer.Option(help="Of time_decay: weight halves in so many days.")] = None,
     window: Annotated[
         list[str] | None, typer.Option(help="TYPE=DAYS, repeatable: click, impression, view, visit.")
@@ -78,7 +82,13 @@ def set_app(
         raise typer.BadParameter("it contradicts --allow-origin", param_hint="--no-origin")
     origins = () if no_origin else tuple(allow_origin) if allow_origin else None
     hidden = {"dropped_parameters": _dropped(drop_parameter, keep_parameters), "client_address": client_address}
-    given = {"name": name, "plan": plan, "history_limit_days": history_limit_days, "allowed_origins": origins}
+    given = {
+        "name": name,
+        "plan": plan,
+        "history_limit_days": history_limit_days,
+        "allowed_origins": origins,
+        "allows_app_id": allow_app_id,
+    }
     settings = {
         "half_life_days": half_life_days,
         "position_weights": _weights(position_weights),
@@ -123,7 +133,9 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 @apps.command("list")
 def list_apps() -> None:
-    """List every app: id, plan, currency, time zone, goals, origins of pages that may report, name."""
+    """List every app: id, plan, currency, time zone, goals, origins of pages that may report (`by app id`: without a
+    key), name.
+    """
     with control_plane() as (store, _):
         for app in store.apps():
             goals = ",".join(goal.name for goal in app.goals)
@@ -132,7 +144,7 @@ def list_apps() -> None:
 
 
 def _origins_of(app: App) -> str:
-    return ",".join(app.allowed_origins) or "none"
+    return (",".join(app.allowed_origins) or "none") + (" by app id" if app.allows_app_id else "")
 
 
 def _window(text: str) -> tuple[TouchType, int]:

@@ -31,6 +31,7 @@ from pipeline.runtime.http.server import SERVER_OPTIONS, Clients, EnvelopeProtoc
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from services.gateway import resend
+from services.gateway.admission import Admission
 from services.gateway.apart import SWITCH_SECONDS
 from services.gateway.budget import Budget
 from services.gateway.call import Call
@@ -46,6 +47,8 @@ from services.gateway.tally import Tallies, TallyWriter
 
 _OPENAPI_SECONDS: Final = 30.0
 _DRAIN_SECONDS: Final = 30.0
+OLD_EVENTS_PATH: Final = "/api/events"
+"""Address that older set-ups of the browser SDK report to."""
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than the idle time of common load balancers, so that they close connections, not we."""
 BROKER_DISK: Final = "disk space for the broker"
@@ -120,10 +123,10 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
         exception_handlers={HTTPException: answer_http_exception},
     )
     app.state.readiness = Readiness(snapshots, publisher)
-    reporting = Reporting(snapshots, publisher, quota, tallies)
-    endpoints = _reporting_endpoints(reporting)
+    admission = Admission(snapshots, quota)
+    endpoints = _reporting_endpoints(Reporting(admission, publisher, tallies))
     app.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())
-    app.router.routes.extend(Route(path, Endpoint(reporting.preflight), methods=["OPTIONS"]) for path in endpoints)
+    app.router.routes.extend(Route(path, Endpoint(admission.preflight), methods=["OPTIONS"]) for path in endpoints)
     app.router.routes.append(Route(resend.PATH, resend.Resending(snapshots, publisher, forwarder), methods=["POST"]))
     access = MetricsAccess(settings.public_metrics, settings.metrics_token)
     add_operations(app, app.state.readiness.missing, access, lambda: publisher.stalled(settings.stall_seconds))
@@ -153,6 +156,7 @@ def _reporting_endpoints(reporting: Reporting) -> dict[str, Endpoint]:
         "/v1/events/track": Endpoint(reporting.track),
         "/v1/events/batch": Endpoint(reporting.batch),
         "/v1/events/validate": Endpoint(reporting.validate),
+        OLD_EVENTS_PATH: Endpoint(reporting.either),
     }
 
 

@@ -1,11 +1,11 @@
-"""Requests from web pages: the origins that may report, CORS headers, and keys in a URL. Pure.
+"""Requests from web pages: the origins that may report, CORS headers, keys and app ids in a URL. Pure.
 
 A preflight carries no key, so it is answered by what any app allows; the request itself is held against its own app. A
 refused origin is told so in the envelope, without CORS headers: the page then reads nothing, its developer everything.
 Pages may only report. Reads carry no CORS headers at all: a key that can read must not be in a page.
 
 `Access-Control-Allow-Credentials` is said because `navigator.sendBeacon` always sends in that mode. It opens nothing:
-no cookie is ever looked at, and whoever reports proves it by a key.
+no cookie is ever looked at, and whoever reports proves it by a key, or by being a page of an app that needs none.
 
 Source: the Fetch standard (fetch.spec.whatwg.org), sections 3.2.2 and 3.3.
 """
@@ -15,10 +15,10 @@ from collections.abc import Collection, Iterator
 from typing import Final
 from urllib.parse import parse_qs
 
-from pipeline.runtime.http.auth import Caller
+from pipeline.runtime.http.auth import CHALLENGE, Caller
 from pipeline.runtime.http.errors import ApiError, Text
 from pipeline.runtime.http.handlers import method_not_allowed
-from schemas.control import ANY_ORIGIN, Scope, Snapshot
+from schemas.control import ANY_ORIGIN, ApiKey, Scope, Snapshot
 from schemas.errors import ErrorCode
 from services.gateway.call import Call
 
@@ -30,6 +30,7 @@ PREFLIGHT_SECONDS: Final = 7_200
 EXPOSED: Final = b"X-Request-Id, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After"
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-zA-Z0-9._~-]*|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?\Z")
 """Scheme, host and port alone (RFC 6454, section 6.2); of some schemes browsers name no host."""
+_URL_ORIGIN: Final = re.compile(rb"[a-z][a-z0-9+.-]*://[^/?#]{1,255}")
 _USUAL_HEADERS: Final = b"Authorization, Content-Type, Content-Encoding, Accept-Language, X-Request-Id"
 _HEADER_NAMES: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:[ \t]*,[ \t]*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*\Z")
 _MAX_HEADER_NAMES_BYTES: Final = 1_024
@@ -43,6 +44,16 @@ SECRET_IN_URL: Final = Text(
     "可读取数据的 Key 不能放在 URL 里（URL 会被记录），请使用只有 write 权限的 Key",
     "a key that can read must not be in a URL, which is logged on its way; use one whose only scope is write",
 )
+NO_ORIGIN: Final = Text(
+    "只有网页可以凭应用 ID 上报，请求必须带有 Origin；服务器请使用 Key",
+    "only pages may report by an app id, and send an Origin; servers use a key",
+)
+APP_ID_REFUSED: Final = Text(
+    "没有此应用，或该应用不允许网页凭应用 ID 上报（attrikit apps set --allow-app-id）",
+    "there is no such app, or it does not let pages report by its id (attrikit apps set --allow-app-id)",
+)
+APP_ID_KEY: Final = "app_id"
+"""`key_id` of what is reported by an app id; no key has such an id."""
 
 
 def is_allowed(origin: str, allowed: Collection[str]) -> bool:
@@ -144,9 +155,9 @@ def _origin_refused() -> ApiError:
     return ApiError(ErrorCode.FORBIDDEN, field="Origin", reason=ORIGIN_REFUSED)
 
 
-def key_in_url(query: bytes) -> bytes:
-    """Return the value of `key`, empty where there is none or more than one: a beacon cannot send headers."""
-    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("key", [])
+def url_parameter(query: bytes, name: str) -> bytes:
+    """Return the value of a parameter, empty where there is none or more than one: a beacon cannot send headers."""
+    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(name, [])
     return given[0].encode("latin-1", "replace") if len(given) == 1 else b""
 
 
@@ -154,3 +165,26 @@ def check_key_in_url(caller: Caller) -> None:
     """Check a key in a URL. Raises `FORBIDDEN` for any but a key that can do nothing but write."""
     if caller.key.scopes != {Scope.WRITE}:
         raise ApiError(ErrorCode.FORBIDDEN, field="key", reason=SECRET_IN_URL)
+
+
+def identify_by_app_id(app_id: str, call: Call, snapshot: Snapshot) -> Caller:
+    """Return the app, with a key that can do nothing but write, if it lets this page report by the app's id.
+
+    Raises `FORBIDDEN` without an origin, or with one the app does not allow; `INVALID_API_KEY`, with the same reason,
+    for an app that is not known and one that takes no reports by its id.
+    """
+    origin = call.origin or _origin_of(call.referer)
+    if not origin:
+        raise ApiError(ErrorCode.FORBIDDEN, field="Origin", reason=NO_ORIGIN)
+    app = snapshot.apps.get(app_id)
+    if app is None or not app.allows_app_id:
+        raise ApiError(ErrorCode.INVALID_API_KEY, field="app_id", reason=APP_ID_REFUSED, headers=CHALLENGE)
+    if len(origin) > MAX_ORIGIN_BYTES or not is_allowed(origin.decode("latin-1"), app.allowed_origins):
+        raise _origin_refused()
+    return Caller(ApiKey(APP_ID_KEY, app.app_id, "", frozenset({Scope.WRITE})), app)
+
+
+def _origin_of(url: bytes) -> bytes:
+    """Return the origin of a URL, empty where it has none. Mini-programs send `Referer` and no `Origin`."""
+    found = _URL_ORIGIN.match(url)
+    return found[0] if found else b""

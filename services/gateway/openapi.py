@@ -15,13 +15,14 @@ from services.gateway import models, resend
 _REF: Final = "#/components/schemas/"
 _REFS: Final = _REF + "{model}"
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"ApiKey": []}]
-_BEACON: Final[list[dict[str, list[str]]]] = [*_SECURITY, {"KeyInUrl": []}]
+_BEACON: Final[list[dict[str, list[str]]]] = [*_SECURITY, {"KeyInUrl": []}, {"AppId": []}]
 _DESCRIPTION: Final = (
     "First-party attribution. Every answer is `{success, data}` or `{success, error}`; "
     "messages follow `Accept-Language` (`zh` by default, or `en`); `X-Request-Id` is taken and returned.\n\n"
     "**A 2xx means that the events are safe** (acknowledged by all in-sync replicas). After a 500 they may or may not "
     "be: send them again with the same `event_id` once `Retry-After` has passed, and they are counted once.\n\n"
-    "**From a page**, use a key whose only scope is `write`. `OPTIONS` answers the browser's CORS preflight on the "
+    "**From a page**, use a key whose only scope is `write`, or none: `?app_id=…` will do for apps that allow it "
+    "(`attrikit apps set --allow-app-id`). `OPTIONS` answers the browser's CORS preflight on the "
     "paths that take events: 200 for an origin any app allows (all do, unless `attrikit apps set --allow-origin` says "
     "otherwise), else 403 `FORBIDDEN` without CORS headers, as for a page whose origin the key's own app does not "
     "allow. `X-Request-Id`, `RateLimit-*` and `Retry-After` can be read. Reads cannot be made from pages of "
@@ -38,8 +39,17 @@ _URL_KEY_DESCRIPTION: Final = (
     "For `navigator.sendBeacon`, which cannot send headers. URLs are logged on their way, so only a key that can do "
     "nothing but write is taken here: any other gets 403 `FORBIDDEN`. `Authorization` goes before it."
 )
+_APP_ID_DESCRIPTION: Final = (
+    "网页无需 Key：应用允许时（`attrikit apps set --allow-app-id`），其允许来源的页面可凭应用 ID 上报，只能写入。"
+    " · For pages, which have no key to keep: a page of an origin the app allows may report with the app's id alone, "
+    "if the app lets it (`attrikit apps set --allow-app-id`). It gives no right to read anything. The page's `Origin` "
+    "is looked at; a mini-program sends none, and its `Referer` is, so allow `https://servicewechat.com`. No origin, "
+    "or one that is not allowed: 403 `FORBIDDEN`. An unknown app, or one that does not allow it: 401 "
+    "`INVALID_API_KEY`, with the same reason. Such events have the `key_id` `app_id`. A key goes before it."
+)
 _BEACON_DESCRIPTION: Final = (
-    "A beacon sends its JSON as `text/plain`, with the key in the URL:\n\n"
+    "A beacon sends its JSON as `text/plain`, with the key (or `app_id`) in the URL, which needs no preflight. "
+    "`POST /api/events`, the address of older SDKs, takes one event or a batch in the same way.\n\n"
     "```js\nnavigator.sendBeacon('{base}/v1/events/{path}?key=ak_live_…', JSON.stringify({body}))\n```"
 )
 _KEY_DESCRIPTION: Final = "`Authorization: Bearer ak_live_…`. Events take a key with the scope `write`, reads `read`."
@@ -90,6 +100,7 @@ def own_document(version: str) -> Document:
             "securitySchemes": {
                 "ApiKey": {"type": "http", "scheme": "bearer", "description": _KEY_DESCRIPTION},
                 "KeyInUrl": {"type": "apiKey", "in": "query", "name": "key", "description": _URL_KEY_DESCRIPTION},
+                "AppId": {"type": "apiKey", "in": "query", "name": "app_id", "description": _APP_ID_DESCRIPTION},
             },
         },
     }

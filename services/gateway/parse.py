@@ -103,9 +103,11 @@ def parse_any(body: bytes, content_type: bytes) -> Events:
     """Parse a body as a batch if it is NDJSON or an object with `events` (no event has such a field), else as one
     event.
     """
-    if is_ndjson(content_type) or _has_events(body):
-        return parse_batch(body, content_type)
-    return Events([body], is_batch=False)
+    return parse_batch(body, content_type) if is_batch(body, content_type) else Events([body], is_batch=False)
+
+
+def is_batch(body: bytes, content_type: bytes) -> bool:
+    return is_ndjson(content_type) or _has_events(body)
 
 
 def _lines(body: bytes) -> list[bytes]:

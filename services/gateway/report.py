@@ -12,39 +12,29 @@ from urllib.parse import parse_qs
 from starlette.types import Receive
 
 from pipeline.runtime.clock import now_us
-from pipeline.runtime.http.auth import Caller, identify, require
+from pipeline.runtime.http.auth import Caller
 from pipeline.runtime.http.envelope import Reply, success
 from pipeline.runtime.http.errors import ApiError, Text, invalid
-from pipeline.runtime.http.quota import Quota, is_limited
-from schemas.control import App, Scope
+from schemas.control import App
 from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES, AcceptedEvent
 from schemas.facts import RejectedRow
 from schemas.ids import mint_event_id
+from services.gateway.admission import Admission
 from services.gateway.agents import MAX_USER_AGENT_CHARACTERS
-from services.gateway.answers import IS_KEPT, Preflight, Tracked, all_accepted, batch_result, utc_seconds, validation
+from services.gateway.answers import IS_KEPT, Tracked, all_accepted, batch_result, utc_seconds, validation
 from services.gateway.apart import compute
 from services.gateway.at_once import accept_all
 from services.gateway.bodies import read_body
-from services.gateway.browser import (
-    KnownOrigins,
-    check_key_in_url,
-    check_page,
-    check_preflight,
-    greeting,
-    key_in_url,
-    preflight_headers,
-)
 from services.gateway.budget import Held, Payer, payer_of
 from services.gateway.call import Call
 from services.gateway.judge import Accepted, Duplicate, Outcome, Rejected, judge, rejected_row
 from services.gateway.links import KnownLinks
 from services.gateway.metrics import EVENTS, REJECTED, REJECTS_DROPPED
 from services.gateway.pack import Piece, pack_event, pack_events, pack_links, pack_rejects
-from services.gateway.parse import BODY, Events, parse_any, parse_batch
+from services.gateway.parse import BODY, Events, is_batch, parse_any, parse_batch
 from services.gateway.privacy import privacy_of
 from services.gateway.publish import Publisher, PublishError
 from services.gateway.sent import SentIds
-from services.gateway.snapshots import Snapshots
 from services.gateway.tally import Tallies
 from services.gateway.validate import Receipt, check_event
 from services.gateway.warnings import Warned, doubtful, told, warnings_of
@@ -60,104 +50,81 @@ _RESULTS: Final = Text("只能是 all 或 errors", "it must be all or errors")
 class Reporting:
     """The three endpoints under `/v1/events` that take events."""
 
-    def __init__(self, snapshots: Snapshots, publisher: Publisher, quota: Quota | None, tallies: Tallies) -> None:
-        """Prepare the endpoints. `quota`: None where requests are not counted."""
-        self._snapshots = snapshots
+    def __init__(self, admission: Admission, publisher: Publisher, tallies: Tallies) -> None:
+        self._admission = admission
         self._publisher = publisher
-        self._quota = quota
         self._tallies = tallies
-        self._origins = KnownOrigins()
         self._links = KnownLinks()
         self._sent = SentIds()
 
     async def track(self, call: Call, receive: Receive) -> Reply:
         """Accept one event: 201 with its id, or the error."""
-        caller = await self._admit(call, takes_key_in_url=True)
+        caller = await self._admission.admit(call, takes_url=True)
         with self._held(call) as held:
             body = await self._read(call, caller, receive, MAX_EVENT_BYTES, held)
-            receipt = _receipt(call, caller)
-            try:
-                event = check_event(body, receipt)
-            except ApiError as error:
-                raise await self._refused(error.at(BODY), body, receipt, call, held.payer) from None
-            if self._sent.is_anothers(event):
-                self._count_duplicates(1, receipt)
-            else:
-                await self._publish((event,), (pack_event(event, self._publisher.partitions),), held.payer)
-                _ACCEPTED.inc()
-                self._tallies.events(receipt.app_id, receipt.received_us, accepted=1)
-        warnings, _ = told(warnings_of([(0, event)], [body], caller.app), call.language, has_index=False)
-        return success(201, Tracked(event.event_id, utc_seconds(receipt.received_us // 1_000_000), warnings))
+            return await self._take_one(body, call, caller, held.payer)
 
     async def batch(self, call: Call, receive: Receive) -> Reply:
         """Accept many events: 201 (200 if none was accepted) with a result for each."""
-        caller = await self._admit(call, takes_key_in_url=True)
+        caller = await self._admission.admit(call, takes_url=True)
         errors_only = _wants_errors_only(call.query)
         with self._held(call) as held:
             body = await self._read(call, caller, receive, MAX_BATCH_BYTES, held)
-            receipt = _receipt(call, caller)
-            is_long = len(body) > _LONG_BYTES
-            try:
-                events = await compute(is_long, parse_batch, body, call.content_type)
-            except ApiError as error:
-                raise await self._refused(error, body, receipt, call, held.payer) from None
-            at_once = await compute(is_long, _accept_at_once, events, receipt, caller.app, self._publisher.partitions)
-            if at_once is not None and not self._sent.has_anothers(at_once.events):
-                await self._store_accepted(at_once.events, at_once.pieces, receipt, held.payer)
-                ids = [event.event_id for event in at_once.events]
-                return success(201, all_accepted(ids, errors_only, call.language, at_once.found))
-            outcomes = self._sent.judge(await compute(is_long, judge, events, receipt))
-            is_kept = await self._store(outcomes, receipt, call.request_id, held.payer)
-            found = await compute(is_long, _warnings, outcomes, events, caller.app)
+            return await self._take_many(body, call, caller, held.payer, errors_only)
+
+    async def either(self, call: Call, receive: Receive) -> Reply:
+        """Accept one event or a batch, whichever comes, as `track` and `batch` do."""
+        caller = await self._admission.admit(call, takes_url=True)
+        errors_only = _wants_errors_only(call.query)
+        with self._held(call) as held:
+            body = await self._read(call, caller, receive, MAX_BATCH_BYTES, held)
+            if await compute(len(body) > _LONG_BYTES, is_batch, body, call.content_type):
+                return await self._take_many(body, call, caller, held.payer, errors_only)
+            return await self._take_one(body, call, caller, held.payer)
+
+    async def _take_one(self, body: bytes, call: Call, caller: Caller, payer: Payer) -> Reply:
+        receipt = _receipt(call, caller)
+        try:
+            event = check_event(body, receipt)
+        except ApiError as error:
+            raise await self._refused(error.at(BODY), body, receipt, call, payer) from None
+        if self._sent.is_anothers(event):
+            self._count_duplicates(1, receipt)
+        else:
+            await self._publish((event,), (pack_event(event, self._publisher.partitions),), payer)
+            _ACCEPTED.inc()
+            self._tallies.events(receipt.app_id, receipt.received_us, accepted=1)
+        warnings, _ = told(warnings_of([(0, event)], [body], caller.app), call.language, has_index=False)
+        return success(201, Tracked(event.event_id, utc_seconds(receipt.received_us // 1_000_000), warnings))
+
+    async def _take_many(self, body: bytes, call: Call, caller: Caller, payer: Payer, errors_only: bool) -> Reply:
+        receipt = _receipt(call, caller)
+        is_long = len(body) > _LONG_BYTES
+        try:
+            events = await compute(is_long, parse_batch, body, call.content_type)
+        except ApiError as error:
+            raise await self._refused(error, body, receipt, call, payer) from None
+        at_once = await compute(is_long, _accept_at_once, events, receipt, caller.app, self._publisher.partitions)
+        if at_once is not None and not self._sent.has_anothers(at_once.events):
+            await self._store_accepted(at_once.events, at_once.pieces, receipt, payer)
+            ids = [event.event_id for event in at_once.events]
+            return success(201, all_accepted(ids, errors_only, call.language, at_once.found))
+        outcomes = self._sent.judge(await compute(is_long, judge, events, receipt))
+        is_kept = await self._store(outcomes, receipt, call.request_id, payer)
+        found = await compute(is_long, _warnings, outcomes, events, caller.app)
         result = batch_result(outcomes, call.language, errors_only, found, is_kept)
         return success(201 if result.accepted else 200, result)
 
     async def validate(self, call: Call, receive: Receive) -> Reply:
         """Validate events by the same checks; nothing is stored, and the day's requests stay as they are."""
-        caller = await self._admit(call, is_validation=True)
+        caller = await self._admission.admit(call, is_validation=True)
         with self._held(call) as held:
             body = await read_body(call, receive, MAX_BATCH_BYTES, held)
             receipt = _receipt(call, caller)
             return await compute(len(body) > _LONG_BYTES, _validated, body, call, receipt, caller.app)
 
-    async def preflight(self, call: Call, _receive: Receive) -> Reply:
-        """Answer a browser's preflight: 200 and the CORS headers, or why the page may not report."""
-        check_preflight(call, self._snapshots.current(), self._origins)
-        call.answer_headers = preflight_headers(call)
-        return success(200, Preflight(["POST"]))
-
     def _held(self, call: Call) -> Held:
         return Held(self._publisher.budget, payer_of(call.app_id, call.ip))
-
-    async def _admit(self, call: Call, *, takes_key_in_url: bool = False, is_validation: bool = False) -> Caller:
-        """Find the app of the request and count it against its plan. An app without a limit waits for nothing here."""
-        caller = self._identify(call, takes_key_in_url)
-        if self._quota is not None and is_limited(caller.app):
-            count = self._quota.validation if is_validation else self._quota.request
-            call.answer_headers += await count(caller.app)
-        require(caller, Scope.WRITE)
-        return caller
-
-    def _identify(self, call: Call, takes_key_in_url: bool) -> Caller:
-        snapshot = self._snapshots.current()
-        if call.origin:
-            call.answer_headers = greeting(call, snapshot, self._origins)
-        in_url = key_in_url(call.query) if takes_key_in_url and call.query and not call.authorization else b""
-        caller = identify(b"Bearer " + in_url if in_url else call.authorization, snapshot)
-        self._snapshots.note_use(caller.key.key_id)
-        call.app_id = caller.app.app_id
-        if call.origin:
-            self._check_page(call, caller)
-        if in_url:
-            check_key_in_url(caller)
-        return caller
-
-    def _check_page(self, call: Call, caller: Caller) -> None:
-        try:
-            check_page(call, caller)
-        except ApiError:
-            call.answer_headers = ()
-            raise
 
     async def _read(self, call: Call, caller: Caller, receive: Receive, limit_bytes: int, held: Held) -> bytes:
         try:

@@ -112,6 +112,9 @@ class Event(TypedDict):
     properties: JsonObject
     context: Context
     is_bot: bool
+    key_id: Annotated[
+        Text, Field(description="Key it was reported with; `app_id`: none, a page reported with the app's id.")
+    ]
 
 
 class EventList(TypedDict):

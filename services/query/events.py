@@ -60,6 +60,7 @@ class EventRow(msgspec.Struct):
     locale: str
     original_timestamp_ms: int
     is_bot: bool
+    key_id: str
 
 
 class SessionPlace(msgspec.Struct):
@@ -266,4 +267,5 @@ def event_of(row: EventRow, zone: str) -> Event:
             "locale": row.locale or None,
         },
         "is_bot": row.is_bot,
+        "key_id": row.key_id or None,
     }

@@ -36,6 +36,7 @@ _EVENT: Final = {
         "locale": "zh-CN",
     },
     "is_bot": False,
+    "key_id": "key_0123456789abcdef",
 }
 EVENT_LIST: Final = {"items": [_EVENT], "next_cursor": None, "meta": _META}
 COST_LIST: Final = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from query_world import SIGNING_KEY
-from served_api import READ_KEY, REVOKED_KEY, SECRET_KEY, SPENT_KEY, WRITE_KEY
+from served_api import APP_ID, READ_KEY, REVOKED_KEY, SECRET_KEY, SPENT_KEY, WRITE_KEY
 
 from schemas.errors import ErrorCode as E
 from services.query.links import download_path
@@ -299,6 +299,10 @@ def _pages() -> Iterator[Row]:
         if not endpoint.endswith("validate"):
             in_url = f"{path}?key={SECRET_KEY}"
             yield Row(endpoint, E.FORBIDDEN, path=in_url, key=None, details={"field": "key"}, names=said)
+            by_app_id = f"{path}?app_id={APP_ID}"
+            yield Row(endpoint, E.FORBIDDEN, path=by_app_id, key=None, details={"field": "Origin"}, names=said)
+            unknown = {"path": by_app_id, "key": None, "headers": secret, "details": {"field": "app_id"}}
+            yield Row(endpoint, E.INVALID_API_KEY, names=said, **unknown)
         in_url = f"{path}?key=nobody"
         yield Row(endpoint, E.INVALID_API_KEY, path=in_url, key=None)
 

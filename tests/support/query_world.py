@@ -164,6 +164,7 @@ def _events(world: World, random: Random, user_id: str, anonymous_id: str, start
                 page_url=f"https://shop.example/{number % 7}",
                 campaign_source="baidu" if number % 5 == 0 else "",
                 is_bot=number % 11 == 0,
+                key_id="app_id" if number % 2 else "key_1",
             )
         )
     return events

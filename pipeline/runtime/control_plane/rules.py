@@ -178,6 +178,7 @@ def app_values(app: App) -> dict[str, Any]:
         "config_version": app.config_version,
         "allowed_origins": list(app.allowed_origins),
         "privacy": msgspec.to_builtins(app.privacy),
+        "allows_app_id": app.allows_app_id,
     }
 
 
@@ -236,6 +237,7 @@ def app_from_row(row: Mapping[Any, Any], goals: Iterable[Goal], retired: Iterabl
         config_version=row["config_version"],
         allowed_origins=tuple(row["allowed_origins"]),
         privacy=msgspec.convert(row["privacy"], PrivacySettings),
+        allows_app_id=row["allows_app_id"],
         retired_micro_goals=tuple(goal.name for goal in retired if goal.goal_type == MICRO and goal.name not in names),
     )
 

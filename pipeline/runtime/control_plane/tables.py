@@ -41,6 +41,7 @@ APPS: Final = Table(
     Column("allowed_origins", JSON, nullable=False, server_default='["*"]'),
     Column("config_version", Integer, nullable=False, server_default="1"),
     Column("privacy", JSON, nullable=False, server_default='{"dropped_parameters": [], "client_address": "whole"}'),
+    Column("allows_app_id", Boolean, nullable=False, server_default=false()),
 )
 
 GOALS: Final = Table(

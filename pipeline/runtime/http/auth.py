@@ -16,7 +16,7 @@ MALFORMED: Final = Text(
 )
 UNKNOWN: Final = Text("没有这个 Key", "there is no such key")
 REVOKED: Final = Text("该 Key 已被吊销", "the key was revoked")
-_CHALLENGE: Final = ((b"www-authenticate", b'Bearer realm="attrikit"'),)
+CHALLENGE: Final = ((b"www-authenticate", b'Bearer realm="attrikit"'),)
 
 
 class Caller(NamedTuple):
@@ -58,4 +58,4 @@ def identify(authorization: bytes, snapshot: Snapshot) -> Caller:
 
 
 def _invalid_key(reason: Text) -> ApiError:
-    return ApiError(ErrorCode.INVALID_API_KEY, reason=reason, headers=_CHALLENGE)
+    return ApiError(ErrorCode.INVALID_API_KEY, reason=reason, headers=CHALLENGE)

@@ -75,6 +75,7 @@ def test_origins_are_kept_and_apps_from_before_there_were_any_allow_all(dsn):
     store = ControlPlane(dsn)
     assert store.app("old").allowed_origins == ("*",)
     assert store.app("old").privacy == PrivacySettings((), ClientAddress.WHOLE), "it stores what it stored"
+    assert not store.app("old").allows_app_id
     origins = ("https://shop.example", "https://*.shop.example:8443", "http://[::1]:3000", "capacitor://localhost")
     store.update_app(replace(store.app("old"), allowed_origins=origins), 2)
     assert store.app("old").allowed_origins == origins

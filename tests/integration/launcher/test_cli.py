@@ -176,8 +176,12 @@ def test_an_app_is_changed_where_told_and_nowhere_else(attrikit, store):
     assert attrikit("apps", "set", "shop", "--plan", "free").exit_code == 0
     assert (store.app("shop").plan, len(store.app("shop").allowed_origins)) == (Plan.FREE, 2)
     assert "https://shop.example,https://*.shop.example" in attrikit("apps", "list").output
+    assert not store.app("shop").allows_app_id
+    assert "https://*.shop.example by app id" in attrikit("apps", "set", "shop", "--allow-app-id").output
     attrikit("apps", "set", "shop", "--no-origin")
-    assert store.app("shop").allowed_origins == ()
+    assert (store.app("shop").allowed_origins, store.app("shop").allows_app_id) == ((), True)
+    attrikit("apps", "set", "shop", "--no-app-id")
+    assert not store.app("shop").allows_app_id
 
 
 def test_when_a_key_was_last_used_is_listed(attrikit, store):

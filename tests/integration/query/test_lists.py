@@ -48,6 +48,7 @@ async def test_an_event_is_shown_as_it_was_accepted(ask: Any, alpha: World) -> N
         assert item["anonymous_id"] == (event.anonymous_id or None)
         assert item["context"]["page"]["url"] == event.page_url
         assert item["is_bot"] == event.is_bot
+        assert item["key_id"] == event.key_id
 
 
 @pytest.mark.parametrize("limit", [1, 7, 1000])

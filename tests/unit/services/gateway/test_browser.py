@@ -10,7 +10,8 @@ from fastapi import FastAPI
 
 from pipeline.runtime.control_plane import InvalidRecord
 from pipeline.runtime.control_plane.rules import check_app
-from schemas.control import ApiKey, App, Scope, Snapshot
+from pipeline.runtime.http.quota import rules
+from schemas.control import ApiKey, App, Plan, Scope, Snapshot
 from schemas.errors import ErrorCode
 from schemas.events import AcceptedEvent
 from services.gateway.browser import is_allowed
@@ -18,6 +19,8 @@ from services.gateway.browser import is_allowed
 PATHS = ["/v1/events/track", "/v1/events/batch", "/v1/events/validate"]
 SHOP = "https://shop.example"
 BLOG = "https://blog.example"
+MINI_PROGRAMS = "https://servicewechat.com"
+OLD_PATH = "/api/events"
 BODIES = {PATHS[0]: {"event_name": "a"}, PATHS[1]: {"events": [{"event_name": "a"}]}, PATHS[2]: {"event_name": "a"}}
 KEYS = {"shop": "ak_test_write", "blog": "ak_test_blog", "both": "ak_test_both"}
 Stored = Callable[[], list[AcceptedEvent]]
@@ -33,7 +36,9 @@ def snapshot(snapshot: Snapshot) -> Snapshot:
 
     keys = [key("blog", "blog", Scope.WRITE), key("both", "shop", *Scope)]
     shop = replace(snapshot.apps["shop"], allowed_origins=(SHOP, "https://*.shop.example"))
-    apps = {"shop": shop, "blog": App("blog", "Blog", allowed_origins=(BLOG,))}
+    by_id = App("by_id", "By id", allowed_origins=(SHOP, MINI_PROGRAMS), allows_app_id=True)
+    spent = App("spent", "Spent", Plan.FREE, allowed_origins=(SHOP,), allows_app_id=True)
+    apps = {"shop": shop, "blog": App("blog", "Blog", allowed_origins=(BLOG,)), "by_id": by_id, "spent": spent}
     return Snapshot(apps, snapshot.keys_by_sha256 | {key.secret_sha256: key for key in keys}, 0)
 
 
@@ -44,7 +49,7 @@ async def page(make_app: Callable[..., FastAPI]) -> Callable[..., Any]:
 
     async def send(method: str, path: str, key: str | None = None, **given: Any) -> httpx.Response:
         origin = given.pop("origin", SHOP)
-        headers = {"Origin": origin, "Accept-Language": "en"} | given.pop("headers", {})
+        headers = {"Accept-Language": "en"} | ({"Origin": origin} if origin else {}) | given.pop("headers", {})
         if key is not None:
             headers["Authorization"] = f"Bearer {KEYS.get(key, key)}"
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
@@ -179,6 +184,82 @@ async def test_a_key_in_the_url_counts_once_only_on_its_endpoints_and_only_witho
     assert (await page("POST", f"{PATHS[0]}?key={key}", "nobody", json={"event_name": "a"})).status_code == 401
     beacon = await page("POST", f"{PATHS[1]}?results=errors&key={key}", content=b'{"events":[{"event_name":"a"}]}')
     assert beacon.json()["data"]["results"] == []
+
+
+TEXT = {"Content-Type": "text/plain;charset=UTF-8"}
+
+
+@pytest.mark.parametrize("path", [*PATHS[:2], OLD_PATH])
+async def test_a_page_reports_with_the_apps_id_alone(page: Any, stored: Stored, path: str) -> None:
+    answer = await page("POST", f"{path}?app_id=by_id", json=BODIES.get(path, BODIES[PATHS[1]]), headers=TEXT)
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["access-control-allow-origin"] == SHOP
+    assert [(event.app_id, event.key_id) for event in stored()] == [("by_id", "app_id")]
+
+
+@pytest.mark.parametrize("path", PATHS[:2])
+async def test_the_old_address_answers_as_the_endpoint_for_such_a_body(page: Any, stored: Stored, path: str) -> None:
+    old, new = [
+        (await page("POST", url, "shop", json=BODIES[path] | {"event_id": "e1"})).json()["data"]
+        for url in (OLD_PATH, path)
+    ]
+    assert old.keys() == new.keys()
+    bad = {PATHS[0]: {"event_name": "A"}, PATHS[1]: {"events": []}}[path]
+    old, new = [await page("POST", url, "shop", json=bad) for url in (OLD_PATH, path)]
+    assert (old.status_code, old.json()) == (new.status_code, new.json())
+    assert (await page("POST", OLD_PATH, json=BODIES[path])).status_code == 401
+    assert len(stored()) == 2
+
+
+@pytest.mark.parametrize("path", [*PATHS[:2], OLD_PATH])
+@pytest.mark.parametrize("origin", ["", BLOG, "https://m.shop.example", "null", "https://" + "a" * 300])
+async def test_an_app_id_from_elsewhere_is_refused(page: Any, stored: Stored, path: str, origin: str) -> None:
+    assert is_refused(await page("POST", f"{path}?app_id=by_id", origin=origin, json={"event_name": "a"}), "page")
+    assert stored() == []
+
+
+async def test_strangers_cannot_tell_which_apps_there_are(page: Any, stored: Stored) -> None:
+    errors = []
+    for app_id in ("shop", "nobody", "by_id/", "%00", "a" * 2_000):
+        answer = await page("POST", f"{PATHS[0]}?app_id={app_id}", json={"event_name": "a"})
+        assert (answer.status_code, answer.headers["www-authenticate"][:6]) == (401, "Bearer")
+        assert answer.headers["access-control-allow-origin"] == SHOP
+        errors.append(answer.json()["error"])
+    assert errors == [errors[0]] * len(errors)
+    assert "--allow-app-id" in errors[0]["details"]["reason"]
+    assert stored() == []
+
+
+async def test_an_app_id_only_reports(page: Any, client: httpx.AsyncClient) -> None:
+    assert (await page("POST", f"{PATHS[2]}?app_id=by_id", json={"event_name": "a"})).status_code == 401
+    key = KEYS["shop"]
+    for query in ("app_id=by_id&app_id=by_id", "app_id=", "key=nobody&app_id=by_id"):
+        assert (await page("POST", f"{PATHS[0]}?{query}", json={"event_name": "a"})).status_code == 401, query
+    assert (await page("POST", f"{PATHS[0]}?app_id=by_id", "nobody", json={"event_name": "a"})).status_code == 401
+    assert (await page("POST", f"{PATHS[0]}?key={key}&app_id=nobody", json={"event_name": "a"})).status_code == 201
+
+
+async def test_a_mini_program_is_known_by_its_referer(page: Any, stored: Stored) -> None:
+    def referer(url: str) -> dict[str, str]:
+        return {"Referer": url} | TEXT
+
+    path = f"{PATHS[0]}?app_id=by_id"
+    good = referer(MINI_PROGRAMS + "/wx0123456789abcdef/devtools/page-frame.html")
+    assert (await page("POST", path, origin="", json={"event_name": "a"}, headers=good)).status_code == 201
+    assert (await page("POST", path, origin=BLOG, json={"event_name": "a"}, headers=good)).status_code == 403
+    for url in (MINI_PROGRAMS + ".evil.example/", MINI_PROGRAMS + "@evil.example/", "servicewechat.com/", "x" * 999):
+        answer = await page("POST", path, origin="", json={"event_name": "a"}, headers=referer(url))
+        assert answer.status_code == 403, url
+    assert len(stored()) == 1
+
+
+async def test_reports_by_app_id_count_against_the_apps_plan(
+    page: Any, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(rules.REQUESTS_A_DAY, Plan.FREE, 2)
+    statuses = [(await page("POST", f"{PATHS[1]}?app_id=spent", json=BODIES[PATHS[1]])).status_code for _ in range(3)]
+    assert statuses == [201, 201, 429]
+    assert len(stored()) == 2
 
 
 @pytest.mark.parametrize(

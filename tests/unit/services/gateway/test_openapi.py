@@ -101,5 +101,5 @@ def test_merging_keeps_both_documents_apart() -> None:
     assert merged["paths"]["/v1/events/track"]["post"] == own["paths"]["/v1/events/track"]["post"]
     assert merged["paths"]["/v1/events/track"]["get"] == {"summary": "another method"}
     assert "/healthz" not in merged["paths"]
-    assert merged["components"]["securitySchemes"].keys() == {"ApiKey", "KeyInUrl", "other"}
+    assert merged["components"]["securitySchemes"].keys() == {"ApiKey", "KeyInUrl", "AppId", "other"}
     assert own == own_document("1")
