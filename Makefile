@@ -24,7 +24,7 @@ DEV := $(VENV)/.dev
 # Without its interpreter (a link to one that was removed, say) a stamp says nothing about what is installed.
 $(shell [ -e $(PY) ] || rm -f $(RUNTIME) $(DEV))
 
-.PHONY: help install run test check fuzz demo chaos bench lock clean
+.PHONY: help install run test check sdk fuzz demo chaos bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,11 +41,15 @@ test: $(DEV) ## Run all tests
 	@tests/install_tools.sh
 	@exec $(PY) -m pytest -n $(JOBS) $(ARGS)
 
-check: $(DEV) ## Lint, format, types, import rules
+check: $(DEV) ## Lint, format, types, import rules, the SDK's built files
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
+	@$(PY) tests/support/sdk_build.py --check
+
+sdk: $(DEV) ## Build the browser SDK again, after a change of its sources
+	@$(PY) tests/support/sdk_build.py
 
 fuzz: $(DEV) ## Hold the API against its document and its promises with 130,000 made-up requests
 	@FUZZ=full exec $(PY) -m pytest tests/integration/api --timeout=14400 $(ARGS)
@@ -66,6 +70,7 @@ lock: $(DEV) ## Pin the newest versions pyproject.toml allows
 
 clean: ## Remove .venv, caches and build output; data folders stay
 	rm -rf .venv .venv.before .venv-ci build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf services/sdk/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): requirements.lock pyproject.toml | $(PY)

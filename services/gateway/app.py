@@ -41,6 +41,7 @@ from services.gateway.forward import Forwarder
 from services.gateway.openapi import merge, own_document
 from services.gateway.publish import Publisher
 from services.gateway.report import Reporting
+from services.gateway.sdk import add_sdk
 from services.gateway.sink import KafkaSink
 from services.gateway.snapshots import Snapshots, note_app
 from services.gateway.tally import Tallies, TallyWriter
@@ -131,6 +132,7 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
     access = MetricsAccess(settings.public_metrics, settings.metrics_token)
     add_operations(app, app.state.readiness.missing, access, lambda: publisher.stalled(settings.stall_seconds))
     add_docs(app, _document(app.version, forwarder))
+    add_sdk(app)
     if forwarder is not None:
         app.router.default = forwarder
     routes = frozenset(getattr(route, "path", "") for route in app.router.routes)

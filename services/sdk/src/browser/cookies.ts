@@ -1,0 +1,70 @@
+/** The visitor's cookie, on the widest domain that the browser lets this page set. Every access may throw. */
+
+const NAME = 'attrikit_vid';
+const PROBE = 'attrikit_probe';
+const DAYS_400_SECONDS = 34_560_000;
+
+export interface Cookies {
+  read(): string;
+  /** Set or refresh it; an empty id removes it. */
+  write(id: string): void;
+  /** The widest domain; the host where it has none above it that can be set. */
+  domain(): string;
+}
+
+export function createCookies(): Cookies {
+  let found: string | undefined;
+
+  function put(name: string, value: string, seconds: number, domain: string): void {
+    const secure = location.protocol === 'https:' ? '; Secure' : '';
+    const where = domain && domain !== location.hostname ? `; Domain=${domain}` : '';
+    document.cookie = `${name}=${value}; Path=/; Max-Age=${seconds}; SameSite=Lax${secure}${where}`;
+  }
+
+  function get(name: string): string {
+    try {
+      const pair = document.cookie.split('; ').find((one) => one.startsWith(name + '='));
+      return pair ? pair.slice(name.length + 1) : '';
+    } catch {
+      return '';
+    }
+  }
+
+  /** The browser knows which suffixes are public: it takes no cookie for them. */
+  function widest(): string {
+    const host = location.hostname;
+    const labels = host.split('.');
+    if (/^[\d.]+$|:/.test(host)) return host;
+    for (let i = labels.length - 2; i >= 0; i--) {
+      const domain = labels.slice(i).join('.');
+      if (i === 0) return domain;
+      put(PROBE, '1', 10, domain);
+      const isSet = get(PROBE);
+      put(PROBE, '', 0, domain);
+      if (isSet) return domain;
+    }
+    return host;
+  }
+
+  const cookies: Cookies = {
+    read: () => get(NAME),
+    write(id) {
+      try {
+        put(NAME, id, id ? DAYS_400_SECONDS : 0, cookies.domain());
+      } catch {
+        // A sandboxed frame: the store has the id, or memory.
+      }
+    },
+    domain() {
+      if (found === undefined) {
+        try {
+          found = widest();
+        } catch {
+          found = location.hostname;
+        }
+      }
+      return found;
+    },
+  };
+  return cookies;
+}

@@ -1,0 +1,48 @@
+"""The Chromium that is installed, driven by Playwright, which downloads none."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--host-resolver-rules=MAP * 127.0.0.1",
+    "--disable-blink-features=AutomationControlled",
+)
+
+
+def chromium_is_missing() -> str:
+    """Return why no browser can be driven; empty: one can."""
+    if not find_spec("playwright"):
+        return "no playwright"
+    return "" if any(map(shutil.which, NAMES)) else "no chromium on the PATH (tests/install_tools.sh)"
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A running browser in which every host ends up at this machine, with its back/forward cache. Skips where there is
+    none.
+
+    Playwright's loop runs in the thread that opens it: no other loop can run there until it is closed again.
+    """
+    if missing := chromium_is_missing():
+        pytest.skip(missing)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=next(filter(None, map(shutil.which, NAMES))),
+            ignore_default_args=["--disable-back-forward-cache"],
+            args=[
+                "--no-sandbox",
+                "--host-resolver-rules=MAP * 127.0.0.1",
+                "--disable-blink-features=AutomationControlled",
+            ],
+        )
+        yield browser
+        browser.close()
