@@ -24,7 +24,7 @@ DEV := $(VENV)/.dev
 # Without its interpreter (a link to one that was removed, say) a stamp says nothing about what is installed.
 $(shell [ -e $(PY) ] || rm -f $(RUNTIME) $(DEV))
 
-.PHONY: help install run test check sdk fuzz demo chaos bench lock clean
+.PHONY: help install run test unit check sdk fuzz demo chaos bench lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ run: $(RUNTIME) ## Run the whole platform on this machine until Ctrl-C
 test: $(DEV) ## Run all tests
 	@tests/install_tools.sh
 	@exec $(PY) -m pytest -n $(JOBS) $(ARGS)
+
+unit: $(DEV) ## Run the unit tests: no network, no database, about a minute
+	@exec $(PY) -m pytest -n $(JOBS) tests/unit $(ARGS)
 
 check: $(DEV) ## Lint, format, types, import rules, the SDK's built files
 	$(PY) -m ruff check .
