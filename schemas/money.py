@@ -5,7 +5,7 @@ Source of the digits: ISO 4217, list one (column "Minor unit"); currencies not n
 
 from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Final
+from typing import Final, TypeAlias
 
 MINOR_DIGITS: Final[dict[str, int]] = (
     dict.fromkeys(
@@ -36,6 +36,8 @@ MINOR_DIGITS: Final[dict[str, int]] = (
 """Numbers of decimal digits of the currencies that have not two."""
 MAX_MINOR: Final = 10**17
 """Above this a sum over many rows could leave 64 bits."""
+Run: TypeAlias = tuple[int, int]
+"""A part, and how many of them follow each other."""
 
 
 def minor_digits(currency: str) -> int:
@@ -76,3 +78,17 @@ def round_together(parts: Sequence[int], step: int) -> list[int]:
         for place in by_loss[-missing:]:
             whole[place] += 1
     return whole
+
+
+def round_runs(runs: Sequence[Run], step: int) -> list[Run]:
+    """`round_together` of runs of equal parts: it takes a step for each run, not for each part."""
+    missing = (2 * sum(part * count for part, count in runs) + step) // (2 * step)
+    missing -= sum(part // step * count for part, count in runs)
+    raised = [0] * len(runs)
+    for place in sorted(range(len(runs)), key=lambda place: (runs[place][0] % step, place), reverse=True):
+        raised[place] = min(missing, runs[place][1])
+        missing -= raised[place]
+    rounded: list[Run] = []
+    for (part, count), more in zip(runs, raised, strict=True):
+        rounded += [(part // step, count - more), (part // step + 1, more)]
+    return [(part, count) for part, count in rounded if count]

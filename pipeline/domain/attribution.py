@@ -9,14 +9,16 @@ Weights, sources: `position_based` 40/20/40 and the others as the product's docu
 """
 
 from collections.abc import Sequence
+from itertools import chain, groupby
 from typing import Final
 
 from pipeline.domain.rules import AppRules
 from pipeline.domain.state import Touch
 from pipeline.domain.touches import CLICK, is_direct
 from schemas.facts import NANOS_PER_CONVERSION, Model
-from schemas.money import round_together
+from schemas.money import Run, round_runs, round_together
 
+_FEW_WEIGHTS: Final = 3
 _DECAY_ONE: Final = 1 << 53
 _LAST_CLICK: Final = Model.LAST_CLICK.value
 _FIRST_CLICK: Final = Model.FIRST_CLICK.value
@@ -61,10 +63,23 @@ def credit_path(
             credits_nanos[model] = _alone(len(path), weights.index(total), NANOS_PER_CONVERSION)
             values_minor[model] = _alone(len(path), weights.index(total), value_minor)
         else:
-            nanos = round_together([NANOS_PER_CONVERSION * weight for weight in weights], total)
-            credits_nanos[model] = nanos
-            values_minor[model] = round_together([value_minor * share for share in nanos], NANOS_PER_CONVERSION)
+            credits_nanos[model], values_minor[model] = _divide(weights, total, value_minor)
     return credits_nanos, values_minor
+
+
+def _divide(weights: list[int], total: int, value_minor: int) -> tuple[list[int], list[int]]:
+    """(credits, values) in proportion to `weights`, whose sum is `total`. Most models have a few runs of equal ones."""
+    if len(set(weights)) > _FEW_WEIGHTS:
+        nanos = round_together([NANOS_PER_CONVERSION * weight for weight in weights], total)
+        return nanos, round_together([value_minor * share for share in nanos], NANOS_PER_CONVERSION)
+    runs = [(weight, len(list(equals))) for weight, equals in groupby(weights)]
+    shares = round_runs([(NANOS_PER_CONVERSION * weight, count) for weight, count in runs], total)
+    values = round_runs([(value_minor * share, count) for share, count in shares], NANOS_PER_CONVERSION)
+    return _spelled_out(shares), _spelled_out(values)
+
+
+def _spelled_out(runs: list[Run]) -> list[int]:
+    return list(chain.from_iterable([part] * count for part, count in runs))
 
 
 def weigh(path: Sequence[Touch], rules: AppRules) -> dict[str, list[int]]:
@@ -153,6 +168,8 @@ def _alone(count: int, place: int, amount: int) -> list[int]:
 
 
 def _scatter(count: int, places: list[int], weights: list[int]) -> list[int]:
+    if len(places) == count:
+        return weights
     scattered = [0] * count
     for place, weight in zip(places, weights, strict=True):
         scattered[place] = weight

@@ -9,8 +9,7 @@ from typing import Final
 import msgspec
 
 from pipeline.domain.effects import Effects
-from pipeline.domain.paths import path_at
-from pipeline.domain.rules import AppRules
+from pipeline.domain.paths import Paths
 from pipeline.domain.state import ClosedConversion, Conversion, PersonState, Refund
 from schemas.people import OrderClosed, OrderCounted
 
@@ -34,15 +33,19 @@ def announce(effects: Effects, app_id: str, person: str, received_s: int, conver
         effects.messages.append(OrderCounted(app_id, order_id, person, at_ms, received_s))
 
 
+def matters_to_order(conversion: Conversion) -> bool:
+    """Tell whether a refund may take something from it."""
+    return conversion.is_counted and conversion.order_id != "" and conversion.value_minor > 0
+
+
 def close(
-    state: PersonState, app_id: str, person: str, rules: AppRules, effects: Effects, gone: Iterable[Conversion]
+    state: PersonState, app_id: str, person: str, effects: Effects, gone: Iterable[Conversion], paths: Paths
 ) -> None:
-    """Hand `gone` to their orders. Their touches must still be in the state."""
+    """Hand `gone`, which are by time, to their orders. Their touches must still be in `paths`."""
     by_order: dict[str, list[ClosedConversion]] = {}
-    for conversion in gone:
-        if conversion.order_id and conversion.is_counted and conversion.value_minor:
-            path = path_at(state, conversion.at_ms, rules)
-            by_order.setdefault(conversion.order_id, []).append(ClosedConversion(conversion, path, person))
+    closing = list(filter(matters_to_order, gone))
+    for conversion, path in zip(closing, paths.at(found.at_ms for found in closing), strict=True):
+        by_order.setdefault(conversion.order_id, []).append(ClosedConversion(conversion, path, person))
     for order_id, conversions in by_order.items():
         refunds = [refund for refund in state.refunds if refund.order_id == order_id]
         data = encode_closed(Closed(conversions, refunds))

@@ -21,7 +21,9 @@ from pipeline.domain.goals import REFUND, conversions_of
 from pipeline.domain.lateness import is_late
 from pipeline.domain.publishing import (
     end,
+    end_in_steps,
     has_unpublished,
+    holds_too_much,
     is_due_to_expire,
     is_expired,
     next_timer_ms,
@@ -42,13 +44,14 @@ from pipeline.domain.segments import (
     sessions_of,
 )
 from pipeline.domain.settling import Desk, owes_rows, settle, write_owed
-from pipeline.domain.state import MAX_HELD_SEGMENTS, PersonState, Segment, Touch, become, new_state
+from pipeline.domain.state import PersonState, Segment, Touch, become, new_state
 from pipeline.domain.touches import contact, is_marketing, marketing_touch, own_page, place, rank_of
 from schemas.events import StreamEvent
 
 __all__ = [
     "apply_event",
     "end",
+    "end_in_steps",
     "has_unpublished",
     "is_expired",
     "next_timer_ms",
@@ -84,7 +87,7 @@ def apply_event(
     times = pack_times(timestamp_ms, event.received_us, what)
     late = False
     # Repeats are noted too: where the journey has moved on, nobody can tell them any more (see `merging`).
-    if timestamp_ms > state.last_ms > 0 and timestamp_ms >= watermark_ms - rules.lateness_ms:
+    if timestamp_ms > state.last_ms > 0 and timestamp_ms >= max(watermark_ms - rules.lateness_ms, state.cut_ms):
         state.last_ms = timestamp_ms  # what `is_late` would do, for nearly every event
     elif is_somebodys:
         if timestamp_ms < watermark_ms - rules.lateness_ms:
@@ -127,7 +130,8 @@ def fold(
     state: PersonState, event: StreamEvent, person: str, rules: AppRules, watermark_ms: int, effects: Effects
 ) -> None:
     """Steps 4 to 6, of an event that counts."""
-    if event.timestamp_ms < state.sealed_before_ms and state.archive:
+    is_thawed = event.timestamp_ms < state.sealed_before_ms and state.archive != b""
+    if is_thawed:
         thaw_regrouped(Desk(state, event.app_id, person, rules, effects))
     if state.gap_ms != rules.gap_ms:
         regroup(Desk(state, event.app_id, person, rules, effects))
@@ -141,7 +145,7 @@ def fold(
     state.version += 1
     state.is_unpublished = True
     segment = None
-    if not conversions or not any(map(counts_once, conversions)):
+    if not (is_thawed or any(map(counts_once, conversions))):
         segment = _open_segment(state, event, marketing, rules)
     if segment is not None:
         _count(segment, event, state.version)
@@ -152,7 +156,7 @@ def fold(
     else:
         drop_old(state, event.received_us // 1_000_000)
         change = restructure(state, event, person, rules, marketing, conversions, effects)
-        if state.held_s and len(state.segments) > MAX_HELD_SEGMENTS:
+        if holds_too_much(state):
             publish_sessions(state, event.app_id, person, rules, watermark_ms, effects)
         if not (state.conversions or conversions or refund or change.won or change.lost):
             return

@@ -25,6 +25,8 @@ HISTORY_OPEN_MS: Final = DAY_MS
 
 def is_late(state: PersonState, timestamp_ms: int, received_s: int, rules: AppRules, watermark_ms: int) -> bool:
     """Tell whether an event sent under the state's own id is late. One that is not late is noted as the id's."""
+    if timestamp_ms < state.cut_ms:
+        return True
     if timestamp_ms < watermark_ms - rules.lateness_ms:
         final_ms = final_before_ms(state, rules, watermark_ms)
         if timestamp_ms < final_ms:

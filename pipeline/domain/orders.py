@@ -29,7 +29,7 @@ from pipeline.domain.merging import is_moved, owner_of
 from pipeline.domain.refunds import allocate, order_message, united
 from pipeline.domain.regrouping import regroup
 from pipeline.domain.restating import Change
-from pipeline.domain.rows import attribution_row, conversion_row
+from pipeline.domain.rows import attribution_row, columns_of, conversion_row
 from pipeline.domain.rules import AppRules
 from pipeline.domain.settling import Desk, settle
 from pipeline.domain.state import (
@@ -134,8 +134,9 @@ def _write(closed: ClosedConversion, app_id: str, rules: AppRules, effects: Effe
     conversion.attribution_revision += 1
     conversion.config_version = rules.config_version
     conversion.row_revision += 1
-    effects.conversions.append(conversion_row(app_id, closed.person, conversion, closed.path, _REFUND))
-    effects.attributions.append(attribution_row(app_id, closed.person, conversion, closed.path, rules, _REFUND))
+    path = columns_of(closed.path)
+    effects.conversions.append(conversion_row(app_id, closed.person, conversion, path, _REFUND))
+    effects.attributions.append(attribution_row(app_id, closed.person, conversion, path, rules, _REFUND))
 
 
 def _order(state: PersonState, received_s: int) -> Order:

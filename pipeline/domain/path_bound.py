@@ -11,18 +11,25 @@ The first touch, the first click and the newest touch stay. What goes depends on
 become final: the touches that are left, and those after them, lead to what all of them lead to.
 """
 
-from collections import deque
-from collections.abc import Mapping, Sequence
-from heapq import heappop, heappush
+from bisect import insort
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Final
 
+from pipeline.domain.channel_tables import Channel
 from pipeline.domain.state import MAX_TOUCHES, Touch
-from pipeline.domain.touches import CLICK, contact, is_direct
+from pipeline.domain.touches import CLICK, contact
 
 REPEATED_DIRECT: Final = "repeated_direct"
 REPEATED_CONTACT: Final = "repeated_contact"
 TOO_MANY: Final = "too_many"
 _WORDS: Final = (REPEATED_DIRECT, REPEATED_CONTACT, TOO_MANY, TOO_MANY)
+_DIRECT: Final = Channel.DIRECT.value
+_contact_of = attrgetter("touch_type", "channel", "campaign")
+_type_of = attrgetter("touch_type")
+_NEVER: Final = 1 << 62
+_OTHER: Final = 2
+_CLICK: Final = 3
 
 
 def bounded(
@@ -32,93 +39,147 @@ def bounded(
     if len(touches) <= MAX_TOUCHES:
         return touches
     kept = Kept(window_ms, {} if dropped is None else dropped)
-    for touch in touches:
-        kept.add(touch)
-    return list(kept.touches.values())
+    kept.add(touches)
+    return list(kept.touches)
 
 
 class Kept:
-    """The touches that are kept of those added so far, by place, and once there were more, in what order they would go:
-    a step then takes the logarithm of their number."""
+    """The touches that are kept of those added so far.
+
+    They have numbers by place. Up to the bound they are only counted. Once there were more, they stand in queues by
+    what goes first, so that one more takes a few steps, however many there are.
+    """
 
     def __init__(self, window_ms: Mapping[str, int], dropped: dict[str, str]) -> None:
-        self.window_ms = window_ms
-        self.dropped = dropped
-        self.touches: dict[str, Touch] = {}
-        self.is_ranked = False
+        self._window_ms = window_ms
+        self._dropped = dropped
+        self._touches: dict[int, Touch] = {}
+        self._count = 0
+        """Touches added so far: the number of the next."""
+        self._is_ranked = False
         """There have been more than can be kept."""
-        self.kinds: dict[str, int] = {}
-        self.of_contact: dict[tuple[str, str, str], deque[Touch]] = {}
-        self.of_type: dict[str, deque[Touch]] = {CLICK: deque()}
-        """Touches by type; may begin with some that are gone."""
-        self.of_kind: tuple[list[tuple[int, str]], ...] = ([], [], [], [])
-        """Heaps. An entry whose touch is gone or of another kind by now says nothing."""
+        self._queues: tuple[list[int], ...] = ([], [], [], [])
+        """By kind, the oldest first, but for the first touch and the first click, which stay."""
+        self._first = -1
+        self._first_click = -1
+        """-1: there is none."""
+        self._of_contact: dict[tuple[str, str, str], list[int]] = {}
+        self._inside_until_ms = _NEVER
+        """Until this time no touch that is kept is past its window."""
 
-    def add(self, touch: Touch) -> None:
-        """Touches come by place."""
-        self.touches[touch.touch_id] = touch
-        if self.is_ranked:
-            self._enter(touch)
-        elif len(self.touches) > MAX_TOUCHES:
-            self.is_ranked = True
-            for each in self.touches.values():
-                self._enter(each)
-        if len(self.touches) > MAX_TOUCHES:
-            self._expire(touch.at_ms)
-        if len(self.touches) > MAX_TOUCHES:
-            self._drop_one(touch)
+    @property
+    def touches(self) -> Iterable[Touch]:
+        """By place."""
+        return self._touches.values()
+
+    def add(self, touches: Sequence[Touch]) -> None:
+        """`touches`: by place, and after those added before."""
+        room = MAX_TOUCHES - len(self._touches)
+        if not self._is_ranked and len(touches) <= room:
+            self._touches.update(enumerate(touches, self._count))
+            self._count += len(touches)
+            return
+        if not self._is_ranked:
+            self._rank([*self._touches.values(), *touches[:room]])
+            touches = touches[room:]
+        for touch in touches:
+            if len(self._touches) < MAX_TOUCHES or self._has_room_for(touch):
+                self._enter(touch)
+
+    def _rank(self, touches: list[Touch]) -> None:
+        """Put as many as are kept into their queues."""
+        self._is_ranked = True
+        self._touches, self._count = dict(enumerate(touches)), len(touches)
+        for number, key in enumerate(map(_contact_of, touches)):
+            self._of_contact.setdefault(key, []).append(number)
+        firsts = {same[0] for same in self._of_contact.values()}
+        for number in self._touches.keys() - firsts:
+            self._queues[touches[number].channel != _DIRECT].append(number)
+        for number in firsts:
+            self._queues[_CLICK if touches[number].touch_type == CLICK else _OTHER].append(number)
+        for queue in self._queues:
+            queue.sort()
+        self._look_who_stays()
+        self._inside_until_ms = touches[0].at_ms + min(
+            self._window_ms.get(name, -1) for name in set(map(_type_of, touches))
+        )
 
     def _enter(self, touch: Touch) -> None:
-        same = self.of_contact.setdefault(contact(touch), deque())
-        same.append(touch)
-        self.of_type.setdefault(touch.touch_type, deque()).append(touch)
-        if len(same) > 1:
-            self._rank(touch, 0 if is_direct(touch) else 1)
+        number, touch_type = self._count, touch.touch_type
+        self._count += 1
+        self._touches[number] = touch
+        key = (touch_type, touch.channel, touch.campaign)
+        same = self._of_contact.get(key)
+        if same is not None:
+            same.append(number)
+            self._queues[touch.channel != _DIRECT].append(number)
         else:
-            self._rank(touch, 3 if touch.touch_type == CLICK else 2)
+            self._of_contact[key] = [number]
+            if touch_type == CLICK and self._first_click < 0:
+                self._first_click = number
+            else:
+                self._queues[_CLICK if touch_type == CLICK else _OTHER].append(number)
+        until_ms = touch.at_ms + self._window_ms.get(touch_type, -1)
+        if until_ms < self._inside_until_ms:
+            self._inside_until_ms = until_ms
 
-    def _rank(self, touch: Touch, kind: int) -> None:
-        self.kinds[touch.touch_id] = kind
-        heappush(self.of_kind[kind], (touch.at_ms, touch.touch_id))
+    def _has_room_for(self, touch: Touch) -> bool:
+        """Make room; False for a touch of a type without a window, which goes at once."""
+        if touch.at_ms > self._inside_until_ms:
+            self._expire(touch.at_ms)
+        if touch.touch_type not in self._window_ms:
+            return False
+        if len(self._touches) >= MAX_TOUCHES:
+            for kind, queue in enumerate(self._queues):
+                if queue:
+                    number = queue.pop(0)
+                    self._dropped[self._touches[number].touch_id] = _WORDS[kind]
+                    self._remove(number, kind)
+                    break
+        return True
+
+    def _remove(self, number: int, kind: int) -> None:
+        """It is in no queue any more. The next of its contact is then the first."""
+        touch = self._touches.pop(number)
+        key = (touch.touch_type, touch.channel, touch.campaign)
+        same = self._of_contact[key]
+        same.remove(number)
+        if not same:
+            del self._of_contact[key]
+        elif kind >= _OTHER:
+            self._queues[touch.channel != _DIRECT].remove(same[0])
+            insort(self._queues[kind], same[0])
 
     def _expire(self, now_ms: int) -> None:
-        for touch_type, waiting in self.of_type.items():
-            oldest_ms = now_ms - self.window_ms.get(touch_type, -1)
-            while waiting and (waiting[0].touch_id not in self.touches or waiting[0].at_ms < oldest_ms):
-                touch = waiting.popleft()
-                if touch.touch_id in self.touches:
-                    self._remove(touch)
+        """What is past its window goes, and another touch may be the first, or the first click."""
+        window_of = self._window_ms.get
+        until_ms = {number: touch.at_ms + window_of(touch.touch_type, -1) for number, touch in self._touches.items()}
+        for number, at_ms in until_ms.items():
+            if at_ms < now_ms:
+                self._leave_queue(number)
+        self._inside_until_ms = min((until_ms[number] for number in self._touches), default=_NEVER)
+        self._look_who_stays()
 
-    def _remove(self, touch: Touch) -> None:
-        """The next of its contact is then the first."""
-        del self.touches[touch.touch_id], self.kinds[touch.touch_id]
-        same = self.of_contact[contact(touch)]
-        is_first = same[0] is touch
-        same.remove(touch)
-        if is_first and same:
-            self._rank(same[0], 3 if touch.touch_type == CLICK else 2)
-        elif not same:
-            del self.of_contact[contact(touch)]
+    def _leave_queue(self, number: int) -> None:
+        touch = self._touches[number]
+        is_repeat = self._of_contact[contact(touch)][0] != number
+        kind = int(touch.channel != _DIRECT) if is_repeat else _CLICK if touch.touch_type == CLICK else _OTHER
+        if number in (self._first, self._first_click):
+            self._first = -1 if number == self._first else self._first
+            self._first_click = -1 if number == self._first_click else self._first_click
+        else:
+            self._queues[kind].remove(number)
+        self._remove(number, kind)
 
-    def _drop_one(self, newest: Touch) -> None:
-        first_click = next((touch.touch_id for touch in self.of_type[CLICK] if touch.touch_id in self.touches), "")
-        staying = (next(iter(self.touches)), first_click, newest.touch_id)
-        for kind, heap in enumerate(self.of_kind):
-            found = self._oldest(heap, kind, staying)
-            if found is not None:
-                self.dropped[found.touch_id] = _WORDS[kind]
-                self._remove(found)
-                return
+    def _look_who_stays(self) -> None:
+        if self._first < 0 and self._touches:
+            self._first = next(iter(self._touches))
+            self._stay(self._first)
+        if self._first_click < 0 and self._queues[_CLICK]:
+            self._first_click = self._queues[_CLICK].pop(0)
 
-    def _oldest(self, heap: list[tuple[int, str]], kind: int, staying: tuple[str, ...]) -> Touch | None:
-        passed, found = [], None
-        while heap and found is None:
-            entry = heappop(heap)
-            if self.kinds.get(entry[1]) == kind:
-                if entry[1] in staying:
-                    passed.append(entry)
-                else:
-                    found = self.touches[entry[1]]
-        for entry in passed:
-            heappush(heap, entry)
-        return found
+    def _stay(self, number: int) -> None:
+        """The first touch is the first of its contact, so it is in one of two queues, if it is not the first click."""
+        for queue in self._queues[_OTHER:]:
+            if number in queue:
+                queue.remove(number)

@@ -5,10 +5,11 @@ reach it any more (see `lateness`); its touches then stay, its aggregate goes to
 """
 
 from pipeline.domain.archive import oldest_start_ms, put_away, trim
-from pipeline.domain.closing import close
+from pipeline.domain.closing import close, matters_to_order
 from pipeline.domain.effects import Effects
 from pipeline.domain.lateness import final_before_ms, open_until_ms
 from pipeline.domain.path_bound import bounded
+from pipeline.domain.paths import Paths
 from pipeline.domain.refunds import forget_old
 from pipeline.domain.regrouping import regroup
 from pipeline.domain.rows import session_row, session_tombstone
@@ -23,17 +24,19 @@ from pipeline.domain.segments import (
     session_version,
     sessions_of,
 )
-from pipeline.domain.settling import Desk, owes_rows, write_all_owed
+from pipeline.domain.settling import MAX_CLOSED_PER_VISIT, Desk, in_order, owes_rows, write_all_owed
 from pipeline.domain.state import (
     CONVERSION_KEEP_MS,
     FIRSTS_KEEP_MS,
     MAX_HELD_SEGMENTS,
+    MAX_HELD_TOUCHES,
     MAX_KEPT_TOUCHES,
     MAX_TOUCHES,
+    Conversion,
     PersonState,
     Segment,
 )
-from pipeline.domain.touches import place
+from pipeline.domain.touches import VISIT, place
 
 
 def publish_sessions(
@@ -50,15 +53,19 @@ def publish_sessions(
         effects.sessions.append(session_tombstone(app_id, person, key, 2 * state.version))
     if state.retired:
         state.retired = []
+    cut_ms = _cut_before_ms(state)
     for session in sessions_of(state.segments, rules.gap_ms) if state.segments else []:
-        is_closed = watermark_ms >= _closes_at_ms(session, rules)
+        is_cut_off = session[-1].end_ms + rules.gap_ms <= cut_ms
+        is_closed = is_cut_off or watermark_ms >= _closes_at_ms(session, rules)
         revision = 2 * session_version(session) + is_closed
         if revision > session[0].published:
             session[0].published = revision
             effects.sessions.append(session_row(app_id, person, session, is_closed, revision))
     state.is_unpublished = False
+    if cut_ms:
+        _seal(state, rules, cut_ms)
+        state.cut_ms = max(state.cut_ms, state.sealed_before_ms)
     if watermark_ms < open_until_ms(state.held_s, rules):
-        _cut(state, rules)
         return
     # What is final must be closed first, and that happens at full minutes.
     _seal(state, rules, watermark_ms - watermark_ms % TIMER_STEP_MS - rules.lateness_ms)
@@ -95,10 +102,24 @@ def is_expired(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
     return is_due and not has_unpublished(state) and not _open_until(state, rules)
 
 
+def end_in_steps(state: PersonState, app_id: str, person: str, rules: AppRules, effects: Effects) -> bool:
+    """`end`; False if that is too much for one visit: then rows are owed, and it can end once they are written."""
+    if _is_too_much(state.conversions):
+        for conversion in state.conversions:
+            conversion.is_leaving = True
+        return False
+    end(state, app_id, person, rules, effects)
+    return True
+
+
+def _is_too_much(conversions: list[Conversion]) -> bool:
+    return sum(map(matters_to_order, conversions)) > MAX_CLOSED_PER_VISIT
+
+
 def end(state: PersonState, app_id: str, person: str, rules: AppRules, effects: Effects) -> None:
     """End a state that has expired: what refunds may still need of it moves to the orders."""
     write_all_owed(Desk(state, app_id, person, rules, effects))
-    close(state, app_id, person, rules, effects, state.conversions)
+    close(state, app_id, person, effects, state.conversions, Paths(state, rules))
 
 
 def is_due_to_expire(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
@@ -149,11 +170,30 @@ def _closes_at_ms(session: Session, rules: AppRules) -> int:
 # Final sessions
 
 
-def _cut(state: PersonState, rules: AppRules) -> None:
-    """Cut a history that is longer than what is held open: its oldest sessions are final, down to half."""
-    if len(state.segments) > MAX_HELD_SEGMENTS:
-        _seal(state, rules, state.segments[-MAX_HELD_SEGMENTS // 2].start_ms)
-        state.cut_ms = max(state.cut_ms, state.sealed_before_ms)
+def holds_too_much(state: PersonState) -> bool:
+    """Tell whether more is held open than may be: then the oldest sessions are final."""
+    return bool(_held_from(state))
+
+
+def _held_from(state: PersonState) -> int:
+    """Return how many of the oldest segments there is no room for. There is always for the newest."""
+    segments = state.segments
+    first = max(0, len(segments) - MAX_HELD_SEGMENTS)
+    touches = sum(map(_count_touches, segments))
+    while touches > MAX_HELD_TOUCHES and first < len(segments) - 1:
+        touches -= _count_touches(segments[first])
+        first += 1
+    return first
+
+
+def _count_touches(segment: Segment) -> int:
+    return len(segment.touches) + (segment.entry.touch_type == VISIT)
+
+
+def _cut_before_ms(state: PersonState) -> int:
+    """Return the start of the oldest segment there is room for; 0: there is for all."""
+    first = _held_from(state)
+    return state.segments[first].start_ms if first else 0
 
 
 def _seal(state: PersonState, rules: AppRules, reachable_ms: int) -> None:
@@ -237,8 +277,13 @@ def _forget(state: PersonState, app_id: str, person: str, rules: AppRules, reach
     """Conversions and refunds past their keep, and touches in no window from `reachable_ms` on nor of a conversion that
     is kept. Only from the old end: what is newer may still take the place of others in a path (see `path_bound`)."""
     gone = forget_old(state, reachable_ms)
+    if _is_too_much(gone):
+        for conversion in gone:
+            conversion.is_leaving = True
+        state.conversions = in_order(gone + state.conversions)
+        return
     if gone:
-        close(state, app_id, person, rules, effects, gone)
+        close(state, app_id, person, effects, gone, Paths(state, rules))
     touches, conversions = state.touches, state.conversions
     needed_from_ms = min(reachable_ms, conversions[0].at_ms) if conversions else reachable_ms
     while touches and touches[0].at_ms < needed_from_ms - rules.max_window_ms:

@@ -1,6 +1,6 @@
 """Rows from facts. A row's content is a function of the person's events alone, its revision of the person's version."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.domain.attribution import credit_path
 from pipeline.domain.channel_tables import Channel
@@ -107,11 +107,40 @@ def touch_row(
     )
 
 
+class PathColumns(NamedTuple):
+    """A path as the columns of rows."""
+
+    touches: list[Touch]
+    touch_ids: list[str]
+    times_ms: list[int]
+    types: list[str]
+    channels: list[str]
+    sources: list[str]
+    mediums: list[str]
+    campaigns: list[str]
+
+
+def columns_of(path: list[Touch]) -> PathColumns:
+    return PathColumns(
+        path,
+        [touch.touch_id for touch in path],
+        [touch.at_ms for touch in path],
+        [touch.touch_type for touch in path],
+        [touch.channel for touch in path],
+        [touch.source for touch in path],
+        [touch.medium for touch in path],
+        [touch.campaign for touch in path],
+    )
+
+
+NO_TOUCH: Final = columns_of([])
+
+
 def conversion_row(
     app_id: str,
     person: str,
     conversion: Conversion,
-    path: list[Touch],
+    path: PathColumns,
     reason: str,
     is_deleted: bool = False,
 ) -> ConversionRow:
@@ -130,13 +159,13 @@ def conversion_row(
         value_minor=conversion.value_minor,
         currency=conversion.currency,
         order_id=conversion.order_id,
-        path_touch_ids=[touch.touch_id for touch in path],
-        path_touched_at_ms=[touch.at_ms for touch in path],
-        path_touch_types=[touch.touch_type for touch in path],
-        path_channels=[touch.channel for touch in path],
-        path_sources=[touch.source for touch in path],
-        path_mediums=[touch.medium for touch in path],
-        path_campaigns=[touch.campaign for touch in path],
+        path_touch_ids=path.touch_ids,
+        path_touched_at_ms=path.times_ms,
+        path_touch_types=path.types,
+        path_channels=path.channels,
+        path_sources=path.sources,
+        path_mediums=path.mediums,
+        path_campaigns=path.campaigns,
         revision=conversion.row_revision,
         is_deleted=is_deleted,
         goal_version=conversion.goal_version,
@@ -152,15 +181,17 @@ def attribution_row(
     app_id: str,
     person: str,
     conversion: Conversion,
-    path: list[Touch],
+    path: PathColumns,
     rules: AppRules,
     reason: str,
     is_deleted: bool = False,
 ) -> AttributionRow:
     """Revision `conversion.attribution_revision`. The value credited is what refunds have left of it."""
     value_minor = conversion.value_minor - conversion.refunded_minor
-    credited = path or [Touch(conversion.at_ms, "", VISIT, Channel.DIRECT.value, "", "", "")]
-    credits_nanos, values_minor = credit_path(credited, value_minor, rules)
+    credited = path
+    if not path.touches:
+        credited = columns_of([Touch(conversion.at_ms, "", VISIT, Channel.DIRECT.value, "", "", "")])
+    credits_nanos, values_minor = credit_path(credited.touches, value_minor, rules)
     return AttributionRow(
         app_id=app_id,
         conversion_id=conversion_id(app_id, conversion.goal, conversion.event_id),
@@ -169,13 +200,13 @@ def attribution_row(
         converted_at_ms=conversion.at_ms,
         value_minor=value_minor,
         currency=conversion.currency,
-        touch_ids=[touch.touch_id for touch in credited],
-        touched_at_ms=[touch.at_ms for touch in credited],
-        touch_types=[touch.touch_type for touch in credited],
-        channels=[touch.channel for touch in credited],
-        sources=[touch.source for touch in credited],
-        mediums=[touch.medium for touch in credited],
-        campaigns=[touch.campaign for touch in credited],
+        touch_ids=credited.touch_ids,
+        touched_at_ms=credited.times_ms,
+        touch_types=credited.types,
+        channels=credited.channels,
+        sources=credited.sources,
+        mediums=credited.mediums,
+        campaigns=credited.campaigns,
         credits_nanos=credits_nanos,
         values_minor=values_minor,
         reason=reason,

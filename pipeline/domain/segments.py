@@ -9,6 +9,7 @@ chain within one UTC day as an aggregate. Segments merge in any order to the sam
 or two that meet across midnight in a chain of at most 24 hours. Nothing ever has to be taken out of an aggregate.
 """
 
+from bisect import bisect_left
 from typing import TypeAlias
 
 from pipeline.domain.rules import DAY_MS, SESSION_CAP_MS
@@ -243,7 +244,12 @@ def session_values(session: Session, firsts: list[First]) -> dict[str, int]:
 def session_touches(session: Session) -> list[Touch]:
     """The session's touch rows, by place."""
     rank, entry = session_entry(session)
-    touches = [touch for segment in session for touch in segment.touches]
-    if entry.touch_type == VISIT and rank < EXPOSURE_RANK:
-        touches.append(entry)
-    return first_of_each(touches)
+    is_visit = entry.touch_type == VISIT and rank < EXPOSURE_RANK
+    if len(session) > 1:
+        touches = [touch for segment in session for touch in segment.touches]
+        return first_of_each([*touches, entry] if is_visit else touches)
+    touches = session[0].touches  # the first of each by place, and no visit
+    if not is_visit:
+        return touches
+    at = bisect_left(touches, place(entry), key=place)
+    return [*touches[:at], entry, *touches[at:]]

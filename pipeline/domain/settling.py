@@ -5,17 +5,18 @@ their state says so, and if it is more than a little, `write_owed` writes some o
 costs no more than its share, however many conversions it changes; what several change is written once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
 from pipeline.domain.closing import announce, close
 from pipeline.domain.counting import counts_once
 from pipeline.domain.effects import Effects
-from pipeline.domain.paths import paths_at
+from pipeline.domain.paths import Paths
 from pipeline.domain.refunds import apply_refunds, take_in
 from pipeline.domain.restating import Change
-from pipeline.domain.rows import attribution_row, conversion_row
+from pipeline.domain.rows import NO_TOUCH, attribution_row, columns_of, conversion_row
 from pipeline.domain.rules import AppRules
 from pipeline.domain.segments import Session, session_key
 from pipeline.domain.state import (
@@ -43,9 +44,12 @@ MAX_AT_ONCE: Final = 200
 """An event writes owed rows itself if their paths can have no more touches than this together."""
 MAX_PER_VISIT: Final = 1_000
 """Later ones are written until their paths have this many touches together, and those of one conversion at least."""
+MAX_CLOSED_PER_VISIT: Final = 10
+"""Conversions of one person that are handed to their orders at once, however many of an order leave."""
 _TOUCHES_OF_ONE: Final = 5
 """Cost of a conversion beside its path, in touches."""
 
+_place_of = attrgetter("at_ms", "event_id", "goal")
 _Key = tuple[str, str]
 """(event id, goal)"""
 _Span = tuple[int, int, str]
@@ -67,11 +71,24 @@ class Desk:
     """Reason of all restatements; empty: each has its own."""
     gone: list[Conversion] = field(default_factory=list)
     """Conversions the bounds have dropped from the state, to be handed to their orders."""
+    known_paths: Paths | None = None
+
+    @property
+    def paths(self) -> Paths:
+        """The paths of its conversions, looked up once until `forget_paths`."""
+        if self.known_paths is None:
+            self.known_paths = Paths(self.state, self.rules)
+        return self.known_paths
+
+    def forget_paths(self) -> None:
+        """The touches have changed."""
+        self.known_paths = None
 
 
 def settle(desk: Desk, change: Change, new: list[Conversion], refund: Refund | None) -> None:
     """Write what an event changed about conversions: its `new` ones, its `refund`, and earlier ones by its `change`."""
     state = desk.state
+    desk.forget_paths()
     occasions: _Occasions = {}
     orders: list[str] = []
     if new or change.won or change.lost:
@@ -84,6 +101,7 @@ def settle(desk: Desk, change: Change, new: list[Conversion], refund: Refund | N
     _owe_refunds(desk, orders)
     if change.from_ms is not None:
         _owe_paths(desk, change.from_ms, change.sessions)
+    desk.paths.look_up(found.at_ms for found in (*desk.gone, *(each for each, _ in occasions.values())))
     _write_occasions(desk, change.sessions, occasions)
     _pay_if_little(desk)
     _close_gone(desk)
@@ -93,9 +111,10 @@ def settle_all(desk: Desk, change: Change, moved: list[Conversion]) -> None:
     """Write what was changed about conversions, of any time, for the reason of `desk`. `moved`: those that belonged to
     another journey; they and their refunds are in the state."""
     state = desk.state
+    desk.forget_paths()
     occasions: _Occasions = {}
     orders = [refund.order_id for refund in state.refunds]
-    state.conversions = _in_order(_recount(desk, change, [], occasions, orders))
+    state.conversions = in_order(_recount(desk, change, [], occasions, orders))
     for conversion in moved:
         _owe(conversion, OWES_ALL, desk.reason)
     _owe_refunds(desk, orders)
@@ -107,13 +126,29 @@ def settle_all(desk: Desk, change: Change, moved: list[Conversion]) -> None:
 
 
 def owes_rows(state: PersonState) -> bool:
-    """Tell whether rows of conversions are owed. That is part of the state, so it survives a crash."""
-    return any(conversion.owed for conversion in state.conversions)
+    """Tell whether rows of conversions are owed, or some wait to leave. That is part of the state, so it survives a
+    crash."""
+    return any(conversion.owed or conversion.is_leaving for conversion in state.conversions)
 
 
 def write_owed(desk: Desk) -> None:
-    """Write owed rows, the oldest conversions first, up to `MAX_PER_VISIT`."""
-    _pay(desk, desk.state.conversions, MAX_PER_VISIT)
+    """Write owed rows, the oldest conversions first, up to `MAX_PER_VISIT`; when there are no more, let conversions
+    leave."""
+    conversions = desk.state.conversions
+    if any(conversion.owed for conversion in conversions):
+        _pay(desk, conversions, MAX_PER_VISIT)
+    else:
+        _let_leave(desk, MAX_CLOSED_PER_VISIT)
+        _close_gone(desk)
+
+
+def _let_leave(desk: Desk, count: int) -> None:
+    """The oldest of those that are leaving are gone."""
+    leaving = [found for found in desk.state.conversions if found.is_leaving][:count]
+    if leaving:
+        ids = set(map(id, leaving))
+        desk.gone += leaving
+        desk.state.conversions = [found for found in desk.state.conversions if id(found) not in ids]
 
 
 def _pay_if_little(desk: Desk) -> None:
@@ -135,16 +170,11 @@ def _pay(desk: Desk, conversions: Sequence[Conversion], bound: int | None = None
     if not owing:
         return
     spent = 0
-    for conversion, path in zip(owing, _paths(desk, owing), strict=True):
+    for conversion, path in zip(owing, desk.paths.at(found.at_ms for found in owing), strict=True):
         _write_changed(desk, conversion, path)
         spent += len(path) + _TOUCHES_OF_ONE
         if bound is not None and spent >= bound:
             return
-
-
-def _paths(desk: Desk, conversions: Sequence[Conversion]) -> Iterator[list[Touch]]:
-    """`conversions`: by time."""
-    return paths_at(desk.state, (found.at_ms for found in conversions), desk.rules)
 
 
 def _write_changed(desk: Desk, conversion: Conversion, path: list[Touch]) -> None:
@@ -188,8 +218,8 @@ def _write_occasions(desk: Desk, sessions: list[Session], occasions: _Occasions)
     if not occasions:
         return
     spans = _spans(desk, sessions)
-    found = _in_order([conversion for conversion, _ in occasions.values()])
-    for conversion, path in zip(found, _paths(desk, found), strict=True):
+    found = in_order([conversion for conversion, _ in occasions.values()])
+    for conversion, path in zip(found, desk.paths.at(each.at_ms for each in found), strict=True):
         _place(spans, conversion)
         _write(desk, conversion, path, _merge_or(conversion, occasions[_key(conversion)][1]))
         conversion.owed, conversion.owed_reason = 0, ""
@@ -204,6 +234,8 @@ def _recount(
 ) -> list[Conversion]:
     """The conversions to be known from now on, each counting or not as it does now. What has begun to count becomes an
     occasion; `orders` gets the orders of everything that did or no longer does."""
+    if not (change.won or change.lost or any(map(counts_once, new))):
+        return _count_every(desk, new, occasions, orders)
     known = {_key(found): found for found in desk.state.conversions}
     candidates = {_key(first) for session in change.sessions for segment in session for first in segment.firsts}
     for first in change.lost:
@@ -229,6 +261,18 @@ def _recount(
     return list(known.values())
 
 
+def _count_every(desk: Desk, new: list[Conversion], occasions: _Occasions, orders: list[str]) -> list[Conversion]:
+    """`_recount`, where all of `new` count and nothing else has changed."""
+    for conversion in new:
+        occasions[_key(conversion)] = (conversion, _INITIAL)
+        orders.append(conversion.order_id)
+    event_ids = {conversion.event_id for conversion in new}
+    kept = [
+        found for found in desk.state.conversions if found.event_id not in event_ids or _key(found) not in occasions
+    ]
+    return kept + new
+
+
 def _forgotten(first: First, version: int) -> Conversion:
     """Build the row in place of a conversion the bound has dropped. It has had no more revisions than the person
     versions.
@@ -239,39 +283,44 @@ def _forgotten(first: First, version: int) -> Conversion:
 
 
 def _bound(desk: Desk) -> None:
-    """Keep the newest by (time, event id, goal), and of an order all or none. Those that wait to count are kept beyond
-    the bound: there are no more of them than open segments and goals."""
-    desk.state.conversions = ordered = _in_order(desk.state.conversions)
+    """Keep the newest by (time, event id, goal), and of an order all or none: of the others one more than there are too
+    many leaves at once. Those that wait to count are kept beyond the bound: there are no more of them than open
+    segments and goals."""
+    desk.state.conversions = ordered = in_order(desk.state.conversions)
     excess = len(ordered) - MAX_CONVERSIONS
     if excess <= 0:
         return
-    gone = {id(found) for found in ordered[:excess] if found.is_counted}
-    orders = {found.order_id for found in ordered[:excess] if found.is_counted and found.order_id}
-    gone |= {id(found) for found in ordered if found.is_counted and found.order_id in orders}
-    desk.gone += [found for found in ordered if id(found) in gone]
-    desk.state.conversions = [found for found in ordered if id(found) not in gone]
+    oldest = [found for found in ordered[:excess] if found.is_counted]
+    orders = {found.order_id for found in oldest if found.order_id}
+    for found in (*oldest, *(found for found in ordered[excess:] if found.order_id in orders and found.is_counted)):
+        found.is_leaving = True
+    _let_leave(desk, min(excess + 1, MAX_CLOSED_PER_VISIT))
 
 
 def _close_gone(desk: Desk) -> None:
     if desk.gone:
-        _pay(desk, _in_order(desk.gone))
-        close(desk.state, desk.app_id, desk.person, desk.rules, desk.effects, desk.gone)
+        gone = in_order(desk.gone)
+        for conversion in gone:
+            conversion.is_leaving = False
+        _pay(desk, gone)
+        close(desk.state, desk.app_id, desk.person, desk.effects, gone, desk.paths)
         desk.gone = []
 
 
-def _in_order(conversions: list[Conversion]) -> list[Conversion]:
-    return sorted(conversions, key=lambda found: (found.at_ms, found.event_id, found.goal))
+def in_order(conversions: list[Conversion]) -> list[Conversion]:
+    return sorted(conversions, key=_place_of)
 
 
 def _write(desk: Desk, conversion: Conversion, path: list[Touch], reason: str | None) -> None:
     """`reason` None: the credits stay as they are."""
     _raise_revision(desk, conversion)
-    desk.effects.conversions.append(conversion_row(desk.app_id, desk.person, conversion, path, reason or ""))
+    columns = columns_of(path)
+    desk.effects.conversions.append(conversion_row(desk.app_id, desk.person, conversion, columns, reason or ""))
     if reason is not None:
         conversion.path_digest = _digest(path)
         conversion.config_version = desk.rules.config_version
         conversion.attribution_revision += 1
-        row = attribution_row(desk.app_id, desk.person, conversion, path, desk.rules, reason)
+        row = attribution_row(desk.app_id, desk.person, conversion, columns, desk.rules, reason)
         desk.effects.attributions.append(row)
 
 
@@ -290,9 +339,9 @@ def take_back(desk: Desk, conversion: Conversion) -> None:
     conversion.attribution_revision += 1
     conversion.path_digest = ""
     app_id, person = desk.app_id, desk.person
-    gone = conversion_row(app_id, person, conversion, [], _LATE_TOUCH, is_deleted=True)
+    gone = conversion_row(app_id, person, conversion, NO_TOUCH, _LATE_TOUCH, is_deleted=True)
     desk.effects.conversions.append(gone)
-    row = attribution_row(app_id, person, conversion, [], desk.rules, reason, is_deleted=True)
+    row = attribution_row(app_id, person, conversion, NO_TOUCH, desk.rules, reason, is_deleted=True)
     desk.effects.attributions.append(row)
 
 

@@ -9,7 +9,8 @@ What is bounded, and what is lost at the bound:
 | ids seen | 7 days | `MAX_SEEN`, newest | a repeat of an older id is counted again |
 | ids taken from anonymous ids | 7 + 30 days | `MAX_SEEN`, last taken | the same |
 | segments | until no event in time can reach them | (lateness + gap) / gap | - |
-| segments of a history | a day from its receipt, or the lateness | `MAX_HELD_SEGMENTS` | older events are late |
+| segments, also of a history, which is held a day | as above | `MAX_HELD_SEGMENTS`, newest | older events are late |
+| touches of segments | as these | `MAX_HELD_TOUCHES`, of the newest, or one segment's | the same |
 | sessions in the archive | 30 days | `MAX_ARCHIVE_BYTES`, newest | older ones, and their touch rows, are not moved |
 | touches of a segment | as the segment | `MAX_TOUCHES` campaigns, first met | further campaigns of that day's visit |
 | touches | longest window | `MAX_TOUCHES`, see `path_bound` | repeated ones, then others, of a path longer than that |
@@ -36,8 +37,10 @@ from pipeline.domain.rules import DAY_MS
 
 MAX_SEEN: Final = 2_048
 MAX_TOUCHES: Final = 100
-MAX_KEPT_TOUCHES: Final = 300
+MAX_KEPT_TOUCHES: Final = 150
 MAX_HELD_SEGMENTS: Final = 200
+MAX_HELD_TOUCHES: Final = MAX_TOUCHES
+"""Touches in segments that are held open."""
 MAX_CONVERSIONS: Final = 100
 MAX_REFUNDS: Final = 100
 MAX_HOLDERS: Final = 20
@@ -152,6 +155,8 @@ class Conversion(msgspec.Struct, array_like=True, gc=False):
     """Which of its rows are owed: `OWES_PATH`, `OWES_SESSION`, `OWES_ALL`; 0: none."""
     owed_reason: str = ""
     is_bot: bool = False
+    is_leaving: bool = False
+    """It is past its keep, or one too many, and waits to be handed to its order."""
 
 
 def raise_revisions(conversion: Conversion, other: Conversion) -> None:
@@ -253,7 +258,7 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     taken_last_ms: int = 0
     """Like `last_ms`, of events of other ids."""
     cut_ms: int = 0
-    """Sessions before it were put away because there were more than `MAX_HELD_SEGMENTS`: an event before it is late."""
+    """Sessions before it were put away because more was held open than may be: an event before it is late."""
     order: Order | None = None
     """State of an order, if it is that of an order and of no person."""
 

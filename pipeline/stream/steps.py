@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, end, is_expired, publish_sessions, write_owed_rows
+from pipeline.domain.journey import apply_event, end_in_steps, is_expired, publish_sessions, write_owed_rows
 from pipeline.domain.lateness import is_late
 from pipeline.domain.merging import (
     absorb,
@@ -191,8 +191,8 @@ def _visit(group: OpenGroup, key: str) -> None:
     app_id, _, person = key.partition(SEPARATOR)
     state, rules, watermark_ms = group.states.hot[key], group.rules[app_id], group.watermark.value_ms
     if is_expired(state, rules, watermark_ms):
-        end(state, app_id, person, rules, group.effects)
-        group.expired.add(key)
+        if end_in_steps(state, app_id, person, rules, group.effects):
+            group.expired.add(key)
     else:
         publish_sessions(state, app_id, person, rules, watermark_ms, group.effects)
 

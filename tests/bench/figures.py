@@ -12,12 +12,18 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Figure:
-    """`value` in `unit`; `baseline` in the same unit from the same run, where there is one to compare with."""
+    """`value` in `unit`; `baseline` in the same unit from the same run, where there is one to compare with. `most`: a
+    greater value is a failure."""
 
     name: str
     value: float
     unit: str
     baseline: float | None = None
+    most: float | None = None
+
+    @property
+    def is_too_much(self) -> bool:
+        return self.most is not None and self.value > self.most
 
     @property
     def ratio(self) -> float | None:
@@ -27,6 +33,8 @@ class Figure:
         record = {"name": self.name, "value": round(self.value, 3), "unit": self.unit}
         if self.baseline:
             record |= {"baseline": round(self.baseline, 3), "ratio": round(self.value / self.baseline, 2)}
+        if self.is_too_much and self.most is not None:
+            record["FAIL"] = f"more than {self.most:,.1f}"
         return json.dumps(record)
 
 

@@ -1,7 +1,7 @@
 """`make bench`: every figure in one run, as JSON lines while it goes and a table at the end.
 
-`ARGS="gateway stream"` runs only the parts named. Figures are only comparable within one run: machines differ, and the
-same machine differs from hour to hour.
+`ARGS="gateway stream"` runs only the parts named. It fails where a figure is greater than it may be. Figures are only
+comparable within one run: machines differ, and the same machine differs from hour to hour.
 """
 
 import importlib
@@ -26,7 +26,10 @@ def main(parts: list[str]) -> int:
             print(figure.json_line(), flush=True)
         figures += found
     print_table(figures)
-    return 0
+    too_much = [figure for figure in figures if figure.is_too_much]
+    for figure in too_much:
+        print(f"FAIL: {figure.name}: {figure.value:,.1f} {figure.unit}, at most {figure.most:,.1f}")
+    return 1 if too_much else 0
 
 
 if __name__ == "__main__":

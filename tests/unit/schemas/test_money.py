@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.money import MAX_MINOR, from_minor, minor_digits, round_together, to_minor
+from schemas.money import MAX_MINOR, from_minor, minor_digits, round_runs, round_together, to_minor
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,9 @@ def test_rounded_parts_are_near_and_add_up(parts: list[int], step: int) -> None:
     rounded = round_together(parts, step)
     assert all(abs(whole * step - part) < step for whole, part in zip(rounded, parts, strict=True))
     assert 2 * abs(sum(rounded) * step - sum(parts)) <= step
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**20), st.integers(1, 5)), max_size=8), st.integers(1, 10**9))
+def test_runs_are_rounded_like_their_parts(runs: list[tuple[int, int]], step: int) -> None:
+    parts = [part for part, count in runs for _ in range(count)]
+    assert [part for part, count in round_runs(runs, step) for _ in range(count)] == round_together(parts, step)

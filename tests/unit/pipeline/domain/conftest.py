@@ -90,11 +90,18 @@ class Person:
 
     def pay(self) -> int:
         """Have all rows written that are owed; how many times some were."""
-        key, times = person_key(self.user_id, self.anonymous_id, ""), 0
-        while owes_rows(self.state):
-            write_owed_rows(self.state, "shop", key, self.rules, self.effects)
+        times = 0
+        while self.pay_once():
             times += 1
         return times
+
+    def pay_once(self) -> bool:
+        """Have some of the rows written that are owed; False if there are none."""
+        if not owes_rows(self.state):
+            return False
+        key = person_key(self.user_id, self.anonymous_id, "")
+        write_owed_rows(self.state, "shop", key, self.rules, self.effects)
+        return True
 
     def conversions(self) -> list[ConversionRow]:
         self.pay()

@@ -74,7 +74,6 @@ def test_somebody_first_seen_today_has_nothing_final(person: Any) -> None:
 
 def test_what_is_held_open_is_bounded(person: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest sessions of a long past are final then, with their rows, and what is before them is late."""
-    monkeypatch.setattr("pipeline.domain.journey.MAX_HELD_SEGMENTS", 10)
     monkeypatch.setattr(publishing, "MAX_HELD_SEGMENTS", 10)
     for number in range(30):
         sends(person, "page_view", number * 60)
@@ -82,6 +81,20 @@ def test_what_is_held_open_is_bounded(person: Any, monkeypatch: pytest.MonkeyPat
     assert len([row for row in person.sessions() if row.is_closed]) == 30
     sends(person, "page_view", 30, "late")
     assert marks(person) == [("late", "late")]
+
+
+def test_touches_held_open_are_bounded_in_live_traffic_too(person: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many visits with many campaigns the old ones are final. Their touches stay, as those of others do."""
+    monkeypatch.setattr(publishing, "MAX_HELD_TOUCHES", 10)
+    for number in range(40):
+        page_url = f"{AD}&utm_campaign=c{number}"
+        person.does("page_view", NOW + number // 4 * 40 + number % 4, f"t{number:02}", page_url=page_url)
+        assert sum(len(segment.touches) for segment in person.state.segments) <= 10 or len(person.state.segments) == 1
+    person.buys(NOW + 400, "order")
+    person.does("page_view", NOW + 1, "before", page_url=AD)
+    assert marks(person) == [("late", "before")]
+    assert [row.touch_ids for row in person.attributions()] == [[f"t{number:02}" for number in range(0, 40, 4)]]
+    assert len([row for row in person.sessions() if row.is_closed]) == len(person.sessions()) - 1
 
 
 def test_the_state_of_an_old_version_has_its_past(person: Any) -> None:

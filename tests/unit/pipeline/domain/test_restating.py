@@ -5,10 +5,14 @@ from typing import Any
 import pytest
 from stories import START_MS
 
+from pipeline.domain.closing import decode_closed
 from pipeline.domain.effects import Effects
 from pipeline.domain.restating import restructure
+from pipeline.domain.settling import MAX_CLOSED_PER_VISIT
+from pipeline.domain.state import MAX_CONVERSIONS
 from pipeline.domain.touches import marketing_touch
 from schemas.events import StreamEvent
+from schemas.people import OrderClosed
 
 
 def change_from(person: Any, minutes: float, campaign: str = "") -> float | None:
@@ -40,6 +44,26 @@ def test_conversions_are_looked_at_from_the_earliest_change_on(
     person.does("page_view", 0, page_url="https://shop.example/", **fields)
     person.buys(10, "order")
     assert change_from(person, minutes, campaign) == expected
+
+
+def test_an_order_of_many_conversions_leaves_in_steps(person: Any) -> None:
+    for number in range(MAX_CONVERSIONS):
+        person.buys(number / 10, f"p{number:03}", order_id="A")
+    person.effects.messages.clear()
+    person.buys(11, "last", order_id="B")
+    sizes = [_closed(person)]
+    while person.pay_once():
+        sizes.append(_closed(person))
+    assert sum(sizes) == MAX_CONVERSIONS
+    assert max(sizes) <= MAX_CLOSED_PER_VISIT
+    assert [found.event_id for found in person.state.conversions] == ["last"]
+
+
+def _closed(person: Any) -> int:
+    """Conversions that have gone to their orders since the last call."""
+    closed = [record for record in person.effects.messages if isinstance(record, OrderClosed)]
+    person.effects.messages.clear()
+    return sum(len(decode_closed(record.conversions).conversions) for record in closed)
 
 
 def test_a_late_contact_of_many_conversions_is_written_in_steps_and_ends_as_if_it_had_come_in_order(

@@ -1,0 +1,37 @@
+"""What one event may cost, counted and not timed: instructions executed, rows and bytes written.
+
+A page view in order takes 770 instructions. What the bounds are in time, `make bench ARGS=worst` tells.
+"""
+
+from collections.abc import Callable
+
+import pytest
+from heavy_persons import PERSONS, Heavy, events_for, newcomer
+from work import instructions
+
+MOST_INSTRUCTIONS = 60_000
+MOST_ROWS = 110
+MOST_BYTES = 50_000
+MOST_BYTES_OF_LONG_NAMES = 250_000
+"""Rows of a conversion hold its path: of 100 touches, each with three names of 200 characters."""
+
+
+def test_a_page_view_in_order_takes_few_steps() -> None:
+    heavy = newcomer()
+    event = heavy.event("page_view", heavy.at_ms + 1)
+    assert instructions(lambda: heavy.apply(event)) < 1_000
+
+
+@pytest.mark.parametrize(("name", "prepare"), PERSONS.items(), ids=PERSONS.keys())
+def test_no_event_costs_more_than_its_share_whatever_a_person_was_prepared_with(
+    name: str, prepare: Callable[[], Heavy]
+) -> None:
+    heavy = prepare()
+    most_bytes = MOST_BYTES_OF_LONG_NAMES if name == "long names" else MOST_BYTES
+    for what, act in events_for(heavy):
+        copy = heavy.copy()
+        steps = instructions(lambda act=act, copy=copy: act(copy))  # type: ignore[misc]
+        rows, size = copy.written()
+        assert steps <= MOST_INSTRUCTIONS, (what, steps)
+        assert rows <= MOST_ROWS, (what, rows)
+        assert size <= most_bytes, (what, size)
