@@ -128,7 +128,7 @@ def partition_of_endpoint(endpoint_id: str, partitions: int) -> int:
 
 
 RETRY_DELAYS_MS: Final[tuple[int, ...]] = tuple(1_000 * 4**level for level in range(8))
-"""1 s to 4.6 h. `webhook-retries` has one partition for each (see `services.webhooks.delays`)."""
+"""1 s to 4.6 h. `webhook-retries` has one partition for each (see `services.webhooks.delay_queue`)."""
 
 encode_delivery = msgspec.json.Encoder().encode
 decode_deliveries = msgspec.json.Decoder(Delivery).decode_lines

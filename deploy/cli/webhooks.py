@@ -133,12 +133,12 @@ def test(endpoint_id: _Id) -> None:
 
 async def _send_test(endpoint: "WebhookEndpoint", box: "SecretBox", now_ms: int) -> Any:
     from services.webhooks.sender import Sender
-    from services.webhooks.trial import trial_call
+    from services.webhooks.test_message import build_test_message
 
     sender = Sender(command_settings())
     await sender.start()
     try:
-        body, headers = trial_call(endpoint, box.unlock(endpoint.secret), TEST_TYPE, now_ms)
+        body, headers = build_test_message(endpoint, box.unlock(endpoint.secret), TEST_TYPE, now_ms)
         return await sender.post(endpoint.url, headers, body)
     finally:
         await sender.stop()

@@ -19,9 +19,9 @@ from faust.worker import Worker as FaustWorker
 from pipeline.runtime.control_plane import SnapshotSource
 from pipeline.runtime.kafka.topics import TopicMismatch
 from pipeline.runtime.log import configure_logging, get_logger
+from pipeline.runtime.retry import retry
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
-from pipeline.runtime.waiting import until_it_works
 from pipeline.stream.agents import register_agent
 from pipeline.stream.beginning import ensure_changelog
 from pipeline.stream.recovery import BulkTableManager
@@ -179,7 +179,7 @@ async def _prepare(settings: Settings) -> None:
         await ensure_topics(settings)
         await ensure_changelog(settings, CHANGELOG_TOPIC)
 
-    await until_it_works(prepare, (KafkaError, OSError), _log, "broker")
+    await retry(prepare, (KafkaError, OSError), _log, "waiting", waiting_for="broker")
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

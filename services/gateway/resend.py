@@ -138,7 +138,8 @@ class Resending:
 
 
 def queued_again(endpoint_id: str, fact_id: str, payload: str, now: int) -> Delivery:
-    """Return the delivery whose body is `payload`, to be sent once more; it climbs its ladder anew. Pure."""
+    """Return the delivery whose body is `payload`, to be sent once more, with a retry schedule from its
+    beginning. Pure."""
     body = _decode_body(payload)
     return Delivery(
         delivery_id=body.id,

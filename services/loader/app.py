@@ -25,9 +25,9 @@ from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
 from pipeline.runtime.kafka.clients import build_consumer
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.retry import retry
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
-from pipeline.runtime.waiting import until_it_works
 from schemas.topics import LOADER_GROUP, Topic
 from services.loader.blocks import Buffer, Limits, Place, Positions
 from services.loader.reader import Reader
@@ -38,6 +38,7 @@ T = TypeVar("T")
 _DRAIN_SECONDS: Final = 20.0
 """Longest wait of a stop for ClickHouse and Kafka; what is not done by then is read again after the next start."""
 
+_CLICKHOUSE_AWAY: Final = (ClickHouseUnavailable,)
 log = get_logger("loader")
 
 
@@ -95,9 +96,13 @@ class Loader:
             await _cancel(stopped, starting)
 
     async def _start(self) -> None:
-        await until_it_works(lambda: migrate(self._clickhouse), (ClickHouseUnavailable,), log, "ClickHouse")
-        await until_it_works(lambda: ensure_topics(self._settings), (KafkaConnectionError,), log, "broker")
-        await until_it_works(self._start_reader, (KafkaConnectionError,), log, "broker")
+        await retry(
+            lambda: migrate(self._clickhouse), (ClickHouseUnavailable,), log, "waiting", waiting_for="ClickHouse"
+        )
+        await retry(
+            lambda: ensure_topics(self._settings), (KafkaConnectionError,), log, "waiting", waiting_for="broker"
+        )
+        await retry(self._start_reader, (KafkaConnectionError,), log, "waiting", waiting_for="broker")
         log.info("loader started", group=self._group)
 
     async def _start_reader(self) -> None:
@@ -192,7 +197,9 @@ class Loader:
 
     async def _loaded_offsets(self) -> dict[Place, int]:
         sql = "SELECT topic, `partition`, next_offset, loaded_at_ms FROM loaded_offsets FINAL"
-        rows = await until_it_works(lambda: self._clickhouse.query(sql), (ClickHouseUnavailable,), log, "ClickHouse")
+        rows = await retry(
+            lambda: self._clickhouse.query(sql), (ClickHouseUnavailable,), log, "waiting", waiting_for="ClickHouse"
+        )
         self._loaded_at.rise_above(max((loaded_at_ms for *_, loaded_at_ms in rows), default=0))
         return {(topic, partition): offset for topic, partition, offset, _ in rows}
 

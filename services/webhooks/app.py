@@ -1,4 +1,4 @@
-"""The dispatcher put together: three readers, one way to Kafka, one way to receivers.
+"""The dispatcher put together: three group readers, one producer, one sender.
 
 `await Webhooks(settings).run(stop)` returns when everything under way has ended and is committed; it raises what it
 cannot go on after (another number of partitions, the wrong key of secrets).
@@ -19,21 +19,25 @@ from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
 from pipeline.runtime.control_plane.webhooks import StateChange, WebhookEndpoints
 from pipeline.runtime.http.operations import add_operations
+from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.retry import retry
 from pipeline.runtime.secret_box import SecretBox
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
-from pipeline.runtime.waiting import until_it_works
 from schemas.facts import AlertRow, encode_row
 from schemas.ids import partition_for
 from schemas.topics import Topic
-from services.webhooks.dispatch import Dispatcher
+from services.webhooks.attempts import Attempts
+from services.webhooks.dispatcher import Dispatcher
+from services.webhooks.endpoint_health import EndpointHealth, NotWritten
+from services.webhooks.endpoints import Endpoints
 from services.webhooks.facts import FactsReader
-from services.webhooks.outbox import Outbox
+from services.webhooks.outcome_writer import OutcomeWriter
+from services.webhooks.retry_queue import RetryQueue
+from services.webhooks.retry_schedule import RetrySchedule
 from services.webhooks.sender import Sender
-from services.webhooks.standing import Standing
-from services.webhooks.waiting import WaitingRoom
 
 _BROKER_AWAY: Final = (KafkaError, OSError)
 _DAY_MS: Final = 86_400_000
@@ -47,19 +51,21 @@ class Webhooks:
         self._settings = settings
         self._snapshots = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
         self._store = WebhookEndpoints(settings.control_plane_dsn())
-        self._outbox = Outbox(settings)
+        self._producer = PackingProducer(settings, log)
         self._sender = Sender(settings, resolver)
-        self._standing = Standing(self._record, self._alert, int(settings.webhook_disable_days * _DAY_MS))
+        self._health = EndpointHealth(self._record, self._alert, int(settings.webhook_disable_days * _DAY_MS))
         box = SecretBox.open(settings, creates=True)
-        snapshot = self._snapshots.current
-        self._facts = FactsReader(settings, snapshot, self._outbox)
-        self._waiting = WaitingRoom(settings, self._outbox)
-        self._dispatcher = Dispatcher(settings, snapshot, self._outbox, self._sender, self._standing, box)
+        endpoints = Endpoints(self._snapshots.current, self._health)
+        writer = OutcomeWriter(self._producer, settings.partitions)
+        attempts = Attempts(endpoints, self._sender, box, RetrySchedule(settings.webhook_retries()), writer)
+        self._facts = FactsReader(settings, self._snapshots.current, self._producer)
+        self._retries = RetryQueue(settings, self._producer)
+        self._dispatcher = Dispatcher(settings, endpoints, self._producer, writer, attempts)
         self._is_stopping = False
         self._readers = {
-            "facts": self._facts.follower,
-            "waiting": self._waiting.follower,
-            "deliveries": self._dispatcher.follower,
+            "facts": self._facts.reader,
+            "retries": self._retries.reader,
+            "deliveries": self._dispatcher.reader,
         }
         self._liveness = Liveness[str](settings.stall_seconds)
 
@@ -80,7 +86,7 @@ class Webhooks:
         """Name the parts that readiness waits for, in words."""
         found = {
             "stopping": self._is_stopping,
-            "broker": not (self._outbox.is_connected and all(f.is_assigned for f in self._readers.values())),
+            "broker": not (self._producer.is_connected and all(r.is_assigned for r in self._readers.values())),
             "control plane": not self._snapshots.is_loaded,
         }
         return [name for name, is_missing in found.items() if is_missing]
@@ -92,16 +98,16 @@ class Webhooks:
 
     async def _start(self) -> None:
         await self._snapshots.start()
-        await until_it_works(self._check_snapshot, (SnapshotNotLoaded,), log, "control plane")
-        await until_it_works(lambda: ensure_topics(self._settings), _BROKER_AWAY, log, "broker")
-        await self._outbox.start()
+        await retry(self._check_snapshot, (SnapshotNotLoaded,), log, "waiting", waiting_for="control plane")
+        await retry(lambda: ensure_topics(self._settings), _BROKER_AWAY, log, "waiting", waiting_for="broker")
+        await self._producer.start()
         await self._sender.start()
-        for follower in self._readers.values():
-            await until_it_works(follower.start, _BROKER_AWAY, log, "broker")
-        log.info("webhooks started", bootstrap=self._settings.kafka_bootstrap)
+        for reader in self._readers.values():
+            await retry(reader.start, _BROKER_AWAY, log, "waiting", waiting_for="broker")
+        log.info("webhooks_started", bootstrap=self._settings.kafka_bootstrap)
 
     async def _work(self, stopped: asyncio.Task[Any]) -> None:
-        parts = [self._facts.run(), self._waiting.run(), self._dispatcher.run(), self._standing.run()]
+        parts = [self._facts.run(), self._retries.run(), self._dispatcher.run(), self._health.run()]
         parts.append(self._watch_liveness())
         tasks = [asyncio.create_task(part) for part in parts]
         try:
@@ -112,18 +118,18 @@ class Webhooks:
         finally:
             await _cancel(*tasks)
             await self._dispatcher.drain()
-            await self._standing.flush()
+            with suppress(NotWritten):
+                await self._health.flush()
 
     async def _stop(self) -> None:
-        for follower in self._readers.values():
-            if hasattr(follower, "consumer"):
-                with suppress(KafkaError):
-                    await follower.stop()
+        for reader in self._readers.values():
+            with suppress(KafkaError):
+                await reader.stop()
         await self._sender.stop()
-        await self._outbox.stop()
+        await self._producer.stop()
         await self._snapshots.stop()
         self._store.close()
-        log.info("webhooks stopped")
+        log.info("webhooks_stopped")
 
     async def _watch_liveness(self) -> None:
         """A reader always has a next read to do; that the topic's end can be had says that the broker is there."""
@@ -143,7 +149,7 @@ class Webhooks:
 
     async def _alert(self, row: AlertRow) -> None:
         partition = partition_for(row.app_id, row.rule_id, self._settings.partitions)
-        await self._outbox.put(Topic.ALERTS, partition, encode_row(row))
+        await self._producer.put(Topic.ALERTS, partition, encode_row(row))
 
 
 def create_app(webhooks: Webhooks) -> FastAPI:

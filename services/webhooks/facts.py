@@ -18,15 +18,15 @@ import msgspec
 from aiokafka import TopicPartition
 
 from pipeline.runtime.clock import now_ms
+from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from schemas.control import Snapshot, WebhookEndpoint
 from schemas.topics import WEBHOOK_FACTS_GROUP, Topic
 from schemas.webhooks import Delivery, delivery_id, encode_delivery, partition_of_endpoint
-from services.webhooks.follow import Follower
 from services.webhooks.metrics import FACTS, QUEUED, UNREADABLE
-from services.webhooks.outbox import Outbox
 from services.webhooks.payload import SOURCES, BadRecord, Fact, facts_of
+from services.webhooks.reader import open_group
 
 _POLL_MS: Final = 500
 _MAX_RECORDS: Final = 50
@@ -44,8 +44,8 @@ def deliveries_of(
     """Return the deliveries of one fact. `recorded_at_ms`: when its record was written; an endpoint gets no earlier
     ones.
 
-    They come in the order of their endpoints' ids, as `tracker` recognises repeats by their order. Paused and disabled
-    endpoints have theirs too: they are logged as skipped and can be sent later. Pure.
+    They come in the order of their endpoints' ids, as `delivery_progress` recognises repeats by their order. Paused and
+    disabled endpoints have theirs too: they are logged as skipped and can be sent later. Pure.
     """
     for endpoint in sorted(endpoints, key=attrgetter("endpoint_id")):
         if fact.event_type in endpoint.event_types and recorded_at_ms >= endpoint.created_at_ms:
@@ -63,23 +63,23 @@ def deliveries_of(
 
 
 class FactsReader:
-    def __init__(self, settings: Settings, snapshot: Callable[[], Snapshot], outbox: Outbox) -> None:
+    def __init__(self, settings: Settings, snapshot: Callable[[], Snapshot], producer: PackingProducer) -> None:
         self._settings = settings
         self._snapshot = snapshot
-        self._outbox = outbox
+        self._producer = producer
         self._written: OrderedDict[str, None] = OrderedDict()
-        self.follower = Follower(settings, SOURCES, WEBHOOK_FACTS_GROUP, lambda _: None)
+        self.reader = open_group(settings, SOURCES, WEBHOOK_FACTS_GROUP)
 
     async def run(self) -> None:
         """Run forever."""
         while True:
-            batches = await self.follower.read(_POLL_MS, _MAX_RECORDS)
+            batches = await self.reader.read(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
             if not batches:
                 continue
             lines = [line for tp, records in batches.items() for record in records for line in self._lines(tp, record)]
-            await asyncio.gather(*(self._outbox.put(Topic.WEBHOOK_DELIVERIES, *line) for line in lines))
+            await asyncio.gather(*(self._producer.put(Topic.WEBHOOK_DELIVERIES, *line) for line in lines))
             QUEUED.inc(len(lines))
-            await self.follower.commit({tp: (records[-1].offset + 1, "") for tp, records in batches.items()})
+            await self.reader.commit({tp: (records[-1].offset + 1, "") for tp, records in batches.items()})
 
     def _lines(self, tp: TopicPartition, record: Any) -> Iterator[tuple[int, bytes]]:
         """Yield (partition, line) of each delivery."""
@@ -89,7 +89,7 @@ class FactsReader:
         except BadRecord as error:
             UNREADABLE.labels(tp.topic).inc()
             log.error(
-                "unreadable record", topic=tp.topic, partition=tp.partition, offset=record.offset, reason=str(error)
+                "unreadable_record", topic=tp.topic, partition=tp.partition, offset=record.offset, reason=str(error)
             )
             return
         for row, fact in enumerate(facts):

@@ -235,7 +235,7 @@ def _at(values: list[float], share: float) -> float:
 
 async def _run(folder: Path) -> list[Figure]:
     with running_broker(folder, "best") as broker, receivers(folder) as url:
-        # One rung: what fails is done with soon, and does not come back in a slice that is to be without it.
+        # One delay: what fails is done with soon, and does not come back in a slice that is to be without it.
         settings = webhook_settings(folder / "data", broker.bootstrap, webhook_retry_seconds="5")
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         await ensure_topics(settings)

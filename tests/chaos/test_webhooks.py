@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(1500)
 async def test_killed_under_load(broker_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Per topic and endpoint: what was published is what was delivered, each fact under one id, body and number."""
     bootstrap = request.getfixturevalue("broker" if broker_kind == "noida" else "kafka")
-    # More rungs than failures can come in a row, so that what is not delivered was lost.
+    # More delays than failures can come in a row, so that what is not delivered was lost.
     settings = webhook_settings(tmp_path, bootstrap, webhook_retry_seconds=",".join(["1"] * 30))
     await ensure_topics(settings)
     desk, random, total = Desk(settings), Random(1), KILLS * CONVERSIONS_PER_KILL

@@ -27,15 +27,18 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.kafka import fetch_pause
+from pipeline.runtime.log import get_logger
+from pipeline.runtime.retry import Pauses, retry
 
 COORDINATOR_SECONDS: Final = 30.0
-_COORDINATOR_PAUSE_SECONDS: Final = 0.1
+_COORDINATOR_PAUSES: Final = Pauses(0.1, 1.0)
 _COORDINATOR_ERRORS: Final = (
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
     NotCoordinatorForGroupError,
 )
 _ABORT_SECONDS: Final = 5.0
+_log = get_logger("kafka")
 
 Method = Callable[..., Any]
 
@@ -68,14 +71,14 @@ def _check_offset_fetch(send: Method) -> Method:
 def _ask_again(list_offsets: Method) -> Method:
     @wraps(list_offsets)
     async def list_offsets_insistently(self: Any, *arguments: Any, **options: Any) -> Any:
-        deadline = monotonic_seconds() + COORDINATOR_SECONDS
-        while True:
-            try:
-                return await list_offsets(self, *arguments, **options)
-            except _COORDINATOR_ERRORS:
-                if monotonic_seconds() > deadline:
-                    raise
-            await asyncio.sleep(_COORDINATOR_PAUSE_SECONDS)
+        return await retry(
+            lambda: list_offsets(self, *arguments, **options),
+            _COORDINATOR_ERRORS,
+            _log,
+            "coordinator_moved",
+            pauses=_COORDINATOR_PAUSES,
+            seconds=COORDINATOR_SECONDS,
+        )
 
     return list_offsets_insistently
 
@@ -168,9 +171,11 @@ class FencedProducer(AIOKafkaProducer):  # type: ignore[misc]
 
 
 async def abort(producer: AIOKafkaProducer) -> None:
-    """Close a producer whose `stop` does not end: it flushes first and has no way to give up while the broker is
-    away. Never raises for what cannot be closed.
+    """Close a producer without its `stop`, which flushes first and has no way to give up while the broker is away.
+
+    Never raises for what cannot be closed.
     """
-    for close in (producer._sender.close, producer.client.close):
+    producer._closed = True
+    for part in (producer._sender, producer.client):
         with suppress(Exception):
-            await asyncio.wait_for(close(), _ABORT_SECONDS)
+            await asyncio.wait_for(part.close(), _ABORT_SECONDS)

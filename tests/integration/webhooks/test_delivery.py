@@ -56,7 +56,7 @@ async def test_an_endpoint_that_is_removed_gets_nothing_more(tmp_path: Path, bro
             await receiver.until(lambda: len(receiver.of("/other")) >= 21)
             release.set()
             async with asyncio.timeout(20):
-                while removed.endpoint_id in webhooks._dispatcher._lanes:
+                while removed.endpoint_id in webhooks._dispatcher._queues:
                     await asyncio.sleep(0.02)
         assert len(receiver.of("/removed")) == 1
 
@@ -80,7 +80,7 @@ async def test_a_dispatcher_that_stands_still_is_not_alive(
             async with asyncio.timeout(30):
                 while await stalled():
                     await asyncio.sleep(0.05)
-            monkeypatch.setattr(webhooks._outbox, "put", lambda *_: asyncio.Event().wait())
+            monkeypatch.setattr(webhooks._producer, "put", lambda *_: asyncio.Event().wait())
             await publish(settings, Topic.CONVERSIONS, [desk.conversion(1)])
             async with asyncio.timeout(30):
                 while "facts" not in await stalled():

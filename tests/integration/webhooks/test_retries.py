@@ -1,4 +1,4 @@
-"""Deliveries to failing receivers: the ladder for real (shortened), pauses, rotation, order, isolation."""
+"""Deliveries to failing receivers: the schedule for real (shortened), pauses, rotation, order, isolation."""
 
 import asyncio
 from itertools import pairwise
@@ -20,8 +20,8 @@ CONVERSIONS = EventType.CONVERSION_CREATED
 OTHER_SECRET = format_secret(b"another secret, 24 bytes")
 
 
-async def test_the_ladder_for_real(tmp_path: Path, broker: str) -> None:
-    """Three rungs of a second: four attempts with one id and one body each, over a restart; then the endpoint has had
+async def test_the_retry_schedule_for_real(tmp_path: Path, broker: str) -> None:
+    """Three delays of a second: four attempts with one id and one body each, over a restart; then the endpoint has had
     its chances. Another that asks for time gets it; one that comes to its senses is content with that."""
     settings = webhook_settings(tmp_path, broker)
     desk = Desk(settings)
@@ -43,7 +43,7 @@ async def test_the_ladder_for_real(tmp_path: Path, broker: str) -> None:
         async with dispatching(settings):
             await receiver.until(lambda: len(receiver.of("/never")) >= 4 and len(receiver.of("/later")) >= 2)
             await receiver.until(lambda: len(receiver.of("/recovers")) >= 3)
-            await asyncio.sleep(2.5)  # longer than any rung: nothing more may come
+            await asyncio.sleep(2.5)  # longer than any delay: nothing more may come
         never = receiver.of("/never")
         assert seen < 4, "the restart came in between"
         assert len(never) == 4

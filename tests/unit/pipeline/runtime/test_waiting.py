@@ -3,11 +3,8 @@
 import asyncio
 
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
-from pipeline.runtime import waiting
-from pipeline.runtime.waiting import event_or_timeout, until_it_works
+from pipeline.runtime.waiting import event_or_timeout
 
 
 async def test_an_event_that_is_set_ends_the_wait_and_so_does_the_time() -> None:
@@ -33,20 +30,3 @@ async def test_a_cancellation_that_comes_with_the_event_is_not_swallowed() -> No
     async with asyncio.timeout(5):
         with pytest.raises(asyncio.CancelledError):
             await task
-
-
-async def test_what_is_away_is_waited_for_and_what_is_wrong_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "_FIRST_PAUSE_SECONDS", 0.001)
-    failures: list[Exception] = [OSError("away"), OSError("still away")]
-
-    async def call() -> str:
-        if failures:
-            raise failures.pop(0)
-        return "there"
-
-    with capture_logs() as logs:
-        assert await until_it_works(call, (OSError,), structlog.get_logger(), "broker") == "there"
-        assert [line["reason"] for line in logs] == ["OSError: away", "OSError: still away"]
-        failures.append(ValueError("wrong"))
-        with pytest.raises(ValueError, match="wrong"):
-            await until_it_works(call, (OSError,), structlog.get_logger(), "broker")

@@ -10,6 +10,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, GroupLoadInProgressEr
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
 
 from pipeline.runtime.kafka import patches
+from pipeline.runtime.retry import Pauses
 
 LOADING, NOT_MINE, UNAUTHORIZED = 14, 16, 30
 PLACE = TopicPartition("events", 0)
@@ -74,7 +75,7 @@ async def test_what_cannot_be_mended_by_asking_again_is_raised(coordinator_of):
 @pytest.fixture
 def admin_of(monkeypatch: pytest.MonkeyPatch):
     """An admin client that is given these answers, one after the other."""
-    monkeypatch.setattr(patches, "_COORDINATOR_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(patches, "_COORDINATOR_PAUSES", Pauses(0.0, 0.0))
 
     def make(*answers: OffsetFetchResponse_v3) -> AIOKafkaAdminClient:
         admin = AIOKafkaAdminClient.__new__(AIOKafkaAdminClient)

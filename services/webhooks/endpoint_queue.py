@@ -1,10 +1,10 @@
-"""Lane of one endpoint: its queue in memory, its concurrent attempts, its pace, its circuit breaker.
+"""Queue of one endpoint: its deliveries in memory, its concurrent attempts, its rate limiter, its circuit breaker.
 
-A lane has as many *slots* as the endpoint may have attempts under way, and a delivery goes to the slot of its person:
+A queue has as many *slots* as the endpoint may have attempts under way, and a delivery goes to the slot of its person:
 so a person's deliveries go out in order, and a slow answer holds up its slot only. Nothing here ever waits for room: a
-lane says no (`Refusal`), and whoever asked puts the delivery off through Kafka. It says no when its circuit is open or
-its queue full; and what waits behind an answer that is slow in coming is given up by `sweep`, so that a receiver that
-hangs holds neither memory nor the offsets of the others' deliveries.
+queue refuses a delivery when its circuit is open or it is full, and the delivery is put off through Kafka. What waits
+behind an answer that is slow in coming is given up by `sweep`, so that a receiver that hangs holds neither memory nor
+the offsets of the others' deliveries.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
 from schemas.control import WebhookEndpoint
 from schemas.webhooks import Delivery
-from services.webhooks.breaker import Breaker
+from services.webhooks.circuit_breaker import CircuitBreaker
+from services.webhooks.delivery_progress import DeliveryProgress
 from services.webhooks.metrics import IN_MEMORY, IN_MEMORY_BYTES
-from services.webhooks.pace import Pace
+from services.webhooks.rate_limiter import RateLimiter
 from services.webhooks.sender import Reply
-from services.webhooks.tracker import Tracker
 
 SLOW_SECONDS: Final = 2.0
 """Seconds after which a slot busy with one delivery gives up the deliveries waiting behind it for
@@ -39,11 +39,11 @@ BEHIND: Final = "not tried: the endpoint does not keep up"
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """A delivery in memory. It is done once `tracker` has noted so."""
+    """A delivery in memory. It is done once `progress` has noted so."""
 
     delivery: Delivery
     size_bytes: int
-    tracker: Tracker
+    progress: DeliveryProgress
     offset: int
     queued_at: float = 0.0
     is_probe: bool = False
@@ -53,7 +53,7 @@ class Item:
 
 @dataclass
 class Memory:
-    """Memory held by all lanes, and its limit."""
+    """Memory held by all queues, and its limit."""
 
     limit_bytes: int
     used_bytes: int = 0
@@ -77,23 +77,23 @@ class _Slot:
         self.task: asyncio.Task[None] | None = None
 
 
-Attempt = Callable[["Lane", Item], Awaitable[Reply | None]]
-PutOff = Callable[["Lane", Item, str], None]
+Attempt = Callable[["EndpointQueue", Item], Awaitable[Reply | None]]
+PutOff = Callable[["EndpointQueue", Item, str], None]
 
 
-class Lane:
-    """Lane of an endpoint. `attempt` sends one delivery and handles the result (None: it was not sent); `put_off` takes
-    back one that was accepted.
+class EndpointQueue:
+    """Queue of an endpoint. `attempt` sends one delivery and handles the result (None: it was not sent); `put_off`
+    takes back one that was accepted.
     """
 
     def __init__(
         self, endpoint: WebhookEndpoint, memory: Memory, max_queue: int, attempt: Attempt, put_off: PutOff
     ) -> None:
         self.endpoint = endpoint
-        self.breaker = Breaker()
+        self.breaker = CircuitBreaker()
         self.prefers_previous_secret = True
         """During a rotation: the secret the receiver has, judged by its answers."""
-        self._pace = Pace(endpoint.max_per_second, monotonic_seconds())
+        self._limiter = RateLimiter(endpoint.max_per_second, monotonic_seconds())
         self._memory = memory
         self._max_queue = max_queue
         self._attempt = attempt
@@ -115,7 +115,7 @@ class Lane:
         if endpoint.secret != self.endpoint.secret:
             self.prefers_previous_secret = True
         if endpoint.max_per_second != self.endpoint.max_per_second:
-            self._pace = Pace(endpoint.max_per_second, monotonic_seconds())
+            self._limiter = RateLimiter(endpoint.max_per_second, monotonic_seconds())
         if endpoint.max_concurrency > len(self._slots):
             self._slots += [_Slot() for _ in range(endpoint.max_concurrency - len(self._slots))]
         self.endpoint = endpoint
@@ -151,7 +151,7 @@ class Lane:
     def drop_stale(self) -> None:
         """Forget deliveries whose partition has gone to another process: it reads them itself."""
         for slot in self._slots:
-            stale = [item for item in slot.queue if item.tracker.is_closed]
+            stale = [item for item in slot.queue if item.progress.is_closed]
             for item in stale:
                 slot.queue.remove(item)
                 self._release(item)
@@ -181,7 +181,7 @@ class Lane:
         try:
             reply = await self._attempt(self, item) if await self._may_go(item) else None
         except Exception as bug:
-            log.exception("attempt crashed", endpoint=self.endpoint.endpoint_id, delivery=item.delivery.delivery_id)
+            log.exception("attempt_crashed", endpoint=self.endpoint.endpoint_id, delivery=item.delivery.delivery_id)
             self._put_off(self, item, f"not tried: {type(bug).__name__} on our side")
             reply = None
         if reply is not None:
@@ -194,7 +194,7 @@ class Lane:
             self._put_off(self, item, CIRCUIT_OPEN)
             await asyncio.sleep(0)
             return False
-        wait_seconds = self._pace.take(monotonic_seconds())
+        wait_seconds = self._limiter.take(monotonic_seconds())
         if wait_seconds:
             await asyncio.sleep(wait_seconds)
         return True

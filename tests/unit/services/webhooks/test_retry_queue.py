@@ -1,4 +1,4 @@
-"""The room where deliveries wait, without a broker: what is under way when it ends."""
+"""The queue of retries without a broker: what is under way when it ends."""
 
 import asyncio
 from types import SimpleNamespace
@@ -11,12 +11,12 @@ from aiokafka import TopicPartition
 from pipeline.runtime.settings import Settings
 from schemas.topics import Topic
 from schemas.webhooks import Delivery, EventType, encode_delivery
-from services.webhooks.waiting import WaitingRoom
+from services.webhooks.retry_queue import RetryQueue
 
 PLACE = TopicPartition(Topic.WEBHOOK_RETRIES.value, 1)
 
 
-class Outbox:
+class Producer:
     """Acknowledges when it may."""
 
     def __init__(self) -> None:
@@ -28,15 +28,18 @@ class Outbox:
         await self.gate.wait()
 
 
-class Follower:
+class Reader:
     """One record, and then nothing more."""
 
     def __init__(self, value: bytes) -> None:
-        self.consumer = SimpleNamespace(pause=lambda _tp: None, resume=lambda _tp: None)
         self.commits: list[dict[TopicPartition, tuple[int, str]]] = []
         self._records = [SimpleNamespace(value=value, topic=PLACE.topic, partition=PLACE.partition, offset=41)]
 
-    async def read(self, _timeout_ms: int, _max_records: int) -> dict[TopicPartition, list[Any]]:
+    def pause(self, _partition: TopicPartition) -> None: ...
+
+    def resume(self, _partition: TopicPartition) -> None: ...
+
+    async def read(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
         if not self._records:
             await asyncio.Event().wait()
         return {PLACE: [self._records.pop()]}
@@ -46,7 +49,7 @@ class Follower:
 
 
 @pytest.fixture
-def room(make_settings: Any) -> tuple[WaitingRoom, Outbox, Follower]:
+def room(make_settings: Any) -> tuple[RetryQueue, Producer, Reader]:
     settings: Settings = make_settings()
     delivery = Delivery(
         delivery_id="msg_1",
@@ -59,39 +62,39 @@ def room(make_settings: Any) -> tuple[WaitingRoom, Outbox, Follower]:
         data=msgspec.Raw(b"{}"),
         queued_at_ms=1,
     )
-    outbox, follower = Outbox(), Follower(encode_delivery(delivery))
-    made = WaitingRoom(settings, outbox)  # type: ignore[arg-type]
-    made.follower = follower  # type: ignore[assignment]
-    return made, outbox, follower
+    producer, reader = Producer(), Reader(encode_delivery(delivery))
+    made = RetryQueue(settings, producer)  # type: ignore[arg-type]
+    made.reader = reader  # type: ignore[assignment]
+    return made, producer, reader
 
 
-async def test_a_move_that_has_begun_is_committed_before_it_ends(room: tuple[WaitingRoom, Outbox, Follower]) -> None:
+async def test_a_move_that_has_begun_is_committed_before_it_ends(room: tuple[RetryQueue, Producer, Reader]) -> None:
     """Else the next process would move it once more, and the receiver would have it twice."""
-    waiting, outbox, follower = room
+    waiting, producer, reader = room
     running = asyncio.create_task(waiting.run())
     async with asyncio.timeout(5):
-        while not outbox.asked:
+        while not producer.asked:
             await asyncio.sleep(0)
         running.cancel()
         await asyncio.sleep(0)
         assert not running.done()
-        outbox.gate.set()
+        producer.gate.set()
         await asyncio.wait([running])
     assert running.cancelled()
-    assert outbox.asked == [Topic.WEBHOOK_DELIVERIES]
-    assert follower.commits == [{PLACE: (42, "")}]
+    assert producer.asked == [Topic.WEBHOOK_DELIVERIES]
+    assert reader.commits == [{PLACE: (42, "")}]
 
 
 async def test_a_broker_that_is_away_does_not_keep_it_from_ending(
-    room: tuple[WaitingRoom, Outbox, Follower], monkeypatch: pytest.MonkeyPatch
+    room: tuple[RetryQueue, Producer, Reader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.webhooks.waiting._LAST_MOVE_SECONDS", 0.01)
-    waiting, outbox, follower = room
+    monkeypatch.setattr("services.webhooks.retry_queue._LAST_MOVE_SECONDS", 0.01)
+    waiting, producer, reader = room
     running = asyncio.create_task(waiting.run())
     async with asyncio.timeout(5):
-        while not outbox.asked:
+        while not producer.asked:
             await asyncio.sleep(0)
         running.cancel()
         await asyncio.wait([running])
     assert running.cancelled()
-    assert follower.commits == []
+    assert reader.commits == []

@@ -1,9 +1,12 @@
 """A token bucket: a number of attempts a second, of which a second's worth may come at once. Pure; monotonic
 seconds.
+
+Not the library `limits`, which counts requests for the quotas: its windows tell whether one more may pass, not how long
+to wait for it.
 """
 
 
-class Pace:
+class RateLimiter:
     """Token bucket. `per_second` 0: no limit."""
 
     def __init__(self, per_second: float, now: float) -> None:
@@ -18,9 +21,6 @@ class Pace:
         self._tokens = min(self._capacity, self._tokens + (now - self._at) * self.per_second) - 1
         self._at = now
         return max(0.0, -self._tokens / self.per_second)
-
-    def give_back(self) -> None:
-        self._tokens += 1
 
     @property
     def _capacity(self) -> float:

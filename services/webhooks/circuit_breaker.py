@@ -6,6 +6,9 @@ delivery is let through (half-open). If it succeeds the circuit closes; if not, 
 
 Only what says that the endpoint is unwell counts as a failure here: no connection, no answer in time, 5xx, 429. An
 endpoint that answers 404 is quick to do so and costs nobody anything.
+
+Not a library's (pybreaker, aiobreaker, purgatory): theirs open for a fixed time by a clock of their own, and would let
+many probes through to an endpoint that stays down for days.
 """
 
 from typing import Final
@@ -15,7 +18,7 @@ FIRST_OPEN_SECONDS: Final = 5.0
 LONGEST_OPEN_SECONDS: Final = 600.0
 
 
-class Breaker:
+class CircuitBreaker:
     def __init__(self) -> None:
         self._failures = 0
         self._open_seconds = 0.0

@@ -1,40 +1,40 @@
-"""Schedule of retries: rungs, jitter, `Retry-After`, deferrals."""
+"""Schedule of retries: delays, jitter, `Retry-After`, deferrals."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.webhooks.ladder import Ladder, deferral_ms, parse_retry_after
+from services.webhooks.retry_schedule import RetrySchedule, deferral_ms, parse_retry_after
 
-LADDER = Ladder()
+SCHEDULE = RetrySchedule()
 NOW_MS = 1_700_000_000_000
 
 
 def test_the_rungs_are_those_promised() -> None:
-    assert LADDER.attempts == 8
-    middles = [LADDER.delay_ms(attempt, 0.5) for attempt in range(1, 8)]
+    assert SCHEDULE.attempts == 8
+    middles = [SCHEDULE.delay_ms(attempt, 0.5) for attempt in range(1, 8)]
     assert middles == [5_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 36_000_000]
-    assert LADDER.delay_ms(8, 0.5) is None
+    assert SCHEDULE.delay_ms(8, 0.5) is None
 
 
 @given(st.integers(1, 7), st.floats(0, 1, exclude_max=True))
 def test_jitter_is_a_fifth_up_and_down(attempt: int, unit: float) -> None:
-    delay = LADDER.delay_ms(attempt, unit)
+    delay = SCHEDULE.delay_ms(attempt, unit)
     assert delay is not None
-    middle = LADDER.rungs_seconds[attempt - 1] * 1000
+    middle = SCHEDULE.delays_seconds[attempt - 1] * 1000
     assert 0.8 * middle - 1 <= delay <= 1.2 * middle
 
 
 def test_jitter_reaches_both_ends() -> None:
-    assert LADDER.delay_ms(1, 0.0) == 4_000
-    assert LADDER.delay_ms(1, 0.999999) == 5_999
+    assert SCHEDULE.delay_ms(1, 0.0) == 4_000
+    assert SCHEDULE.delay_ms(1, 0.999999) == 5_999
 
 
 def test_retry_after_is_obeyed_where_it_asks_for_longer_and_up_to_a_day() -> None:
-    assert LADDER.delay_ms(1, 0.5, 120.0) == 120_000
-    assert LADDER.delay_ms(1, 0.5, 1.0) == 5_000
-    assert LADDER.delay_ms(1, 0.5, 10.0**9) == 86_400_000
-    assert LADDER.delay_ms(8, 0.5, 120.0) is None, "it does not add an attempt"
+    assert SCHEDULE.delay_ms(1, 0.5, 120.0) == 120_000
+    assert SCHEDULE.delay_ms(1, 0.5, 1.0) == 5_000
+    assert SCHEDULE.delay_ms(1, 0.5, 10.0**9) == 86_400_000
+    assert SCHEDULE.delay_ms(8, 0.5, 120.0) is None, "it does not add an attempt"
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_deferrals_grow_up_to_about_an_hour_and_a_minute_where_the_endpoint_work
     assert behind == [4, 16, 64, 64, 64, 64, 64]
 
 
-def test_a_delivery_outlives_its_ladder() -> None:
-    longest = sum(LADDER.delay_ms(attempt, 0.999999) or 0 for attempt in range(1, 8))
-    assert LADDER.life_ms > longest
+def test_a_delivery_outlives_its_schedule() -> None:
+    longest = sum(SCHEDULE.delay_ms(attempt, 0.999999) or 0 for attempt in range(1, 8))
+    assert SCHEDULE.life_ms > longest
 
 
-def test_a_ladder_without_rungs_is_one_attempt() -> None:
-    assert Ladder(()).attempts == 1
+def test_a_schedule_without_delays_is_one_attempt() -> None:
+    assert RetrySchedule(()).attempts == 1

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.webhooks import RETRY_DELAYS_MS
-from services.webhooks.delays import partition_for_wait, wait_until_ms
+from services.webhooks.delay_queue import partition_for_wait, wait_until_ms
 
 DAY_MS = 86_400_000
 

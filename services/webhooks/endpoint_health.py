@@ -1,4 +1,4 @@
-"""Tracks how long endpoints have been failing, and disables those that fail for too long.
+"""Endpoint health: how long endpoints have been failing. Those that fail for too long are disabled.
 
 Known in memory, written to the control plane when it changes (the first failure after a success, the first success
 after a failure, being disabled), so that it outlives this process. Writing happens in the background and is repeated
@@ -16,17 +16,22 @@ from typing import Final
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.control_plane.webhooks import StateChange
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.retry import Pauses, retry
 from schemas.control import WebhookEndpoint
 from schemas.facts import AlertRow, AlertState
 from schemas.ids import alert_id
 from services.webhooks.metrics import DISABLED
 
-_PAUSE_SECONDS: Final = 1.0
+_PAUSES: Final = Pauses(1.0, 1.0)
 _HOUR_MS: Final = 3_600_000
 log = get_logger("webhooks")
 
 
-class Standing:
+class NotWritten(Exception):
+    """Error: a change could not be written; the next `flush` writes it."""
+
+
+class EndpointHealth:
     """`write` is blocking and runs in a thread; `alert` returns when the row is acknowledged."""
 
     def __init__(
@@ -71,7 +76,7 @@ class Standing:
     def disable(self, endpoint: WebhookEndpoint, because: str, at_ms: int, label: str) -> None:
         since_ms = self._since(endpoint) or at_ms
         DISABLED.labels(label).inc()
-        log.error("endpoint disabled", endpoint=endpoint.endpoint_id, app=endpoint.app_id, reason=because)
+        log.error("endpoint_disabled", endpoint=endpoint.endpoint_id, app=endpoint.app_id, reason=because)
         self._alerts.append(_alert_row(endpoint, since_ms, at_ms, self._disable_after_ms))
         self._note(endpoint.endpoint_id, since_ms, because)
 
@@ -80,10 +85,10 @@ class Standing:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self.flush()
+            await retry(self.flush, (NotWritten,), log, "endpoint_health_not_written", pauses=_PAUSES)
 
     async def flush(self) -> None:
-        """Write the changes; those that cannot be written are tried again. An alert waits until it is acknowledged, and
+        """Write the changes; raise `NotWritten` if one of them cannot be. An alert waits until it is acknowledged, and
         goes before the state that says "disabled": a process that ends in between raises it again, with the same id.
         """
         while self._alerts:
@@ -96,10 +101,7 @@ class Standing:
                 await asyncio.to_thread(self._write, change)
             except Exception as error:
                 # The class only: a driver's message may quote the connection's credentials.
-                log.warning("standing not written", endpoint=endpoint_id, error=type(error).__name__)
-                await asyncio.sleep(_PAUSE_SECONDS)
-                self._changed.set()
-                continue
+                raise NotWritten(type(error).__name__) from None
             if self._changes.get(endpoint_id) is change:
                 del self._changes[endpoint_id]
                 self._written_at_ms[endpoint_id] = now_ms()

@@ -1,10 +1,10 @@
 """The circuit breaker, by an injected clock."""
 
-from services.webhooks.breaker import FAILURES_TO_OPEN, FIRST_OPEN_SECONDS, LONGEST_OPEN_SECONDS, Breaker
+from services.webhooks.circuit_breaker import FAILURES_TO_OPEN, FIRST_OPEN_SECONDS, LONGEST_OPEN_SECONDS, CircuitBreaker
 
 
-def opened(now: float = 0.0) -> Breaker:
-    breaker = Breaker()
+def opened(now: float = 0.0) -> CircuitBreaker:
+    breaker = CircuitBreaker()
     for _ in range(FAILURES_TO_OPEN):
         assert breaker.admits(now)
         breaker.failed(now, was_probe=False)
@@ -12,7 +12,7 @@ def opened(now: float = 0.0) -> Breaker:
 
 
 def test_it_opens_after_failures_in_a_row() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     for _ in range(3 * FAILURES_TO_OPEN):
         breaker.failed(0.0, was_probe=False)
         breaker.succeeded()

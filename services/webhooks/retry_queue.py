@@ -1,7 +1,8 @@
-"""Moves deliveries that wait in `webhook-retries`: the head of each partition gives the time the partition can rest.
+"""Queue of retries: moves deliveries that wait in `webhook-retries`; the head of each partition gives the time the
+partition can rest.
 
-`delays` says why that is so. What was read and is not due stays in memory, a bounded number of records per partition,
-while the partition is paused; the consumer goes on polling, so the group keeps it. What is due goes to
+`delay_queue` says why that is so. What was read and is not due stays in memory, a bounded number of records per
+partition, while the partition is paused; the consumer goes on polling, so the group keeps it. What is due goes to
 `webhook-deliveries`, or into the next shorter delay, and only then is its offset committed.
 """
 
@@ -13,49 +14,48 @@ from typing import Any, Final
 from aiokafka import TopicPartition
 
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.log import get_logger
+from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.settings import Settings
 from schemas.topics import WEBHOOK_RETRIES_GROUP, Topic
-from schemas.webhooks import Delivery, decode_deliveries, encode_delivery, partition_of_endpoint
-from services.webhooks.delays import partition_for_wait, wait_until_ms
-from services.webhooks.follow import Follower
-from services.webhooks.metrics import MOVED, UNREADABLE
-from services.webhooks.outbox import Outbox
+from schemas.webhooks import Delivery, encode_delivery, partition_of_endpoint
+from services.webhooks.delay_queue import partition_for_wait, wait_until_ms
+from services.webhooks.metrics import MOVED
+from services.webhooks.reader import open_group, read_deliveries
 
 _LONGEST_POLL_MS: Final = 2_000
 _MAX_RECORDS: Final = 16
 _LAST_MOVE_SECONDS: Final = 3.0
-log = get_logger("webhooks")
 
 Record = Any
 """An aiokafka `ConsumerRecord`."""
 
 
-async def put_waiting(outbox: Outbox, delivery: Delivery, now: int) -> None:
+async def put_delayed(producer: PackingProducer, delivery: Delivery, now: int) -> None:
     """Write a delivery to its waiting partition. `now`: milliseconds. Returns when it is acknowledged."""
     partition = partition_for_wait(delivery.due_ms - now)
     delivery.wait_until_ms = wait_until_ms(partition, now)
-    await outbox.put(Topic.WEBHOOK_RETRIES, partition, encode_delivery(delivery))
+    await producer.put(Topic.WEBHOOK_RETRIES, partition, encode_delivery(delivery))
 
 
-async def put_due(outbox: Outbox, delivery: Delivery, partitions: int) -> None:
-    place = partition_of_endpoint(delivery.endpoint_id, partitions)
-    await outbox.put(Topic.WEBHOOK_DELIVERIES, place, encode_delivery(delivery))
+async def put_due(producer: PackingProducer, delivery: Delivery, partitions: int) -> None:
+    """Write a delivery to its endpoint's partition. Returns when it is acknowledged."""
+    partition = partition_of_endpoint(delivery.endpoint_id, partitions)
+    await producer.put(Topic.WEBHOOK_DELIVERIES, partition, encode_delivery(delivery))
 
 
-class WaitingRoom:
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+class RetryQueue:
+    def __init__(self, settings: Settings, producer: PackingProducer) -> None:
         self._settings = settings
-        self._outbox = outbox
+        self._producer = producer
         self._held: dict[TopicPartition, deque[tuple[int, list[Delivery], Record]]] = {}
-        self.follower = Follower(settings, [Topic.WEBHOOK_RETRIES], WEBHOOK_RETRIES_GROUP, self._begin)
+        self.reader = open_group(settings, [Topic.WEBHOOK_RETRIES], WEBHOOK_RETRIES_GROUP, on_end=self._drop_held)
 
     async def run(self) -> None:
         """Run forever. What is being moved when it is cancelled is moved and committed first: it would be moved
         twice.
         """
         while True:
-            batches = await self.follower.read(self._rest_ms(now_ms()), _MAX_RECORDS)
+            batches = await self.reader.read(timeout_ms=self._rest_ms(now_ms()), max_records=_MAX_RECORDS)
             for tp, records in batches.items():
                 self._hold(tp, records)
             moving = asyncio.create_task(self._move_due(now_ms()))
@@ -66,7 +66,7 @@ class WaitingRoom:
                 moving.cancel()
                 raise
 
-    def _begin(self, _metadata: dict[TopicPartition, str]) -> None:
+    def _drop_held(self) -> None:
         self._held = {}
 
     def _rest_ms(self, now: int) -> int:
@@ -76,18 +76,8 @@ class WaitingRoom:
 
     def _hold(self, tp: TopicPartition, records: list[Record]) -> None:
         held = self._held.setdefault(tp, deque())
-        held.extend(map(self._read, records))
-        self.follower.consumer.pause(tp)
-
-    def _read(self, record: Record) -> tuple[int, list[Delivery], Record]:
-        """Read a record with the time it waits for: that of its last line, the latest."""
-        try:
-            deliveries = decode_deliveries(record.value or b"")
-        except ValueError as error:
-            UNREADABLE.labels(record.topic).inc()
-            log.error("unreadable record", topic=record.topic, offset=record.offset, reason=str(error))
-            deliveries = []
-        return max([delivery.wait_until_ms for delivery in deliveries], default=0), deliveries, record
+        held.extend(map(_read, records))
+        self.reader.pause(tp)
 
     async def _move_due(self, now: int) -> None:
         moved = {tp: list(_take_due(held, now)) for tp, held in self._held.items()}
@@ -100,21 +90,27 @@ class WaitingRoom:
             await asyncio.sleep(0)  # others have their turn between two records
         await asyncio.gather(*moves)
         if held is not self._held:
-            return  # another epoch began: whoever has the partition now moves them once more
-        await self.follower.commit({tp: (taken[-1][2].offset + 1, "") for tp, taken in moved.items() if taken})
+            return  # another generation began: whoever has the partition now moves them once more
+        await self.reader.commit({tp: (taken[-1][2].offset + 1, "") for tp, taken in moved.items() if taken})
         if held is not self._held:
             return
         for tp in [tp for tp, left in held.items() if not left]:
             del held[tp]
-            self.follower.consumer.resume(tp)
+            self.reader.resume(tp)
 
     async def _move(self, delivery: Delivery, now: int) -> None:
         if delivery.due_ms <= now:
             MOVED.labels("due").inc()
-            await put_due(self._outbox, delivery, self._settings.partitions)
+            await put_due(self._producer, delivery, self._settings.partitions)
         else:
             MOVED.labels("waiting").inc()
-            await put_waiting(self._outbox, delivery, now)
+            await put_delayed(self._producer, delivery, now)
+
+
+def _read(record: Record) -> tuple[int, list[Delivery], Record]:
+    """Read a record with the time it waits for: that of its last line, the latest."""
+    deliveries = read_deliveries(record)
+    return max([delivery.wait_until_ms for delivery in deliveries], default=0), deliveries, record
 
 
 def _take_due(

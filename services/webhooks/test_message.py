@@ -9,7 +9,9 @@ from services.webhooks.payload import body_of
 from services.webhooks.signature import signed_headers
 
 
-def trial_call(endpoint: WebhookEndpoint, secret: str, event_type: str, now_ms: int) -> tuple[bytes, dict[str, str]]:
+def build_test_message(
+    endpoint: WebhookEndpoint, secret: str, event_type: str, now_ms: int
+) -> tuple[bytes, dict[str, str]]:
     """Build body and headers. Its sequence is 0: it is none of the deliveries that are counted."""
     message_id = "whd_" + digest("test", endpoint.endpoint_id, str(now_ms))
     delivery = Delivery(

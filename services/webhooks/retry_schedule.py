@@ -1,9 +1,9 @@
 """Schedule of retries, and when to give up. Pure: the time and the random number come in.
 
-After the first attempt, at once, come as many more as the ladder has rungs: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h
+After the first attempt, at once, come as many more as the schedule has delays: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 10 h
 after the failure before, each ±20 % so that what failed together does not come back together. A `Retry-After` that asks
-for longer is obeyed, up to a day. A delivery that is put off without being tried (its endpoint is down or behind) does
-not climb the ladder, but its life is bounded too.
+for longer is obeyed, up to a day. A delivery that is put off without being tried (its endpoint is down or behind) uses
+up none of the schedule, but its life is bounded too.
 """
 
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from typing import Final
 
 from schemas.webhooks import RETRY_DELAYS_MS
 
-DEFAULT_RUNGS_SECONDS: Final = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
+DEFAULT_DELAYS_SECONDS: Final = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
 JITTER: Final = 0.2
 LONGEST_RETRY_AFTER_SECONDS: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True)
-class Ladder:
-    rungs_seconds: tuple[float, ...] = DEFAULT_RUNGS_SECONDS
+class RetrySchedule:
+    delays_seconds: tuple[float, ...] = DEFAULT_DELAYS_SECONDS
 
     @property
     def attempts(self) -> int:
-        return len(self.rungs_seconds) + 1
+        return len(self.delays_seconds) + 1
 
     @property
     def life_ms(self) -> int:
         """Return the longest a delivery lives from when it was queued, attempts and deferrals together."""
-        return int(sum(self.rungs_seconds) * (1 + JITTER) * 1000) + 2 * DEFERRALS_WHEN_DOWN_MS[-1]
+        return int(sum(self.delays_seconds) * (1 + JITTER) * 1000) + 2 * DEFERRALS_WHEN_DOWN_MS[-1]
 
     def delay_ms(self, failed_attempt: int, random_unit: float, retry_after_seconds: float | None = None) -> int | None:
         """Return how long after failed attempt `failed_attempt` (from 1) the next one is due; None: that was the
@@ -38,9 +38,9 @@ class Ladder:
         """
         if failed_attempt >= self.attempts:
             return None
-        rung = self.rungs_seconds[failed_attempt - 1] * _jittered(random_unit)
+        planned = self.delays_seconds[failed_attempt - 1] * _jittered(random_unit)
         asked = min(retry_after_seconds or 0.0, LONGEST_RETRY_AFTER_SECONDS)
-        return int(max(rung, asked) * 1000)
+        return int(max(planned, asked) * 1000)
 
 
 DEFERRALS_WHEN_DOWN_MS: Final = RETRY_DELAYS_MS[2:7]
@@ -54,7 +54,7 @@ def deferral_ms(deferrals: int, is_working: bool) -> int:
     deliveries, but not as many as there are.
 
     Each is one of the delays of `webhook-retries`, so that it costs one move there, however much is put off. There is
-    no jitter: the pace at which they were put off is the pace at which they come back.
+    no jitter: the rate at which they were put off is the rate at which they come back.
     """
     delays = DEFERRALS_WHEN_BEHIND_MS if is_working else DEFERRALS_WHEN_DOWN_MS
     return delays[min(deferrals, len(delays) - 1)]

@@ -1,7 +1,7 @@
-"""Delays in Kafka: any due time, in order, in bounded memory, over restarts, without polling in vain. Pure.
+"""Delay queue in Kafka: any due time, in order, in bounded memory, over restarts, without polling in vain. Pure.
 
 A Kafka partition can only be read in order, so a partition of waiting messages must hold them in the order of their
-times. Rungs with jitter and `Retry-After` give any times at all. So the topic `webhook-retries` has one partition per
+times. Delays with jitter and `Retry-After` give any times at all. So the topic `webhook-retries` has one partition per
 *delay* (1 s, 4 s, 16 s … 4.6 h), and a message waits in a partition for exactly its delay: within a partition, then,
 the order of writing is the order of times, and the first message tells how long the reader can pause it. A message
 waits in the longest delay that fits into the time that is left (or is longer by a sixteenth: it saves many moves); when

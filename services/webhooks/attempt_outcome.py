@@ -1,19 +1,19 @@
-"""Decide, at the end of an attempt, what is logged, and whether and when the delivery is retried. Pure."""
+"""Outcome of an attempt: what is logged, and whether and when the delivery is retried. Pure."""
 
 from dataclasses import dataclass
 
 import msgspec
 
 from schemas.webhooks import Delivery, Outcome, WebhookAttemptRow, attempt_id
-from services.webhooks.ladder import Ladder, deferral_ms, parse_retry_after
 from services.webhooks.payload import body_of
+from services.webhooks.retry_schedule import RetrySchedule, deferral_ms, parse_retry_after
 from services.webhooks.sender import Reply
 
 GONE = 410
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AttemptOutcome:
     outcome: Outcome
     row: WebhookAttemptRow | None
     """Row for the log; None: nothing worth a line."""
@@ -30,36 +30,40 @@ class Moment:
     """Random number from [0, 1)."""
 
 
-def judge(delivery: Delivery, body: bytes, reply: Reply, at: Moment, ladder: Ladder) -> Verdict:
-    """Judge an attempt. 2xx is success, 410 ends the delivery; anything else is retried while the ladder has rungs."""
+def conclude(delivery: Delivery, body: bytes, reply: Reply, at: Moment, schedule: RetrySchedule) -> AttemptOutcome:
+    """Conclude an attempt. 2xx is success, 410 ends the delivery; anything else is retried as long as the schedule
+    says.
+    """
     if reply.is_success:
-        return Verdict(Outcome.DELIVERED, _row(delivery, body, Outcome.DELIVERED, reply, at.now_ms), None)
+        return AttemptOutcome(Outcome.DELIVERED, _row(delivery, body, Outcome.DELIVERED, reply, at.now_ms), None)
     asked = parse_retry_after(reply.retry_after, at.now_ms)
-    delay_ms = None if reply.status == GONE else ladder.delay_ms(delivery.attempt, at.random_unit, asked)
+    delay_ms = None if reply.status == GONE else schedule.delay_ms(delivery.attempt, at.random_unit, asked)
     if delay_ms is None:
-        return Verdict(Outcome.FAILED, _row(delivery, body, Outcome.FAILED, reply, at.now_ms), None)
+        return AttemptOutcome(Outcome.FAILED, _row(delivery, body, Outcome.FAILED, reply, at.now_ms), None)
     due_ms = at.now_ms + delay_ms
     again = msgspec.structs.replace(delivery, attempt=delivery.attempt + 1, deferrals=0, due_ms=due_ms)
-    return Verdict(Outcome.RETRYING, _row(delivery, body, Outcome.RETRYING, reply, at.now_ms, due_ms), again)
+    return AttemptOutcome(Outcome.RETRYING, _row(delivery, body, Outcome.RETRYING, reply, at.now_ms, due_ms), again)
 
 
-def defer(delivery: Delivery, why: str, now_ms: int, ladder: Ladder, is_working: bool) -> Verdict:
+def defer(delivery: Delivery, why: str, now_ms: int, schedule: RetrySchedule, is_working: bool) -> AttemptOutcome:
     """Put a delivery off without an attempt: the endpoint is down or behind. Logged once between two attempts; a
-    delivery that is put off for longer than the ladder would ever take has failed.
+    delivery that is put off for longer than the schedule would ever take has failed.
     """
     reply = Reply(0, why, 0)
-    if now_ms - delivery.queued_at_ms > ladder.life_ms:
-        return Verdict(Outcome.FAILED, _row(delivery, body_of(delivery), Outcome.FAILED, reply, now_ms), None)
+    if now_ms - delivery.queued_at_ms > schedule.life_ms:
+        return AttemptOutcome(Outcome.FAILED, _row(delivery, body_of(delivery), Outcome.FAILED, reply, now_ms), None)
     due_ms = now_ms + deferral_ms(delivery.deferrals, is_working)
     again = msgspec.structs.replace(delivery, deferrals=delivery.deferrals + 1, due_ms=due_ms)
     if delivery.deferrals:
-        return Verdict(Outcome.DEFERRED, None, again)
-    return Verdict(Outcome.DEFERRED, _row(delivery, body_of(delivery), Outcome.DEFERRED, reply, now_ms, due_ms), again)
+        return AttemptOutcome(Outcome.DEFERRED, None, again)
+    return AttemptOutcome(
+        Outcome.DEFERRED, _row(delivery, body_of(delivery), Outcome.DEFERRED, reply, now_ms, due_ms), again
+    )
 
 
-def skip(delivery: Delivery, body: bytes, why: str, now_ms: int) -> Verdict:
+def skip(delivery: Delivery, body: bytes, why: str, now_ms: int) -> AttemptOutcome:
     """Skip a delivery without an attempt: the endpoint is paused or disabled."""
-    return Verdict(Outcome.SKIPPED, _row(delivery, body, Outcome.SKIPPED, Reply(0, why, 0), now_ms), None)
+    return AttemptOutcome(Outcome.SKIPPED, _row(delivery, body, Outcome.SKIPPED, Reply(0, why, 0), now_ms), None)
 
 
 def _row(

@@ -61,8 +61,8 @@ class _Entry:
         self.marks: dict[str, Mark] = {}
 
 
-class Tracker:
-    """Tracker of one partition, from an assignment to its end. `state`: at the offset where it begins."""
+class DeliveryProgress:
+    """DeliveryProgress of one partition, from an assignment to its end. `state`: at the offset where it begins."""
 
     def __init__(self, state: State = NOTHING) -> None:
         self.is_closed = False
