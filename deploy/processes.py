@@ -138,9 +138,9 @@ def run_alerts(settings: Settings) -> None:
     """Run the alerts: ClickHouse → alerts, where the tables are on a server."""
     from pipeline.runtime.control_plane import SnapshotSource
     from services.alerts.app import Alerter
-    from services.query.freshness import Freshness
-    from services.query.reader import Reader
-    from services.query.sql import QueryLimits
+    from services.query.core.freshness import Freshness
+    from services.query.core.reader import Reader
+    from services.query.core.sql import QueryLimits
 
     async def judge(stop: asyncio.Event) -> None:
         clickhouse = ClickHouse.open(settings)

@@ -19,7 +19,7 @@ from pipeline.runtime.control_plane.migrate import known_and_applied
 from pipeline.runtime.progress import TopicsMissing
 from pipeline.runtime.settings import Settings
 from schemas.clickhouse import load_migrations
-from services.query.operator import LedgerCounts, MigrationState, StoreState
+from services.query.operator.answers import LedgerCounts, MigrationState, StoreState
 
 _HOUR_MS: Final = 3_600_000
 _PROBE_SECONDS: Final = 3.0

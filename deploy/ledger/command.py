@@ -33,8 +33,8 @@ from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.progress import Facts, ProgressReader, TopicsMissing, evaluate, open_reader
 from pipeline.runtime.settings import Settings
 from schemas.topics import Topic
-from services.query.operator import LedgerCounts
-from services.query.times import utc_text
+from services.query.core.times import utc_text
+from services.query.operator.answers import LedgerCounts
 
 _MINUTE_MS: Final = 60_000
 _IN_FLIGHT_SECONDS: Final = 3.0

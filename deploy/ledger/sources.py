@@ -21,7 +21,9 @@ from pipeline.runtime.settings import Settings
 from pipeline.stream import decode
 from schemas.events import StreamEvent
 from schemas.topics import Topic
-from services.query.operator import PREFIX, CountRow, LedgerCounts, StoreState, ledger_counts, store_state
+from services.query.operator.answers import CountRow, LedgerCounts, StoreState
+from services.query.operator.reader import ledger_counts, store_state
+from services.query.operator.routes import PREFIX
 
 _HTTP_SECONDS: Final = 600.0
 _READ_MS: Final = 500

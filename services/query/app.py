@@ -17,19 +17,42 @@ from pipeline.runtime.http.operations import MetricsAccess, StallCheck, add_oper
 from pipeline.runtime.http.quota import CountRequests, open_quota
 from pipeline.runtime.secret_box import SecretBoxError
 from pipeline.runtime.settings import Settings
-from services.query.alert_routes import router as alert_router
-from services.query.delivery_routes import router as delivery_router
-from services.query.exports.app import exporting, prepare_exports
-from services.query.exports.routes import links as export_links
-from services.query.exports.routes import router as export_router
-from services.query.freshness import Freshness
-from services.query.operator import add_operator_routes
-from services.query.paths import KeepSlashes
-from services.query.reader import Reader, Snapshots
-from services.query.routes import router
-from services.query.signing import SigningKeyReader
-from services.query.sql import QueryLimits
+from services.query.alerts.routes import router as alerts
+from services.query.attribution.routes import router as attribution
+from services.query.conversions.routes import router as conversions
+from services.query.core.encoded_slashes import KeepSlashes
+from services.query.core.freshness import Freshness
+from services.query.core.reader import Reader, Snapshots
+from services.query.core.routing import repeatable_parameters
+from services.query.core.signing_key import SigningKeyReader
+from services.query.core.sql import QueryLimits
+from services.query.costs.routes import router as costs
+from services.query.deliveries.routes import router as deliveries
+from services.query.events.routes import router as events
+from services.query.exports.lifespan import exporting, prepare_exports
+from services.query.exports.routes import downloads
+from services.query.exports.routes import router as exports
+from services.query.operator.routes import add_operator_routes
+from services.query.rejected.routes import router as rejected
+from services.query.reports.conversion.routes import router as conversion_report
+from services.query.reports.performance.routes import router as performance_report
+from services.query.users.routes import router as users
 
+# Refused events before the route of single events, which would take their name for an id.
+ROUTERS: Final = (
+    rejected,
+    events,
+    conversions,
+    attribution,
+    users,
+    costs,
+    performance_report,
+    conversion_report,
+    deliveries,
+    alerts,
+    exports,
+    downloads,
+)
 SERVICE: Final = "query"
 
 
@@ -73,11 +96,9 @@ def create_app(
     app.state.signing_keys = SigningKeyReader(settings)
     limits = QueryLimits(settings.query_max_seconds, settings.query_max_rows_to_read, settings.query_max_memory_bytes)
     app.state.reader = Reader(clickhouse, Freshness(settings.partitions), limits)
-    app.include_router(router)
-    app.include_router(delivery_router)
-    app.include_router(alert_router)
-    app.include_router(export_router)
-    app.include_router(export_links)
+    app.state.repeatable_parameters = repeatable_parameters(ROUTERS)
+    for router in ROUTERS:
+        app.include_router(router)
     prepare_exports(app, settings)
     install_handlers(app)
     add_operator_routes(app, clickhouse, settings.operator_token, settings.partitions)

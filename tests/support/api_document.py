@@ -29,7 +29,7 @@ from schemas.events import MAX_PROPERTY_DEPTH
 from services.gateway.inflate import zstd
 from services.gateway.openapi import merge, own_document
 from services.query.app import create_app
-from services.query.cursors import Cursors, Position
+from services.query.core.cursors import Cursors, Position
 
 _LISTS = {
     "/v1/events": "events",

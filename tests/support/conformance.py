@@ -14,7 +14,7 @@ from query_world import SIGNING_KEY
 from served_api import APP_ID, READ_KEY, REVOKED_KEY, SECRET_KEY, SPENT_KEY, WRITE_KEY
 
 from schemas.errors import ErrorCode as E
-from services.query.links import download_path
+from services.query.exports.download_links import download_path
 
 KILOBYTE = 1024
 MEGABYTE = 1024 * KILOBYTE

@@ -13,8 +13,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from services.query.core.times import local_time
 from services.query.exports.columns import DECIMALS, TIME_TYPE, Column, Kind
-from services.query.times import local_time
 
 BYTE_ORDER_MARK: Final = "\ufeff"
 _FORMULA: Final = "^([=+\\-@\t\r\n＝＋－＠])"

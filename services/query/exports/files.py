@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from services.query.exports.columns import Column, Kind, file_schema, read_schema
 from services.query.exports.csv_text import csv_header, csv_lines
-from services.query.exports.requests import Compression, FileFormat
+from services.query.exports.parameters import Compression, FileFormat
 
 _GZIP_LEVEL: Final = 6
 _ROW_GROUP_ROWS: Final = 64 * 1024

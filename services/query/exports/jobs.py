@@ -25,15 +25,16 @@ from pipeline.runtime.log import get_logger
 from pipeline.runtime.waiting import event_or_timeout
 from schemas.control import App
 from schemas.errors import ErrorCode
-from services.query import arguments, whoever
+from services.query.core.parameters import InZone, zone_of
+from services.query.core.reader import Reader, Snapshots
 from services.query.exports.columns import Column
 from services.query.exports.files import BrokenRows, FileEncoder
-from services.query.exports.reports import performance_pieces
-from services.query.exports.requests import ROW_LIMITS, AnyExport, EventsExport, PerformanceExport, restored
-from services.query.exports.sources import EXPORT_SETTINGS, ExportSource, Session, source_of, too_many_rows
+from services.query.exports.parameters import ROW_LIMITS, AnyExport, EventsExport, PerformanceExport, restored
+from services.query.exports.performance_rows import performance_pieces
+from services.query.exports.statements import EXPORT_SETTINGS, ExportSource, source_of, too_many_rows
 from services.query.exports.storage import Storage, StorageFailed
-from services.query.parameters import InZone
-from services.query.reader import Reader, Snapshots
+from services.query.identity.lookup import find_session
+from services.query.identity.sessions import FoundSession
 
 WORKERS: Final = 2
 LEASE_MS: Final = 15_000
@@ -183,7 +184,7 @@ class ExportRunner:
         return {"finished_at_ms": ended_ms, "expires_at_ms": ended_ms + int(self._limits.file_hours * 3_600_000)}
 
     async def _stream(self, running: "_Running", app: App, export: AnyExport) -> None:
-        wanted = source_of(app, export, arguments.range_of, await self._session(app, export))
+        wanted = source_of(app, export, await self._session(app, export))
         running.rows_total = await self._count(app, wanted)
         statement = wanted.rows
         stream = self._clickhouse.stream(statement.sql + self._limits.clause(), statement.parameters)
@@ -192,10 +193,10 @@ class ExportRunner:
         finally:
             await asyncio.to_thread(stream.close)
 
-    async def _session(self, app: App, export: AnyExport) -> Session | None:
+    async def _session(self, app: App, export: AnyExport) -> FoundSession | None:
         if not isinstance(export, EventsExport) or export.filters.session_id is None:
             return None
-        return await whoever.session(app.app_id, self._reader, export.filters.session_id)
+        return await find_session(app.app_id, self._reader, export.filters.session_id)
 
     async def _count(self, app: App, wanted: ExportSource) -> int:
         """Count the rows (step 2)."""
@@ -233,7 +234,7 @@ class ExportRunner:
 
 def _encoder(columns: Sequence[Column], export: AnyExport, app: App) -> FileEncoder:
     """Raises `ApiError` for a zone that is none."""
-    sheet_zone = arguments.zone_of(InZone(tz=export.filters.tz), app) if export.spreadsheet else None
+    sheet_zone = zone_of(InZone(tz=export.filters.tz), app) if export.spreadsheet else None
     return FileEncoder(columns, export.format, export.compression, sheet_zone)
 
 

@@ -11,15 +11,19 @@ from starlette.responses import Response, StreamingResponse
 
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.control_plane.exports import ExportJob, ExportJobs, ExportState
-from pipeline.runtime.http.documents import Envelope, error_responses
+from pipeline.runtime.http.documents import error_responses
 from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
 from pipeline.runtime.http.handlers import request_language, success_response
 from schemas.errors import ErrorCode
-from services.query import arguments
+from services.query.core.calls import Key, found
+from services.query.core.parameters import Parameters
+from services.query.core.reader import RETRY_AFTER_SECONDS
+from services.query.core.routing import NOT_FOUND, documented, new_router
+from services.query.core.signing_key import SigningKey
 from services.query.exports import answers
+from services.query.exports.download_links import opens
 from services.query.exports.files import file_name, media_type
-from services.query.exports.reports import performance_query_of
-from services.query.exports.requests import (
+from services.query.exports.parameters import (
     MAX_BODY_BYTES,
     Compression,
     FileFormat,
@@ -28,17 +32,13 @@ from services.query.exports.requests import (
     parse_export,
     stored,
 )
-from services.query.exports.sources import source_of
+from services.query.exports.performance_rows import performance_query_of
+from services.query.exports.statements import source_of
 from services.query.exports.storage import NoSuchFile, StorageFailed
-from services.query.links import opens
-from services.query.parameters import Parameters
-from services.query.reader import RETRY_AFTER_SECONDS
-from services.query.routes import Key, new_router
-from services.query.signing import SigningKey
+from services.query.exports.view import export_of
 
 T = TypeVar("T")
 JobId = Annotated[str, Path(max_length=64, pattern="^exp_[0-9a-f]{24}$", examples=["exp_0b9c2f6f5d3e4a1b8c7d6e5f"])]
-_NOT_FOUND: Final = error_responses(ErrorCode.NOT_FOUND)
 _LINK_OVER: Final = Text("链接无效或已过期，请重新查询导出任务", "the link is wrong or over; ask for the job again")
 _TOO_MANY: Final = Text("未完成的导出任务过多，请稍后再试", "too many exports are waiting; let some finish")
 
@@ -47,8 +47,8 @@ _FILE: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 router = new_router()
-links = APIRouter(prefix="/v1")
-"""Maker of links that open without a key."""
+downloads = APIRouter(prefix="/v1")
+"""Router of the links that open without a key."""
 
 
 def jobs_of(request: Request) -> ExportJobs:
@@ -67,12 +67,6 @@ async def _ask(call: Callable[..., T], *arguments: Any) -> T:
         raise server_error(RETRY_AFTER_SECONDS) from error
 
 
-def _described(status: int, example: Any, more: dict[int | str, dict[str, Any]]) -> dict[str, Any]:
-    content = {"application/json": {"example": {"success": True, "data": example}}}
-    answer = {"model": Envelope[answers.Export], "description": "OK", "content": content}
-    return {"response_model": None, "status_code": status, "responses": {status: answer} | more}
-
-
 _BODY: Final = {
     "requestBody": {
         "required": True,
@@ -85,10 +79,11 @@ _BODY: Final = {
     "/reports/export",
     tags=["exports"],
     openapi_extra=_BODY,
-    **_described(
-        201,
+    **documented(
+        answers.Export,
         answers.EXAMPLE_QUEUED,
         error_responses(ErrorCode.MISSING_REQUIRED_FIELD, ErrorCode.INVALID_PARAMETER, ErrorCode.PAYLOAD_TOO_LARGE),
+        status=201,
     ),
 )
 async def create_export(caller: Key, request: Request, jobs: Jobs, signing_key: SigningKey) -> Response:
@@ -98,7 +93,7 @@ async def create_export(caller: Key, request: Request, jobs: Jobs, signing_key: 
     if isinstance(export, PerformanceExport):
         performance_query_of(export.filters, caller.app)
     else:
-        source_of(caller.app, export, arguments.range_of)  # what is wrong with it is told now
+        source_of(caller.app, export)  # what is wrong with it is told now
     job_id = "exp_" + secrets.token_hex(12)
     name = file_name(export.report, job_id, export.format, export.compression)
     job = ExportJob(job_id, caller.app.app_id, ExportState.QUEUED, stored(export), now_ms(), file_name=name)
@@ -106,7 +101,7 @@ async def create_export(caller: Key, request: Request, jobs: Jobs, signing_key: 
         raise invalid("report", _TOO_MANY)
     if request.app.state.export_runner is not None:
         request.app.state.export_runner.wake()
-    return success_response(answers.export_of(job, caller.app, signing_key, request_language(request)), 201)
+    return success_response(export_of(job, caller.app, signing_key, request_language(request)), 201)
 
 
 async def _body(request: Request) -> bytes:
@@ -122,7 +117,7 @@ async def _body(request: Request) -> bytes:
     return bytes(received)
 
 
-@router.get("/reports/export/{job_id}", tags=["exports"], **_described(200, answers.EXAMPLE, _NOT_FOUND))
+@router.get("/reports/export/{job_id}", tags=["exports"], **documented(answers.Export, answers.EXAMPLE, NOT_FOUND))
 async def get_export(
     job_id: JobId,
     caller: Key,
@@ -132,13 +127,11 @@ async def get_export(
     _given: Annotated[Parameters, Query()],
 ) -> Response:
     """Show how far the export is; once it is done, where to fetch it."""
-    job = await _ask(jobs.find, job_id, caller.app.app_id)
-    if job is None:
-        raise ApiError(ErrorCode.NOT_FOUND)
-    return success_response(answers.export_of(job, caller.app, signing_key, request_language(request)))
+    job = found(await _ask(jobs.find, job_id, caller.app.app_id))
+    return success_response(export_of(job, caller.app, signing_key, request_language(request)))
 
 
-@router.delete("/reports/export/{job_id}", tags=["exports"], **_described(200, answers.EXAMPLE, _NOT_FOUND))
+@router.delete("/reports/export/{job_id}", tags=["exports"], **documented(answers.Export, answers.EXAMPLE, NOT_FOUND))
 async def cancel_export(
     job_id: JobId,
     caller: Key,
@@ -148,10 +141,8 @@ async def cancel_export(
     _given: Annotated[Parameters, Query()],
 ) -> Response:
     """Cancel the export if it is not finished; a finished one stays as it is. The answer says which."""
-    job = await _ask(jobs.cancel, job_id, caller.app.app_id, now_ms())
-    if job is None:
-        raise ApiError(ErrorCode.NOT_FOUND)
-    return success_response(answers.export_of(job, caller.app, signing_key, request_language(request)))
+    job = found(await _ask(jobs.cancel, job_id, caller.app.app_id, now_ms()))
+    return success_response(export_of(job, caller.app, signing_key, request_language(request)))
 
 
 class DownloadParameters(Parameters):
@@ -159,7 +150,7 @@ class DownloadParameters(Parameters):
     signature: Annotated[str, Query(max_length=128)]
 
 
-@links.get(
+@downloads.get(
     "/reports/export/{job_id}/download",
     tags=["exports"],
     response_class=Response,

@@ -30,9 +30,16 @@ from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
 from pipeline.runtime.settings import Settings
 from schemas.control import ApiKey, App, AttributionSettings, Scope, Snapshot
 from schemas.facts import TouchType
-from services.query import answers, report_answers
 from services.query.app import create_app
+from services.query.attribution.answers import AttributionPath, AttributionReport
+from services.query.conversions.answers import ConversionList
+from services.query.costs.answers import CostList
+from services.query.events.answers import EventDetail, EventList
 from services.query.exports import jobs
+from services.query.rejected.answers import RejectedList
+from services.query.reports.conversion.answers import ConversionReport
+from services.query.reports.performance.answers import PerformanceReport
+from services.query.users.answers import UserDetail, UserList
 
 KEYS = {
     "alpha": "ak_test_alpha",
@@ -51,17 +58,17 @@ SERVER_URL = "ATTRIKIT_TEST_CLICKHOUSE_URL"
 OWN = ("demo", "log", "flow", "walk", "spend", "bots")
 """Apps of one test each."""
 MODELS = {
-    "events": answers.EventList,
-    "events/rejected": answers.RejectedList,
-    "events/{}": answers.EventDetail,
-    "conversions": answers.ConversionList,
-    "attribution": answers.AttributionReport | answers.AttributionPath,
-    "costs": answers.CostList,
-    "users": answers.UserList,
-    "users/{}": answers.UserDetail,
-    "users/{}/events": answers.EventList,
-    "reports/performance": report_answers.PerformanceReport,
-    "reports/conversion": report_answers.ConversionReport,
+    "events": EventList,
+    "events/rejected": RejectedList,
+    "events/{}": EventDetail,
+    "conversions": ConversionList,
+    "attribution": AttributionReport | AttributionPath,
+    "costs": CostList,
+    "users": UserList,
+    "users/{}": UserDetail,
+    "users/{}/events": EventList,
+    "reports/performance": PerformanceReport,
+    "reports/conversion": ConversionReport,
 }
 Ask = Callable[..., Awaitable[Any]]
 

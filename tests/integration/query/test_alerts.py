@@ -14,9 +14,10 @@ from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.settings import Settings
 from schemas.control import AlertMetric, ApiKey, App, Scope, Snapshot
 from schemas.facts import AlertRow, encode_rows
-from services.query import alerts
+from services.query.alerts.answers import AlertList
+from services.query.alerts.parameters import ToldMetric
 from services.query.app import create_app
-from services.query.times import time_in_zone
+from services.query.core.times import time_in_zone
 
 HOUR_MS = 3_600_000
 FIRST_MS = 1_705_276_800_000
@@ -73,14 +74,14 @@ async def ask(
             answer = await client.get("/v1/alerts", params=parameters, headers=headers)
             assert answer.status_code == 200, answer.text
             data = answer.json()["data"]
-            TypeAdapter(alerts.AlertList).validate_python(data)
+            TypeAdapter(AlertList).validate_python(data)
             return data
 
         yield get
 
 
 def test_every_metric_of_a_rule_can_be_told() -> None:
-    assert {metric.value for metric in AlertMetric} < {metric.value for metric in alerts.ToldMetric} == set(METRICS)
+    assert {metric.value for metric in AlertMetric} < {metric.value for metric in ToldMetric} == set(METRICS)
 
 
 def ids(rows: list[AlertRow]) -> list[str]:

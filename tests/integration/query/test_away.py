@@ -11,10 +11,10 @@ from pipeline.runtime import clickhouse as clickhouse_module
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError, ClickHouseUnavailable
 from pipeline.runtime.http.errors import ApiError
 from pipeline.runtime.settings import Settings
-from services.query import reader as reader_module
-from services.query.freshness import Freshness
-from services.query.reader import Reader
-from services.query.sql import QueryLimits
+from services.query.core import reader as reader_module
+from services.query.core.freshness import Freshness
+from services.query.core.reader import Reader
+from services.query.core.sql import QueryLimits
 
 READERS = 40
 

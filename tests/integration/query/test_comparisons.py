@@ -12,7 +12,7 @@ from pipeline.runtime.clickhouse import ClickHouse
 from schemas.control import App
 from schemas.events import AcceptedEvent
 from schemas.facts import encode_rows
-from services.query.times import utc_text
+from services.query.core.times import utc_text
 
 SPEND = App("spend", "spend")
 """Days in Asia/Shanghai, money in CNY."""

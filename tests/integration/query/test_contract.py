@@ -17,8 +17,8 @@ from pipeline.runtime.http.errors import NO_PATH
 from pipeline.runtime.settings import Settings
 from schemas.errors import ErrorCode
 from services.query.app import create_app
-from services.query.cursors import Cursors, Position
-from services.query.times import parse_instant, time_in_zone
+from services.query.core.cursors import Cursors, Position
+from services.query.core.times import parse_instant, time_in_zone
 
 LISTS = ["/v1/events", "/v1/events/rejected", "/v1/conversions", "/v1/users", "/v1/users/user4/events"]
 LIST_NAMES = dict(zip(LISTS, ["events", "rejected", "conversions", "users", "user_events"], strict=True))
@@ -271,7 +271,7 @@ async def test_a_query_over_its_limit(
 ) -> None:
     if name == "query_max_seconds":
         slow = " AND sleepEachRow(0.01) = 0 LIMIT {row_limit:UInt32}"
-        monkeypatch.setattr("services.query.sql.newest_first", lambda *_: slow)
+        monkeypatch.setattr("services.query.core.sql.newest_first", lambda *_: slow)
     limited = create_app(query_settings.model_copy(update={name: limit}), facts, query_app.state.snapshots)
     async with connect(limited) as client:
         answer = await client.get("/v1/events", headers=READ | {"Accept-Language": "en"})
@@ -286,7 +286,7 @@ async def test_a_query_over_its_limit(
 async def test_a_report_that_would_be_cut_short_is_refused(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.query.routes.MAX_REPORT_ROWS", 3)
+    monkeypatch.setattr("services.query.aggregates.report_parts.MAX_REPORT_ROWS", 3)
     answer = await client.get("/v1/reports/performance?granularity=hour", headers=READ)
     assert error_of(answer, ErrorCode.INVALID_PARAMETER)["field"] == "granularity"
     answer = await client.get("/v1/attribution", headers=READ)

@@ -12,9 +12,9 @@ from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.clock import now_ms
 from schemas.events import AcceptedEvent
 from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, Model, TouchRow, encode_rows
-from services.query.operator import ledger_counts
-from services.query.refunds import ORDER_ID
-from services.query.times import parse_instant, time_in_zone
+from services.query.core.times import parse_instant, time_in_zone
+from services.query.events.refunds import ORDER_ID
+from services.query.operator.reader import ledger_counts
 
 
 async def test_an_event_and_where_it_stands(ask: Any, alpha: World) -> None:

@@ -18,15 +18,15 @@ from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.settings import Settings
 from schemas.facts import Model, encode_rows
 from schemas.money import from_minor
-from services.query.exports import requests
-from services.query.times import parse_instant
+from services.query.core.times import parse_instant
+from services.query.exports import parameters
 
 Export = Callable[..., Awaitable[dict[str, Any]]]
 
 FORMATS = [(name, how) for name in ("csv", "jsonl", "parquet") for how in ("none", "gzip", "zstd")]
 
 
-@pytest.mark.parametrize("report", requests.REPORTS)
+@pytest.mark.parametrize("report", parameters.REPORTS)
 async def test_every_report_in_every_format(running: Any, alpha: World, report: str) -> None:
     client = await running()
     made = [await ask(client, report, format=name, compression=how) for name, how in FORMATS]

@@ -11,9 +11,10 @@ from pydantic import TypeAdapter
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.settings import Settings
 from schemas.facts import RejectedRow, encode_rows
-from services.query import answers, rejected
 from services.query.app import create_app
-from services.query.times import time_in_zone
+from services.query.core.times import time_in_zone
+from services.query.rejected import statements
+from services.query.rejected.answers import RejectedList
 
 SECOND_MS = 1_000
 FIRST_MS = 1_705_276_800_000
@@ -57,7 +58,7 @@ async def listed(clickhouse: ClickHouse, query_app: Any, connect: Any, make_sett
             answer = await client.get("/v1/events/rejected", params=named, headers={"Authorization": f"Bearer {key}"})
         assert answer.status_code == 200, answer.text
         data = answer.json()["data"]
-        TypeAdapter(answers.RejectedList).validate_python(data, extra="forbid")
+        TypeAdapter(RejectedList).validate_python(data, extra="forbid")
         return data
 
     return ask
@@ -123,7 +124,7 @@ async def test_a_page_is_bounded_in_bytes(listed: Any, clickhouse: ClickHouse, m
         for n, (name, payload) in enumerate(payloads.items())
     ]
     await clickhouse.insert_ndjson("rejected", encode_rows(large))
-    monkeypatch.setattr(rejected, "MAX_PAGE_BYTES", 25_000)
+    monkeypatch.setattr(statements, "MAX_PAGE_BYTES", 25_000)
     sizes, walked = [], {}
     cursor = None
     while not sizes or cursor is not None:

@@ -5,19 +5,27 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from services.query import answers, examples, report_answers
+from services.query.attribution import answers as attribution
+from services.query.conversions import answers as conversions
+from services.query.costs import answers as costs
+from services.query.events import answers as events
+from services.query.rejected import answers as rejected
+from services.query.reports.conversion import answers as conversion_report
+from services.query.reports.performance import answers as performance_report
+from services.query.users import answers as users
 
 PAIRS: list[tuple[Any, Any]] = [
-    (answers.EventList, examples.EVENT_LIST),
-    (answers.RejectedList, examples.REJECTED_LIST),
-    (answers.EventDetail, examples.EVENT_DETAIL),
-    (answers.ConversionList, examples.CONVERSION_LIST),
-    (answers.AttributionReport, examples.ATTRIBUTION),
-    (answers.AttributionPath, examples.ATTRIBUTION_PATH),
-    (answers.UserList, examples.USER_LIST),
-    (answers.UserDetail, examples.USER_DETAIL),
-    (report_answers.PerformanceReport, examples.PERFORMANCE),
-    (report_answers.ConversionReport, examples.CONVERSION_REPORT),
+    (attribution.AttributionReport, attribution.EXAMPLE),
+    (attribution.AttributionPath, attribution.EXAMPLE_PATH),
+    (conversions.ConversionList, conversions.EXAMPLE_LIST),
+    (costs.CostList, costs.EXAMPLE_LIST),
+    (events.EventList, events.EXAMPLE_LIST),
+    (events.EventDetail, events.EXAMPLE_DETAIL),
+    (rejected.RejectedList, rejected.EXAMPLE_LIST),
+    (conversion_report.ConversionReport, conversion_report.EXAMPLE),
+    (performance_report.PerformanceReport, performance_report.EXAMPLE),
+    (users.UserList, users.EXAMPLE_LIST),
+    (users.UserDetail, users.EXAMPLE_DETAIL),
 ]
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from services.query.exports.columns import Column, Kind
 from services.query.exports.files import BrokenRows, FileEncoder, file_name, media_type, whole_lines
-from services.query.exports.requests import Compression, FileFormat
+from services.query.exports.parameters import Compression, FileFormat
 
 COLUMNS = (
     Column("text", Kind.TEXT, ""),

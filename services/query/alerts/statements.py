@@ -1,0 +1,63 @@
+"""Statement of the list of alerts: when each rule began to hold, and when it stopped. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from services.query.core.lists import Page
+from services.query.core.sql import (
+    SortKey,
+    Statement,
+    Table,
+    columns,
+    equals,
+    newest_first,
+    older_than,
+    one_of,
+    source,
+    statement,
+    within,
+)
+from services.query.core.times import ALL_TIME, TimeRange
+
+ORDER: Final = SortKey("window_end_ms", "alert_id")
+
+
+@dataclass(frozen=True)
+class AlertFilter:
+    rule_id: str | None = None
+    metrics: tuple[str, ...] = ()
+    state: str | None = None
+    time_range: TimeRange = ALL_TIME
+
+
+class AlertFact(msgspec.Struct):
+    alert_id: str
+    rule_id: str
+    rule_name: str
+    metric: str
+    subject: str
+    comparison: str
+    threshold: float
+    value: float
+    average: float | None
+    unit: str
+    state: str
+    window_start_ms: int
+    window_end_ms: int
+    began_at_ms: int
+    fired_at_ms: int
+
+
+def list_alerts(app_id: str, wanted: AlertFilter, page: Page) -> Statement[AlertFact]:
+    conditions = [
+        *equals("rule_id", wanted.rule_id),
+        *one_of("metric", wanted.metrics),
+        *equals("state", wanted.state),
+        *within("window_end_ms", wanted.time_range),
+        *older_than(*ORDER, page.after),
+    ]
+    order = newest_first(*ORDER)
+    sql = f"SELECT {columns(AlertFact)} FROM {source(Table.ALERTS, conditions)}{order}"
+    return statement(AlertFact, app_id, sql, conditions, row_limit=page.row_limit)

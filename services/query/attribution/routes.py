@@ -1,0 +1,65 @@
+"""The route of attribution: the report, and one conversion explained."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from starlette.responses import Response
+
+from pipeline.runtime.http.handlers import success_response
+from schemas.control import AttributionSettings
+from services.query.aggregates.parameters import models_of
+from services.query.aggregates.report_parts import refuse_long
+from services.query.attribution import statements
+from services.query.attribution.answers import EXAMPLE, AttributionPath, AttributionReport
+from services.query.attribution.parameters import AttributionParameters, attribution_query, check_path_alone
+from services.query.attribution.view import PathFacts, attribution_path, attribution_report
+from services.query.conversions.statements import find_conversion
+from services.query.core.calls import Call, ReadCall, found
+from services.query.core.routing import NOT_FOUND, documented, new_router
+
+SettingsVersions = dict[tuple[str, int], AttributionSettings]
+"""(app, configuration version) → its attribution settings."""
+router = new_router()
+
+
+def versions_of(request: Request) -> SettingsVersions:
+    versions: SettingsVersions = request.app.state.snapshots.current().attribution_versions
+    return versions
+
+
+@router.get("/attribution", tags=["attribution"], **documented(AttributionReport | AttributionPath, EXAMPLE, NOT_FOUND))
+async def get_attribution(
+    call: ReadCall,
+    versions: Annotated[SettingsVersions, Depends(versions_of)],
+    given: Annotated[AttributionParameters, Query()],
+) -> Response:
+    """Report the credit per value of a dimension, models side by side; with `conversion_id`, one conversion touch by
+    touch.
+    """
+    if given.conversion_id is not None:
+        return success_response(await _explain(call, versions, given, given.conversion_id))
+    wanted = attribution_query(given, call.app)
+    meta = await call.meta(given)
+    rows = await call.reader.rows(statements.attribution_rows(call.app_id, wanted))
+    report = attribution_report(wanted, rows, meta)
+    refuse_long(report["items"], "dimension")
+    return success_response(report)
+
+
+async def _explain(
+    call: Call, versions: SettingsVersions, given: AttributionParameters, conversion_id: str
+) -> AttributionPath:
+    check_path_alone(given)
+    models = models_of(given.model)
+    meta = await call.meta(given)
+    app_id, reader = call.app_id, call.reader
+    conversion = found(await reader.first(find_conversion(app_id, conversion_id)))
+    attribution, touches, revisions = await asyncio.gather(
+        reader.first(statements.find_attribution(app_id, conversion_id)),
+        reader.rows(statements.touches_before(app_id, conversion)),
+        reader.rows(statements.revisions_of(app_id, conversion_id)),
+    )
+    version = attribution.config_version if attribution else call.app.config_version
+    settings = versions.get((app_id, version), call.app.attribution)
+    return attribution_path(PathFacts(conversion, attribution, touches, revisions, settings), models, meta)

@@ -1,0 +1,114 @@
+"""Statements of attribution: credit per value of a dimension, and what is known of one conversion. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from schemas.facts import Model
+from services.query.aggregates.counted_conversions import Counted, by_goal_part
+from services.query.aggregates.credit_sums import Dimension, credit_columns, credit_sums, unfolded
+from services.query.aggregates.report_parts import ROW_LIMIT, WHOLE_RANGE, PartSql, ReportRow, union
+from services.query.conversions.statements import ConversionFact
+from services.query.core.sql import Condition, Statement, Table, but_bots, columns, equals, source, statement, within
+from services.query.core.times import ALL_TIME, TimeRange
+
+CREDITS: Final = "credits"
+
+
+@dataclass(frozen=True)
+class AttributionQuery:
+    dimension: Dimension
+    models: tuple[Model, ...]
+    counted: Counted
+    time_range: TimeRange = ALL_TIME
+    include_bots: bool = False
+
+
+def attribution_rows(app_id: str, wanted: AttributionQuery) -> Statement[ReportRow]:
+    in_range = [*within("converted_at_ms", wanted.time_range), *but_bots(wanted.include_bots)]
+    conditions = [*wanted.counted.conditions(), *in_range]
+    rows = source(Table.ATTRIBUTIONS, conditions)
+    credits = PartSql(
+        CREDITS,
+        unfolded(
+            f"(SELECT {WHOLE_RANGE}, {credit_columns(wanted.dimension, wanted.models)} FROM {rows})",
+            wanted.models,
+        ),
+        credit_sums(wanted.models),
+    )
+    conversions = by_goal_part(source(Table.ATTRIBUTIONS, [*wanted.counted.asked(), *in_range]))
+    return statement(ReportRow, app_id, union((credits, conversions)), conditions, row_limit=ROW_LIMIT)
+
+
+MAX_TOUCHES_SHOWN: Final = 1_000
+"""Maximum number of touches shown of a person before a conversion, the newest."""
+MAX_REVISIONS_SHOWN: Final = 1_000
+
+
+class AttributionFact(msgspec.Struct):
+    touch_ids: list[str]
+    touched_at_ms: list[int]
+    touch_types: list[str]
+    channels: list[str]
+    sources: list[str]
+    mediums: list[str]
+    campaigns: list[str]
+    credits_nanos: dict[str, list[int]]
+    values_minor: dict[str, list[int]]
+    reason: str
+    revision: int
+    supersedes: int
+    config_version: int
+
+
+class TouchFact(msgspec.Struct):
+    touch_id: str
+    session_id: str
+    touched_at_ms: int
+    touch_type: str
+    channel: str
+    source: str
+    medium: str
+    campaign: str
+
+
+class RevisionFact(msgspec.Struct):
+    revision: int
+    supersedes: int
+    reason: str
+    config_version: int
+    value_minor: int
+    refunded_minor: int
+    touch_ids: list[str]
+    is_taken_back: bool
+    stored_at_ms: int
+
+
+def find_attribution(app_id: str, conversion_id: str) -> Statement[AttributionFact]:
+    conditions = equals("conversion_id", conversion_id)
+    sql = f"SELECT {columns(AttributionFact)} FROM {source(Table.ATTRIBUTIONS, conditions)} LIMIT 1"
+    return statement(AttributionFact, app_id, sql, conditions)
+
+
+def touches_before(app_id: str, conversion: ConversionFact) -> Statement[TouchFact]:
+    """Return the person's touches up to the conversion, newest first."""
+    conditions = [
+        *equals("person_key", conversion.person_key),
+        Condition("touched_at_ms <= {converted_at_ms:Int64}", {"converted_at_ms": conversion.converted_at_ms}),
+    ]
+    sql = (
+        f"SELECT {columns(TouchFact)} FROM {source(Table.TOUCHES, conditions)}"
+        f" ORDER BY touched_at_ms DESC, touch_id DESC LIMIT {MAX_TOUCHES_SHOWN}"
+    )
+    return statement(TouchFact, app_id, sql, conditions)
+
+
+def revisions_of(app_id: str, conversion_id: str) -> Statement[RevisionFact]:
+    """Return the revisions, oldest first."""
+    conditions = equals("conversion_id", conversion_id)
+    sql = (
+        f"SELECT {columns(RevisionFact)} FROM {source(Table.ATTRIBUTION_REVISIONS, conditions)}"
+        f" ORDER BY revision LIMIT {MAX_REVISIONS_SHOWN}"
+    )
+    return statement(RevisionFact, app_id, sql, conditions)

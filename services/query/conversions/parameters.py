@@ -1,0 +1,29 @@
+"""Query parameters of conversions, parsed into `ConversionFilter`. Pure."""
+
+from pydantic import Field
+
+from schemas.control import App
+from services.query.conversions.statements import ConversionFilter
+from services.query.core.parameters import Amount, ButBots, Currency, ListParameters, Names, PersonId, range_of
+
+
+class ConversionsParameters(ButBots, ListParameters):
+    goal: Names = Field((), description="May be repeated: any of them.", examples=[["purchase"]])
+    user_id: PersonId | None = None
+    currency: Currency | None = Field(None, description="Only conversions in it.")
+    min_value: Amount | None = Field(
+        None,
+        description="In whole units of `currency`, by default the app's; conversions in other currencies are left out.",
+    )
+
+
+def conversion_filter(given: ConversionsParameters, app: App) -> ConversionFilter:
+    currency = given.currency or (app.currency if given.min_value is not None else None)
+    return ConversionFilter(
+        goals=given.goal,
+        user_id=given.user_id,
+        time_range=range_of(given, app),
+        currency=currency,
+        min_value=given.min_value,
+        include_bots=given.include_bots,
+    )

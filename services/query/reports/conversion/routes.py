@@ -1,0 +1,35 @@
+"""The route of the conversion report."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import Query
+from starlette.responses import Response
+
+from pipeline.runtime.http.handlers import success_response
+from services.query.core.calls import Call, ReadCall
+from services.query.core.routing import documented, new_router
+from services.query.reports.conversion.answers import EXAMPLE, ConversionReport, Funnel
+from services.query.reports.conversion.funnels import FunnelQuery, funnel_of, funnel_row
+from services.query.reports.conversion.parameters import ConversionReportParameters, conversion_query, funnel_query
+from services.query.reports.conversion.statements import conversion_rows
+from services.query.reports.conversion.view import conversion_report
+
+router = new_router()
+
+
+@router.get("/reports/conversion", tags=["reports"], **documented(ConversionReport, EXAMPLE))
+async def get_conversion_report(call: ReadCall, given: Annotated[ConversionReportParameters, Query()]) -> Response:
+    """Report per goal the number, value, time and paths of conversions; with `steps`, where people stop on the way."""
+    wanted = conversion_query(given, call.app)
+    steps = funnel_query(given, call.app)
+    meta = await call.meta(given)
+    rows, funnel = await asyncio.gather(call.reader.rows(conversion_rows(call.app_id, wanted)), _funnel(call, steps))
+    return success_response(conversion_report(wanted, call.app.goals, rows, funnel, meta))
+
+
+async def _funnel(call: Call, wanted: FunnelQuery | None) -> Funnel | None:
+    if wanted is None:
+        return None
+    found = await call.reader.rows(funnel_row(call.app_id, wanted))
+    return funnel_of(wanted, found[0])

@@ -1,0 +1,77 @@
+"""The routes of users: the list, one of them, and their events."""
+
+from dataclasses import replace
+from typing import Annotated, Final
+
+from fastapi import Path, Query
+from starlette.responses import Response
+
+from pipeline.runtime.http.errors import ApiError
+from pipeline.runtime.http.handlers import success_response
+from schemas.errors import ErrorCode
+from services.query.core.calls import Call, ReadCall, ReadListCall, found
+from services.query.core.encoded_slashes import WithSlashes
+from services.query.core.lists import ResourceList
+from services.query.core.parameters import InZone
+from services.query.core.routing import NOT_FOUND, documented, new_router
+from services.query.events import statements as event_statements
+from services.query.events.answers import EXAMPLE_LIST as EXAMPLE_EVENTS
+from services.query.events.answers import EventList
+from services.query.events.parameters import UserEventsParameters, user_event_filter
+from services.query.events.view import event_of
+from services.query.identity.lookup import find_event_keys, find_links, find_person_key
+from services.query.identity.person_links import ANONYMOUS_PREFIX, USER_PREFIX
+from services.query.users import statements
+from services.query.users.answers import EXAMPLE_DETAIL, EXAMPLE_LIST, UserDetail, UserList
+from services.query.users.parameters import UsersParameters, user_filter
+from services.query.users.view import less_refunds, user_detail, user_of, with_links
+
+UserId = Annotated[WithSlashes, Path(max_length=200, description="A user id or an anonymous id.", examples=["u_42"])]
+USERS: Final = ResourceList("users", user_filter, statements.NewestUsers, statements.ORDER, user_of)
+USER_EVENTS: Final = ResourceList(
+    "user_events", user_event_filter, event_statements.list_events, event_statements.ORDER, event_of
+)
+router = new_router()
+
+
+@router.get("/users", tags=["users"], **documented(UserList, EXAMPLE_LIST))
+async def list_users(call: ReadListCall, given: Annotated[UsersParameters, Query()]) -> Response:
+    """List people with sessions, the most recently first seen first; `from` and `to` are about that first time."""
+    asked = await call.ask(USERS, given)
+    return asked.response(await _completed(call, await asked.rows(asked.wanted), given.include_bots))
+
+
+@router.get("/users/{user_id}", tags=["users"], **documented(UserDetail, EXAMPLE_DETAIL, NOT_FOUND))
+async def get_user(user_id: UserId, call: ReadCall, given: Annotated[InZone, Query()]) -> Response:
+    """Show one person, known from the first session on, which follows the first event after about a second."""
+    meta = await call.meta(given)
+    person = found(await find_person_key(call.app_id, call.reader, user_id))
+    row = found(await call.reader.first(statements.find_user(call.app_id, person)))
+    (row,) = await _completed(call, [row], include_bots=True)
+    return success_response(user_detail(row, meta))
+
+
+async def _completed(call: Call, rows: list[statements.UserRow], include_bots: bool) -> list[statements.UserRow]:
+    """Take refunds off the values, and add the linked ids."""
+    refunded = [row.person_key for row in rows if row.totals_minor]
+    if refunded:
+        found_refunds = statements.find_refunds(call.app_id, refunded, include_bots)
+        rows = less_refunds(rows, await call.reader.rows(found_refunds))
+    return with_links(rows, await find_links(call.app_id, call.reader, [row.person_key for row in rows]))
+
+
+@router.get("/users/{user_id}/events", tags=["users"], **documented(EventList, EXAMPLE_EVENTS, NOT_FOUND))
+async def list_user_events(
+    user_id: UserId, call: ReadListCall, given: Annotated[UserEventsParameters, Query()]
+) -> Response:
+    """List a person's events, newest first."""
+    asked = await call.ask(USER_EVENTS, given)
+    person = await find_person_key(call.app_id, call.reader, user_id)
+    # Before the first session there may be events: they are found by the id itself.
+    keys: tuple[str, ...] = (USER_PREFIX + user_id, ANONYMOUS_PREFIX + user_id)
+    if person:
+        keys = await find_event_keys(call.app_id, call.reader, person)
+    rows = await asked.rows(replace(asked.wanted, person_keys=keys))
+    if not rows and person is None:
+        raise ApiError(ErrorCode.NOT_FOUND)
+    return asked.response(rows)
