@@ -2,8 +2,8 @@
 
     parameters.py   the query parameters as callers write them, parsed into the typed question
     statements.py   the question, the rows, and the SQL that reads them; pure
-    answers.py      the shapes of the answer, and an example for the OpenAPI document; pure
-    view.py         rows → answer; pure
+    answers.py      the shapes of the answer, an example for the OpenAPI document, and rows → answer; pure
+    view.py         rows → answer, where that is long; pure
     routes.py       the routes: they wait for the rows, and decide nothing
 
 `core` is what every resource uses: access to ClickHouse, SQL, cursors, the list routes. `identity` tells which person

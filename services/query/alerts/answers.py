@@ -1,4 +1,4 @@
-"""Answers about alerts: shapes and an example. Pure."""
+"""Answers about alerts: shapes, an example, and rows as items. Pure."""
 
 from typing import Annotated, Any, Final
 
@@ -6,9 +6,10 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from schemas.control import Comparison
-from schemas.facts import AlertState
+from schemas.facts import AlertRow, AlertState
 from services.query.alerts.parameters import ToldMetric
 from services.query.core.answers import Meta, NextCursor, Text
+from services.query.core.times import time_in_zone
 
 
 class Alert(TypedDict):
@@ -60,3 +61,24 @@ EXAMPLE_LIST: Final[Any] = {
     "next_cursor": None,
     "meta": {"complete_through": "2024-01-16T00:01:00.000+08:00", "timezone": "Asia/Shanghai"},
 }
+
+
+def alert_of(row: AlertRow, zone: str) -> Alert:
+    return {
+        "alert_id": row.alert_id,
+        "rule_id": row.rule_id,
+        "rule_name": row.rule_name,
+        "state": AlertState(row.state),
+        "metric": ToldMetric(row.metric),
+        "subject": row.subject or None,
+        "comparison": Comparison(row.comparison),
+        "value": row.value,
+        "threshold": row.threshold,
+        "average": row.average,
+        "unit": row.unit,
+        "window_start": time_in_zone(row.window_start_ms, zone),
+        "window_end": time_in_zone(row.window_end_ms, zone),
+        "at": time_in_zone(row.window_end_ms, zone),
+        "began_at": time_in_zone(row.began_at_ms, zone),
+        "fired_at": time_in_zone(row.fired_at_ms, zone),
+    }

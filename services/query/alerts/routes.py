@@ -6,9 +6,8 @@ from fastapi import Query
 from starlette.responses import Response
 
 from services.query.alerts import statements
-from services.query.alerts.answers import EXAMPLE_LIST, AlertList
+from services.query.alerts.answers import EXAMPLE_LIST, AlertList, alert_of
 from services.query.alerts.parameters import AlertsParameters, alert_filter
-from services.query.alerts.view import alert_of
 from services.query.core.calls import ReadListCall
 from services.query.core.lists import ResourceList
 from services.query.core.routing import documented, new_router

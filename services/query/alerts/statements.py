@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
+from schemas.facts import AlertRow
 from services.query.core.lists import Page
 from services.query.core.sql import (
     SortKey,
@@ -32,32 +31,14 @@ class AlertFilter:
     time_range: TimeRange = ALL_TIME
 
 
-class AlertFact(msgspec.Struct):
-    alert_id: str
-    rule_id: str
-    rule_name: str
-    metric: str
-    subject: str
-    comparison: str
-    threshold: float
-    value: float
-    average: float | None
-    unit: str
-    state: str
-    window_start_ms: int
-    window_end_ms: int
-    began_at_ms: int
-    fired_at_ms: int
-
-
-def list_alerts(app_id: str, wanted: AlertFilter, page: Page) -> Statement[AlertFact]:
+def list_alerts(app_id: str, wanted: AlertFilter, page: Page) -> Statement[AlertRow]:
     conditions = [
         *equals("rule_id", wanted.rule_id),
         *one_of("metric", wanted.metrics),
         *equals("state", wanted.state),
         *within("window_end_ms", wanted.time_range),
-        *older_than(*ORDER, page.after),
+        *older_than(ORDER, page.after),
     ]
-    order = newest_first(*ORDER)
-    sql = f"SELECT {columns(AlertFact)} FROM {source(Table.ALERTS, conditions)}{order}"
-    return statement(AlertFact, app_id, sql, conditions, row_limit=page.row_limit)
+    order = newest_first(ORDER)
+    sql = f"SELECT {columns(AlertRow)} FROM {source(Table.ALERTS, conditions)}{order}"
+    return statement(AlertRow, app_id, sql, conditions, row_limit=page.row_limit)

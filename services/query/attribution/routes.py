@@ -15,7 +15,7 @@ from services.query.attribution.answers import EXAMPLE, AttributionPath, Attribu
 from services.query.attribution.parameters import AttributionParameters, attribution_query, check_path_alone
 from services.query.attribution.view import PathFacts, attribution_path, attribution_report
 from services.query.conversions.statements import find_conversion
-from services.query.core.calls import Call, ReadCall, found
+from services.query.core.calls import Call, ReadCall, required
 from services.query.core.routing import NOT_FOUND, documented, new_router
 
 SettingsVersions = dict[tuple[str, int], AttributionSettings]
@@ -54,7 +54,7 @@ async def _explain(
     models = models_of(given.model)
     meta = await call.meta(given)
     app_id, reader = call.app_id, call.reader
-    conversion = found(await reader.first(find_conversion(app_id, conversion_id)))
+    conversion = required(await reader.first(find_conversion(app_id, conversion_id)))
     attribution, touches, revisions = await asyncio.gather(
         reader.first(statements.find_attribution(app_id, conversion_id)),
         reader.rows(statements.touches_before(app_id, conversion)),

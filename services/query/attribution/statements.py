@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.facts import Model
+from schemas.facts import AttributionRow, Model
 from services.query.aggregates.counted_conversions import Counted, by_goal_part
 from services.query.aggregates.credit_sums import Dimension, credit_columns, credit_sums, unfolded
 from services.query.aggregates.report_parts import ROW_LIMIT, WHOLE_RANGE, PartSql, ReportRow, union
@@ -46,22 +46,6 @@ MAX_TOUCHES_SHOWN: Final = 1_000
 MAX_REVISIONS_SHOWN: Final = 1_000
 
 
-class AttributionFact(msgspec.Struct):
-    touch_ids: list[str]
-    touched_at_ms: list[int]
-    touch_types: list[str]
-    channels: list[str]
-    sources: list[str]
-    mediums: list[str]
-    campaigns: list[str]
-    credits_nanos: dict[str, list[int]]
-    values_minor: dict[str, list[int]]
-    reason: str
-    revision: int
-    supersedes: int
-    config_version: int
-
-
 class TouchFact(msgspec.Struct):
     touch_id: str
     session_id: str
@@ -85,10 +69,10 @@ class RevisionFact(msgspec.Struct):
     stored_at_ms: int
 
 
-def find_attribution(app_id: str, conversion_id: str) -> Statement[AttributionFact]:
+def find_attribution(app_id: str, conversion_id: str) -> Statement[AttributionRow]:
     conditions = equals("conversion_id", conversion_id)
-    sql = f"SELECT {columns(AttributionFact)} FROM {source(Table.ATTRIBUTIONS, conditions)} LIMIT 1"
-    return statement(AttributionFact, app_id, sql, conditions)
+    sql = f"SELECT {columns(AttributionRow)} FROM {source(Table.ATTRIBUTIONS, conditions)} LIMIT 1"
+    return statement(AttributionRow, app_id, sql, conditions)
 
 
 def touches_before(app_id: str, conversion: ConversionFact) -> Statement[TouchFact]:

@@ -11,7 +11,7 @@ from pipeline.domain.attribution import reasons
 from pipeline.domain.path_bound import bounded
 from pipeline.domain.state import Touch
 from schemas.control import AttributionSettings
-from schemas.facts import Model, TouchType
+from schemas.facts import AttributionRow, Model, TouchType
 from services.query.aggregates.counted_conversions import by_goal, goal_sums, report_meta
 from services.query.aggregates.credit_sums import credits_by_model, shown_part
 from services.query.aggregates.report_parts import ReportRow, part_of
@@ -25,9 +25,9 @@ from services.query.attribution.answers import (
     TouchCredit,
     TouchShare,
 )
-from services.query.attribution.statements import CREDITS, AttributionFact, AttributionQuery, RevisionFact, TouchFact
+from services.query.attribution.statements import CREDITS, AttributionQuery, RevisionFact, TouchFact
+from services.query.conversions.answers import conversion_of
 from services.query.conversions.statements import ConversionFact
-from services.query.conversions.view import conversion_of
 from services.query.core.answers import Meta
 from services.query.core.numbers import credit, micros_together, money, seconds
 from services.query.core.times import time_in_zone
@@ -65,7 +65,7 @@ _DAY_SECONDS: Final = 24 * 3600
 @dataclass(frozen=True)
 class PathFacts:
     conversion: ConversionFact
-    attribution: AttributionFact | None
+    attribution: AttributionRow | None
     """Attribution of the conversion; None: the conversion is stored, its attribution not yet."""
     touches: list[TouchFact]
     """Touches of the person, up to the conversion."""
@@ -104,7 +104,7 @@ def _settings_of(settings: AttributionSettings) -> SettingsUsed:
     }
 
 
-def _totals(found: AttributionFact, models: tuple[Model, ...], currency: str) -> dict[str, TouchCredit]:
+def _totals(found: AttributionRow, models: tuple[Model, ...], currency: str) -> dict[str, TouchCredit]:
     return {
         model.value: {
             "credit": credit(sum(micros_together(found.credits_nanos[model.value]))),
@@ -149,7 +149,7 @@ def _kept_touches(facts: PathFacts, models: tuple[Model, ...], zone: str) -> lis
     return [_path_touch(facts, touch, None, shares, zone) for touch, shares in zip(touches, credits, strict=True)]
 
 
-def _credits(found: AttributionFact, models: tuple[Model, ...], facts: PathFacts) -> list[dict[str, TouchShare]]:
+def _credits(found: AttributionRow, models: tuple[Model, ...], facts: PathFacts) -> list[dict[str, TouchShare]]:
     """Return the credits, touch by touch."""
     touches: list[dict[str, TouchShare]] = [{} for _ in found.touch_ids]
     because = _reasons(found, facts.settings)
@@ -165,7 +165,7 @@ def _credits(found: AttributionFact, models: tuple[Model, ...], facts: PathFacts
     return touches
 
 
-def _reasons(found: AttributionFact, settings: AttributionSettings) -> dict[str, list[str]]:
+def _reasons(found: AttributionRow, settings: AttributionSettings) -> dict[str, list[str]]:
     if not any(found.touch_ids):
         return {model.value: ["no_touch"] * len(found.touch_ids) for model in Model}
     path = [

@@ -6,9 +6,8 @@ from fastapi import Query
 from starlette.responses import Response
 
 from services.query.conversions import statements
-from services.query.conversions.answers import EXAMPLE_LIST, ConversionList
+from services.query.conversions.answers import EXAMPLE_LIST, ConversionList, conversion_of
 from services.query.conversions.parameters import ConversionsParameters, conversion_filter
-from services.query.conversions.view import conversion_of
 from services.query.core.calls import ReadListCall
 from services.query.core.lists import ResourceList
 from services.query.core.routing import documented, new_router

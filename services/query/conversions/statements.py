@@ -67,8 +67,8 @@ class ConversionFilter:
 
 
 def list_conversions(app_id: str, wanted: ConversionFilter, page: Page) -> Newest[ConversionFact]:
-    conditions = (*conditions_of(wanted), *older_than(*ORDER, page.after))
-    return Newest(ConversionFact, app_id, Table.CONVERSIONS, *ORDER, conditions, page.row_limit)
+    conditions = (*conditions_of(wanted), *older_than(ORDER, page.after))
+    return Newest(ConversionFact, app_id, Table.CONVERSIONS, ORDER, conditions, page.row_limit)
 
 
 def conditions_of(wanted: ConversionFilter) -> list[Condition]:

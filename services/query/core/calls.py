@@ -48,7 +48,7 @@ def reader_of(request: Request) -> Reader:
     return reader
 
 
-def found(row: T | None) -> T:
+def required(row: T | None) -> T:
     """Return the row. Raises `ApiError` (NOT_FOUND) if there is none."""
     if row is None:
         raise ApiError(ErrorCode.NOT_FOUND)

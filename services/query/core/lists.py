@@ -5,7 +5,7 @@ One row more than asked for is read, to know whether there is a next page.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 from typing_extensions import TypedDict
@@ -35,6 +35,24 @@ class Page:
     @property
     def row_limit(self) -> int:
         return self.limit + 1
+
+
+@dataclass(frozen=True)
+class PageListing:
+    """Base of a `Listing` of one page, other than that of plain rows (`core.sql.Newest`)."""
+
+    app_id: str
+    page: Page
+    raw_rows_per_item: ClassVar[int] = 2
+    """Raw rows looked at first for each item of the page."""
+
+    @property
+    def row_limit(self) -> int:
+        return self.page.row_limit
+
+    @property
+    def first_reach(self) -> int:
+        return self.raw_rows_per_item * self.row_limit
 
 
 def page_of(given: InPages, list_name: str, cursors: Cursors) -> Page:

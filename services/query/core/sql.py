@@ -209,12 +209,11 @@ class SortKey(NamedTuple):
         return Position(getattr(row, self.time_column), getattr(row, self.id_column))
 
 
-def older_than(time_column: str, id_column: str, position: Position | None) -> list[Condition]:
-    """Return the condition for rows after `position` in the order newest first. The first half alone narrows what the
-    primary key must read.
-    """
+def older_than(order: SortKey, position: Position | None) -> list[Condition]:
+    """Return the condition for rows after `position`. The first half alone narrows what the primary key must read."""
     if position is None:
         return []
+    time_column, id_column = order
     return [
         Condition(
             f"{time_column} <= {{after_ms:Int64}} AND "
@@ -224,8 +223,8 @@ def older_than(time_column: str, id_column: str, position: Position | None) -> l
     ]
 
 
-def newest_first(time_column: str, id_column: str) -> str:
-    return f" ORDER BY {time_column} DESC, {id_column} DESC LIMIT {{row_limit:UInt32}}"
+def newest_first(order: SortKey) -> str:
+    return f" ORDER BY {order.time_column} DESC, {order.id_column} DESC LIMIT {{row_limit:UInt32}}"
 
 
 @dataclass(frozen=True)
@@ -235,8 +234,7 @@ class Newest(Generic[RowT]):
     row_type: type[RowT]
     app_id: str
     table: Table
-    time_column: str
-    id_column: str
+    order: SortKey
     conditions: tuple[Condition, ...]
     row_limit: int
     hints: tuple[Condition, ...] | None = None
@@ -248,36 +246,32 @@ class Newest(Generic[RowT]):
 
     def edge(self, reach: int) -> Statement[Edge]:
         conditions = self.conditions if self.hints is None else self.hints
-        return edge_of(self.app_id, self.table, self.time_column, self.id_column, conditions, reach)
+        return edge_of(self.app_id, self.table, self.order, conditions, reach)
 
     def rows(self, edge: Edge) -> Statement[RowT]:
         """Read the page. Few rows that meet the conditions may lie far apart: then they are read one by one."""
-        conditions = [*self.conditions, *reaching_to(self.time_column, edge)]
+        conditions = [*self.conditions, *reaching_to(self.order.time_column, edge)]
         if edge.ids:
             conditions.append(self._among(edge))
-        sql = f"SELECT {columns(self.row_type)} FROM {source(self.table, conditions)}" + newest_first(
-            self.time_column, self.id_column
-        )
+        sql = f"SELECT {columns(self.row_type)} FROM {source(self.table, conditions)}" + newest_first(self.order)
         found = statement(self.row_type, self.app_id, sql, conditions, row_limit=self.row_limit)
         return replace(found, settings=OF_FEW_ROWS)
 
     def _among(self, edge: Edge) -> Condition:
         keys = "arrayZip({edge_times:Array(Int64)}, {edge_ids:Array(String)})"
         return Condition(
-            f"({self.time_column}, {self.id_column}) IN ({keys})",
+            f"({', '.join(self.order)}) IN ({keys})",
             {"edge_times": edge.times_ms, "edge_ids": edge.ids},
         )
 
 
-def edge_of(
-    app_id: str, table: Table, time_column: str, id_column: str, conditions: Iterable[Condition], reach: int
-) -> Statement[Edge]:
+def edge_of(app_id: str, table: Table, order: SortKey, conditions: Iterable[Condition], reach: int) -> Statement[Edge]:
     conditions = tuple(conditions)
-    newest = newest_first(time_column, id_column)
+    newest = newest_first(order)
     few = f"count() <= {FEW_KEYS}"
     sql = f"""SELECT count() AS found, minOrNull(time_ms) AS from_ms,
     if({few}, groupArray({FEW_KEYS})(time_ms), []) AS times_ms, if({few}, groupArray({FEW_KEYS})(id), []) AS ids
-FROM (SELECT {time_column} AS time_ms, {id_column} AS id FROM {raw_source(table, conditions)}{newest})"""
+FROM (SELECT {order.time_column} AS time_ms, {order.id_column} AS id FROM {raw_source(table, conditions)}{newest})"""
     return peeking_statement(Edge, app_id, sql, conditions, row_limit=reach)
 
 

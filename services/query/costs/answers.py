@@ -1,4 +1,4 @@
-"""Answers about costs: shapes and an example. Pure."""
+"""Answers about costs: shapes, an example, and rows as items; their dates belong to no zone. Pure."""
 
 from typing import Annotated, Final
 
@@ -6,6 +6,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from services.query.core.answers import META, Meta, NextCursor, Number, Text
+from services.query.core.numbers import money
+from services.query.costs.statements import StandingCost
 
 
 class Cost(TypedDict):
@@ -37,3 +39,14 @@ EXAMPLE_LIST: Final = {
     "next_cursor": None,
     "meta": META,
 }
+
+
+def cost_of(row: StandingCost, _zone: str) -> Cost:
+    return {
+        "date": row.date.isoformat(),
+        "channel": row.channel,
+        "campaign": row.campaign or None,
+        "source": row.source or None,
+        "cost": money(row.cost_minor, row.currency),
+        "currency": row.currency,
+    }

@@ -9,9 +9,8 @@ from services.query.core.calls import ReadListCall
 from services.query.core.lists import ResourceList
 from services.query.core.routing import documented, new_router
 from services.query.costs import statements
-from services.query.costs.answers import EXAMPLE_LIST, CostList
+from services.query.costs.answers import EXAMPLE_LIST, CostList, cost_of
 from services.query.costs.parameters import CostsParameters, cost_filter
-from services.query.costs.view import cost_of
 
 COSTS: Final = ResourceList("costs", cost_filter, statements.list_costs, statements.ORDER, cost_of)
 router = new_router()

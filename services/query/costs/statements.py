@@ -40,12 +40,12 @@ class CostFilter:
 
 
 def list_costs(app_id: str, wanted: CostFilter, page: Page) -> Statement[StandingCost]:
-    conditions = [*within("at_ms", wanted.time_range), *older_than(*ORDER, page.after)]
+    conditions = [*within("at_ms", wanted.time_range), *older_than(ORDER, page.after)]
     sql = f"""SELECT * FROM
 (
     SELECT toInt64(toUnixTimestamp(toDateTime(date, {{cost_zone:String}}))) * 1000 AS at_ms,
         hex(sipHash128(channel, campaign, source, currency)) AS cost_id,
         date, channel, campaign, source, cost_minor, currency
     FROM ({STANDING_COSTS})
-) WHERE {" AND ".join(["1", *(condition.sql for condition in conditions)])}""" + newest_first(*ORDER)
+) WHERE {" AND ".join(["1", *(condition.sql for condition in conditions)])}""" + newest_first(ORDER)
     return statement(StandingCost, app_id, sql, conditions, cost_zone=wanted.zone, row_limit=page.row_limit)

@@ -6,14 +6,20 @@ from fastapi import Path, Query
 from starlette.responses import Response
 
 from pipeline.runtime.http.handlers import success_response
-from services.query.core.calls import ReadCall, ReadListCall, found
+from services.query.core.calls import ReadCall, ReadListCall, required
 from services.query.core.lists import ResourceList
 from services.query.core.parameters import InZone
 from services.query.core.routing import NOT_FOUND, documented, new_router
 from services.query.deliveries import statements
-from services.query.deliveries.answers import EXAMPLE_DETAIL, EXAMPLE_LIST, DeliveryDetail, DeliveryList
+from services.query.deliveries.answers import (
+    EXAMPLE_DETAIL,
+    EXAMPLE_LIST,
+    DeliveryDetail,
+    DeliveryList,
+    delivery_detail,
+    delivery_of,
+)
 from services.query.deliveries.parameters import DeliveriesParameters, delivery_filter
-from services.query.deliveries.view import delivery_detail, delivery_of
 
 DeliveryId = Annotated[str, Path(max_length=128, examples=["whd_0b9c2f6f5d3e4a1b8c7d6e5f"])]
 DELIVERIES: Final = ResourceList(
@@ -34,5 +40,5 @@ async def list_deliveries(call: ReadListCall, given: Annotated[DeliveriesParamet
 async def get_delivery(delivery_id: DeliveryId, call: ReadCall, given: Annotated[InZone, Query()]) -> Response:
     """Show one delivery, with its body."""
     meta = await call.meta(given)
-    row = found(await call.reader.first(statements.find_delivery(call.app_id, delivery_id)))
+    row = required(await call.reader.first(statements.find_delivery(call.app_id, delivery_id)))
     return success_response(delivery_detail(row, meta))

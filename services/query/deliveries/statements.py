@@ -64,11 +64,11 @@ def list_deliveries(app_id: str, wanted: DeliveryFilter, page: Page) -> Statemen
         *equals("endpoint_id", wanted.endpoint_id),
         *one_of("event_type", wanted.event_types),
         *within_range("created_at_ms", wanted.time_range),
-        *older_than(*ORDER, page.after),
+        *older_than(ORDER, page.after),
     ]
     # All of what may be on the page is looked at for it, as the table is not in order of time; but not what came of it.
     having, bound = _having(wanted.statuses)
-    newest = newest_first(*ORDER)
+    newest = newest_first(ORDER)
     ids = f"SELECT delivery_id FROM {source(Table.WEBHOOK_ATTEMPTS, conditions)} GROUP BY delivery_id, created_at_ms"
     on_page = Condition(f"delivery_id IN ({ids}{having}{newest})")
     sql = _select([on_page], "") + newest

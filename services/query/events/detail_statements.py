@@ -2,6 +2,7 @@
 
 import msgspec
 
+from schemas.facts import SessionRow
 from schemas.webhooks import Outcome
 from services.query.core.sql import Condition, Statement, Table, columns, equals, one_of, source, statement
 from services.query.events.statements import EventRow
@@ -13,23 +14,8 @@ class EventPlaceRow(EventRow):
     stored_at_ms: int
 
 
-class SessionOfEvent(msgspec.Struct):
-    session_id: str
-    start_ms: int
-    end_ms: int
-    events: int
-    page_views: int
-    entry_page: str
-    exit_page: str
-    channel: str
-    source: str
-    medium: str
-    campaign: str
-    conversions: int
-    values_minor: dict[str, int]
-    is_bounce: bool
-    is_closed: bool
-    stored_at_ms: int
+class StoredSession(SessionRow, gc=False):
+    stored_at_ms: int = 0
 
 
 class ConversionOfEvent(msgspec.Struct):
@@ -73,7 +59,7 @@ def find_event(app_id: str, event_id: str) -> Statement[EventPlaceRow]:
     return statement(EventPlaceRow, app_id, sql, conditions)
 
 
-def find_session(app_id: str, event: EventPlaceRow, person_key: str) -> Statement[SessionOfEvent]:
+def find_session(app_id: str, event: EventPlaceRow, person_key: str) -> Statement[StoredSession]:
     """Find the session. `person_key`: the event's present owner."""
     conditions = [
         *equals("person_key", person_key),
@@ -82,8 +68,8 @@ def find_session(app_id: str, event: EventPlaceRow, person_key: str) -> Statemen
             {"timestamp_ms": event.timestamp_ms, "earliest_ms": event.timestamp_ms - LONGEST_SESSION_MS},
         ),
     ]
-    sql = f"SELECT {columns(SessionOfEvent)} FROM {source(Table.SESSIONS, conditions)} ORDER BY start_ms DESC LIMIT 1"
-    return statement(SessionOfEvent, app_id, sql, conditions)
+    sql = f"SELECT {columns(StoredSession)} FROM {source(Table.SESSIONS, conditions)} ORDER BY start_ms DESC LIMIT 1"
+    return statement(StoredSession, app_id, sql, conditions)
 
 
 def find_conversions(app_id: str, event: EventPlaceRow) -> Statement[ConversionOfEvent]:

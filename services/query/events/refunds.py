@@ -13,8 +13,8 @@ from pipeline.domain.rules import DAY_MS
 from pipeline.domain.state import Refund
 from schemas.control import App
 from schemas.events import StreamEvent
-from services.query.conversions.statements import ConversionFact
-from services.query.conversions.view import conversion_of
+from services.query.conversions.answers import conversion_of
+from services.query.conversions.statements import ORDER, ConversionFact
 from services.query.core.sql import Condition, Statement, Table, columns, equals, newest_first, source, statement
 from services.query.events.answers import OrderPart, RefundOutcome
 from services.query.events.statements import EventRow
@@ -49,7 +49,7 @@ def find_parts(app_id: str, event: EventRow) -> Statement[ConversionFact] | None
     if not order_id:
         return None
     conditions = equals("order_id", order_id)
-    newest = newest_first("converted_at_ms", "conversion_id")
+    newest = newest_first(ORDER)
     sql = f"SELECT {columns(ConversionFact)} FROM {source(Table.CONVERSIONS, conditions)}{newest}"
     return statement(ConversionFact, app_id, sql, conditions, row_limit=MAX_PARTS)
 

@@ -8,7 +8,7 @@ from fastapi import Path, Query
 from starlette.responses import Response
 
 from pipeline.runtime.http.handlers import success_response
-from services.query.core.calls import Call, ReadCall, ReadListCall, found
+from services.query.core.calls import Call, ReadCall, ReadListCall, required
 from services.query.core.lists import ResourceList
 from services.query.core.parameters import InZone
 from services.query.core.routing import NOT_FOUND, documented, new_router
@@ -42,7 +42,7 @@ async def get_event(event_id: EventId, call: ReadCall, given: Annotated[InZone, 
     """
     app_id, reader = call.app_id, call.reader
     meta = await call.meta(given)
-    event = found(await reader.first(detail_statements.find_event(app_id, event_id)))
+    event = required(await reader.first(detail_statements.find_event(app_id, event_id)))
     owner = await find_owner_key(app_id, reader, event.person_key)
     session, conversions, marks, refund = await asyncio.gather(
         reader.first(detail_statements.find_session(app_id, event, owner or event.person_key)),

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from services.query.core.lists import Page
+from services.query.core.lists import Page, PageListing
 from services.query.core.sql import (
     OF_FEW_ROWS,
     Condition,
@@ -83,19 +83,19 @@ def list_events(app_id: str, wanted: EventFilter, page: Page) -> Listing[EventRo
     others = (
         *one_of("event_name", wanted.event_names),
         *equals("anonymous_id", wanted.anonymous_id),
-        *older_than(*ORDER, page.after),
+        *older_than(ORDER, page.after),
     )
     exact = (*(property_condition(index, *pair) for index, pair in enumerate(wanted.properties)), *wanted.awaiting)
     persons = _persons(wanted)
     if persons:
-        return NewestOfPersons(app_id, persons, around, (*others, *exact), page)
+        return NewestOfPersons(app_id, page, persons, around, (*others, *exact))
     hints = (*(property_hint(index, *pair) for index, pair in enumerate(wanted.properties)), *wanted.awaiting)
     plain = (*around, *others)
     return Newest(
         EventRow,
         app_id,
         Table.EVENTS,
-        *ORDER,
+        ORDER,
         (*plain, *exact),
         page.row_limit,
         (*plain, *hints),
@@ -113,27 +113,17 @@ def _persons(wanted: EventFilter) -> tuple[tuple[str, ...], ...]:
 
 
 @dataclass(frozen=True)
-class NewestOfPersons:
+class NewestOfPersons(PageListing):
     """The `Listing` of some people's events.
 
     The projection `by_person` tells when they did anything; the events of those times are read by the key of the table.
     What else is asked of an event is asked of those alone: if few of them meet it, the next try reaches further.
     """
 
-    app_id: str
     persons: tuple[tuple[str, ...], ...]
     around: tuple[Condition, ...]
     """Condition that the event lies about that time."""
     others: tuple[Condition, ...]
-    page: Page
-
-    @property
-    def row_limit(self) -> int:
-        return self.page.row_limit
-
-    @property
-    def first_reach(self) -> int:
-        return 2 * self.row_limit
 
     def edge(self, reach: int) -> Statement[Edge]:
         found = time_edge_of(self.app_id, Table.EVENTS, "timestamp_ms", self._places(), reach)
@@ -143,7 +133,7 @@ class NewestOfPersons:
         places = [*self._places(), *reaching_to("timestamp_ms", edge)]
         then = Condition(f"timestamp_ms IN (SELECT timestamp_ms FROM {raw_source(Table.EVENTS, places)})")
         rows = source(Table.EVENTS, [then, *self._keys(), *self.others])
-        sql = f"SELECT {columns(EventRow)} FROM {rows}" + newest_first(*ORDER)
+        sql = f"SELECT {columns(EventRow)} FROM {rows}" + newest_first(ORDER)
         found = peeking_statement(EventRow, self.app_id, sql, [*places, *self.others], row_limit=self.row_limit)
         return replace(found, settings=OF_FEW_ROWS)
 

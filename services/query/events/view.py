@@ -23,7 +23,7 @@ from services.query.events.detail_statements import (
     DeliveredRow,
     EventPlaceRow,
     MarkCount,
-    SessionOfEvent,
+    StoredSession,
 )
 from services.query.events.statements import EventRow
 
@@ -65,7 +65,7 @@ class EventFacts:
     """Everything the tables say about an event."""
 
     event: EventPlaceRow
-    session: SessionOfEvent | None
+    session: StoredSession | None
     conversions: list[ConversionOfEvent]
     attributions: dict[str, AttributionOfEvent]
     """Attributions by conversion id."""
@@ -78,7 +78,7 @@ class EventFacts:
 
 def facts_of(
     event: EventPlaceRow,
-    session: SessionOfEvent | None,
+    session: StoredSession | None,
     conversions: list[ConversionOfEvent],
     attributed: list[AttributionOfEvent],
     delivered: list[DeliveredRow],
@@ -159,7 +159,7 @@ def _conversion(row: ConversionOfEvent, facts: EventFacts, zone: str) -> EventCo
     }
 
 
-def session_of(row: SessionOfEvent, zone: str) -> Session:
+def session_of(row: StoredSession, zone: str) -> Session:
     return {
         "session_id": row.session_id,
         "start": time_in_zone(row.start_ms, zone),

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -15,7 +16,7 @@ from pipeline.runtime.http.documents import error_responses
 from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
 from pipeline.runtime.http.handlers import request_language, success_response
 from schemas.errors import ErrorCode
-from services.query.core.calls import Key, found
+from services.query.core.calls import Key, required
 from services.query.core.parameters import Parameters
 from services.query.core.reader import RETRY_AFTER_SECONDS
 from services.query.core.routing import NOT_FOUND, documented, new_router
@@ -35,7 +36,6 @@ from services.query.exports.parameters import (
 from services.query.exports.performance_rows import performance_query_of
 from services.query.exports.statements import source_of
 from services.query.exports.storage import NoSuchFile, StorageFailed
-from services.query.exports.view import export_of
 
 T = TypeVar("T")
 JobId = Annotated[str, Path(max_length=64, pattern="^exp_[0-9a-f]{24}$", examples=["exp_0b9c2f6f5d3e4a1b8c7d6e5f"])]
@@ -56,7 +56,21 @@ def jobs_of(request: Request) -> ExportJobs:
     return jobs
 
 
-Jobs = Annotated[ExportJobs, Depends(jobs_of)]
+@dataclass(frozen=True)
+class ExportCall:
+    """A call about an export job of the caller's app: a dependency of routes."""
+
+    caller: Key
+    request: Request
+    jobs: Annotated[ExportJobs, Depends(jobs_of)]
+    signing_key: SigningKey
+
+    def response(self, job: ExportJob, status: int = 200) -> Response:
+        language = request_language(self.request)
+        return success_response(answers.export_of(job, self.caller.app, self.signing_key, language), status)
+
+
+ReadExportCall = Annotated[ExportCall, Depends()]
 
 
 async def _ask(call: Callable[..., T], *arguments: Any) -> T:
@@ -86,22 +100,23 @@ _BODY: Final = {
         status=201,
     ),
 )
-async def create_export(caller: Key, request: Request, jobs: Jobs, signing_key: SigningKey) -> Response:
+async def create_export(call: ReadExportCall) -> Response:
     """Ask for a file. It is written in the background; rows beyond the plan's limit (free 10,000, pro 1,000,000,
     enterprise 100,000,000) make the job fail."""
-    export = parse_export(await _body(request))
+    app, state = call.caller.app, call.request.app.state
+    export = parse_export(await _body(call.request))
     if isinstance(export, PerformanceExport):
-        performance_query_of(export.filters, caller.app)
+        performance_query_of(export.filters, app)
     else:
-        source_of(caller.app, export)  # what is wrong with it is told now
+        source_of(app, export)  # what is wrong with it is told now
     job_id = "exp_" + secrets.token_hex(12)
     name = file_name(export.report, job_id, export.format, export.compression)
-    job = ExportJob(job_id, caller.app.app_id, ExportState.QUEUED, stored(export), now_ms(), file_name=name)
-    if not await _ask(jobs.add, job, request.app.state.export_max_unfinished):
+    job = ExportJob(job_id, app.app_id, ExportState.QUEUED, stored(export), now_ms(), file_name=name)
+    if not await _ask(call.jobs.add, job, state.export_max_unfinished):
         raise invalid("report", _TOO_MANY)
-    if request.app.state.export_runner is not None:
-        request.app.state.export_runner.wake()
-    return success_response(export_of(job, caller.app, signing_key, request_language(request)), 201)
+    if state.export_runner is not None:
+        state.export_runner.wake()
+    return call.response(job, 201)
 
 
 async def _body(request: Request) -> bytes:
@@ -118,31 +133,15 @@ async def _body(request: Request) -> bytes:
 
 
 @router.get("/reports/export/{job_id}", tags=["exports"], **documented(answers.Export, answers.EXAMPLE, NOT_FOUND))
-async def get_export(
-    job_id: JobId,
-    caller: Key,
-    request: Request,
-    jobs: Jobs,
-    signing_key: SigningKey,
-    _given: Annotated[Parameters, Query()],
-) -> Response:
+async def get_export(job_id: JobId, call: ReadExportCall, _given: Annotated[Parameters, Query()]) -> Response:
     """Show how far the export is; once it is done, where to fetch it."""
-    job = found(await _ask(jobs.find, job_id, caller.app.app_id))
-    return success_response(export_of(job, caller.app, signing_key, request_language(request)))
+    return call.response(required(await _ask(call.jobs.find, job_id, call.caller.app.app_id)))
 
 
 @router.delete("/reports/export/{job_id}", tags=["exports"], **documented(answers.Export, answers.EXAMPLE, NOT_FOUND))
-async def cancel_export(
-    job_id: JobId,
-    caller: Key,
-    request: Request,
-    jobs: Jobs,
-    signing_key: SigningKey,
-    _given: Annotated[Parameters, Query()],
-) -> Response:
+async def cancel_export(job_id: JobId, call: ReadExportCall, _given: Annotated[Parameters, Query()]) -> Response:
     """Cancel the export if it is not finished; a finished one stays as it is. The answer says which."""
-    job = found(await _ask(jobs.cancel, job_id, caller.app.app_id, now_ms()))
-    return success_response(export_of(job, caller.app, signing_key, request_language(request)))
+    return call.response(required(await _ask(call.jobs.cancel, job_id, call.caller.app.app_id, now_ms())))
 
 
 class DownloadParameters(Parameters):
@@ -167,7 +166,7 @@ class DownloadParameters(Parameters):
 async def download_export(
     job_id: JobId,
     request: Request,
-    jobs: Jobs,
+    jobs: Annotated[ExportJobs, Depends(jobs_of)],
     signing_key: SigningKey,
     given: Annotated[DownloadParameters, Query()],
 ) -> Response:

@@ -1,11 +1,14 @@
-"""Answers about refused events: shapes and an example. Pure."""
+"""Answers about refused events: shapes, an example, and rows as items. Pure."""
 
 from typing import Annotated, Final
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from schemas.facts import is_cut
 from services.query.core.answers import META, Meta, NextCursor, Text
+from services.query.core.times import time_in_zone
+from services.query.rejected.statements import RejectedEventRow
 
 
 class RejectedEvent(TypedDict):
@@ -51,3 +54,17 @@ EXAMPLE_LIST: Final = {
     "next_cursor": None,
     "meta": META,
 }
+
+
+def rejected_event_of(row: RejectedEventRow, zone: str) -> RejectedEvent:
+    return {
+        "reject_id": row.reject_id,
+        "rejected_at": time_in_zone(row.rejected_at_ms, zone),
+        "stage": row.stage,
+        "code": row.code,
+        "field": row.field or None,
+        "reason": row.reason,
+        "payload": row.payload,
+        "is_cut": is_cut(row.payload),
+        "key_id": row.key_id or None,
+    }

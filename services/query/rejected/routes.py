@@ -9,9 +9,8 @@ from services.query.core.calls import ReadListCall
 from services.query.core.lists import ResourceList
 from services.query.core.routing import documented, new_router
 from services.query.rejected import statements
-from services.query.rejected.answers import EXAMPLE_LIST, RejectedList
+from services.query.rejected.answers import EXAMPLE_LIST, RejectedList, rejected_event_of
 from services.query.rejected.parameters import RejectedParameters, rejected_filter
-from services.query.rejected.view import rejected_event_of
 
 REJECTED: Final = ResourceList(
     "rejected",

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
+from schemas.facts import RejectedRow
 from services.query.core.lists import Page
 from services.query.core.sql import (
     Condition,
@@ -27,19 +26,8 @@ MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 """A page ends with the payload that fills this, however many items were asked for."""
 
 
-class _Kept(msgspec.Struct):
-    reject_id: str
-    rejected_at_ms: int
-    stage: str
-    code: str
-    field: str
-    reason: str
-    payload: str
-    key_id: str
-
-
-class RejectedEventRow(_Kept):
-    fits: int
+class RejectedEventRow(RejectedRow, gc=False):
+    fits: int = 1
     """0: it is for the next page, so its payload was not read."""
 
 
@@ -56,14 +44,14 @@ def list_rejected(app_id: str, wanted: RejectedFilter, page: Page) -> Statement[
         *one_of("code", wanted.codes),
         *_about(wanted.about),
         *within("rejected_at_ms", wanted.time_range),
-        *older_than(*ORDER, page.after),
+        *older_than(ORDER, page.after),
     ]
-    newest = newest_first(*ORDER)
+    newest = newest_first(ORDER)
     sql = f"""SELECT * REPLACE (if(fits, payload, '') AS payload)
 FROM (
     SELECT *, sum(length(payload)) OVER (ORDER BY rejected_at_ms DESC, reject_id DESC) - length(payload)
         < {MAX_PAGE_BYTES} AS fits
-    FROM (SELECT {columns(_Kept)} FROM {source(Table.REJECTED, conditions)}{newest})
+    FROM (SELECT {columns(RejectedRow)} FROM {source(Table.REJECTED, conditions)}{newest})
 )
 ORDER BY rejected_at_ms DESC, reject_id DESC"""
     return statement(RejectedEventRow, app_id, sql, conditions, row_limit=page.row_limit)

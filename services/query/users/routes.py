@@ -9,7 +9,7 @@ from starlette.responses import Response
 from pipeline.runtime.http.errors import ApiError
 from pipeline.runtime.http.handlers import success_response
 from schemas.errors import ErrorCode
-from services.query.core.calls import Call, ReadCall, ReadListCall, found
+from services.query.core.calls import Call, ReadCall, ReadListCall, required
 from services.query.core.encoded_slashes import WithSlashes
 from services.query.core.lists import ResourceList
 from services.query.core.parameters import InZone
@@ -22,12 +22,20 @@ from services.query.events.view import event_of
 from services.query.identity.lookup import find_event_keys, find_links, find_person_key
 from services.query.identity.person_links import ANONYMOUS_PREFIX, USER_PREFIX
 from services.query.users import statements
-from services.query.users.answers import EXAMPLE_DETAIL, EXAMPLE_LIST, UserDetail, UserList
+from services.query.users.answers import (
+    EXAMPLE_DETAIL,
+    EXAMPLE_LIST,
+    UserDetail,
+    UserList,
+    less_refunds,
+    user_detail,
+    user_of,
+    with_links,
+)
 from services.query.users.parameters import UsersParameters, user_filter
-from services.query.users.view import less_refunds, user_detail, user_of, with_links
 
 UserId = Annotated[WithSlashes, Path(max_length=200, description="A user id or an anonymous id.", examples=["u_42"])]
-USERS: Final = ResourceList("users", user_filter, statements.NewestUsers, statements.ORDER, user_of)
+USERS: Final = ResourceList("users", user_filter, statements.list_users, statements.ORDER, user_of)
 USER_EVENTS: Final = ResourceList(
     "user_events", user_event_filter, event_statements.list_events, event_statements.ORDER, event_of
 )
@@ -45,8 +53,8 @@ async def list_users(call: ReadListCall, given: Annotated[UsersParameters, Query
 async def get_user(user_id: UserId, call: ReadCall, given: Annotated[InZone, Query()]) -> Response:
     """Show one person, known from the first session on, which follows the first event after about a second."""
     meta = await call.meta(given)
-    person = found(await find_person_key(call.app_id, call.reader, user_id))
-    row = found(await call.reader.first(statements.find_user(call.app_id, person)))
+    person = required(await find_person_key(call.app_id, call.reader, user_id))
+    row = required(await call.reader.first(statements.find_user(call.app_id, person)))
     (row,) = await _completed(call, [row], include_bots=True)
     return success_response(user_detail(row, meta))
 

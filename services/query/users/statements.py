@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from services.query.core.lists import Page
+from services.query.core.lists import Page, PageListing
 from services.query.core.sql import (
     OF_FEW_ROWS,
     Condition,
@@ -34,10 +34,6 @@ from services.query.core.times import ALL_TIME, TimeRange
 ORDER: Final = SortKey("first_seen_ms", "person_key")
 
 MAX_LINKED_IDS: Final = 100
-_SESSIONS_PER_NEW_PERSON: Final = 40
-"""Number of sessions looked at for each newcomer at first: the more people come back, the more it takes. It costs
-little beside the glance over all.
-"""
 
 
 class UserRow(msgspec.Struct):
@@ -84,8 +80,12 @@ SELECT: Final = f"""SELECT person_key,
     toBool(min(is_bot)) AS has_only_bots"""
 
 
+def list_users(app_id: str, wanted: UserFilter, page: Page) -> "NewestUsers":
+    return NewestUsers(app_id, page, wanted)
+
+
 @dataclass(frozen=True)
-class NewestUsers:
+class NewestUsers(PageListing):
     """The `Listing` of people, the most recently first seen first.
 
     Whoever was first seen in a time has a session that began in it, and none before. So the sessions of the newest
@@ -93,26 +93,18 @@ class NewestUsers:
     else is told of a person is then added up for those on the page alone.
     """
 
-    app_id: str
     wanted: UserFilter
-    page: Page
-
-    @property
-    def row_limit(self) -> int:
-        return self.page.row_limit
-
-    @property
-    def first_reach(self) -> int:
-        return _SESSIONS_PER_NEW_PERSON * self.row_limit
+    raw_rows_per_item = 40
+    """The more people come back, the more it takes. It costs little beside the glance over all."""
 
     def edge(self, reach: int) -> Statement[Edge]:
         return time_edge_of(self.app_id, Table.NARROW_SESSIONS, "start_ms", self._window(), reach)
 
     def rows(self, edge: Edge) -> Statement[UserRow]:
         window = [*self._window(), *reaching_to("start_ms", edge)]
-        after = older_than(*ORDER, self.page.after)
+        after = older_than(ORDER, self.page.after)
         known = _seen_before(window, self.wanted.include_bots)
-        newest = newest_first(*ORDER)
+        newest = newest_first(ORDER)
         sql = f"""{SELECT} FROM
 (
     SELECT * FROM {raw_source(Table.SESSIONS_BY_PERSON)} AND person_key IN

@@ -1,6 +1,6 @@
 from services.query.identity.person_links import LinkRow
+from services.query.users.answers import with_links
 from services.query.users.statements import MAX_LINKED_IDS, UserRow
-from services.query.users.view import with_links
 
 
 def test_ids_are_shown_once_and_not_without_end() -> None:
