@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from schemas.control import Comparison
 from schemas.facts import AlertRow, AlertState
 from services.query.alerts.parameters import ToldMetric
-from services.query.core.answers import Meta, NextCursor, Text
+from services.query.core.answers import META, Meta, NextCursor, Text
 from services.query.core.times import time_in_zone
 
 
@@ -59,7 +59,7 @@ EXAMPLE_LIST: Final[Any] = {
         }
     ],
     "next_cursor": None,
-    "meta": {"complete_through": "2024-01-16T00:01:00.000+08:00", "timezone": "Asia/Shanghai"},
+    "meta": {**META, "complete_through": "2024-01-16T00:01:00.000+08:00"},
 }
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from schemas.webhooks import EventType, Outcome
-from services.query.core.answers import Meta, NextCursor, Text
+from services.query.core.answers import META, Meta, NextCursor, Text
 from services.query.core.times import time_in_zone
 from services.query.deliveries.statements import MAX_ATTEMPTS, DeliveryFact
 
@@ -71,9 +71,8 @@ _DELIVERY: Final[Delivery] = {
     ],
 }
 _PAYLOAD: Final = '{"id":"whd_0b9c2f6f5d3e4a1b8c7d6e5f","type":"conversion.created","created_at":"…","data":{…}}'
-_META: Final = {"complete_through": "2024-01-15T18:29:00.000+08:00", "timezone": "Asia/Shanghai"}
-EXAMPLE_LIST: Final[Any] = {"items": [_DELIVERY], "next_cursor": None, "meta": _META}
-EXAMPLE_DETAIL: Final[Any] = {"delivery": _DELIVERY, "payload": _PAYLOAD, "meta": _META}
+EXAMPLE_LIST: Final[Any] = {"items": [_DELIVERY], "next_cursor": None, "meta": META}
+EXAMPLE_DETAIL: Final[Any] = {"delivery": _DELIVERY, "payload": _PAYLOAD, "meta": META}
 
 
 def delivery_detail(row: DeliveryFact, meta: Meta) -> DeliveryDetail:

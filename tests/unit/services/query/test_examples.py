@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from services.query.alerts import answers as alerts
 from services.query.attribution import answers as attribution
 from services.query.conversions import answers as conversions
 from services.query.costs import answers as costs
+from services.query.deliveries import answers as deliveries
 from services.query.events import answers as events
 from services.query.rejected import answers as rejected
 from services.query.reports.conversion import answers as conversion_report
@@ -15,10 +17,13 @@ from services.query.reports.performance import answers as performance_report
 from services.query.users import answers as users
 
 PAIRS: list[tuple[Any, Any]] = [
+    (alerts.AlertList, alerts.EXAMPLE_LIST),
     (attribution.AttributionReport, attribution.EXAMPLE),
     (attribution.AttributionPath, attribution.EXAMPLE_PATH),
     (conversions.ConversionList, conversions.EXAMPLE_LIST),
     (costs.CostList, costs.EXAMPLE_LIST),
+    (deliveries.DeliveryList, deliveries.EXAMPLE_LIST),
+    (deliveries.DeliveryDetail, deliveries.EXAMPLE_DETAIL),
     (events.EventList, events.EXAMPLE_LIST),
     (events.EventDetail, events.EXAMPLE_DETAIL),
     (rejected.RejectedList, rejected.EXAMPLE_LIST),
