@@ -54,7 +54,7 @@ REPORT_META: Final = {**META, "goals": ["purchase", "user_signup"], "currency": 
 
 
 def example_by_goal(conversions: int, value: float) -> list[dict[str, Any]]:
-    """That of a report whose totals these are."""
+    """Return the example of `by_goal` in a report with these totals."""
     beside = {"goal": "purchase", "currency": "USD", "conversions": 1, "value": 25.0, "refunded": 0.0}
     counted = {"goal": "purchase", "currency": "CNY", "conversions": conversions, "value": value, "refunded": 0.0}
     return [counted | {"is_counted": True}, beside | {"is_counted": False}]

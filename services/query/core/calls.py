@@ -19,7 +19,7 @@ from services.query.core.lists import Page, ResourceList, page_of
 from services.query.core.parameters import InRange, InZone, ListParameters, range_of, zone_of
 from services.query.core.reader import RETRY_AFTER_SECONDS, Reader
 from services.query.core.signing_key import SigningKey
-from services.query.core.times import TimeRange, time_in_zone
+from services.query.core.times import ALL_TIME, time_in_zone
 
 T = TypeVar("T")
 GivenT = TypeVar("GivenT", bound=ListParameters)
@@ -73,7 +73,7 @@ class Call:
     async def meta(self, given: InZone) -> Meta:
         """Return the answer's `meta`. Read it before the rows, so that they are at least as fresh as it says."""
         zone = zone_of(given, self.app)
-        asked = range_of(given, self.app) if isinstance(given, InRange) else TimeRange()
+        asked = range_of(given, self.app) if isinstance(given, InRange) else ALL_TIME
         through_ms = await self.reader.complete_through_ms()
         return {
             "complete_through": time_in_zone(through_ms, zone),

@@ -100,7 +100,7 @@ def select_list(columns: Sequence[Column], for_arrow: bool) -> str:
 
 
 def _alias(column: Column) -> str:
-    """A name that hides no column of the table: it may stand in a condition."""
+    """Return a name that hides no column of the table, which may stand in a condition."""
     return f"out_{column.name}"
 
 

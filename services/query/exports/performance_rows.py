@@ -77,7 +77,7 @@ def _columns(wanted: PerformanceQuery) -> list[Column]:
 
 
 def _lines(report: Any, wanted: PerformanceQuery) -> list[Row]:
-    """The rows of the period, and after them, where the two are compared, those of the period before."""
+    """Return the rows of the period; with a comparison, the rows of the period before after them."""
     lines = [_row(item, wanted) for item in report["items"]]
     if not wanted.has_previous:
         return lines

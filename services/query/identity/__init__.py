@@ -1,1 +1,1 @@
-"""Identity: the person an id means, the ids a person has, and where a session lies."""
+"""Identity: the person an id means, the ids a person has, and the place of a session."""

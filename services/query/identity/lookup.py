@@ -1,4 +1,4 @@
-"""Look up in the tables: the person an id means, the keys of the person's events, and where a session lies."""
+"""Look up in the tables: the person an id means, the keys of the person's events, and the place of a session."""
 
 import asyncio
 
@@ -39,7 +39,7 @@ async def find_event_keys(app_id: str, reader: Reader, person_key: str) -> tuple
 
 
 async def find_session(app_id: str, reader: Reader, session_id: str) -> FoundSession | None:
-    """Return where a session lies, and the keys its events were accepted under; None if there is no such session."""
+    """Return the place of a session, and the keys its events were accepted under; None if there is no such session."""
     place = await reader.first(session_place(app_id, session_id))
     if place is None:
         return None

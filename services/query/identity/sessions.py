@@ -1,4 +1,4 @@
-"""Where a session lies: its person and its times, by which its events are found. Pure.
+"""Place of a session: its person and its times, by which its events are found. Pure.
 
 An event carries no session id, because sessions can be restated.
 """

@@ -95,7 +95,9 @@ class NewestUsers(PageListing):
 
     wanted: UserFilter
     raw_rows_per_item = 40
-    """The more people come back, the more it takes. It costs little beside the glance over all."""
+    """Sessions looked at first for each newcomer: the more people come back, the more it takes. It costs little beside
+    the glance over all.
+    """
 
     def edge(self, reach: int) -> Statement[Edge]:
         return time_edge_of(self.app_id, Table.NARROW_SESSIONS, "start_ms", self._window(), reach)

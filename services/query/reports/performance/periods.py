@@ -21,7 +21,8 @@ _BEGINNINGS: Final = {
 
 
 def period_sql(column: str, granularity: Granularity | None) -> str:
-    """The beginning of the period `column` (milliseconds) lies in, in seconds since the epoch; 0 without granularity.
+    """Return the expression of the beginning of the period that `column` (milliseconds) lies in, in seconds since the
+    epoch; 0 without granularity.
 
     It names the parameter `zone`, which `zone_parameters` gives.
     """

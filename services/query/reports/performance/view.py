@@ -156,8 +156,8 @@ def _costed(
 
 
 def _of_row(wanted: PerformanceQuery, numbers: PerformanceNumbers) -> PerformanceNumbers:
-    """By touch type a row says nothing about sessions, and but for channels and campaigns nothing about costs; the
-    totals do."""
+    """Remove numbers that a row of this dimension cannot have: sessions and conversions by touch type, costs by any
+    dimension that costs are not given by. The totals have them."""
     if wanted.dimension is Dimension.TOUCH_TYPE:
         numbers |= {"sessions": None, "users": None, "conversions": None, "value": None, "refunded": None}
         numbers["conversion_rate"] = None
