@@ -25,6 +25,7 @@ from services.gateway.validate import NO_PROPERTIES, PLACEHOLDERS, Receipt, chec
 
 MAX_EVENT_ID_CHARACTERS: Final = 64
 _EVENT_ID_CHARACTERS: Final = bytes(code for code in range(128) if EVENT_ID_PATTERN.match(chr(code)))
+_PRINTABLE: Final = bytes(range(32, 127))
 _ABSENT_IDS: Final = frozenset((None, ""))
 
 
@@ -43,7 +44,7 @@ def accept_all(events: Events, receipt: Receipt) -> list[AcceptedEvent] | None:
         return None
     try:
         columns = zip(decoded, ids, _times(decoded, receipt), _properties(decoded), strict=True)
-        return stamp(columns, receipt)
+        return stamp(columns, receipt, receipt.privacy.may_drop(b"".join(events.pieces)))
     except ApiError:
         return None
 
@@ -71,7 +72,8 @@ def are_persons(ids: set[str | None]) -> bool:
         return True
     line = " ".join(cast("set[str]", given))
     words = line.lower().split(" ")
-    if len(words) != len(given) or not line.isprintable():
+    # Deleting what ASCII can print takes a tenth of the time of asking for each character.
+    if len(words) != len(given) or (line.encode().translate(None, _PRINTABLE) and not line.isprintable()):
         return False
     return max(map(len, words)) <= MAX_ID_CHARACTERS and PLACEHOLDERS.isdisjoint(words)
 

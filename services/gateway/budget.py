@@ -55,7 +55,8 @@ class Budget:
         used = self._used_bytes + size_bytes
         by_app = self._by_app.get(payer.app_id, 0) + size_bytes
         by_network = self._by_network.get(payer.network, 0) + size_bytes
-        if not self._fits(used, by_app, by_network):
+        # With a quarter in use everything fits, whoever holds it.
+        if used * 4 > self._limit_bytes and not self._fits(used, by_app, by_network):
             return False
         self._used_bytes = used
         self._by_app[payer.app_id] = by_app

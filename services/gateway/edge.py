@@ -168,9 +168,11 @@ async def _answer_crash(error: Exception, call: Call, answer: _Answer) -> None:
 
 
 def _log_request(call: Call, method: str, route: str, status: int, seconds: float) -> None:
-    facts = {"app_id": call.app_id, "code": call.error_code}
-    known = {name: value for name, value in facts.items() if value}
-    REQUEST_LOG.note(call.request_id, status, method=method, route=route, seconds=round(seconds, 4), **known)
+    left_out = REQUEST_LOG.take(status)
+    if left_out is not None:
+        facts = {"method": method, "route": route, "seconds": round(seconds, 4)}
+        known = {"app_id": call.app_id, "code": call.error_code}
+        REQUEST_LOG.write(call.request_id, status, left_out, facts | {k: v for k, v in known.items() if v})
 
 
 def _count(route: str, status: int, seconds: float) -> None:

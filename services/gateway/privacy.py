@@ -24,6 +24,18 @@ _PREFIX_BITS: Final = {4: 24, 6: 48}
 _ENCODED: Final = "%(?:25)*"
 """A percent sign, encoded any number of times."""
 _NOTHING: Final = re.compile(r"(?!)(?P<user>)(?P<first>)")
+_PERCENTS: Final = re.compile(b"%(?:25)+")
+_CODED_SEPARATORS: Final = re.compile(b"%(?:26|23|3f|5b)", re.IGNORECASE)
+_CODED_BRACKET: Final = re.compile(b"%5d", re.IGNORECASE)
+_COMPARED: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ?#/&;[", b"abcdefghijklmnopqrstuvwxyz======")
+"""Letters without their case, and equals signs for what separates parameters."""
+_NOT_COMPARED: Final = b"_-]"
+_SIGN: Final = b"\x00"
+"""Stands for the equals sign behind a name."""
+_LONGEST_END: Final = len("%5D")
+"""Bytes that may stand between a name and its equals sign."""
+_FOLDED: Final = ("ſ".encode(), "\u212a".encode(), b"\\u017f", b"\\u017F", b"\\u212a", b"\\u212A")
+"""The letters beside ASCII's that are `s` and `k` without regard to case, and how JSON may write them."""
 _ESCAPES: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\(?:u00(23|26|3[dDfF])|/)")
 _JSON_ADDRESS: Final = re.compile(r'("ip"\s*:\s*)"((?:[^"\\]|\\.)*)"?')
 
@@ -34,6 +46,9 @@ class Privacy:
     def __init__(self, settings: PrivacySettings) -> None:
         names = [name for name in settings.dropped_parameters if not is_tag_name(name)]
         self.drops_parameters = bool(names)
+        self._names = frozenset(name.encode().translate(_COMPARED, _NOT_COMPARED) + _SIGN for name in names)
+        self._are_plain = all(map(str.isascii, names))
+        self._reach = max(map(len, names), default=0) + _LONGEST_END
         self._in_address = _pattern(names, is_json=False)
         self._in_json = _pattern(names, is_json=True)
         self._client_address = settings.client_address
@@ -44,16 +59,34 @@ class Privacy:
             return given
         return _shortened(given) if given and self._client_address is ClientAddress.SHORTENED else ""
 
+    def may_drop(self, text: bytes) -> bool:
+        """Tell whether an address, or JSON, may hold what is dropped. False is certain, and takes little to find out:
+        only what stands before equals signs is looked at."""
+        if not self.drops_parameters:
+            return False
+        # One byte is found in no time, four are not.
+        if b"@" in text or (b"\\" in text and b"\\u00" in text):
+            return True
+        if b"%" in text:
+            text = _PERCENTS.sub(b"%", text).replace(b"%3D", b"=").replace(b"%3d", b"=")
+        return b"=" in text and self._has_name(_before_signs(text, self._reach))
+
+    def _has_name(self, text: bytes) -> bool:
+        may_be_folded = not text.isascii() or b"\\" in text
+        if not self._are_plain or (may_be_folded and any(one in text for one in _FOLDED)):
+            return True
+        if b"%" in text:
+            text = _CODED_BRACKET.sub(b"", _CODED_SEPARATORS.sub(b"=", text))
+        return not self._names.isdisjoint(text.translate(_COMPARED, _NOT_COMPARED).split(b"="))
+
     def url(self, given: str) -> str:
         """An address of a page without what is dropped; any other text that holds none stays the same."""
-        if "=" in given or "@" in given or "%3" in given:
-            return self._in_address.sub(_replacement, given)
-        return given
+        return self._in_address.sub(_replacement, given) if self.may_drop(given.encode()) else given
 
     def properties(self, raw: msgspec.Raw) -> msgspec.Raw:
         """`raw` with every text in it looked at as an address; the same bytes if there is nothing to drop."""
         text = bytes(raw)
-        if not (b"=" in text or b"@" in text or b"%3" in text or b"\\u00" in text):
+        if not self.may_drop(text):
             return raw
         values = orjson.loads(text)
         cleaned = self._cleaned(values)
@@ -68,7 +101,7 @@ class Privacy:
         return _JSON_ADDRESS.sub(lambda found: f'{found[1]}"{self.address(address_of(found[2]) or "")}"', text)
 
     def _cleaned(self, value: Any) -> Any:
-        """Depth to which properties are searched: as deep as they may be."""
+        """The value with every text in it as `url` returns it. It is as deep as properties may be."""
         if type(value) is str:
             return self.url(value)
         if type(value) is dict:
@@ -84,6 +117,16 @@ def privacy_of(settings: PrivacySettings) -> Privacy:
 @cache_short_texts(8_192, MAX_ADDRESS_CHARACTERS)
 def _shortened(address: str) -> str:
     return str(ip_network(f"{address}/{_PREFIX_BITS[ip_address(address).version]}", strict=False).network_address)
+
+
+def _before_signs(text: bytes, reach: int) -> bytes:
+    """Return the `reach` bytes before each equals sign, or what there is of them, with a `_SIGN` each."""
+    parts: list[bytes] = []
+    start = 0
+    while (sign := text.find(b"=", start)) >= 0:
+        parts += text[max(start, sign - reach) : sign], _SIGN, b"="
+        start = sign + 1
+    return b"".join(parts)
 
 
 def _pattern(names: list[str], *, is_json: bool) -> re.Pattern[str]:

@@ -66,6 +66,8 @@ def check_properties(given: msgspec.Raw, is_one_line: bool = False) -> tuple[msg
     except RecursionError:
         raise invalid("properties", TOO_NESTED) from None
     raw = bytes(given)
+    if has_only_keys(raw, len(values)):
+        return given, values
     if has_repeats(raw, values):
         return _last_of_each(values), values
     return given if is_one_line else one_line(given), values

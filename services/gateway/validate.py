@@ -97,7 +97,8 @@ and what they hold."""
 def check_event(raw: bytes, receipt: Receipt, ordinal: int = 0) -> AcceptedEvent:
     """Run all checks, in one place for all endpoints. Raises `ApiError` with a field path relative to the event."""
     check_size(raw)
-    (accepted,) = stamp([check_fields(decode_event(raw), raw, receipt, ordinal)], receipt)
+    checked = check_fields(decode_event(raw), raw, receipt, ordinal)
+    (accepted,) = stamp([checked], receipt, receipt.privacy.may_drop(raw))
     return accepted
 
 
@@ -130,15 +131,16 @@ def check_fields(event: IncomingEvent, raw: bytes, receipt: Receipt, ordinal: in
     return event, event_id, times, properties
 
 
-def stamp(checked: Iterable[Checked], receipt: Receipt) -> list[AcceptedEvent]:
-    """Return the events as they stand in the log. Raises `ApiError` if a `context.ip` was not checked and is none.
+def stamp(checked: Iterable[Checked], receipt: Receipt, may_drop: bool) -> list[AcceptedEvent]:
+    """Return the events as they stand in the log. `may_drop`: one of them may hold a parameter that is not to be
+    stored. Raises `ApiError` if a `context.ip` was not checked and is none.
 
     The loop calls little and passes by position, in the struct's order: two dozen keywords cost seven times as much.
     """
     # The request's own agent, where the event names none, tells of bots only if a browser sent it.
     is_callers_bot = is_browser(receipt.user_agent) and is_bot(receipt.user_agent)
     app_id, received_us, key_id, privacy = receipt.app_id, receipt.received_us, receipt.key_id, receipt.privacy
-    caller_ip, drops_parameters = privacy.address(receipt.ip), privacy.drops_parameters
+    caller_ip = privacy.address(receipt.ip)
     accepted = []
     for event, event_id, (timestamp_ms, original_ms), (properties, values) in checked:
         context = event.context or _NO_CONTEXT
@@ -152,7 +154,7 @@ def stamp(checked: Iterable[Checked], receipt: Receipt) -> list[AcceptedEvent]:
         url = page.url or values.get("page_url", "")
         title = page.title or values.get("page_title", "")
         referrer = page.referrer or values.get("referrer", "")
-        if drops_parameters:
+        if may_drop:
             url = privacy.url(url) if type(url) is str else ""
             referrer = privacy.url(referrer) if type(referrer) is str else ""
             properties = privacy.properties(properties)

@@ -4,10 +4,10 @@ The two take turns, each kind of load right after the other's and every round in
 the round with the median ratio is told: on a shared machine single rounds measure the neighbours, but they press on
 both. Before the first round both are warmed up. On the small broker, which takes the least of the two.
 
-Both get the same load from the same generator: bodies made beforehand, raw sockets, nothing decoded of the answers but
-status and length. What a request costs the gateway in processor time stands beside the rates, as the steadier figure,
-and so does what it costs the generator and the broker, who share the machine: where they need more than a core, or
-more than the gateway, the rate is theirs.
+Both get the same load from the same generator: bodies made beforehand but for a number in each id, so that no id comes
+twice; raw sockets, nothing decoded of the answers but status and length. What a request costs the gateway in processor
+time stands beside the rates, as the steadier figure, and so does what it costs the generator and the broker, who share
+the machine: where they need more than a core, or more than the gateway, the rate is theirs.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import random
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import baseline_gateway
@@ -37,6 +38,8 @@ from schemas.control import App, Scope
 BATCH_EVENTS = 500
 ROUNDS = 5
 """Odd, so that one is the median."""
+turns = count()
+"""The numbers of all requests."""
 
 
 def make_event(rng: random.Random, number: int) -> dict[str, object]:
@@ -58,14 +61,18 @@ def make_event(rng: random.Random, number: int) -> dict[str, object]:
 def single_requests(key: str) -> Callable[[int], bytes]:
     rng = random.Random(1)
     bodies = [request_bytes("/v1/events/track", key, _encode(make_event(rng, i))) for i in range(5_000)]
-    return lambda i: bodies[i % len(bodies)]
+    return lambda i: with_new_ids(bodies[i % len(bodies)])
 
 
 def batch_requests(key: str) -> Callable[[int], bytes]:
     rng = random.Random(2)
     batches = [{"events": [make_event(rng, b * 1000 + i) for i in range(BATCH_EVENTS)]} for b in range(20)]
     bodies = [request_bytes("/v1/events/batch", key, _encode(batch)) for batch in batches]
-    return lambda i: bodies[i % len(bodies)]
+    return lambda i: with_new_ids(bodies[i % len(bodies)])
+
+
+def with_new_ids(request: bytes) -> bytes:
+    return request.replace(b'"bench-', b'"%05x-' % next(turns))
 
 
 def _encode(value: object) -> bytes:

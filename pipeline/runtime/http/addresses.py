@@ -48,11 +48,12 @@ class TrustedProxies:
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
         self.is_trusted = cache_short_texts(1_024, MAX_ADDRESS_CHARACTERS)(self._find)
+        self._peer = cache_short_texts(1_024, MAX_ADDRESS_CHARACTERS)(address_of)
 
     def client(self, peer: str, forwarded_for: bytes) -> str:
         """The client's address; empty where it is not known. `peer`: whose connection it is. `forwarded_for`: the
         header's value, several joined by commas; empty where there is none."""
-        address = address_of(peer) or ""
+        address = self._peer(peer) or ""
         if not forwarded_for:
             return address
         for hop in reversed(forwarded_for.decode("latin-1").rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]):

@@ -5,6 +5,7 @@ busy sender's successes do not crowd out the one refusal somebody asks about. A 
 the last of its kind.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,15 +48,20 @@ class RequestLog:
 
     def note(self, request_id: str, status: int, **facts: object) -> None:
         """A request was answered. `status` 0: the client went away before its answer. `facts` stand on the line."""
+        left_out = self.take(status)
+        if left_out is not None:
+            self.write(request_id, status, left_out, facts)
+
+    def take(self, status: int) -> int | None:
+        """As `Sampler.take`. Under load most requests have no line, and their facts need not be put together."""
         if status >= 500:
-            _log.warning("request", request_id=request_id, status=status, **facts)
-            return
-        sampler = self._refusals if status >= 400 else self._others
-        left_out = sampler.take(monotonic_seconds())
-        if left_out is None:
-            return
+            return 0
+        return (self._refusals if status >= 400 else self._others).take(monotonic_seconds())
+
+    def write(self, request_id: str, status: int, left_out: int, facts: Mapping[str, object]) -> None:
         more = {"left_out": left_out} if left_out else {}
-        _log.info("request", request_id=request_id, status=status, **facts, **more)
+        tell = _log.warning if status >= 500 else _log.info
+        tell("request", request_id=request_id, status=status, **facts, **more)
 
 
 REQUEST_LOG: Final = RequestLog()

@@ -11,7 +11,7 @@ import pytest
 from schemas.control import DEFAULT_GOALS, Snapshot
 from schemas.errors import WarningCode
 from schemas.events import AcceptedEvent
-from services.gateway.warnings import MAX_WARNINGS, nearest
+from services.gateway.warnings import MAX_WARNINGS, Meant, nearest
 
 TRACK, BATCH, VALIDATE = "/v1/events/track", "/v1/events/batch", "/v1/events/validate"
 GOOD = {"event_name": "purchase", "user_id": "u-1", "properties": {"revenue": 5, "currency": "CNY"}}
@@ -108,3 +108,9 @@ def test_every_warning_has_words_in_both_languages(code: WarningCode) -> None:
 )
 def test_the_nearest_name(name: str, meant: str) -> None:
     assert nearest(name, ("user_id", "event_name")) == meant
+
+
+def test_a_request_of_many_different_names_has_only_some_looked_up() -> None:
+    meant = Meant()
+    assert [meant.by(f"x{number}", ("user_id",)) for number in range(49)] == [""] * 49
+    assert [meant.by(name, ("user_id",)) for name in ("userId", "userid", "userId")] == ["user_id", "", "user_id"]
