@@ -15,9 +15,9 @@ const read = (...path) => readFileSync(join(here, ...path), 'utf8');
 const { version } = JSON.parse(read('packages', 'web-sdk', 'package.json'));
 /** Properties no other code sees: minified files have short names for them. */
 const INTERNAL =
-  'address adopt agent bytes compare consentState delivery domain drop expire hold ifGone isFresh isKnown isOwn isRepeat ' +
+  'address adopt agent bytes compare consentState delivery drop expire hold ifGone isFresh isKnown isOwn isRepeat ' +
   'items json keep leave names others pause place queue queued rank read readVisitor refresh release resume retryAfter ' +
-  'see setUser setVisitor store takeVisitor taken visitor wake write writeVisitor';
+  'see setUser setVisitor site stay store takeVisitor taken visitor wake write writeVisitor';
 const TARGETS = { browser: 'es2018', miniprogram: 'es2016' };
 
 async function bundle(entry, format, target, minify) {

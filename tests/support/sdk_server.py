@@ -132,7 +132,7 @@ class SdkServer:
         return (
             f"<!doctype html><title>page</title>{head}<script src='{src}'></script>"
             f"<script>var errors=[];AttriKit.init({{appId:'shop',onError:function(e){{errors.push(e)}},"
-            f"{options}}})</script>"
+            f"{options.strip(',')}}})</script>"
         )
 
     def _post(self, request: BaseHTTPRequestHandler) -> None:
@@ -144,7 +144,7 @@ class SdkServer:
             "Access-Control-Expose-Headers": "Retry-After",
         }
         if request.path.startswith("/v1/visitor"):
-            self._visitor(request, cors)
+            self._visitor(request, body, cors)
             return
         query = parse_qs(urlsplit(request.path).query)
         if self.is_down:
@@ -181,13 +181,13 @@ class SdkServer:
             results.append({"index": index, "event_id": event_id, "status": status} | error)
         return results
 
-    def _visitor(self, request: BaseHTTPRequestHandler, cors: dict[str, str]) -> None:
+    def _visitor(self, request: BaseHTTPRequestHandler, body: str, cors: dict[str, str]) -> None:
         cookies = dict(part.partition("=")[::2] for part in request.headers.get("Cookie", "").split("; "))
-        visitor = cookies.get("attrikit_vid", "v_made_by_server")
+        visitor = cookies.get("attrikit_vid") or json.loads(body)["visitor_id"]
         domain = ".".join(request.headers["Host"].partition(":")[0].split(".")[-2:])
         where = "" if domain.replace(".", "").isdigit() else f"; Domain={domain}"
         cookie = f"attrikit_vid={visitor}; Path=/; Max-Age=34560000; SameSite=Lax{where}"
-        answer = json.dumps({"success": True, "data": {"visitor_id": visitor}}).encode()
+        answer = json.dumps({"success": True, "data": {"visitor_id": visitor, "is_cookie_set": True}}).encode()
         self._answer(request, 200, answer, cors | {"Set-Cookie": cookie})
 
     @staticmethod

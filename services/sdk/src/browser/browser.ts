@@ -2,7 +2,7 @@
 
 import type { ConsentState, Options } from '../api.ts';
 import type { Begin, Ready } from '../core/calls.ts';
-import { isId, randomId, readLinkToken } from '../core/ids.ts';
+import { randomId, readLinkToken } from '../core/ids.ts';
 import type { Platform, Store } from '../core/platform.ts';
 import { guardedStore } from '../core/stores.ts';
 import { createTracker, type Tracker } from '../core/tracker.ts';
@@ -91,19 +91,19 @@ function start(
   }
 
   function granted(): void {
+    leases.hold(queue.compare);
     adoptOthers();
-    void askForCookie(endpoint, options.appId, platform.store, tracker, cookies);
+    if (isSameSite(endpoint, cookies)) void askForCookie(platform, options.appId, tracker.visitor());
   }
 
   function consent(state: ConsentState): void {
     const before = tracker.consentState();
     tracker.consent(state);
-    if (state !== 'granted') return;
+    if (state !== 'granted') return leases.release();
     if (before === 'denied') show(false);
     granted();
   }
 
-  leases.hold(queue.compare);
   takeLink(tracker, landing, platform.agent());
   ready({ ...tracker, consent }, () => {
     show(landing.isRepeat, landing.url);
@@ -120,9 +120,10 @@ function start(
     leases.release();
   });
   addEventListener('pageshow', (event) => {
-    if (!event.persisted) return;
+    if (!event.persisted || tracker.consentState() !== 'granted') return;
     leases.hold(queue.compare);
     queue.compare();
+    delivery.stay();
     delivery.wake();
   });
   addEventListener('storage', (event) => {
@@ -130,6 +131,7 @@ function start(
   });
   document.addEventListener('visibilitychange', () => {
     if (document.visibilityState === 'hidden') delivery.leave();
+    else delivery.stay();
   });
 }
 
@@ -144,10 +146,16 @@ function browserPlatform(endpoint: string, prefix: string, cookies: Cookies, ref
       referrer: referrer(),
       locale: navigator.language,
     }),
-    post: (path, body, isLeaving, hasFailed) => post(endpoint + path, body, isLeaving || !hasFailed, isLeaving),
+    post(path, body, isLeaving, hasFailed) {
+      const credentials = path.startsWith('/v1/visitor') ? 'include' : 'omit';
+      return post(endpoint + path, body, isLeaving || !hasFailed, isLeaving, credentials);
+    },
     readVisitor: cookies.read,
-    writeVisitor: cookies.write,
-    isOwn: (url) => isUnder(hostOf(url), cookies.domain()),
+    writeVisitor(id) {
+      // A cookie that the gateway keeps fresh would become a script's, which some browsers keep for a week alone.
+      if (!id || id !== cookies.read() || !isSameSite(endpoint, cookies)) cookies.write(id);
+    },
+    isOwn: (url) => isUnder(hostOf(url), cookies.site()),
     agent: () => navigator.userAgent + navigator.language,
   };
 }
@@ -170,6 +178,11 @@ function browserStore(): Store {
   };
 }
 
+/** True if cookies of the page reach the gateway. */
+function isSameSite(endpoint: string, cookies: Cookies): boolean {
+  return isUnder(hostOf(endpoint), cookies.site()) && endpoint.startsWith(location.protocol);
+}
+
 function isUnder(host: string, domain: string): boolean {
   return host === domain || host.endsWith('.' + domain);
 }
@@ -184,18 +197,10 @@ function takeLink(tracker: Tracker, landing: Landing, agent: string): void {
   history.replaceState(history.state, '', url.href);
 }
 
-/** Once a day, let the gateway set the cookie if it is on this site: browsers keep such a cookie longer than a script's. */
-async function askForCookie(endpoint: string, appId: string, store: Store, tracker: Tracker, cookies: Cookies): Promise<void> {
-  const isSameSite = isUnder(hostOf(endpoint), cookies.domain()) && endpoint.startsWith(location.protocol);
-  if (!isSameSite || Date.now() - +(store.get(ASKED) || 0) < DAY_MS) return;
-  const url = `${endpoint}/v1/visitor?app_id=${encodeURIComponent(appId)}`;
-  const answer = await post(url, '', false, false, 'include');
-  if (answer.status !== 200) return;
-  store.set(ASKED, String(Date.now()));
-  try {
-    const id: unknown = JSON.parse(answer.body).data.visitor_id;
-    if (typeof id === 'string' && isId(id) && id !== tracker.visitor()) tracker.takeVisitor(id);
-  } catch {
-    // No answer of ours: the cookie is as the script set it.
-  }
+/** Once a day, let a gateway of this site set the cookie again: browsers keep such a cookie longer than a script's. */
+async function askForCookie(platform: Platform, appId: string, id: string): Promise<void> {
+  if (Date.now() - +(platform.store.get(ASKED) || 0) < DAY_MS) return;
+  const body = JSON.stringify({ visitor_id: id });
+  const answer = await platform.post('/v1/visitor?app_id=' + encodeURIComponent(appId), body, false, true);
+  if (answer.status === 200) platform.store.set(ASKED, String(Date.now()));
 }

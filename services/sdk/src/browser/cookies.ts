@@ -8,8 +8,8 @@ export interface Cookies {
   read(): string;
   /** Set or refresh it; an empty id removes it. */
   write(id: string): void;
-  /** The widest domain; the host where it has none above it that can be set. */
-  domain(): string;
+  /** The widest domain that can be set, else the host. */
+  site(): string;
 }
 
 export function createCookies(): Cookies {
@@ -17,7 +17,7 @@ export function createCookies(): Cookies {
 
   function put(name: string, value: string, seconds: number, domain: string): void {
     const secure = location.protocol === 'https:' ? '; Secure' : '';
-    const where = domain && domain !== location.hostname ? `; Domain=${domain}` : '';
+    const where = domain && `; Domain=${domain}`;
     document.cookie = `${name}=${value}; Path=/; Max-Age=${seconds}; SameSite=Lax${secure}${where}`;
   }
 
@@ -32,39 +32,34 @@ export function createCookies(): Cookies {
 
   /** The browser knows which suffixes are public: it takes no cookie for them. */
   function widest(): string {
-    const host = location.hostname;
-    const labels = host.split('.');
-    if (/^[\d.]+$|:/.test(host)) return host;
+    const labels = location.hostname.split('.');
     for (let i = labels.length - 2; i >= 0; i--) {
       const domain = labels.slice(i).join('.');
-      if (i === 0) return domain;
       put(PROBE, '1', 10, domain);
       const isSet = get(PROBE);
       put(PROBE, '', 0, domain);
       if (isSet) return domain;
     }
-    return host;
+    return '';
   }
 
-  const cookies: Cookies = {
+  function domain(): string {
+    try {
+      return found === undefined ? (found = widest()) : found;
+    } catch {
+      return '';
+    }
+  }
+
+  return {
     read: () => get(NAME),
     write(id) {
       try {
-        put(NAME, id, id ? DAYS_400_SECONDS : 0, cookies.domain());
+        put(NAME, id, id ? DAYS_400_SECONDS : 0, domain());
       } catch {
         // A sandboxed frame: the store has the id, or memory.
       }
     },
-    domain() {
-      if (found === undefined) {
-        try {
-          found = widest();
-        } catch {
-          found = location.hostname;
-        }
-      }
-      return found;
-    },
+    site: () => domain() || location.hostname,
   };
-  return cookies;
 }

@@ -35,6 +35,7 @@ export function createLeases(store: Store, own: string, lockPrefix: string, now:
 
   return {
     hold(lost) {
+      if (letGo || timer !== undefined) return;
       if (locks) {
         const held = new Promise<void>((resolve) => (letGo = resolve));
         locks.request(lockPrefix + own, () => held).catch(() => undefined);
@@ -46,7 +47,7 @@ export function createLeases(store: Store, own: string, lockPrefix: string, now:
     release() {
       if (letGo) letGo();
       clearInterval(timer);
-      timer = undefined;
+      letGo = timer = undefined;
       if (!locks) store.remove(PREFIX + own);
     },
     ifGone(queue, take) {

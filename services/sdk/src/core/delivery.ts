@@ -25,6 +25,8 @@ export interface Delivery {
   flush(): Promise<void>;
   /** The page is being hidden or left: send what is not on its way yet, as far as browsers let. */
   leave(): void;
+  /** The page is shown again. */
+  stay(): void;
   /** Something may have changed for the better (online again): try now, unless we were told when to. */
   wake(): void;
   /** An event was queued. */
@@ -49,6 +51,7 @@ export function createDelivery(
   const path = '/v1/events/batch?app_id=' + encodeURIComponent(settings.appId);
   const onItsWay = new Set<Item>();
   let running: Promise<void> | undefined;
+  let isRunning = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let timerAt = Infinity;
   let failures = 0;
@@ -56,6 +59,7 @@ export function createDelivery(
   let maxEvents = MAX_BATCH_EVENTS;
   let isStopped = false;
   let isPaused = false;
+  let isLeaving = false;
 
   function toldUntil(): number {
     const until = +(platform.store.get(WAIT) || 0);
@@ -146,42 +150,52 @@ export function createDelivery(
   }
 
   async function run(): Promise<void> {
+    isRunning = true;
     queue.expire(platform.now());
     for (;;) {
-      const wait = Math.max(waitUntil, toldUntil()) - platform.now();
       const batch = isStopped || isPaused ? [] : take(Infinity);
-      if (!batch.length) return;
-      if (wait > 0) return wakeIn(wait);
+      const wait = Math.max(waitUntil, toldUntil()) - platform.now();
+      if (batch.length && wait > 0) wakeIn(wait);
+      if (!batch.length || wait > 0) break;
       await send(batch, false);
     }
+    isRunning = false;
   }
 
   function flush(): Promise<void> {
     clearTimeout(timer);
     timer = undefined;
-    running = running || run().finally(() => (running = undefined));
-    return running;
+    if (!isRunning) running = run();
+    return running!;
+  }
+
+  function leave(): void {
+    isLeaving = true;
+    if (isStopped || isPaused || toldUntil() > platform.now()) return;
+    let room = QUOTA_BYTES;
+    onItsWay.forEach((item) => (room -= item.bytes + SENT_AT_BYTES));
+    for (;;) {
+      const batch = take(room);
+      if (!batch.length) return;
+      batch.forEach((item) => (room -= item.bytes + SENT_AT_BYTES));
+      room -= ENVELOPE_BYTES;
+      void send(batch, true);
+    }
   }
 
   return {
     flush,
-    leave() {
-      if (isStopped || isPaused || toldUntil() > platform.now()) return;
-      let room = QUOTA_BYTES;
-      onItsWay.forEach((item) => (room -= item.bytes + SENT_AT_BYTES));
-      for (;;) {
-        const batch = take(room);
-        if (!batch.length) return;
-        batch.forEach((item) => (room -= item.bytes + SENT_AT_BYTES));
-        room -= ENVELOPE_BYTES;
-        void send(batch, true);
-      }
+    leave,
+    stay() {
+      isLeaving = false;
     },
     wake() {
       waitUntil = 0;
       void flush();
     },
     queued() {
+      // Timers of a page that is left may never run.
+      if (isLeaving && waitUntil <= platform.now()) return leave();
       let bytes = 0;
       for (const item of queue.items) bytes += item.bytes;
       const isFull = queue.items.length >= settings.batchSize || bytes >= MAX_BODY_BYTES;

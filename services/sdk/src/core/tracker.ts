@@ -26,7 +26,7 @@ export interface Tracker {
   consent(state: ConsentState): void;
   consentState(): ConsentState;
   visitor(): string;
-  /** The id is this one from now on: it came by a link, or the gateway says so. */
+  /** The id is this one from now on: it came by a link. */
   takeVisitor(id: string): void;
   linkUrl(url: string): string;
   /** Look where the visitor is: is it an arrival? `isRepeat`: the page is shown again. */

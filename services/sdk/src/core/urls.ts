@@ -1,13 +1,13 @@
 /** Addresses: campaign tags and click ids in them, and parameters that must not leave the page. Pure. */
 
 /** Click ids of ad platforms, as the stream knows them (a test compares the two). */
-const CLICK_IDS = (
+export const CLICK_IDS = (
   'gclid gbraid wbraid dclid msclkid bd_vid qhclickid yclid qz_gdt gdt_vid ksclickid uctrackid ttclid twclid ' +
   'li_fat_id rdt_cid sccid epik gad_source clickid callback track_id click_id fbclid igshid igsh srsltid'
 ).split(' ');
 
 /** Parameters that carry secrets or say who somebody is; without `_` and `-` (a test compares with the gateway's). */
-const DENIED = (
+export const DENIED = (
   'token accesstoken refreshtoken idtoken authtoken oauthtoken apitoken csrftoken resettoken sessiontoken jwt otp ' +
   'apikey accesskey secret secretkey clientsecret password passwd passcode pwd auth authorization credential ' +
   'credentials sig signature xamzsignature xamzcredential xamzsecuritytoken xgoogsignature session sessionid ' +

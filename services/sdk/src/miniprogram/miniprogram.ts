@@ -37,6 +37,7 @@ export const beginInMiniProgram: Begin = (options, report, log, ready) => {
     // The first showing is the launch itself.
     if (addressOf(shown.path, shown.query) !== addressOf(launched.path, launched.query)) arrive(shown);
     launched = {};
+    delivery.stay();
     delivery.wake();
   });
   wx.onAppHide(() => delivery.leave());

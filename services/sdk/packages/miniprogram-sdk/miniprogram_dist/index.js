@@ -219,6 +219,7 @@ function createDelivery(queue, platform, settings, report) {
   const path = "/v1/events/batch?app_id=" + encodeURIComponent(settings.appId);
   const onItsWay = /* @__PURE__ */ new Set();
   let running;
+  let isRunning = false;
   let timer;
   let timerAt = Infinity;
   let failures = 0;
@@ -226,6 +227,7 @@ function createDelivery(queue, platform, settings, report) {
   let maxEvents = MAX_BATCH_EVENTS;
   let isStopped = false;
   let isPaused = false;
+  let isLeaving = false;
   function toldUntil() {
     const until = +(platform.store.get(WAIT) || 0);
     return until - platform.now() < MAX_RETRY_AFTER_MS ? until : 0;
@@ -251,10 +253,10 @@ function createDelivery(queue, platform, settings, report) {
     }
     return batch;
   }
-  function send2(batch, isLeaving) {
+  function send2(batch, isLeaving2) {
     return __async(this, null, function* () {
       batch.forEach((item) => onItsWay.add(item));
-      const answer = yield platform.post(path, bodyOf(batch, platform.now()), isLeaving, failures > 0);
+      const answer = yield platform.post(path, bodyOf(batch, platform.now()), isLeaving2, failures > 0);
       batch.forEach((item) => onItsWay.delete(item));
       return settle(batch, answer);
     });
@@ -308,41 +310,49 @@ function createDelivery(queue, platform, settings, report) {
   }
   function run() {
     return __async(this, null, function* () {
+      isRunning = true;
       queue.expire(platform.now());
       for (; ; ) {
-        const wait = Math.max(waitUntil, toldUntil()) - platform.now();
         const batch = isStopped || isPaused ? [] : take(Infinity);
-        if (!batch.length) return;
-        if (wait > 0) return wakeIn(wait);
+        const wait = Math.max(waitUntil, toldUntil()) - platform.now();
+        if (batch.length && wait > 0) wakeIn(wait);
+        if (!batch.length || wait > 0) break;
         yield send2(batch, false);
       }
+      isRunning = false;
     });
   }
   function flush() {
     clearTimeout(timer);
     timer = void 0;
-    running = running || run().finally(() => running = void 0);
+    if (!isRunning) running = run();
     return running;
+  }
+  function leave() {
+    isLeaving = true;
+    if (isStopped || isPaused || toldUntil() > platform.now()) return;
+    let room = QUOTA_BYTES;
+    onItsWay.forEach((item) => room -= item.bytes + SENT_AT_BYTES);
+    for (; ; ) {
+      const batch = take(room);
+      if (!batch.length) return;
+      batch.forEach((item) => room -= item.bytes + SENT_AT_BYTES);
+      room -= ENVELOPE_BYTES;
+      void send2(batch, true);
+    }
   }
   return {
     flush,
-    leave() {
-      if (isStopped || isPaused || toldUntil() > platform.now()) return;
-      let room = QUOTA_BYTES;
-      onItsWay.forEach((item) => room -= item.bytes + SENT_AT_BYTES);
-      for (; ; ) {
-        const batch = take(room);
-        if (!batch.length) return;
-        batch.forEach((item) => room -= item.bytes + SENT_AT_BYTES);
-        room -= ENVELOPE_BYTES;
-        void send2(batch, true);
-      }
+    leave,
+    stay() {
+      isLeaving = false;
     },
     wake() {
       waitUntil = 0;
       void flush();
     },
     queued() {
+      if (isLeaving && waitUntil <= platform.now()) return leave();
       let bytes = 0;
       for (const item of queue.items) bytes += item.bytes;
       const isFull = queue.items.length >= settings.batchSize || bytes >= MAX_BODY_BYTES;
@@ -779,6 +789,7 @@ var beginInMiniProgram = (options, report, log, ready) => {
   wx.onAppShow((shown2) => {
     if (addressOf(shown2.path, shown2.query) !== addressOf(launched.path, launched.query)) arrive(shown2);
     launched = {};
+    delivery.stay();
     delivery.wake();
   });
   wx.onAppHide(() => delivery.leave());

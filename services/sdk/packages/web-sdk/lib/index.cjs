@@ -189,6 +189,7 @@ function createDelivery(queue, platform, settings, report) {
   const path = "/v1/events/batch?app_id=" + encodeURIComponent(settings.appId);
   const onItsWay = /* @__PURE__ */ new Set();
   let running;
+  let isRunning = false;
   let timer;
   let timerAt = Infinity;
   let failures = 0;
@@ -196,6 +197,7 @@ function createDelivery(queue, platform, settings, report) {
   let maxEvents = MAX_BATCH_EVENTS;
   let isStopped = false;
   let isPaused = false;
+  let isLeaving = false;
   function toldUntil() {
     const until = +(platform.store.get(WAIT) || 0);
     return until - platform.now() < MAX_RETRY_AFTER_MS ? until : 0;
@@ -221,9 +223,9 @@ function createDelivery(queue, platform, settings, report) {
     }
     return batch;
   }
-  async function send(batch, isLeaving) {
+  async function send(batch, isLeaving2) {
     batch.forEach((item) => onItsWay.add(item));
-    const answer = await platform.post(path, bodyOf(batch, platform.now()), isLeaving, failures > 0);
+    const answer = await platform.post(path, bodyOf(batch, platform.now()), isLeaving2, failures > 0);
     batch.forEach((item) => onItsWay.delete(item));
     return settle(batch, answer);
   }
@@ -275,40 +277,48 @@ function createDelivery(queue, platform, settings, report) {
     return false;
   }
   async function run() {
+    isRunning = true;
     queue.expire(platform.now());
     for (; ; ) {
-      const wait = Math.max(waitUntil, toldUntil()) - platform.now();
       const batch = isStopped || isPaused ? [] : take(Infinity);
-      if (!batch.length) return;
-      if (wait > 0) return wakeIn(wait);
+      const wait = Math.max(waitUntil, toldUntil()) - platform.now();
+      if (batch.length && wait > 0) wakeIn(wait);
+      if (!batch.length || wait > 0) break;
       await send(batch, false);
     }
+    isRunning = false;
   }
   function flush() {
     clearTimeout(timer);
     timer = void 0;
-    running = running || run().finally(() => running = void 0);
+    if (!isRunning) running = run();
     return running;
+  }
+  function leave() {
+    isLeaving = true;
+    if (isStopped || isPaused || toldUntil() > platform.now()) return;
+    let room = QUOTA_BYTES;
+    onItsWay.forEach((item) => room -= item.bytes + SENT_AT_BYTES);
+    for (; ; ) {
+      const batch = take(room);
+      if (!batch.length) return;
+      batch.forEach((item) => room -= item.bytes + SENT_AT_BYTES);
+      room -= ENVELOPE_BYTES;
+      void send(batch, true);
+    }
   }
   return {
     flush,
-    leave() {
-      if (isStopped || isPaused || toldUntil() > platform.now()) return;
-      let room = QUOTA_BYTES;
-      onItsWay.forEach((item) => room -= item.bytes + SENT_AT_BYTES);
-      for (; ; ) {
-        const batch = take(room);
-        if (!batch.length) return;
-        batch.forEach((item) => room -= item.bytes + SENT_AT_BYTES);
-        room -= ENVELOPE_BYTES;
-        void send(batch, true);
-      }
+    leave,
+    stay() {
+      isLeaving = false;
     },
     wake() {
       waitUntil = 0;
       void flush();
     },
     queued() {
+      if (isLeaving && waitUntil <= platform.now()) return leave();
       let bytes = 0;
       for (const item of queue.items) bytes += item.bytes;
       const isFull = queue.items.length >= settings.batchSize || bytes >= MAX_BODY_BYTES;
@@ -744,9 +754,9 @@ var PROBE = "attrikit_probe";
 var DAYS_400_SECONDS = 3456e4;
 function createCookies() {
   let found;
-  function put(name, value, seconds, domain) {
+  function put(name, value, seconds, domain2) {
     const secure = location.protocol === "https:" ? "; Secure" : "";
-    const where = domain && domain !== location.hostname ? `; Domain=${domain}` : "";
+    const where = domain2 && `; Domain=${domain2}`;
     document.cookie = `${name}=${value}; Path=/; Max-Age=${seconds}; SameSite=Lax${secure}${where}`;
   }
   function get(name) {
@@ -758,39 +768,33 @@ function createCookies() {
     }
   }
   function widest() {
-    const host = location.hostname;
-    const labels = host.split(".");
-    if (/^[\d.]+$|:/.test(host)) return host;
+    const labels = location.hostname.split(".");
     for (let i = labels.length - 2; i >= 0; i--) {
-      const domain = labels.slice(i).join(".");
-      if (i === 0) return domain;
-      put(PROBE, "1", 10, domain);
+      const domain2 = labels.slice(i).join(".");
+      put(PROBE, "1", 10, domain2);
       const isSet = get(PROBE);
-      put(PROBE, "", 0, domain);
-      if (isSet) return domain;
+      put(PROBE, "", 0, domain2);
+      if (isSet) return domain2;
     }
-    return host;
+    return "";
   }
-  const cookies = {
+  function domain() {
+    try {
+      return found === void 0 ? found = widest() : found;
+    } catch (e) {
+      return "";
+    }
+  }
+  return {
     read: () => get(NAME2),
     write(id) {
       try {
-        put(NAME2, id, id ? DAYS_400_SECONDS : 0, cookies.domain());
+        put(NAME2, id, id ? DAYS_400_SECONDS : 0, domain());
       } catch (e) {
       }
     },
-    domain() {
-      if (found === void 0) {
-        try {
-          found = widest();
-        } catch (e) {
-          found = location.hostname;
-        }
-      }
-      return found;
-    }
+    site: () => domain() || location.hostname
   };
-  return cookies;
 }
 
 // src/browser/leases.ts
@@ -814,6 +818,7 @@ function createLeases(store, own, lockPrefix, now) {
   }
   return {
     hold(lost) {
+      if (letGo || timer !== void 0) return;
       if (locks) {
         const held = new Promise((resolve) => letGo = resolve);
         locks.request(lockPrefix + own, () => held).catch(() => void 0);
@@ -825,7 +830,7 @@ function createLeases(store, own, lockPrefix, now) {
     release() {
       if (letGo) letGo();
       clearInterval(timer);
-      timer = void 0;
+      letGo = timer = void 0;
       if (!locks) store.remove(PREFIX2 + own);
     },
     ifGone(queue, take) {
@@ -969,17 +974,17 @@ function start(options, endpoint, landing, report, log, ready) {
     }
   }
   function granted() {
+    leases.hold(queue.compare);
     adoptOthers();
-    void askForCookie(endpoint, options.appId, platform.store, tracker, cookies);
+    if (isSameSite(endpoint, cookies)) void askForCookie(platform, options.appId, tracker.visitor());
   }
   function consent(state) {
     const before = tracker.consentState();
     tracker.consent(state);
-    if (state !== "granted") return;
+    if (state !== "granted") return leases.release();
     if (before === "denied") show(false);
     granted();
   }
-  leases.hold(queue.compare);
   takeLink(tracker, landing, platform.agent());
   ready({ ...tracker, consent }, () => {
     show(landing.isRepeat, landing.url);
@@ -994,9 +999,10 @@ function start(options, endpoint, landing, report, log, ready) {
     leases.release();
   });
   addEventListener("pageshow", (event) => {
-    if (!event.persisted) return;
+    if (!event.persisted || tracker.consentState() !== "granted") return;
     leases.hold(queue.compare);
     queue.compare();
+    delivery.stay();
     delivery.wake();
   });
   addEventListener("storage", (event) => {
@@ -1004,6 +1010,7 @@ function start(options, endpoint, landing, report, log, ready) {
   });
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "hidden") delivery.leave();
+    else delivery.stay();
   });
 }
 function browserPlatform(endpoint, prefix, cookies, referrer) {
@@ -1017,10 +1024,15 @@ function browserPlatform(endpoint, prefix, cookies, referrer) {
       referrer: referrer(),
       locale: navigator.language
     }),
-    post: (path, body, isLeaving, hasFailed) => post(endpoint + path, body, isLeaving || !hasFailed, isLeaving),
+    post(path, body, isLeaving, hasFailed) {
+      const credentials = path.startsWith("/v1/visitor") ? "include" : "omit";
+      return post(endpoint + path, body, isLeaving || !hasFailed, isLeaving, credentials);
+    },
     readVisitor: cookies.read,
-    writeVisitor: cookies.write,
-    isOwn: (url) => isUnder(hostOf(url), cookies.domain()),
+    writeVisitor(id) {
+      if (!id || id !== cookies.read() || !isSameSite(endpoint, cookies)) cookies.write(id);
+    },
+    isOwn: (url) => isUnder(hostOf(url), cookies.site()),
     agent: () => navigator.userAgent + navigator.language
   };
 }
@@ -1039,6 +1051,9 @@ function browserStore() {
     names: () => Object.keys(storage)
   };
 }
+function isSameSite(endpoint, cookies) {
+  return isUnder(hostOf(endpoint), cookies.site()) && endpoint.startsWith(location.protocol);
+}
 function isUnder(host, domain) {
   return host === domain || host.endsWith("." + domain);
 }
@@ -1050,18 +1065,11 @@ function takeLink(tracker, landing, agent) {
   url.searchParams.delete(LINK_PARAMETER);
   history.replaceState(history.state, "", url.href);
 }
-async function askForCookie(endpoint, appId, store, tracker, cookies) {
-  const isSameSite = isUnder(hostOf(endpoint), cookies.domain()) && endpoint.startsWith(location.protocol);
-  if (!isSameSite || Date.now() - +(store.get(ASKED) || 0) < DAY_MS) return;
-  const url = `${endpoint}/v1/visitor?app_id=${encodeURIComponent(appId)}`;
-  const answer = await post(url, "", false, false, "include");
-  if (answer.status !== 200) return;
-  store.set(ASKED, String(Date.now()));
-  try {
-    const id = JSON.parse(answer.body).data.visitor_id;
-    if (typeof id === "string" && isId(id) && id !== tracker.visitor()) tracker.takeVisitor(id);
-  } catch (e) {
-  }
+async function askForCookie(platform, appId, id) {
+  if (Date.now() - +(platform.store.get(ASKED) || 0) < DAY_MS) return;
+  const body = JSON.stringify({ visitor_id: id });
+  const answer = await platform.post("/v1/visitor?app_id=" + encodeURIComponent(appId), body, false, true);
+  if (answer.status === 200) platform.store.set(ASKED, String(Date.now()));
 }
 
 // src/browser/index.ts
