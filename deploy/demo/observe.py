@@ -10,7 +10,8 @@ from aiokafka import TopicPartition
 
 from deploy.demo.ledger import Credited, Observed
 from pipeline.runtime.clickhouse import ClickHouse
-from pipeline.runtime.kafka.clients import build_consumer
+from pipeline.runtime.kafka.clients import build_consumer, started
+from pipeline.runtime.kafka.read_range import read_range, whole_range
 from pipeline.runtime.settings import Settings
 from schemas.facts import NANOS_PER_CONVERSION, Model
 from schemas.money import to_minor
@@ -60,19 +61,12 @@ GROUP BY model
 
 async def count_topic_lines(settings: Settings) -> int:
     """Read the topic `events` from its beginning to its present end and count the events in it."""
-    consumer = build_consumer(settings)
-    await consumer.start()
-    try:
-        places = [TopicPartition(Topic.EVENTS.value, partition) for partition in range(settings.partitions)]
-        ends = await consumer.end_offsets(places)
-        consumer.assign(places)
-        lines = 0
-        while any([await consumer.position(place) < end for place, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=100)).values():
-                lines += sum(len(record.value.splitlines()) for record in records)
-        return lines
-    finally:
-        await consumer.stop()
+    places = [TopicPartition(Topic.EVENTS.value, partition) for partition in range(settings.partitions)]
+    async with started(build_consumer(settings)) as consumer:
+        ranges = await whole_range(consumer, places)
+        return sum(
+            [len(record.value.splitlines()) async for _, records in read_range(consumer, ranges) for record in records]
+        )
 
 
 async def read_report(client: httpx.AsyncClient) -> Report:

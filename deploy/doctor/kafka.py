@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from deploy.doctor.findings import Changelog, Lag, Reported
 from pipeline.runtime.kafka.clients import build_consumer, open_admin, started
+from pipeline.runtime.kafka.read_range import first_record, whole_range
 from pipeline.runtime.progress import open_reader
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import partitions_of
@@ -19,8 +20,8 @@ from pipeline.stream.app import CHANGELOG_TOPIC
 from schemas.topics import LOADER_GROUP, Topic
 from schemas.webhooks import RETRY_DELAYS_MS
 
-_OLDEST_MS: Final = 2_000
-"""Maximum wait for the next unread record of a partition, in milliseconds."""
+_OLDEST_SECONDS: Final = 2.0
+"""Maximum wait for the next unread record of a partition."""
 
 Ends = Mapping[TopicPartition, int]
 
@@ -93,19 +94,18 @@ async def _with_oldest(consumer: AIOKafkaConsumer, lag: Lag, ends: Ends) -> Lag:
         return lag
     place = TopicPartition(lag.topic, lag.partition)
     begin = (await consumer.beginning_offsets([place]))[place]
-    consumer.assign([place])
-    consumer.seek(place, max(begin, ends[place] - lag.messages))
-    for records in (await consumer.getmany(place, timeout_ms=_OLDEST_MS, max_records=1)).values():
-        return replace(lag, oldest_unread_ms=int(records[0].timestamp))
-    return lag
+    oldest = None
+    with suppress(TimeoutError):
+        begin = max(begin, ends[place] - lag.messages)
+        oldest = await first_record(consumer, place, begin, ends[place], _OLDEST_SECONDS)
+    return lag if oldest is None else replace(lag, oldest_unread_ms=int(oldest.timestamp))
 
 
 async def _changelogs(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, partitions: int) -> tuple[Changelog, ...]:
     if CHANGELOG_TOPIC not in await admin.list_topics():
         return ()
-    places = [TopicPartition(CHANGELOG_TOPIC, partition) for partition in range(partitions)]
-    begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
-    records = sum(ends[place] - begins[place] for place in places)
+    ranges = await whole_range(consumer, [TopicPartition(CHANGELOG_TOPIC, number) for number in range(partitions)])
+    records = sum(end - begin for begin, end in ranges.values())
     return (Changelog(CHANGELOG_TOPIC, records, await _config(admin, CHANGELOG_TOPIC, "cleanup.policy") or ""),)
 
 

@@ -2,7 +2,6 @@
 open).
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -15,8 +14,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from deploy.ledger.balance import HOUR_MS, Bucket, GatewayAccount, Place, StateAccount, TableAccount, TopicAccount
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
-from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.kafka.clients import build_consumer, started
+from pipeline.runtime.kafka.read_range import first_record, read_range
 from pipeline.runtime.settings import Settings
 from pipeline.stream import decode
 from schemas.events import StreamEvent
@@ -26,7 +25,6 @@ from services.query.operator.reader import ledger_counts, store_state
 from services.query.operator.routes import PREFIX
 
 _HTTP_SECONDS: Final = 600.0
-_READ_MS: Final = 500
 _FIRST_SECONDS: Final = 30.0
 MAX_REPEATS_LINES: Final = 2_000_000
 """Maximum number of lines checked for repeats: about 200 MB."""
@@ -173,7 +171,7 @@ class EventsReader:
         from_ms = since_ms
         for place, begin in begins.items():
             if 0 < begin < ends[place.partition]:
-                from_ms = max(from_ms, await self._first_full_hour_ms(place, begin))
+                from_ms = max(from_ms, await self._first_full_hour_ms(place, begin, ends[place.partition]))
         if from_ms:
             begins |= await self._later(begins, ends, from_ms)
         return TopicSpan({place.partition: begin for place, begin in begins.items()}, dict(ends), from_ms)
@@ -213,37 +211,18 @@ class EventsReader:
         return found.count
 
     async def _records(self, span: TopicSpan, partitions: set[int]) -> AsyncIterator[ConsumerRecord[Any, Any]]:
-        filled = [
-            place
-            for place in self._places
-            if place.partition in partitions and span.ends[place.partition] > span.begins[place.partition]
-        ]
-        self._consumer.assign(filled)
-        for place in filled:
-            self._consumer.seek(place, span.begins[place.partition])
-        left = set(filled)
-        while left:
-            batches = await self._consumer.getmany(*left, timeout_ms=_READ_MS)
-            for place, records in batches.items():
-                for record in records:
-                    if record.offset < span.ends[place.partition]:
-                        yield record
-            for place in list(left):
-                if await self._consumer.position(place) >= span.ends[place.partition]:
-                    left.discard(place)
-                    self._consumer.pause(place)
-            await asyncio.sleep(0)
+        wanted = [place for place in self._places if place.partition in partitions]
+        ranges = {place: (span.begins[place.partition], span.ends[place.partition]) for place in wanted}
+        async for _, records in read_range(self._consumer, ranges):
+            for record in records:
+                yield record
 
-    async def _first_full_hour_ms(self, place: TopicPartition, begin: int) -> int:
-        self._consumer.assign([place])
-        self._consumer.seek(place, begin)
-        deadline = monotonic_seconds() + _FIRST_SECONDS
-        while monotonic_seconds() < deadline:
-            for records in (await self._consumer.getmany(place, timeout_ms=_READ_MS)).values():
-                latest_us = max((event.received_us for event in _decoded(records[0]).events), default=0)
-                latest_ms = max(latest_us // 1000, int(records[0].timestamp))
-                return (latest_ms // HOUR_MS + 1) * HOUR_MS
-        raise TimeoutError(f"nothing came of {place.topic}[{place.partition}] in {_FIRST_SECONDS:.0f} s")
+    async def _first_full_hour_ms(self, place: TopicPartition, begin: int, end: int) -> int:
+        first = await first_record(self._consumer, place, begin, end, _FIRST_SECONDS)
+        if first is None:
+            return 0
+        latest_us = max((event.received_us for event in _decoded(first).events), default=0)
+        return (max(latest_us // 1000, int(first.timestamp)) // HOUR_MS + 1) * HOUR_MS
 
 
 class RepeatedLines:

@@ -13,10 +13,15 @@ from typing import Final, Generic, NoReturn, TypeVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from pipeline.runtime.kafka.clients import started
+from pipeline.runtime.log import get_logger
+from pipeline.runtime.retry import Pauses, retry
+
 LOOK_SECONDS: Final = 5.0
 _KNOWN_FOR_SECONDS: Final = 4 * LOOK_SECONDS
 """Older knowledge of where the topic ends is none: the broker is away, and to start again would not bring it back."""
 Place = TypeVar("Place")
+_log = get_logger("liveness")
 
 
 @dataclass
@@ -67,16 +72,13 @@ class Liveness(Generic[Place]):
 
 async def watch(
     bootstrap: str, places: Sequence[TopicPartition], look: Callable[[Mapping[TopicPartition, int]], None]
-) -> NoReturn:
+) -> None:
     """Call `look` for ever with where each partition ends. A broker that is away is waited for."""
-    while True:
-        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
-        try:
-            await consumer.start()
+
+    async def observe() -> NoReturn:
+        async with started(AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)) as consumer:
             while True:
                 look(await consumer.end_offsets(places))
                 await asyncio.sleep(LOOK_SECONDS)
-        except (KafkaError, OSError):
-            await asyncio.sleep(LOOK_SECONDS)
-        finally:
-            await consumer.stop()
+
+    await retry(observe, (KafkaError, OSError), _log, "ends_unknown", pauses=Pauses(LOOK_SECONDS, LOOK_SECONDS))

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from pipeline.runtime.kafka.clients import build_consumer, open_admin, started
+from pipeline.runtime.kafka.read_range import read_range, whole_range
 from pipeline.runtime.settings import Settings
 from schemas.facts import ProgressRow
 from schemas.topics import DERIVED_TOPICS, LOADER_GROUP, STREAM_GROUP, Topic
@@ -138,20 +139,11 @@ def _needed_offset(facts: Facts, topic: Topic, partition: int) -> int:
 async def read_last_reports(consumer: AIOKafkaConsumer, partitions: Iterable[int]) -> dict[int, ProgressRow]:
     """The last row of these partitions of `progress`, where there is one. The consumer is assigned to them."""
     places = [TopicPartition(Topic.PROGRESS.value, p) for p in partitions]
-    begins = await consumer.beginning_offsets(places)
-    ends = await consumer.end_offsets(places)
-    filled = [place for place in places if ends[place] > begins[place]]
-    consumer.assign(filled)
-    for place in filled:
-        consumer.seek(place, max(begins[place], ends[place] - _LAST_RECORDS))
-    async with asyncio.timeout(_READ_SECONDS):
-        return await _read_to(consumer, {place: ends[place] for place in filled})
-
-
-async def _read_to(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> dict[int, ProgressRow]:
+    whole = await whole_range(consumer, places)
+    ranges = {place: (max(begin, end - _LAST_RECORDS), end) for place, (begin, end) in whole.items()}
     reports: dict[int, ProgressRow] = {}
-    while any([await consumer.position(place) < end for place, end in ends.items()]):
-        for records in (await consumer.getmany(timeout_ms=100)).values():
+    async with asyncio.timeout(_READ_SECONDS):
+        async for _, records in read_range(consumer, ranges):
             for record in records:
                 reports |= {row.partition: row for row in _decode_rows(record.value)}
     return reports

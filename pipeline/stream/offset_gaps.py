@@ -7,14 +7,14 @@ that meets a gap asks the log what is in it.
 
 from collections.abc import Mapping
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from pipeline.runtime.kafka.clients import build_consumer
+from pipeline.runtime.kafka.clients import build_consumer, started
+from pipeline.runtime.kafka.read_range import first_record
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from schemas.topics import Topic
 
-_POLL_MS = 500
 _log = get_logger("stream.offset_gaps")
 
 
@@ -29,29 +29,14 @@ async def check_gap(settings: Settings, partition: int, begin: int, end: int) ->
     aiokafka's errors if the broker does not answer.
     """
     place = TopicPartition(Topic.EVENTS.value, partition)
-    consumer = build_consumer(settings)
-    await consumer.start()
-    try:
+    async with started(build_consumer(settings)) as consumer:
         kept_from: Mapping[TopicPartition, int] = await consumer.beginning_offsets([place])
         start = max(begin, kept_from[place])
-        skipped = await _first_record(consumer, place, start, end)
-    finally:
-        await consumer.stop()
-    if skipped is not None:
-        raise MessagesSkipped(f"events[{partition}]: offset {skipped} is in the log, and {end} came after {begin - 1}")
+        found = await first_record(consumer, place, start, end)
+    if found is not None:
+        at = f"offset {found.offset} is in the log, and {end} came after {begin - 1}"
+        raise MessagesSkipped(f"events[{partition}]: {at}")
     if start > begin:
         _log.error("events_deleted_before_processed", partition=partition, begin=begin, end=min(start, end))
     else:
         _log.info("offsets_without_records", partition=partition, begin=begin, end=end)
-
-
-async def _first_record(consumer: AIOKafkaConsumer, place: TopicPartition, start: int, end: int) -> int | None:
-    """The offset of the first record of [start, end)."""
-    if start >= end:
-        return None
-    consumer.assign([place])
-    consumer.seek(place, start)
-    while await consumer.position(place) < end:
-        for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, ()):
-            return int(record.offset) if record.offset < end else None
-    return None

@@ -8,13 +8,16 @@ owns its state, so there is no group to join; committed offsets are for people a
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from pipeline.runtime.kafka.clients import build_consumer
+from pipeline.runtime.kafka.clients import build_consumer, started
+from pipeline.runtime.kafka.read_range import read_range
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.retry import Pauses, retry
 from pipeline.runtime.settings import Settings
 from pipeline.stream.decode import Place
 from pipeline.stream.people import DecodedPeople, decode_message
@@ -26,7 +29,7 @@ ALL_POLL_MS: Final = 2_000
 READ_SECONDS: Final = 60.0
 COMMIT_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.05
-_ERROR_PAUSE_SECONDS: Final = 1.0
+_ERROR_PAUSES: Final = Pauses(1.0, 1.0)
 _log = get_logger("stream.people")
 
 Deliver = Callable[[int, DecodedPeople], Awaitable[None]]
@@ -48,19 +51,9 @@ class PeopleReader:
         wanted = {_place(partition): span for partition, span in ranges.items() if span[0] < span[1]}
         if not wanted:
             return found
-        consumer = build_consumer(self._settings)
-        await consumer.start()
-        try:
-            consumer.assign(list(wanted))
-            for place, (begin, _end) in wanted.items():
-                consumer.seek(place, begin)
-            async with asyncio.timeout(READ_SECONDS):
-                while any([await consumer.position(place) < end for place, (_begin, end) in wanted.items()]):
-                    for place, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
-                        end = wanted[place][1]
-                        found[place.partition] += [_decoded(record) for record in records if record.offset < end]
-        finally:
-            await consumer.stop()
+        async with started(build_consumer(self._settings)) as consumer, asyncio.timeout(READ_SECONDS):
+            async for place, records in read_range(consumer, wanted, poll_ms=POLL_MS):
+                found[place.partition] += map(_decoded, records)
         return found
 
     async def follow(self, positions: Mapping[int, int]) -> None:
@@ -112,13 +105,8 @@ class PeopleReader:
             if not wanted:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            try:
-                poll_ms = ALL_POLL_MS if wanted == places else POLL_MS
-                found = await consumer.getmany(*wanted, timeout_ms=poll_ms)
-            except KafkaError as error:
-                _log.warning("people_not_read", error=repr(error))
-                await asyncio.sleep(_ERROR_PAUSE_SECONDS)
-                continue
+            poll = partial(consumer.getmany, *wanted, timeout_ms=ALL_POLL_MS if wanted == places else POLL_MS)
+            found = await retry(poll, (KafkaError,), _log, "people_not_read", pauses=_ERROR_PAUSES)
             for place, records in found.items():
                 for record in records:
                     await self._deliver(place.partition, _decoded(record))

@@ -15,6 +15,8 @@ from faust.tables.recovery import Recovery
 from faust.types import TP
 
 from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.kafka.clients import started
+from pipeline.runtime.kafka.read_range import read_range
 from pipeline.runtime.log import get_logger
 from pipeline.stream.stores import PartitionStore
 from pipeline.stream.table import PersonTable
@@ -63,33 +65,21 @@ async def load_all(bootstrap: str, topic: str, loads: Sequence[Load]) -> None:
         max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
         fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
     )
-    await consumer.start()
-    try:
+    async with started(consumer):
         await _drain(consumer, {TopicPartition(topic, load.partition): load for load in loads})
-    finally:
-        await consumer.stop()
 
 
 async def _drain(consumer: AIOKafkaConsumer, loads: dict[TopicPartition, Load]) -> None:
-    consumer.assign(list(loads))
-    for tp, load in loads.items():
-        consumer.seek(tp, load.start_offset)
-    remaining = dict(loads)
-    last_progress = monotonic_seconds()
-    while remaining:
-        found = await consumer.getmany(*remaining, timeout_ms=_POLL_MS, max_records=_RECORDS_PER_STEP)
-        for tp, records in found.items():
+    ranges = {tp: (load.start_offset, load.end_offset) for tp, load in loads.items()}
+    steps = read_range(consumer, ranges, poll_ms=_POLL_MS, max_records=_RECORDS_PER_STEP, stall_seconds=_STALL_SECONDS)
+    try:
+        async for tp, records in steps:
             _write(loads[tp], records)
             await asyncio.sleep(0)
-        # The position, not the last record seen, tells the end: compaction and markers leave holes, also at the tail.
-        done = [tp for tp in remaining if await consumer.position(tp) >= loads[tp].end_offset]
-        for tp in done:
-            _finish(remaining.pop(tp))
-            consumer.pause(tp)
-        if found or done:
-            last_progress = monotonic_seconds()
-        elif monotonic_seconds() - last_progress > _STALL_SECONDS:
-            raise RecoveryStalled(f"nothing read for {_STALL_SECONDS:.0f} s: {sorted(remaining)}")
+    except TimeoutError as error:
+        raise RecoveryStalled(str(error)) from error
+    for load in loads.values():
+        _finish(load)
 
 
 def _write(load: Load, records: Sequence[ConsumerRecord]) -> None:

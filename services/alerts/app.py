@@ -10,25 +10,27 @@ has the first measure of each window, and both draw the same conclusions from it
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
 from pipeline.runtime.clock import now_ms, now_us
 from pipeline.runtime.control_plane import SnapshotNotLoaded
-from pipeline.runtime.kafka.clients import build_consumer, build_producer, started
+from pipeline.runtime.kafka.clients import build_consumer, started
+from pipeline.runtime.kafka.producer import PackingProducer
+from pipeline.runtime.kafka.read_range import read_range
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.retry import Pauses, retry
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
-from pipeline.runtime.waiting import event_or_timeout
 from schemas.control import Snapshot
-from schemas.facts import AlertRow, AlertWindowRow, encode_rows
+from schemas.facts import AlertRow, AlertWindowRow, encode_row
 from schemas.ids import partition_for
 from schemas.topics import Topic
 from services.alerts.book import RuleBook, with_older
@@ -36,13 +38,13 @@ from services.alerts.measure import measure, measured
 from services.alerts.requests import RequestsComplete
 
 _ROUND_SECONDS: Final = 1.0
-_RETRY_SECONDS: Final = 2.0
-_READ_MS: Final = 200
+_PAUSES: Final = Pauses(2.0, 2.0)
 _WINDOWS_A_ROUND: Final = 200
 _KEPT_ROWS: Final = 500
 """Rows kept of each rule: more than an average needs. The time a rule began to hold can be found as far back as
 this.
 """
+Offsets = Mapping[TopicPartition, int]
 _decode = msgspec.json.Decoder(AlertWindowRow).decode_lines
 _WINDOWS: Final = Counter("attrikit_alerts_windows", "Windows measured")
 _ALERTS: Final = Counter("attrikit_alerts_sent", "Alerts written, by what they say", ["state"])
@@ -72,15 +74,9 @@ class Alerter:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`. After an error it starts again from the log."""
-        while not stop.is_set():
-            try:
-                await self._work_until(stop)
-            except (KafkaError, ClickHouseError, SnapshotNotLoaded, OSError) as error:
-                _log.warning("alerts_paused", reason=f"{type(error).__name__}: {error}"[:300])
-                await event_or_timeout(stop, _RETRY_SECONDS)
-
-    async def _work_until(self, stop: asyncio.Event) -> None:
-        stopped, working = asyncio.create_task(stop.wait()), asyncio.create_task(self._work())
+        errors = (KafkaError, ClickHouseError, SnapshotNotLoaded, OSError)
+        working = asyncio.create_task(retry(self._work, errors, _log, "alerts_paused", pauses=_PAUSES))
+        stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({stopped, working}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
@@ -131,24 +127,23 @@ class Alerter:
 class AlertLog:
     """`alert-windows`, read by nobody's group from its beginning, and `alerts`, written."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, partitions: int) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, producer: PackingProducer, partitions: int, begins: Offsets) -> None:
         self.consumer = consumer
         self._producer = producer
         self._partitions = partitions
-        self._places = [TopicPartition(Topic.ALERT_WINDOWS.value, partition) for partition in range(partitions)]
+        self._read_to = dict(begins)
 
     async def read_on(self) -> list[AlertWindowRow]:
-        """Read all rows up to the present end. Rules keep to one partition each, so their rows are in order. Between
-        two calls nothing is fetched.
+        """Read all new rows up to the present end. Rules keep to one partition each, so their rows are in order.
+        Between two calls nothing is fetched.
         """
-        ends = await self.consumer.end_offsets(self._places)
+        ends = await self.consumer.end_offsets(list(self._read_to))
+        ranges = {place: (begin, ends[place]) for place, begin in self._read_to.items()}
         rows: list[AlertWindowRow] = []
-        self.consumer.resume(*self._places)
-        while any([await self.consumer.position(place) < end for place, end in ends.items()]):
-            for records in (await self.consumer.getmany(timeout_ms=_READ_MS)).values():
-                for record in records:
-                    rows += _decode(record.value)
-        self.consumer.pause(*self._places)
+        async for _, records in read_range(self.consumer, ranges):
+            for record in records:
+                rows += _decode(record.value)
+        self._read_to = ends
         return rows
 
     async def append(self, rows: list[AlertWindowRow]) -> None:
@@ -162,22 +157,19 @@ class AlertLog:
             _ALERTS.labels(alert.state).inc()
             _log.info("alert", app_id=alert.app_id, rule=alert.rule_name, state=alert.state, value=alert.value)
 
-    async def _send(self, topic: Topic, rows: list[Any]) -> None:
-        by_partition: dict[int, list[Any]] = {}
-        for row in rows:
-            by_partition.setdefault(partition_for(row.app_id, row.rule_id, self._partitions), []).append(row)
-        for partition, packed in by_partition.items():
-            await self._producer.send_and_wait(topic.value, encode_rows(packed), partition=partition)
+    async def _send(self, topic: Topic, rows: Sequence[AlertWindowRow | AlertRow]) -> None:
+        places = [partition_for(row.app_id, row.rule_id, self._partitions) for row in rows]
+        puts = [self._producer.put(topic, at, encode_row(row)) for at, row in zip(places, rows, strict=True)]
+        await asyncio.gather(*puts)
 
 
 @asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[AlertLog]:
-    producer = build_producer(settings, compression="zstd")
+    places = [TopicPartition(Topic.ALERT_WINDOWS.value, partition) for partition in range(settings.partitions)]
+    producer = PackingProducer(settings, _log)
     try:
         async with started(build_consumer(settings)) as consumer:
             await producer.start()
-            log = AlertLog(consumer, producer, settings.partitions)
-            consumer.assign([TopicPartition(Topic.ALERT_WINDOWS.value, p) for p in range(settings.partitions)])
-            yield log
+            yield AlertLog(consumer, producer, settings.partitions, await consumer.beginning_offsets(places))
     finally:
         await producer.stop()

@@ -20,12 +20,13 @@ from typing import Final
 
 from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.kafka.producer import NotConnected, SendFailed
 from pipeline.runtime.log import get_logger
 from schemas.topics import Topic
 from services.gateway.budget import Budget, Overloaded, Payer
 from services.gateway.metrics import PUBLISH_FAILURES, PUBLISH_SECONDS, RECORD_BYTES, RECORD_PIECES
 from services.gateway.pack import Piece
-from services.gateway.sink import Sink, SinkAway, SinkError
+from services.gateway.sink import Sink
 
 MAX_RECORD_BYTES: Final = 1024 * 1024
 """Size at which a record stops gathering. A single larger piece still goes, alone."""
@@ -176,9 +177,9 @@ class Lane:
             await self._sink.send(self._topic, self._partition, record)
             error = None
             PUBLISH_SECONDS.observe(monotonic_seconds() - started_seconds)
-        except SinkAway as away:
+        except NotConnected as away:
             error = BrokerAway(str(away))
-        except SinkError as failed:
+        except SendFailed as failed:
             error = NotAcknowledged(str(failed))
         except Exception as bug:
             _log.exception("publish_crashed", topic=self._topic.value, partition=self._partition)

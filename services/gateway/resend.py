@@ -16,6 +16,7 @@ from pipeline.runtime.http.auth import Caller, identify, require
 from pipeline.runtime.http.documents import Document
 from pipeline.runtime.http.envelope import Reply, success
 from pipeline.runtime.http.errors import ApiError, server_error
+from pipeline.runtime.kafka.producer import SendFailed
 from pipeline.runtime.log import get_logger
 from schemas.control import Scope as KeyScope
 from schemas.errors import ErrorCode
@@ -26,7 +27,6 @@ from services.gateway.call import CALL, Call
 from services.gateway.edge import RETRY_SECONDS, reply_to, send_reply
 from services.gateway.forward import Forwarder
 from services.gateway.publish import Publisher
-from services.gateway.sink import SinkError
 from services.gateway.snapshots import Snapshots
 
 PATH: Final = "/v1/webhooks/deliveries/{delivery_id}/resend"
@@ -133,7 +133,7 @@ class Resending:
         partition = partition_of_endpoint(delivery.endpoint_id, self._publisher.partitions)
         try:
             await self._publisher.sink.send(Topic.WEBHOOK_DELIVERIES, partition, encode_delivery(delivery) + b"\n")
-        except SinkError as error:
+        except SendFailed as error:
             raise server_error(RETRY_SECONDS) from error
 
 

@@ -14,11 +14,12 @@ from typing import Final
 import msgspec
 
 from pipeline.runtime.clock import now_ms
+from pipeline.runtime.kafka.producer import SendFailed
 from pipeline.runtime.log import get_logger
 from schemas.facts import LATENCY_BOUNDS_MS, GatewayCountRow, encode_rows
 from schemas.ids import partition_for
 from schemas.topics import Topic
-from services.gateway.sink import Sink, SinkError
+from services.gateway.sink import Sink
 
 MINUTE_MS: Final = 60_000
 WRITE_EVERY_SECONDS: Final = 1.0
@@ -114,7 +115,7 @@ class TallyWriter:
         for partition, rows in by_partition.items():
             try:
                 await self._sink.send(Topic.GATEWAY_COUNTS, partition, encode_rows(rows))
-            except SinkError:
+            except SendFailed:
                 self._tallies.put_back(rows)
             except asyncio.CancelledError:
                 self._tallies.put_back(rows)

@@ -22,7 +22,6 @@ from aiokafka.errors import KafkaConnectionError
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable, migrate
 from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
-from pipeline.runtime.kafka.clients import build_consumer
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import retry
@@ -31,7 +30,7 @@ from pipeline.runtime.topics import ensure_topics
 from schemas.topics import LOADER_GROUP, Topic
 from services.loader.blocks import Buffer, Limits, Place, Positions
 from services.loader.reader import Reader
-from services.loader.store import BlockStore, backoff_seconds
+from services.loader.store import PAUSES, BlockStore
 
 T = TypeVar("T")
 
@@ -40,6 +39,10 @@ _DRAIN_SECONDS: Final = 20.0
 
 _CLICKHOUSE_AWAY: Final = (ClickHouseUnavailable,)
 log = get_logger("loader")
+
+
+class NotCommitted(Exception):
+    """Error: Kafka did not take a commit."""
 
 
 class Loader:
@@ -59,8 +62,6 @@ class Loader:
         limits = Limits(settings.loader_max_rows, settings.loader_max_bytes, settings.loader_max_age_seconds)
         self._settings = settings
         self._clickhouse = clickhouse
-        self._group = group
-        self._instance_id = instance_id
         self._store = BlockStore(clickhouse)
         self._buffers = {topic.value: Buffer(topic.value, limits) for topic in Topic if topic.is_loaded}
         self._positions = Positions()
@@ -68,7 +69,7 @@ class Loader:
         self._unreported = asyncio.Event()
         self._is_draining = False
         self._liveness = Liveness[Place](settings.stall_seconds)
-        self._reader: Reader
+        self._reader = Reader(settings, group, instance_id, self._buffers, self._positions, self._loaded_offsets)
 
     def stalled(self) -> dict[str, float]:
         """Partitions with messages that are not loaded though ClickHouse and the broker are there, and for how many
@@ -96,25 +97,11 @@ class Loader:
             await _cancel(stopped, starting)
 
     async def _start(self) -> None:
-        await retry(
-            lambda: migrate(self._clickhouse), (ClickHouseUnavailable,), log, "waiting", waiting_for="ClickHouse"
-        )
-        await retry(
-            lambda: ensure_topics(self._settings), (KafkaConnectionError,), log, "waiting", waiting_for="broker"
-        )
-        await retry(self._start_reader, (KafkaConnectionError,), log, "waiting", waiting_for="broker")
-        log.info("loader started", group=self._group)
-
-    async def _start_reader(self) -> None:
-        consumer = build_consumer(self._settings, [], self._group, self._instance_id)
-        reader = Reader(consumer, self._buffers, self._positions, self._loaded_offsets)
-        # Before it starts: an assignment may come, and go, while it does.
-        self._reader = reader
-        try:
-            await reader.start()
-        except BaseException:
-            await reader.stop()
-            raise
+        clickhouse_away, broker_away = (ClickHouseUnavailable,), (KafkaConnectionError,)
+        await retry(lambda: migrate(self._clickhouse), clickhouse_away, log, "waiting", waiting_for="ClickHouse")
+        await retry(lambda: ensure_topics(self._settings), broker_away, log, "waiting", waiting_for="broker")
+        await retry(self._reader.start, broker_away, log, "waiting", waiting_for="broker")
+        log.info("loader_started")
 
     async def _work(self, stopped: asyncio.Task[Any]) -> None:
         reading = asyncio.create_task(self._reader.run())
@@ -170,22 +157,17 @@ class Loader:
     # Steps 3 and 4
 
     async def _report_forever(self) -> None:
-        failures = 0
         while True:
             await self._unreported.wait()
             self._unreported.clear()
-            is_done = await self._report()
-            failures = 0 if is_done else failures + 1
-            if not is_done:
-                await asyncio.sleep(backoff_seconds(failures))
-                self._unreported.set()
+            await retry(self._report, (NotCommitted,), log, "commit_repeated", pauses=PAUSES)
 
-    async def _report(self) -> bool:
-        """Commit positions; False: Kafka did not take the commit; to be tried again."""
+    async def _report(self) -> None:
+        """Commit positions. Raises `NotCommitted` if Kafka did not take the commit; to be tried again."""
         epoch = self._positions.epoch
         positions = self._reader.owned(self._positions.take())
         if not positions:
-            return True
+            return
         is_committed = False
         try:
             await self._store.insert("loaded_offsets", _loaded_rows(positions, self._loaded_at()))
@@ -193,7 +175,8 @@ class Loader:
         finally:
             if not is_committed:
                 self._positions.put_back(positions, epoch)
-        return is_committed
+        if not is_committed:
+            raise NotCommitted
 
     async def _loaded_offsets(self) -> dict[Place, int]:
         sql = "SELECT topic, `partition`, next_offset, loaded_at_ms FROM loaded_offsets FINAL"
@@ -210,12 +193,13 @@ class Loader:
         self._is_draining = True
         self._reader.wake()
         is_done = False
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, NotCommitted):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 await asyncio.wait(writing)
                 await _cancel(reporting)
-                is_done = await self._report()
-        log.info("loader stopped", everything_committed=is_done)
+                await self._report()
+                is_done = True
+        log.info("loader_stopped", everything_committed=is_done)
 
 
 def _loaded_rows(positions: dict[Place, int], loaded_at_ms: int) -> bytes:

@@ -7,13 +7,14 @@ from typing import Final, Protocol
 from pipeline.runtime.clickhouse import ClickHouseRejected, ClickHouseUnavailable
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.retry import Pauses, retry
 from schemas.facts import encode_row
 from services.loader import metrics
 from services.loader.blocks import Block, Line, token
 from services.loader.rejects import rejected_row
 
-_FIRST_BACKOFF_SECONDS: Final = 0.1
-_LONGEST_BACKOFF_SECONDS: Final = 5.0
+PAUSES: Final = Pauses(0.1, 5.0)
+"""Before an insert or a commit is repeated."""
 
 log = get_logger("loader")
 
@@ -22,11 +23,6 @@ class Inserter(Protocol):
     """The part of `pipeline.runtime.clickhouse.ClickHouse` the loader writes with."""
 
     async def insert_ndjson(self, table: str, data: bytes, token: str = "") -> None: ...
-
-
-def backoff_seconds(attempt: int) -> float:
-    """Return the wait before a retry, doubling from 0.1 s to 5 s; `attempt` counts from 0."""
-    return float(min(_FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 16), _LONGEST_BACKOFF_SECONDS))
 
 
 class BlockStore:
@@ -44,28 +40,28 @@ class BlockStore:
                 await self.insert(block.table, data)
             except ClickHouseRejected as error:
                 lines = block.lines()
-                log.warning("block refused", table=block.table, rows=len(lines), reason=str(error)[:300])
+                log.warning("block_refused", table=block.table, rows=len(lines), reason=str(error)[:300])
                 await self._store_in_parts(block.table, lines, error)
         metrics.block_stored(block, monotonic_seconds() - started)
 
     async def insert(self, table: str, data: bytes) -> None:
         """Insert lines. Retries while ClickHouse is away; raises `ClickHouseRejected` if the data is at fault."""
         deduplication_token = await asyncio.to_thread(token, data)
-        attempt = 0
-        while True:
-            try:
-                await self._clickhouse.insert_ndjson(table, data, deduplication_token)
-                self.is_away = False
-                return
-            except ClickHouseUnavailable as error:
-                self.is_away = True
-                delay = backoff_seconds(attempt)
-                log.warning(
-                    "insert failed", table=table, attempt=attempt, retry_in_seconds=delay, reason=str(error)[:300]
-                )
-                metrics.RETRIES.labels(table).inc()
-            attempt += 1
-            await asyncio.sleep(delay)
+
+        def note_failure(_error: Exception) -> None:
+            self.is_away = True
+            metrics.RETRIES.labels(table).inc()
+
+        await retry(
+            lambda: self._clickhouse.insert_ndjson(table, data, deduplication_token),
+            (ClickHouseUnavailable,),
+            log,
+            "insert_failed",
+            pauses=PAUSES,
+            on_failure=note_failure,
+            table=table,
+        )
+        self.is_away = False
 
     async def _store_in_parts(self, table: str, lines: Sequence[Line], error: ClickHouseRejected) -> None:
         """Store lines that were refused together: each half alone, down to the single bad line."""
@@ -85,7 +81,7 @@ class BlockStore:
         await self.insert("rejected", encode_row(row))
         metrics.REJECTED.labels(table).inc()
         log.error(
-            "row rejected",
+            "row_rejected",
             table=table,
             partition=line.message.partition,
             offset=line.message.offset,

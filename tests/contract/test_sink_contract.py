@@ -8,9 +8,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.local.broker import NoidaBroker
+from pipeline.runtime.kafka.producer import NotConnected, SendFailed
 from pipeline.runtime.settings import Settings
 from schemas.topics import Topic
-from services.gateway.sink import KafkaSink, MemorySink, Sink, SinkAway, SinkError
+from services.gateway.sink import KafkaSink, MemorySink, Sink
 
 Read = Callable[[Topic, int], "asyncio.Future[list[bytes]]"]
 
@@ -94,7 +95,7 @@ async def test_records_of_several_megabytes_pass(sink: Sink, read: Read) -> None
 async def test_after_stop_nothing_is_taken(sink: Sink) -> None:
     await sink.stop()
     assert not sink.is_connected
-    with pytest.raises(SinkError):
+    with pytest.raises(SendFailed):
         await sink.send(Topic.EVENTS, 0, b"too late\n")
 
 
@@ -103,7 +104,7 @@ async def test_a_record_past_the_brokers_limit_is_refused_and_the_next_goes_thro
 ) -> None:
     sink = KafkaSink(make_settings(kafka_bootstrap=bootstrap))
     await connected(sink)
-    with pytest.raises(SinkError):
+    with pytest.raises(SendFailed):
         await sink.send(Topic.EVENTS, 0, b"x" * 9_000_000)
     await sink.send(Topic.EVENTS, 0, b"next\n")
     await sink.stop()
@@ -119,9 +120,9 @@ async def test_a_broker_that_lost_everything_is_set_up_anew(
     await connected(sink)
     await sink.send(Topic.EVENTS, 0, b"before\n")
     await asyncio.to_thread(first.kill)
-    with pytest.raises(SinkError):
+    with pytest.raises(SendFailed):
         await sink.send(Topic.EVENTS, 0, b"lost\n")
-    with pytest.raises(SinkAway):
+    with pytest.raises(NotConnected):
         await sink.send(Topic.EVENTS, 0, b"refused\n")
     second = NoidaBroker(tmp_path / "second", tmp_path / "second.log", port)
     second.start()

@@ -55,7 +55,8 @@ class ReconnectingProducer:
         acknowledge_seconds: float = ACKNOWLEDGE_SECONDS,
         prepare: Callable[[], Awaitable[None]] | None = None,
         fatal: tuple[type[Exception], ...] = (),
-        on_fatal: Callable[[Exception], None] | None = None,
+        on_fatal: Callable[[Exception], None] = lambda _: None,
+        on_connected: Callable[[], None] = lambda: None,
         topics: tuple[str, ...] = (),
     ) -> None:
         self._settings = settings
@@ -64,6 +65,7 @@ class ReconnectingProducer:
         self._prepare = prepare
         self._fatal = fatal
         self._on_fatal = on_fatal
+        self._on_connected = on_connected
         self._topics = topics
         self._producer: AIOKafkaProducer | None = None
         self._is_open = asyncio.Event()
@@ -127,10 +129,10 @@ class ReconnectingProducer:
             self._producer = await retry(self._try_open, (_OpenFailed,), self._log, "broker_away", pauses=SHORT)
         except self._fatal as error:
             self._log.error("broker_unusable", error=str(error))
-            if self._on_fatal is not None:
-                self._on_fatal(error)
+            self._on_fatal(error)
             return
         self._is_open.set()
+        self._on_connected()
         self._log.info("broker_connected", bootstrap=self._settings.kafka_bootstrap)
 
     async def _try_open(self) -> AIOKafkaProducer:
@@ -243,6 +245,9 @@ class PackingProducer:
         for task in list(self._sending.values()):
             task.cancel()
         await asyncio.gather(*self._sending.values(), return_exceptions=True)
+        for waiting in self._waiting.values():
+            for _, acknowledged in waiting:
+                acknowledged.cancel()
         await self._producer.stop()
 
     def _took(self, size_bytes: int) -> None:
@@ -264,7 +269,7 @@ class PackingProducer:
                         acknowledged.set_result(None)
         finally:
             del self._sending[place]
-            for _, acknowledged in (*lines, *waiting):
+            for _, acknowledged in lines:
                 acknowledged.cancel()  # it was stopped; where it was not, all are done
 
     async def _send(self, place: tuple[str, int], value: bytes) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from pipeline.runtime.kafka.producer import SendFailed
 from schemas.events import AcceptedEvent
 from schemas.topics import Topic
-from services.gateway.sink import MemorySink, SinkError
+from services.gateway.sink import MemorySink
 
 BATCH = {"events": [{"event_name": "page_view"}, {"event_name": "Not A Name"}]}
 
@@ -19,7 +20,7 @@ def without_rejects(sink: MemorySink, monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def refuse(topic: Topic, partition: int, value: bytes) -> None:
         if topic is Topic.REJECTED:
-            raise SinkError("no refusals")
+            raise SendFailed("no refusals")
         await send(topic, partition, value)
 
     monkeypatch.setattr(sink, "send", refuse)

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from pipeline.runtime.clickhouse import ClickHouseRejected, ClickHouseUnavailable
+from pipeline.runtime.retry import Pauses
 from services.loader import store as store_module
 from services.loader.blocks import Block, Message
-from services.loader.store import BlockStore, backoff_seconds
+from services.loader.store import BlockStore
 
 
 class MemoryClickHouse:
@@ -47,7 +48,7 @@ def block(*values: bytes) -> Block:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "backoff_seconds", lambda attempt: 0)
+    monkeypatch.setattr(store_module, "PAUSES", Pauses(0.0, 0.0))
 
 
 async def test_a_block_goes_in_whole() -> None:
@@ -102,8 +103,3 @@ async def test_an_empty_message_is_no_row(value: bytes) -> None:
     clickhouse = MemoryClickHouse()
     await BlockStore(clickhouse).store(block(value))
     assert not clickhouse.tables.get("events")
-
-
-def test_waiting_doubles_up_to_five_seconds() -> None:
-    assert [backoff_seconds(attempt) for attempt in range(8)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
-    assert backoff_seconds(10_000) == 5.0
