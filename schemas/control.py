@@ -226,7 +226,7 @@ class App:
     """Origins of the pages that may report into this app from a browser: `https://shop.example`,
     `https://*.shop.example` (any subdomain), or `*`; none: no page may.
 
-    All by default: what a page can do here takes a write key, which reads nothing, and no cookie is ever looked at, so
+    All by default: what a page can do here takes a write key, which reads nothing, and no cookie gives any right, so
     an open door shows nobody anything; a shut one loses the events of the site somebody forgot to list. Listing them
     keeps strangers' pages from reporting with a key copied out of yours; programs it cannot stop.
     """

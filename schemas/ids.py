@@ -40,12 +40,22 @@ def alert_id(app_id: str, rule_id: str, state: str, window_end_ms: int) -> str:
 
 
 def mint_event_id(time_ms: int, random_80_bits: int) -> str:
-    """`evt_` and a ULID: 48 bits of time, 80 of randomness, in lower-case Crockford base 32 (26 digits).
+    """`evt_` and a ULID."""
+    return "evt_" + _ulid(time_ms, random_80_bits)
+
+
+def mint_visitor_id(time_ms: int, random_80_bits: int) -> str:
+    """`vis_` and a ULID."""
+    return "vis_" + _ulid(time_ms, random_80_bits)
+
+
+def _ulid(time_ms: int, random_80_bits: int) -> str:
+    """48 bits of time, 80 of randomness, in lower-case Crockford base 32 (26 digits).
 
     Source: the ULID specification, github.com/ulid/spec.
     """
     value = (time_ms << 80) | (random_80_bits & ((1 << 80) - 1))
-    return "evt_" + "".join([_CROCKFORD_PAIRS[(value >> shift) & 1023] for shift in _PAIR_SHIFTS])
+    return "".join([_CROCKFORD_PAIRS[(value >> shift) & 1023] for shift in _PAIR_SHIFTS])
 
 
 def partition_for(app_id: str, person_key: str, partitions: int) -> int:

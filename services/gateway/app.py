@@ -30,7 +30,7 @@ from pipeline.runtime.http.quota import Quota, limited_app, open_quota
 from pipeline.runtime.http.server import SERVER_OPTIONS, Clients, EnvelopeProtocol, QuietServer
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
-from services.gateway import resend
+from services.gateway import resend, visitors
 from services.gateway.admission import Admission
 from services.gateway.apart import SWITCH_SECONDS
 from services.gateway.budget import Budget
@@ -128,6 +128,7 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
     app.state.readiness = Readiness(snapshots, publisher)
     admission = Admission(snapshots, quota)
     endpoints = _reporting_endpoints(Reporting(admission, publisher, tallies))
+    endpoints[visitors.PATH] = Endpoint(visitors.Visitors(admission, publisher.budget).visitor)
     app.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())
     app.router.routes.extend(Route(path, Endpoint(admission.preflight), methods=["OPTIONS"]) for path in endpoints)
     app.router.routes.append(Route(resend.PATH, resend.Resending(snapshots, publisher, forwarder), methods=["POST"]))

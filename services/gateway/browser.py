@@ -4,8 +4,9 @@ A preflight carries no key, so it is answered by what any app allows; the reques
 refused origin is told so in the envelope, without CORS headers: the page then reads nothing, its developer everything.
 Pages may only report. Reads carry no CORS headers at all: a key that can read must not be in a page.
 
-`Access-Control-Allow-Credentials` is said because `navigator.sendBeacon` always sends in that mode. It opens nothing:
-no cookie is ever looked at, and whoever reports proves it by a key, or by being a page of an app that needs none.
+`Access-Control-Allow-Credentials` is said because `navigator.sendBeacon` always sends in that mode, and for the cookie
+of a visitor (`visitors`), which only pages of its own site get. It opens nothing else: no other cookie is looked at,
+and whoever reports proves it by a key, or by being a page of an app that needs none.
 
 Source: the Fetch standard (fetch.spec.whatwg.org), sections 3.2.2 and 3.3.
 """

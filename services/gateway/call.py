@@ -26,6 +26,7 @@ class Call:
         "content_encoding",
         "content_length",
         "content_type",
+        "cookie",
         "error_code",
         "host",
         "ip",
@@ -55,6 +56,7 @@ class Call:
         self.request_id = choose_request_id(get(b"x-request-id", b"").decode("latin-1"), random_bytes[10:].hex())
         self.random_80_bits = int.from_bytes(random_bytes[:10])
         self.origin: bytes = get(b"origin", b"")
+        self.cookie: bytes = get(b"cookie", b"")
         self.referer: bytes = get(b"referer", b"")
         self.host: bytes = get(b"host", b"")
         self.requested_method: bytes = get(b"access-control-request-method", b"")
@@ -74,7 +76,7 @@ _FORWARDED_FOR: Final = b"x-forwarded-for"
 _READ: Final = frozenset(
     {
         *(b"authorization", b"content-type", b"content-encoding", b"content-length", b"user-agent"),
-        *(b"accept-language", b"x-request-id", b"origin", b"referer", b"host", _FORWARDED_FOR),
+        *(b"accept-language", b"x-request-id", b"origin", b"referer", b"cookie", b"host", _FORWARDED_FOR),
         *(b"access-control-request-method", b"access-control-request-headers"),
     }
 )

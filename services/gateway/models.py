@@ -13,6 +13,7 @@ from schemas.errors import WarningCode
 from schemas.events import EVENT_ID_PATTERN, EVENT_NAME_PATTERN, MAX_BATCH_EVENTS, MAX_ID_CHARACTERS
 from schemas.facts import TouchType
 from services.gateway.validate import PLACEHOLDERS
+from services.gateway.visitors import VISITOR_ID_PATTERN
 from services.gateway.warnings import MAX_WARNINGS
 
 __all__ = ["Batch", "BatchResponse", "ErrorResponse", "Event", "TrackResponse", "ValidationResponse"]
@@ -188,6 +189,43 @@ class BatchResult(BaseModel):
 class BatchResponse(BaseModel):
     success: Literal[True]
     data: BatchResult
+
+
+class Visitor(BaseModel):
+    """The visitor, if the page knows them. An empty body will do."""
+
+    visitor_id: Annotated[
+        str | None,
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string", "pattern": VISITOR_ID_PATTERN, "not": {"pattern": rf"^({_PLACEHOLDER})$"}},
+                    EMPTY,
+                    {"type": "null"},
+                ],
+                "title": "Visitor Id",
+            }
+        ),
+    ] = Field(None, description="Kept where there is no cookie. Placeholders are refused.")
+
+
+class VisitorAnswer(BaseModel):
+    visitor_id: str = Field(description="The cookie's id, else yours, else a new one: send it as `anonymous_id`.")
+    is_cookie_set: bool = Field(description="False: the gateway is not of the page's site, and the page keeps the id.")
+    reason: str = Field("", description="Why no cookie was set; absent where one was.")
+
+
+class VisitorResponse(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"success": True, "data": {"visitor_id": "vis_01hm5rxqe0x5jw3kq8n4v2t6yz", "is_cookie_set": True}}
+            ]
+        }
+    )
+
+    success: Literal[True]
+    data: VisitorAnswer
 
 
 class EventError(Error):

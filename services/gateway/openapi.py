@@ -10,7 +10,7 @@ from pydantic_core import core_schema
 
 from pipeline.runtime.http.documents import Document, complete, error_response
 from schemas.errors import ErrorCode
-from services.gateway import models, resend
+from services.gateway import models, resend, visitors
 
 _REF: Final = "#/components/schemas/"
 _REFS: Final = _REF + "{model}"
@@ -47,6 +47,14 @@ _APP_ID_DESCRIPTION: Final = (
     "or one that is not allowed: 403 `FORBIDDEN`. An unknown app, or one that does not allow it: 401 "
     "`INVALID_API_KEY`, with the same reason. Such events have the `key_id` `app_id`. A key goes before it."
 )
+_VISITOR_DESCRIPTION: Final = (
+    f"网关与页面属于同一站点时，设置并续期第一方 Cookie `{visitors.COOKIE}`（400 天），已有的 Cookie 优先；"
+    "否则只返回 ID。 · Where gateway and page are of one site (by the public suffix list), sets and refreshes the "
+    f"first-party cookie `{visitors.COOKIE}`: 400 days, on the widest domain, `SameSite=Lax`, `Secure` on https. "
+    "A cookie that is there wins over the body's id. Otherwise it answers the id alone. Scripts can read the cookie; "
+    "one that writes it itself shortens its life in some browsers. Ask with `credentials: 'include'`. Costs none of "
+    "the plan's requests a day."
+)
 _BEACON_DESCRIPTION: Final = (
     "A beacon sends its JSON as `text/plain`, with the key (or `app_id`) in the URL, which needs no preflight. "
     "`POST /api/events`, the address of older SDKs, takes one event or a batch in the same way.\n\n"
@@ -81,8 +89,12 @@ def own_document(version: str) -> Document:
     described: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (models.Event, "validation"),
         (models.Batch, "validation"),
+        (models.Visitor, "validation"),
     ]
-    answers = (models.TrackResponse, models.BatchResponse, models.ValidationResponse, models.ErrorResponse)
+    answers = (
+        *(models.TrackResponse, models.BatchResponse, models.ValidationResponse, models.VisitorResponse),
+        models.ErrorResponse,
+    )
     described += [(model, "serialization") for model in answers]
     _, definitions = models_json_schema(described, ref_template=_REFS, schema_generator=_WithoutDefaults)
     schemas = definitions["$defs"]
@@ -93,6 +105,7 @@ def own_document(version: str) -> Document:
             "/v1/events/track": {"post": _track()},
             "/v1/events/batch": {"post": _batch()},
             "/v1/events/validate": {"post": _validate()},
+            visitors.PATH: {"post": _visitor()},
             resend.PATH: {"post": resend.operation(_errors(resend.CODES))},
         },
         "components": {
@@ -205,6 +218,20 @@ def _validate() -> Document:
     request = {"application/json": {"schema": either}} | _NDJSON
     responses = {"200": _json("What would be stored, and what is wrong", "ValidationResponse")}
     return _operation("validate_events", "验证事件数据格式 · Check events, store nothing", request, responses)
+
+
+def _visitor() -> Document:
+    answer = _json("The visitor's id, and whether the cookie is set", "VisitorResponse")
+    answer["headers"]["Set-Cookie"] = {
+        "schema": {"type": "string"},
+        "description": "Where gateway and page are one site.",
+    }
+    content = _schema("Visitor") | {"text/plain": {"schema": {"$ref": _REF + "Visitor"}}}
+    codes = (ErrorCode.INVALID_PARAMETER, ErrorCode.PAYLOAD_TOO_LARGE)
+    summary = "设置访客 Cookie · Set and refresh the visitor's cookie"
+    operation = _operation("set_visitor", summary, content, {"200": answer}, codes)
+    operation["requestBody"]["required"] = False
+    return operation | {"security": _BEACON, "description": _VISITOR_DESCRIPTION}
 
 
 def merge(own: Document, other: Mapping[str, Any]) -> Document:

@@ -25,6 +25,7 @@ REPORTING = {
     "POST /v1/events/batch": {"events": [EVENT]},
     "POST /v1/events/validate": EVENT,
 }
+VISITOR = "POST /v1/visitor"
 READS = {
     "GET /v1/events": "/v1/events",
     "GET /v1/events/rejected": "/v1/events/rejected",
@@ -121,13 +122,14 @@ def path_of(endpoint: str) -> str:
 
 
 def rows() -> Iterator[Row]:
-    for endpoint in (*REPORTING, *READS, RESEND):
+    for endpoint in (*REPORTING, VISITOR, *READS, RESEND):
         yield from _everywhere(endpoint)
     yield Row(RESEND, E.FORBIDDEN, key=WRITE_KEY, details={"required_scope": "read"})
     yield Row(RESEND, E.SERVER_ERROR, without="ClickHouse")
     yield from _bad_events()
     yield from _bad_bodies()
     yield from _pages()
+    yield from _visitors()
     for endpoint in RANGES:
         yield from _bad_ranges(endpoint)
     for endpoint in LISTS:
@@ -151,7 +153,7 @@ def _everywhere(endpoint: str) -> Iterator[Row]:
     yield Row(endpoint, E.SERVER_ERROR, without="control plane")
     if reads:
         yield Row(endpoint, E.SERVER_ERROR, without="ClickHouse")
-    elif not endpoint.endswith("validate"):
+    elif not endpoint.endswith(("validate", "visitor")):
         yield Row(endpoint, E.SERVER_ERROR, without="broker")
 
 
@@ -305,6 +307,18 @@ def _pages() -> Iterator[Row]:
             yield Row(endpoint, E.INVALID_API_KEY, names=said, **unknown)
         in_url = f"{path}?key=nobody"
         yield Row(endpoint, E.INVALID_API_KEY, path=in_url, key=None)
+
+
+def _visitors() -> Iterator[Row]:
+    for bad, at_fault in (
+        (b"{", "body"),
+        (b"[]", "body"),
+        (b'{"visitor_id":5}', "visitor_id"),
+        (b'{"visitor_id":"a b c d e f"}', "visitor_id"),
+        (b'{"visitor_id":"undefined"}', "visitor_id"),
+    ):
+        yield Row(VISITOR, E.INVALID_PARAMETER, body=bad, details={"field": at_fault})
+    yield Row(VISITOR, E.PAYLOAD_TOO_LARGE, body=b" " * 1_025, details={"field": "body", "limit": 1_024})
 
 
 def _bad_ranges(endpoint: str) -> Iterator[Row]:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.gateway import answers, fields, models, preview
+from services.gateway import answers, fields, models, preview, visitors
 from services.gateway.openapi import merge, own_document
 
 
@@ -35,6 +35,7 @@ def test_every_reference_leads_somewhere() -> None:
         (models.BatchResult, answers.BatchResult),
         (models.EventResult, answers.EventResult),
         (models.Validation, answers.Validation),
+        (models.VisitorAnswer, visitors.VisitorAnswer),
         (models.EventError, answers.EventError),
         (models.NormalizedEvent, answers.NormalizedEvent),
         (models.MetGoal, preview.MetGoal),
@@ -49,6 +50,7 @@ ANSWERS = [
     ("/v1/events/track", {"event_name": "A"}, models.ErrorResponse),
     ("/v1/events/batch", {"events": [{"event_name": "a"}, {"event_name": "A"}]}, models.BatchResponse),
     ("/v1/events/validate", {"events": [{"event_name": "a"}, {}]}, models.ValidationResponse),
+    ("/v1/visitor", {"visitor_id": "vis_0001"}, models.VisitorResponse),
 ]
 
 
