@@ -38,10 +38,12 @@ from services.gateway.call import Call
 from services.gateway.docs import add_docs
 from services.gateway.edge import Edge, Endpoint, answer_http_exception
 from services.gateway.forward import Forwarder
+from services.gateway.intake import Intake
 from services.gateway.openapi import merge, own_document
 from services.gateway.publish import Publisher
 from services.gateway.report import Reporting
 from services.gateway.sdk import add_sdk
+from services.gateway.segment_api import SegmentApi
 from services.gateway.sink import KafkaSink
 from services.gateway.snapshots import Snapshots, note_app
 from services.gateway.tally import Tallies, TallyWriter
@@ -127,7 +129,8 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
     )
     app.state.readiness = Readiness(snapshots, publisher)
     admission = Admission(snapshots, quota)
-    endpoints = _reporting_endpoints(Reporting(admission, publisher, tallies))
+    intake = Intake(publisher, tallies)
+    endpoints = _reporting_endpoints(Reporting(admission, intake)) | SegmentApi(admission, intake).endpoints()
     endpoints[visitors.PATH] = Endpoint(visitors.Visitors(admission, publisher.budget).visitor)
     app.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())
     app.router.routes.extend(Route(path, Endpoint(admission.preflight), methods=["OPTIONS"]) for path in endpoints)

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Final, NamedTuple
 
 from pipeline.runtime.http.addresses import client_network
-from services.gateway.metrics import IN_FLIGHT_BYTES
 
 _RESERVED: Final = 8
 _SMALL_APP: Final = 64
@@ -41,7 +40,6 @@ class Budget:
         self._used_bytes = 0
         self._by_app: dict[str, int] = {}
         self._by_network: dict[str, int] = {}
-        IN_FLIGHT_BYTES.set_function(lambda: self._used_bytes)
 
     @property
     def used_bytes(self) -> int:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.control_plane import SnapshotNotLoaded
 from pipeline.runtime.http.addresses import TrustedProxies
-from pipeline.runtime.http.envelope import Reply, failure
+from pipeline.runtime.http.envelope import Language, Reply, failure
 from pipeline.runtime.http.errors import ApiError, no_path, server_error
 from pipeline.runtime.http.handlers import http_error, response_of
 from pipeline.runtime.http.middleware import QUIET_ROUTES
@@ -33,6 +33,7 @@ _EXPECTED: Final = (PublishError, Overloaded, SnapshotNotLoaded)
 _log = get_logger("gateway")
 
 Handle = Callable[[Call, Receive], Awaitable[Reply]]
+Failing = Callable[[ApiError, Language], Reply]
 
 
 def error_for(error: Exception, call: Call) -> ApiError:
@@ -50,11 +51,12 @@ def error_for(error: Exception, call: Call) -> ApiError:
     return server_error(retry_seconds, request_id=call.request_id)
 
 
-def reply_to(error: Exception, call: Call) -> Reply:
+def reply_to(error: Exception, call: Call, failing: Failing = failure) -> Reply:
+    """Return the answer to a request that failed. `failing`: how an error is written."""
     told = error_for(error, call)
     ERRORS.labels(told.code.value).inc()
     call.error_code = told.code.value
-    return failure(told, call.language)
+    return failing(told, call.language)
 
 
 async def send_reply(reply: Reply, send: Send) -> None:
@@ -66,8 +68,9 @@ async def send_reply(reply: Reply, send: Send) -> None:
 class Endpoint:
     """An ASGI application around a function from a call to a reply, with none of a framework's layers between."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, failing: Failing = failure) -> None:
         self._handle = handle
+        self._failing = failing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call: Call = scope[CALL]
@@ -76,7 +79,7 @@ class Endpoint:
         except ClientGone:
             return
         except Exception as error:
-            reply = reply_to(error, call)
+            reply = reply_to(error, call, self._failing)
         await send_reply(reply, send)
 
 

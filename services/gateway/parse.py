@@ -73,6 +73,7 @@ _decode_batch: Final = msgspec.json.Decoder(_Batch).decode
 _decode_typed: Final = msgspec.json.Decoder(_TypedBatch).decode
 _decode_lines: Final = msgspec.json.Decoder(IncomingEvent).decode_lines
 _decode_own: Final = msgspec.json.Decoder(_OwnFieldsBatch).decode
+_decode_own_event: Final = msgspec.json.Decoder(OwnFieldsEvent).decode
 _decode_own_lines: Final = msgspec.json.Decoder(OwnFieldsEvent).decode_lines
 _decode_head: Final = msgspec.json.Decoder(_Head).decode
 _MANY_COMMAS: Final = 100 * MAX_BATCH_EVENTS
@@ -104,6 +105,16 @@ def parse_any(body: bytes, content_type: bytes) -> Events:
     event.
     """
     return parse_batch(body, content_type) if is_batch(body, content_type) else Events([body], is_batch=False)
+
+
+def events_of(pieces: Sequence[bytes]) -> Events:
+    """Return a batch of events that are apart already."""
+    try:
+        decoded = [_decode_own_event(piece) for piece in pieces]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decoded = None
+    is_plain = all(_is_plain(piece, b"\n", b"\r") for piece in pieces)
+    return Events(pieces, True, decoded, is_plain, has_own_fields=decoded is not None)
 
 
 def is_batch(body: bytes, content_type: bytes) -> bool:

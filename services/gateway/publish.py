@@ -24,7 +24,7 @@ from pipeline.runtime.kafka.producer import NotConnected, SendFailed
 from pipeline.runtime.log import get_logger
 from schemas.topics import Topic
 from services.gateway.budget import Budget, Overloaded, Payer
-from services.gateway.metrics import PUBLISH_FAILURES, PUBLISH_SECONDS, RECORD_BYTES, RECORD_PIECES
+from services.gateway.metrics import IN_FLIGHT_BYTES, PUBLISH_FAILURES, PUBLISH_SECONDS, RECORD_BYTES, RECORD_PIECES
 from services.gateway.pack import Piece
 from services.gateway.sink import Sink
 
@@ -208,6 +208,7 @@ class Publisher:
         self._room = room
         self.partitions = partitions
         self.budget = budget
+        IN_FLIGHT_BYTES.set_function(lambda: budget.used_bytes)
         self._timeout_seconds = timeout_seconds
         self._untold_failures = 0
         self._tell_at_seconds = 0.0

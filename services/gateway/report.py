@@ -4,256 +4,82 @@ A 2xx means that the broker has acknowledged the events (`acks=all`). After a 50
 them again with the same `event_id` is safe for 7 days.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final
 from urllib.parse import parse_qs
 
 from starlette.types import Receive
 
-from pipeline.runtime.clock import now_us
 from pipeline.runtime.http.auth import Caller
 from pipeline.runtime.http.envelope import Reply, success
-from pipeline.runtime.http.errors import ApiError, Text, invalid
+from pipeline.runtime.http.errors import Text, invalid
 from schemas.control import App
-from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES, AcceptedEvent
-from schemas.facts import RejectedRow
+from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES
 from schemas.ids import mint_event_id
 from services.gateway.admission import Admission
-from services.gateway.agents import MAX_USER_AGENT_CHARACTERS
-from services.gateway.answers import IS_KEPT, Tracked, all_accepted, batch_result, utc_seconds, validation
+from services.gateway.answers import validation
 from services.gateway.apart import compute
-from services.gateway.at_once import accept_all
 from services.gateway.bodies import read_body
-from services.gateway.budget import Held, Payer, payer_of
+from services.gateway.budget import Payer
 from services.gateway.call import Call
-from services.gateway.judge import Accepted, Duplicate, Outcome, Rejected, judge, rejected_row
-from services.gateway.links import KnownLinks
-from services.gateway.metrics import EVENTS, REJECTED, REJECTS_DROPPED
-from services.gateway.pack import Piece, pack_event, pack_events, pack_links, pack_rejects
-from services.gateway.parse import BODY, Events, is_batch, parse_any, parse_batch
-from services.gateway.privacy import privacy_of
-from services.gateway.publish import Publisher, PublishError
-from services.gateway.sent import SentIds
-from services.gateway.tally import Tallies
-from services.gateway.validate import Receipt, check_event
-from services.gateway.warnings import Warned, doubtful, told, warnings_of
+from services.gateway.intake import LONG_BYTES, Intake, Reading, receipt_of, warnings_for
+from services.gateway.judge import judge
+from services.gateway.parse import Events, is_batch, parse_any, parse_batch
+from services.gateway.validate import Receipt
 
-_ACCEPTED: Final = EVENTS.labels("accepted")
-_DUPLICATE: Final = EVENTS.labels("duplicate")
-_REJECTED: Final = EVENTS.labels("rejected")
-_LONG_BYTES: Final = 256 * 1024
-"""Reading a longer body may take longer than others should wait."""
 _RESULTS: Final = Text("只能是 all 或 errors", "it must be all or errors")
 
 
 class Reporting:
     """The three endpoints under `/v1/events` that take events."""
 
-    def __init__(self, admission: Admission, publisher: Publisher, tallies: Tallies) -> None:
+    def __init__(self, admission: Admission, intake: Intake) -> None:
         self._admission = admission
-        self._publisher = publisher
-        self._tallies = tallies
-        self._links = KnownLinks()
-        self._sent = SentIds()
+        self._intake = intake
 
     async def track(self, call: Call, receive: Receive) -> Reply:
         """Accept one event: 201 with its id, or the error."""
         caller = await self._admission.admit(call, takes_url=True)
-        with self._held(call) as held:
-            body = await self._read(call, caller, receive, MAX_EVENT_BYTES, held)
-            return await self._take_one(body, call, caller, held.payer)
+        with self._intake.held(call) as held:
+            body = await self._intake.read(call, caller, receive, MAX_EVENT_BYTES, held)
+            return await self._intake.take_one(body, call, caller, held.payer)
 
     async def batch(self, call: Call, receive: Receive) -> Reply:
         """Accept many events: 201 (200 if none was accepted) with a result for each."""
         caller = await self._admission.admit(call, takes_url=True)
         errors_only = _wants_errors_only(call.query)
-        with self._held(call) as held:
-            body = await self._read(call, caller, receive, MAX_BATCH_BYTES, held)
-            return await self._take_many(body, call, caller, held.payer, errors_only)
+        with self._intake.held(call) as held:
+            body = await self._intake.read(call, caller, receive, MAX_BATCH_BYTES, held)
+            return await self._take_batch(body, call, caller, held.payer, errors_only)
 
     async def either(self, call: Call, receive: Receive) -> Reply:
         """Accept one event or a batch, whichever comes, as `track` and `batch` do."""
         caller = await self._admission.admit(call, takes_url=True)
         errors_only = _wants_errors_only(call.query)
-        with self._held(call) as held:
-            body = await self._read(call, caller, receive, MAX_BATCH_BYTES, held)
-            if await compute(len(body) > _LONG_BYTES, is_batch, body, call.content_type):
-                return await self._take_many(body, call, caller, held.payer, errors_only)
-            return await self._take_one(body, call, caller, held.payer)
+        with self._intake.held(call) as held:
+            body = await self._intake.read(call, caller, receive, MAX_BATCH_BYTES, held)
+            if await compute(len(body) > LONG_BYTES, is_batch, body, call.content_type):
+                return await self._take_batch(body, call, caller, held.payer, errors_only)
+            return await self._intake.take_one(body, call, caller, held.payer)
 
-    async def _take_one(self, body: bytes, call: Call, caller: Caller, payer: Payer) -> Reply:
-        receipt = _receipt(call, caller)
-        try:
-            event = check_event(body, receipt)
-        except ApiError as error:
-            raise await self._refused(error.at(BODY), body, receipt, call, payer) from None
-        if self._sent.is_anothers(event):
-            self._count_duplicates(1, receipt)
-        else:
-            await self._publish((event,), (pack_event(event, self._publisher.partitions),), payer)
-            _ACCEPTED.inc()
-            self._tallies.events(receipt.app_id, receipt.received_us, accepted=1)
-        warnings, _ = told(warnings_of([(0, event)], [body], caller.app), call.language, has_index=False)
-        return success(201, Tracked(event.event_id, utc_seconds(receipt.received_us // 1_000_000), warnings))
-
-    async def _take_many(self, body: bytes, call: Call, caller: Caller, payer: Payer, errors_only: bool) -> Reply:
-        receipt = _receipt(call, caller)
-        is_long = len(body) > _LONG_BYTES
-        try:
-            events = await compute(is_long, parse_batch, body, call.content_type)
-        except ApiError as error:
-            raise await self._refused(error, body, receipt, call, payer) from None
-        at_once = await compute(is_long, _accept_at_once, events, receipt, caller.app, self._publisher.partitions)
-        if at_once is not None and not self._sent.has_anothers(at_once.events):
-            await self._store_accepted(at_once.events, at_once.pieces, receipt, payer)
-            ids = [event.event_id for event in at_once.events]
-            return success(201, all_accepted(ids, errors_only, call.language, at_once.found))
-        outcomes = self._sent.judge(await compute(is_long, judge, events, receipt))
-        is_kept = await self._store(outcomes, receipt, call.request_id, payer)
-        found = await compute(is_long, _warnings, outcomes, events, caller.app)
-        result = batch_result(outcomes, call.language, errors_only, found, is_kept)
-        return success(201 if result.accepted else 200, result)
+    async def _take_batch(self, body: bytes, call: Call, caller: Caller, payer: Payer, errors_only: bool) -> Reply:
+        reading = Reading(partial(parse_batch, content_type=call.content_type))
+        return await self._intake.take_many(body, reading, call, caller, payer, errors_only)
 
     async def validate(self, call: Call, receive: Receive) -> Reply:
         """Validate events by the same checks; nothing is stored, and the day's requests stay as they are."""
         caller = await self._admission.admit(call, is_validation=True)
-        with self._held(call) as held:
+        with self._intake.held(call) as held:
             body = await read_body(call, receive, MAX_BATCH_BYTES, held)
-            receipt = _receipt(call, caller)
-            return await compute(len(body) > _LONG_BYTES, _validated, body, call, receipt, caller.app)
-
-    def _held(self, call: Call) -> Held:
-        return Held(self._publisher.budget, payer_of(call.app_id, call.ip))
-
-    async def _read(self, call: Call, caller: Caller, receive: Receive, limit_bytes: int, held: Held) -> bytes:
-        try:
-            return await read_body(call, receive, limit_bytes, held)
-        except ApiError as error:
-            raise await self._refused(error, b"", _receipt(call, caller), call, held.payer) from None
-
-    async def _store(self, outcomes: Sequence[Outcome], receipt: Receipt, request_id: str, payer: Payer) -> bool:
-        """Publish what was accepted and record what was refused, at the same time; tell whether all of that is kept."""
-        rejected = [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
-        rows = [rejected_row(r.error, r.payload, receipt, request_id, r.index) for r in rejected]
-        recorded = self._record(rows, payer) if rows else None
-        accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
-        duplicates = sum(isinstance(outcome, Duplicate) for outcome in outcomes)
-        events = [outcome.event for outcome in accepted]
-        pieces = pack_events(events, [outcome.size_bytes for outcome in accepted], self._publisher.partitions)
-        await self._store_accepted(events, pieces, receipt, payer)
-        is_kept = not rows or await _is_kept(recorded)
-        self._count_duplicates(duplicates, receipt)
-        return is_kept
-
-    def _count_duplicates(self, count: int, receipt: Receipt) -> None:
-        _DUPLICATE.inc(count)
-        self._tallies.events(receipt.app_id, receipt.received_us, duplicates=count)
-
-    async def _store_accepted(
-        self, events: Sequence[AcceptedEvent], pieces: Sequence[Piece], receipt: Receipt, payer: Payer
-    ) -> None:
-        if events:
-            await self._publish(events, pieces, payer)
-        _ACCEPTED.inc(len(events))
-        self._tallies.events(receipt.app_id, receipt.received_us, accepted=len(events))
-
-    async def _publish(self, events: Sequence[AcceptedEvent], pieces: Sequence[Piece], payer: Payer) -> None:
-        """Publish events with the links they reveal; a pair counts as sent only once it is acknowledged."""
-        links = self._links.unknown(events)
-        if links:
-            await self._publisher.publish(pieces, payer, pack_links(links, self._publisher.partitions))
-            self._links.acknowledged(links)
-        else:
-            await self._publisher.publish(pieces, payer)
-        self._sent.published(events)
-
-    async def _refused(self, error: ApiError, payload: bytes, receipt: Receipt, call: Call, payer: Payer) -> ApiError:
-        """Record the refusal of a whole request; return the error to answer with, which says if it was not kept."""
-        row = rejected_row(error, payload, receipt, call.request_id, 0)
-        if not await _is_kept(self._record([row], payer)):
-            error.details[IS_KEPT] = False
-        return error
-
-    def _record(self, rows: list[RejectedRow], payer: Payer) -> asyncio.Future[None] | None:
-        """Write refusals to their topic if there is room, else return None: they never cost a good event anything."""
-        _REJECTED.inc(len(rows))
-        self._tallies.events(rows[0].app_id, rows[0].rejected_at_ms * 1000, rejected=len(rows))
-        for row in rows:
-            REJECTED.labels(row.code).inc()
-        future = self._publisher.submit_rejects(pack_rejects(rows, self._publisher.partitions), payer)
-        if future is None:
-            REJECTS_DROPPED.inc(len(rows))
-        else:
-            future.add_done_callback(_drop_counter(len(rows)))
-        return future
-
-
-def _drop_counter(rows: int) -> Callable[[asyncio.Future[None]], None]:
-    def count(future: asyncio.Future[None]) -> None:
-        if future.cancelled() or future.exception() is not None:
-            REJECTS_DROPPED.inc(rows)
-
-    return count
-
-
-async def _is_kept(recorded: asyncio.Future[None] | None) -> bool:
-    """Wait until the broker has the refusals, and tell whether it does."""
-    if recorded is None:
-        return False
-    try:
-        await recorded
-    except PublishError:
-        return False
-    return True
-
-
-def _receipt(call: Call, caller: Caller) -> Receipt:
-    """Make the receipt: once per request, when its body is there."""
-    return Receipt(
-        app_id=caller.app.app_id,
-        key_id=caller.key.key_id,
-        history_limit_days=caller.app.history_limit_days,
-        received_us=now_us(),
-        ip=call.ip,
-        user_agent=call.user_agent[:MAX_USER_AGENT_CHARACTERS],
-        random_80_bits=call.random_80_bits,
-        privacy=privacy_of(caller.app.privacy),
-    )
-
-
-class _AtOnce(NamedTuple):
-    """A batch with nothing to refuse."""
-
-    events: list[AcceptedEvent]
-    pieces: list[Piece]
-    found: list[Warned]
-
-
-def _accept_at_once(events: Events, receipt: Receipt, app: App, partitions: int) -> _AtOnce | None:
-    accepted = accept_all(events, receipt)
-    if accepted is None:
-        return None
-    pieces = pack_events(accepted, list(map(len, events.pieces)), partitions)
-    return _AtOnce(accepted, pieces, _warnings_at_once(accepted, events, app))
+            receipt = receipt_of(call, caller)
+            return await compute(len(body) > LONG_BYTES, _validated, body, call, receipt, caller.app)
 
 
 def _validated(body: bytes, call: Call, receipt: Receipt, app: App) -> Reply:
     events = parse_any(body, call.content_type)
     outcomes = judge(events, receipt)
-    found = _warnings(outcomes, events, app)
+    found = warnings_for(outcomes, events, app)
     return success(200, validation(outcomes, _minted(events, receipt), app, call.language, found))
-
-
-def _warnings_at_once(accepted: Sequence[AcceptedEvent], events: Events, app: App) -> list[Warned]:
-    if events.has_own_fields:
-        return warnings_of(doubtful(accepted, app), None, app)
-    return warnings_of(enumerate(accepted), events.pieces, app)
-
-
-def _warnings(outcomes: Sequence[Outcome], events: Events, app: App) -> list[Warned]:
-    accepted = ((outcome.index, outcome.event) for outcome in outcomes if isinstance(outcome, Accepted))
-    return warnings_of(accepted, events.pieces, app)
 
 
 def _wants_errors_only(query: bytes) -> bool:

@@ -10,6 +10,7 @@ one is bounded by the size of the body.
 """
 
 import re
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -34,9 +35,7 @@ def _container(depth: int) -> bytes:
 _VALUE: Final = _container(_DEPTH) + b"|" + _STRING + rb'|[^{}\[\]",:\s]++'
 _FIELD: Final = rb"\s*+" + _STRING + rb"\s*+:\s*+(?:" + _VALUE + rb")\s*+"
 _match_value: Final = re.compile(_VALUE, re.DOTALL).match
-_match_head: Final = re.compile(
-    rb'\s*+\{(?:(?!\s*+"events"\s*+:)' + _FIELD + rb',)*+\s*+"events"\s*+:\s*+\[\s*+', re.DOTALL
-).match
+EVENTS: Final = "events"
 _match_tail: Final = re.compile(rb"\s*+\](?:\s*+," + _FIELD + rb")*+\s*+\}\s*+\Z", re.DOTALL).match
 _match_comma: Final = re.compile(rb"\s*+,\s*+").match
 _NEXT: Final = rb"\}\s*+,\s*+(?=\{"
@@ -54,17 +53,27 @@ _decode_named: Final = msgspec.json.Decoder(_Named).decode
 _decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
+@cache
+def _head(field: str) -> re.Pattern[bytes]:
+    """Return the pattern of a batch up to its first event."""
+    key = rb'"' + field.encode() + rb'"'
+    return re.compile(
+        rb"\s*+\{(?:(?!\s*+" + key + rb"\s*+:)" + _FIELD + rb",)*+\s*+" + key + rb"\s*+:\s*+\[\s*+", re.DOTALL
+    )
+
+
 def has_events(body: bytes) -> bool:
     """Tell whether the body begins as a batch does, with an array under the key `events`."""
-    return _match_head(body) is not None
+    return _head(EVENTS).match(body) is not None
 
 
-def scan_events(body: bytes) -> list[bytes] | None:
+def scan_events(body: bytes, field: str = EVENTS) -> list[bytes] | None:
     """Return the bytes of each event, one more than the maximum at most; None if `body` is no batch of events.
 
-    The text around the events has to be in order: a body that was cut short is not split.
+    `field`: the key of their array. The text around the events has to be in order: a body that was cut short is not
+    split.
     """
-    head = _match_head(body)
+    head = _head(field).match(body)
     return None if head is None else _Scan(body).pieces(head.end())
 
 

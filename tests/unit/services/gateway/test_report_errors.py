@@ -201,7 +201,7 @@ async def test_a_crash_has_the_envelope_too(client: httpx.AsyncClient, monkeypat
     def crash(*_: object) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr("services.gateway.report.check_event", crash)
+    monkeypatch.setattr("services.gateway.intake.check_event", crash)
     response = await client.post(TRACK, json={"event_name": "a"})
     assert (response.status_code, error_of(response)["code"]) == (500, "SERVER_ERROR")
     assert "secret" not in response.text
