@@ -31,6 +31,12 @@ _DESCRIPTION: Final = (
     "app: parameters of page addresses and referrers that commonly carry secrets or say who a person is (`token`, "
     "`password`, `email`, `phone`, `session`, …), also of addresses in `properties`, and the end of the client's "
     "address. Campaign tags and click ids stay. `POST /v1/events/validate` shows what would be stored.\n\n"
+    "**Segment 的 SDK** 可直接使用：`/segment/v1/{track,page,screen,identify,alias,group,batch}`，以本系统的 Key 作为 "
+    "write key（Basic 用户名，或请求体中的 `writeKey`）；检查、存储与拒绝都与 `/v1/events/batch` 相同。 · "
+    "**Segment's SDKs** report to `/segment/v1/{track,page,screen,identify,alias,group,batch}` with a key of ours as "
+    "write key (Basic user, or `writeKey` in the body). Their messages are checked, stored and refused as events of "
+    '`/v1/events/batch` are; the answer is `{"success": true}`. At most 500 KB and 1,000 messages a batch, 32 KB a '
+    "message.\n\n"
     "**What a read may cost is limited.** One that would need more rows or memory than that is refused with 400 "
     "`INVALID_PARAMETER` on the field `query`, whose `limit` says how much there may be; one that takes too long ends "
     "with 500 `SERVER_ERROR` and a reason. Either way, ask for a shorter range or add conditions, or export it."

@@ -74,6 +74,13 @@ def run_typescript(folder: Path, *arguments: str) -> Any:
     return json.loads(_run([_node(), "program.ts", *arguments], folder).stdout)
 
 
+def run_segment(folder: Path, *arguments: str) -> Any:
+    """Return the output of `segment.mjs`, with Segment's SDK for Node.js."""
+    (folder / "node_modules").symlink_to(_installed("npm", _install_npm) / "node_modules")
+    shutil.copy(CLIENTS / "segment.mjs", folder)
+    return json.loads(_run([_node(), "segment.mjs", *arguments], folder).stdout)
+
+
 def _installed(kind: str, install: Callable[[Path], None]) -> Path:
     """The cached folder of these pins, filled first if it is not there."""
     pins = b"".join((CLIENTS / name).read_bytes() for name in _PINNED[kind])

@@ -105,8 +105,14 @@ class ServedApi:
         self.sink = MemorySink()
         self.publisher, self.url = self.serve_gateway(gateway_settings, self.sink)
 
-    def serve_gateway(self, settings: Settings, sink: MemorySink, **options: Any) -> tuple[Publisher, str]:
-        """A gateway over `sink`, and where it is."""
+    def serve_gateway(
+        self,
+        settings: Settings,
+        sink: MemorySink,
+        around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+        **options: Any,
+    ) -> tuple[Publisher, str]:
+        """A gateway over `sink`, and where it is. `around`: puts a layer around it."""
 
         async def gateway() -> tuple[Publisher, ASGIApp]:
             budget = Budget(settings.max_in_flight_bytes)
@@ -114,7 +120,7 @@ class ServedApi:
             return publisher, build_app(settings, self.snapshots, publisher)
 
         publisher, app = self.run(gateway)
-        return publisher, self.serve(app, **options)
+        return publisher, self.serve(around(app), **options)
 
     def run(self, make: Callable[[], Any]) -> Any:
         """The result of a coroutine function, run in the servers' event loop."""
