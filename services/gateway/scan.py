@@ -67,14 +67,23 @@ def has_events(body: bytes) -> bool:
     return _head(EVENTS).match(body) is not None
 
 
-def scan_events(body: bytes, field: str = EVENTS) -> list[bytes] | None:
+def scan_events(body: bytes) -> list[bytes] | None:
     """Return the bytes of each event, one more than the maximum at most; None if `body` is no batch of events.
 
-    `field`: the key of their array. The text around the events has to be in order: a body that was cut short is not
-    split.
+    The text around the events has to be in order: a body that was cut short is not split.
     """
+    found = scan_batch(body, EVENTS)
+    return None if found is None else found[0]
+
+
+def scan_batch(body: bytes, field: str) -> tuple[list[bytes], bytes] | None:
+    """Return the bytes of each event, as `scan_events` does, and the body without them. `field`: their array's key."""
     head = _head(field).match(body)
-    return None if head is None else _Scan(body).pieces(head.end())
+    if head is None:
+        return None
+    scan = _Scan(body)
+    pieces = scan.pieces(head.end())
+    return None if pieces is None else (pieces, body[: head.end()] + body[scan.end :])
 
 
 class _Scan:
@@ -83,8 +92,11 @@ class _Scan:
     def __init__(self, body: bytes) -> None:
         self._body = body
         self._budget_bytes = len(body) + MAX_EVENT_BYTES
+        self.end = 0
+        """Where the last event ends."""
 
     def pieces(self, start: int) -> list[bytes] | None:
+        self.end = start
         if _match_tail(self._body, start):
             return []
         pieces: list[bytes] = []
@@ -93,6 +105,7 @@ class _Scan:
             if end is None:
                 return None
             pieces.append(self._body[start:end].rstrip())
+            self.end = end
             comma = _match_comma(self._body, end)
             if comma is None:
                 break

@@ -20,13 +20,13 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.runtime.http.errors import Text, invalid, missing
-from schemas.events import EVENT_ID_PATTERN, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_PROPERTY_DEPTH
+from schemas.events import EVENT_ID_PATTERN, MAX_BATCH_EVENTS, MAX_PROPERTY_DEPTH
 from schemas.ids import digest
 from services.gateway.errors import too_large
 from services.gateway.fields import NOT_OBJECT, TOO_DEEP, AwareTime, syntax_reason
 from services.gateway.names import is_event_name, suggest_name
 from services.gateway.parse import BODY, NOT_LIST, TOO_MANY
-from services.gateway.scan import scan_events
+from services.gateway.scan import scan_batch
 
 BATCH: Final = "batch"
 MAX_SEGMENT_BATCH_BYTES: Final = 500 * 1024
@@ -65,39 +65,41 @@ def pieces_of(body: bytes, kind: str) -> list[bytes]:
     """
     if kind != BATCH:
         return [_event_of(body, {"type": kind})]
-    parts = _parts_of(body)
-    if parts is None:
-        pieces: Sequence[bytes | msgspec.Raw] = _scanned(body)
-        common: Message = {}
-    else:
-        pieces, common = _messages(parts), _common(parts)
+    pieces, parts = _split(body)
+    common = _common(parts)
     if not pieces:
         raise missing(BATCH)
     if len(pieces) > MAX_BATCH_EVENTS:
         raise too_large(BATCH, TOO_MANY, limit=MAX_BATCH_EVENTS, actual=len(pieces))
     size_bytes = len(_encode(common)) * len(pieces)
-    if size_bytes > MAX_BATCH_BYTES:
-        raise too_large(BODY, COMMON_TOO_LARGE, limit=MAX_BATCH_BYTES, actual=size_bytes)
+    if size_bytes > MAX_SEGMENT_BATCH_BYTES:
+        raise too_large(BODY, COMMON_TOO_LARGE, limit=MAX_SEGMENT_BATCH_BYTES, actual=size_bytes)
     return [_event_of(bytes(piece), {}, common) for piece in pieces]
 
 
-def _parts_of(body: bytes) -> dict[str, msgspec.Raw] | None:
-    """Return the fields of a batch, None where it is no JSON because of some of its messages."""
+def _split(body: bytes) -> tuple[Sequence[bytes | msgspec.Raw], Mapping[str, msgspec.Raw]]:
+    """Return the messages of a batch, and its fields."""
     try:
-        return _decode_parts(body)
+        parts = _decode_parts(body)
     except msgspec.ValidationError:
         raise invalid(BODY, NOT_OBJECT) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+        return _scanned(body)
     except RecursionError:
         raise invalid(BODY, TOO_DEEP) from None
+    return _messages(parts), parts
 
 
-def _scanned(body: bytes) -> list[bytes]:
-    pieces = scan_events(body, BATCH)
-    if pieces is None:
+def _scanned(body: bytes) -> tuple[Sequence[bytes], Mapping[str, msgspec.Raw]]:
+    """Split a batch that is no JSON because of some of its messages."""
+    found = scan_batch(body, BATCH)
+    if found is None:
         raise invalid(BODY, syntax_reason(body))
-    return pieces
+    pieces, around = found
+    try:
+        return pieces, _decode_parts(around)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise invalid(BODY, syntax_reason(around)) from None
 
 
 def _messages(parts: Mapping[str, msgspec.Raw]) -> Sequence[msgspec.Raw]:
@@ -125,10 +127,9 @@ def _common(parts: Mapping[str, msgspec.Raw]) -> Message:
 def _event_of(piece: bytes, settled: Message, common: Message | None = None) -> bytes:
     """`settled`: fields that go before the message's own; `common`: those that go after them."""
     try:
-        message = _decode(piece)
+        return _encode(event_of(_with_common(_decode(piece), common or {}) | settled))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return piece
-    return _encode(event_of(_with_common(message, common or {}) | settled))
 
 
 def _with_common(message: Message, common: Message) -> Message:

@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from schemas.control import App, Scope, Snapshot
 from schemas.errors import ErrorCode
@@ -131,7 +133,7 @@ async def test_its_limits(send: Any, stored: Stored, refused: Refused) -> None:
     assert refused()[-1].code == ErrorCode.PAYLOAD_TOO_LARGE
 
 
-async def test_what_nobody_answers_for_yet_is_small(send: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_whose_key_is_inside_is_small(send: Any) -> None:
     body = {"writeKey": KEY, "batch": [message(properties={"x": "y" * 30_000}) for _ in range(3)]}
     answer = await send(BATCH, body, key=None)
     assert (answer.status_code, answer.json()["code"]) == (400, ErrorCode.PAYLOAD_TOO_LARGE)
@@ -202,7 +204,16 @@ async def test_a_key_that_reads_must_not_be_in_a_page_here_either(send: Any, sto
     assert (await send(BATCH, body, key="ak_test_both")).status_code == 200
 
 
-async def test_the_documented_budget_and_paths(make_app: Callable[..., FastAPI]) -> None:
+async def test_other_methods_and_paths(make_app: Callable[..., FastAPI]) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(make_app()), base_url="http://gateway") as client:
         assert (await client.get(BATCH)).status_code == 405
         assert (await client.post("/segment/v1/m", json={})).status_code == 404
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(path=st.sampled_from(sorted(segment_api.KIND_OF)), body=st.binary(max_size=80), wraps=st.booleans())
+async def test_any_bytes_get_an_answer(send: Any, path: str, body: bytes, wraps: bool) -> None:
+    content = b'{"batch": [' + body + b"]}" if wraps else body
+    answer = await send("/segment/v1/" + path, content)
+    assert answer.status_code in (200, 400)
+    assert answer.json() == DONE or answer.json()["error"]["code"] == answer.json()["code"]
