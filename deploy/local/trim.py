@@ -25,7 +25,7 @@ from schemas.topics import (
     Topic,
 )
 
-START_BYTES: Final = 512 * 1024 * 1024
+START_BYTES: Final = 256 * 1024 * 1024
 """Memory below which the broker is left alone, so that a topic can be read again from its start."""
 CHECK_SECONDS: Final = 10.0
 KEPT_RECORDS: Final = 100

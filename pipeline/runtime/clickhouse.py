@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Final, Self, TypeVar
@@ -49,10 +50,7 @@ T = TypeVar("T")
 
 QUERY_THREADS: Final = 4
 INSERT_THREADS: Final = 2
-_MEMORY_LOOK_MS: Final = 500
-"""Interval at which the embedded engine measures the memory of its process; its own 50 ms keep an idle processor
-busy.
-"""
+_ENGINE_OPTIONS: Final = {"config-file": str(files("pipeline.runtime") / "chdb.xml")}
 _END_ATTEMPTS: Final = 40
 _END_SECONDS: Final = 0.05
 MAX_WAITING_QUERIES: Final = 256
@@ -435,7 +433,7 @@ def _chdb_connector(directory: Path) -> Callable[[str | None], Client]:
             database=database,
             settings={"max_execution_time": QUERY_TIMEOUT_SECONDS},
             tz_mode="aware",
-            chdb_options={"memory_worker_period_ms": _MEMORY_LOOK_MS},
+            chdb_options=_ENGINE_OPTIONS,
         )
 
     return connect

@@ -28,7 +28,7 @@ from pipeline.runtime.retry import retry
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
 from schemas.topics import LOADER_GROUP, Topic
-from services.loader.blocks import Buffer, Limits, Place, Positions
+from services.loader.blocks import Buffer, Limits, Pace, Place, Positions
 from services.loader.reader import Reader
 from services.loader.store import PAUSES, BlockStore
 
@@ -67,6 +67,7 @@ class Loader:
         self._positions = Positions()
         self._loaded_at = RisingClock(now_ms)
         self._unreported = asyncio.Event()
+        self._reports = Pace(limits.max_age_seconds)
         self._is_draining = False
         self._liveness = Liveness[Place](settings.stall_seconds)
         self._reader = Reader(settings, group, instance_id, self._buffers, self._positions, self._loaded_offsets)
@@ -142,7 +143,7 @@ class Loader:
             self._reader.made_room()
             started = monotonic_seconds()
             await self._store.store(block)
-            buffer.inserted(monotonic_seconds() - started)
+            buffer.pace.took(monotonic_seconds() - started)
             self._positions.stored(block, epoch)
             self._unreported.set()
 
@@ -159,6 +160,7 @@ class Loader:
     async def _report_forever(self) -> None:
         while True:
             await self._unreported.wait()
+            await asyncio.sleep(self._reports.next_at - monotonic_seconds())
             self._unreported.clear()
             await retry(self._report, (NotCommitted,), log, "commit_repeated", pauses=PAUSES)
 
@@ -169,8 +171,11 @@ class Loader:
         if not positions:
             return
         is_committed = False
+        started = monotonic_seconds()
+        self._reports.begin(started)
         try:
             await self._store.insert("loaded_offsets", _loaded_rows(positions, self._loaded_at()))
+            self._reports.took(monotonic_seconds() - started)
             is_committed = epoch != self._positions.epoch or await self._reader.commit(positions)
         finally:
             if not is_committed:

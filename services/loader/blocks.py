@@ -88,6 +88,28 @@ class Block:
         return [line for message in self.messages for line in _lines(message)]
 
 
+class Pace:
+    """How soon a table may be written to again: the longer the last insert took, the later."""
+
+    def __init__(self, shortest_seconds: float) -> None:
+        self._shortest_seconds = shortest_seconds
+        self._pause_seconds = shortest_seconds
+        self._began_at = float("-inf")
+
+    @property
+    def next_at(self) -> float:
+        """Monotonic seconds of the next write."""
+        return self._began_at + self._pause_seconds
+
+    def begin(self, now: float) -> None:
+        """Note that a write begins."""
+        self._began_at = now
+
+    def took(self, seconds: float) -> None:
+        """Note how long the last write took."""
+        self._pause_seconds = max(min(seconds * _PAUSE_PER_INSERT, _LONGEST_PAUSE_SECONDS), self._shortest_seconds)
+
+
 class Buffer:
     """The messages of one topic that wait to be inserted."""
 
@@ -97,8 +119,7 @@ class Buffer:
         self._full: deque[Block] = deque()
         self._full_rows = 0
         self._full_bytes = 0
-        self._taken_at = float("-inf")
-        self._pause_seconds = limits.max_age_seconds
+        self.pace = Pace(limits.max_age_seconds)
         self._open_since = 0.0
         self._reopen()
 
@@ -118,7 +139,7 @@ class Buffer:
             return 0.0
         if not self._messages:
             return None
-        return max(0.0, max(self._open_since, self._taken_at + self._pause_seconds) - now)
+        return max(0.0, max(self._open_since, self.pace.next_at) - now)
 
     def take(self, now: float) -> Block | None:
         """Take the oldest block, whether due or not; None if the buffer is empty."""
@@ -126,16 +147,11 @@ class Buffer:
             self._close()
         if not self._full:
             return None
-        self._taken_at = now
+        self.pace.begin(now)
         block = self._full.popleft()
         self._full_rows -= block.rows
         self._full_bytes -= block.size_bytes
         return block
-
-    def inserted(self, seconds: float) -> None:
-        """Note that the block taken last is in its table, which took this long."""
-        pause = min(seconds * _PAUSE_PER_INSERT, _LONGEST_PAUSE_SECONDS)
-        self._pause_seconds = max(pause, self._limits.max_age_seconds)
 
     @property
     def held_rows(self) -> int:

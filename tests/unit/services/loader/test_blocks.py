@@ -47,7 +47,7 @@ def test_blocks_are_further_apart_the_longer_an_insert_takes(took: float, pause:
     waiting = buffer()
     waiting.add(message(0), now=100.0)
     waiting.take(now=100.0)
-    waiting.inserted(took)
+    waiting.pace.took(took)
     waiting.add(message(1), now=100.0)
     assert waiting.due_in(100.0) == pytest.approx(pause)
 
