@@ -4,7 +4,8 @@ That is secrets in the addresses of pages, and part of the client's address.
 
 A parameter is dropped with its value behind `?` or `#` (`#/item?token=…`), as a path's parameter (`;jsessionid=…`), and
 inside an address that is another's parameter (`?next=https%3A%2F%2F…%3Ftoken%3D…`). Names are compared without case,
-`_` and `-`; `user[email]` is an `email`. A user and password before the host go too. All other text stays as it came.
+`_` and `-`, and decoded (`%65mail`); `user[email]` is an `email`. A user and password before the host go too. All other
+text stays as it came.
 """
 
 import re
@@ -23,9 +24,14 @@ from schemas.control import ClientAddress, PrivacySettings
 _PREFIX_BITS: Final = {4: 24, 6: 48}
 _ENCODED: Final = "%(?:25)*"
 """A percent sign, encoded any number of times."""
+_NAME_CODE: Final = "(?:2D|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F)"
+_ENCODED_NAME: Final = re.compile(_ENCODED + _NAME_CODE, re.IGNORECASE)
+"""A character that names are made of, encoded, as no usual sender does: only then is the costlier pattern needed."""
+_ENCODED_ANY: Final = re.compile("%")
 _NOTHING: Final = re.compile(r"(?!)(?P<user>)(?P<first>)")
 _PERCENTS: Final = re.compile(b"%(?:25)+")
 _CODED_SEPARATORS: Final = re.compile(b"%(?:26|23|3f|5b)", re.IGNORECASE)
+_CODED_NAME: Final = re.compile(f"%{_NAME_CODE}".encode(), re.IGNORECASE)
 _CODED_BRACKET: Final = re.compile(b"%5d", re.IGNORECASE)
 _COMPARED: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ?#/&;[", b"abcdefghijklmnopqrstuvwxyz======")
 """Letters without their case, and equals signs for what separates parameters."""
@@ -34,9 +40,11 @@ _SIGN: Final = b"\x00"
 """Stands for the equals sign behind a name."""
 _LONGEST_END: Final = len("%5D")
 """Bytes that may stand between a name and its equals sign."""
+_ENCODING: Final = len("%65") - len("e")
+"""Bytes that a name is longer by where its first character is encoded; of one with more such, another is nearer."""
 _FOLDED: Final = ("ſ".encode(), "\u212a".encode(), b"\\u017f", b"\\u017F", b"\\u212a", b"\\u212A")
 """The letters beside ASCII's that are `s` and `k` without regard to case, and how JSON may write them."""
-_ESCAPES: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\(?:u00(23|26|3[dDfF])|/)")
+_ESCAPES: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\(?:u([0-9A-Fa-f]{4})|/)")
 _JSON_ADDRESS: Final = re.compile(r'("ip"\s*:\s*)"((?:[^"\\]|\\.)*)"?')
 
 
@@ -48,9 +56,11 @@ class Privacy:
         self.drops_parameters = bool(names)
         self._names = frozenset(name.encode().translate(_COMPARED, _NOT_COMPARED) + _SIGN for name in names)
         self._are_plain = all(map(str.isascii, names))
-        self._reach = max(map(len, names), default=0) + _LONGEST_END
+        self._reach = max(map(len, names), default=0) + _ENCODING + _LONGEST_END
         self._in_address = _pattern(names, is_json=False)
-        self._in_json = _pattern(names, is_json=True)
+        self._encoded_in_address = _pattern(names, is_json=False, is_encoded=True)
+        self._in_json = _pattern(names, is_json=True, is_encoded=True)
+        self._may_be_encoded = _ENCODED_NAME if "".join(names).isascii() else _ENCODED_ANY
         self._client_address = settings.client_address
 
     def address(self, given: str) -> str:
@@ -76,12 +86,17 @@ class Privacy:
         if not self._are_plain or (may_be_folded and any(one in text for one in _FOLDED)):
             return True
         if b"%" in text:
+            if _CODED_NAME.search(text):
+                return True
             text = _CODED_BRACKET.sub(b"", _CODED_SEPARATORS.sub(b"=", text))
         return not self._names.isdisjoint(text.translate(_COMPARED, _NOT_COMPARED).split(b"="))
 
     def url(self, given: str) -> str:
         """An address of a page without what is dropped; any other text that holds none stays the same."""
-        return self._in_address.sub(_replacement, given) if self.may_drop(given.encode()) else given
+        if not self.may_drop(given.encode()):
+            return given
+        is_encoded = "%" in given and self._may_be_encoded.search(given)
+        return (self._encoded_in_address if is_encoded else self._in_address).sub(_replacement, given)
 
     def properties(self, raw: msgspec.Raw) -> msgspec.Raw:
         """`raw` with every text in it looked at as an address; the same bytes if there is nothing to drop."""
@@ -129,15 +144,17 @@ def _before_signs(text: bytes, reach: int) -> bytes:
     return b"".join(parts)
 
 
-def _pattern(names: list[str], *, is_json: bool) -> re.Pattern[str]:
+def _pattern(names: list[str], *, is_json: bool, is_encoded: bool = False) -> re.Pattern[str]:
     """Return the pattern of what is dropped from a text, or from the JSON of one, in which a text ends at its quote.
 
     `first`: the separator before a run of parameters that are dropped, which stays if another follows them.
+    `is_encoded`: characters of names may be percent-encoded.
     """
     if not names:
         return _NOTHING
     end, escape = ('"\\\\', r"|\\.") if is_json else ("", "")
-    name = "(?:" + "|".join(re.escape(name).replace("_", "[_-]?").replace(r"\-", "[_-]?") for name in names) + ")"
+    form = _any_form if is_encoded else _plain_form
+    name = "(?:" + "|".join("".join(map(form, name)) for name in names) + ")"
     key = rf"(?:[^?&#;={end}]*(?:\[|%5B))?{name}(?:\]|%5D)?"
     value = rf"(?:[^&#?{end}]|\?(?![\w.-]+=){escape})*"
     plain = rf"(?P<first>\?|#/?|&(?:amp;)*)(?:{key}={value}(?:&(?:amp;)*)?)+"
@@ -156,9 +173,26 @@ def _replacement(found: re.Match[str]) -> str:
     return (found["first"] or found["inner"] or "") if goes_on else ""
 
 
+def _plain_form(character: str) -> str:
+    return "[_-]?" if character in "_-" else re.escape(character)
+
+
+def _any_form(character: str) -> str:
+    """Return the pattern of a character of a name, as it is or percent-encoded: `e` is also `%65` and `%45`."""
+    if character in "_-":
+        return f"(?:[_-]|{_ENCODED}(?:5F|2D))?"
+    forms = {character, character.lower(), character.upper()}
+    return "(?:" + "|".join(sorted(pattern for form in forms for pattern in (re.escape(form), _encoded(form)))) + ")"
+
+
+def _encoded(text: str) -> str:
+    return "".join(f"{_ENCODED}{byte:02X}" for byte in text.encode())
+
+
 def _unescaped(found: re.Match[str]) -> str:
-    """The characters that separate parameters, where JSON has them escaped."""
-    return found[1] + (chr(int(found[2], 16)) if found[2] else "/")
+    """The character that JSON has escaped; those that would change how the rest is read stay as they are."""
+    character = chr(int(found[2], 16)) if found[2] else "/"
+    return found[1] + character if character.isprintable() and character not in '"\\' else found[0]
 
 
 KEEP_ALL: Final = Privacy(PrivacySettings((), ClientAddress.WHOLE))
