@@ -1,13 +1,16 @@
 """Contract of every ClickHouse behind the wrapper: chDB in this process, and a server over HTTP (`docker`)."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import msgspec
 import pytest
+from clickhouse_stand_in import standing_in
 from docker.errors import DockerException
 from testcontainers.community.clickhouse import ClickHouseContainer
+from waiting import until
 
 from pipeline.runtime.clickhouse import (
     ClickHouse,
@@ -286,3 +289,53 @@ async def test_a_server_that_is_not_there_is_worth_waiting_for(free_port: Callab
         assert "p@ss" not in str(caught.value)
         assert "p%40ss" not in str(caught.value)
     clickhouse.close()
+
+
+async def test_a_query_that_nobody_waits_for_is_stopped(engine: ClickHouse) -> None:
+    sql = "SELECT sleepEachRow(0.1) FROM numbers(1200) SETTINGS max_block_size = 1, max_execution_time = 120"
+    is_running = (
+        "SELECT count() FROM system.processes WHERE query LIKE '%numbers(1200)%' AND query NOT LIKE '%processes%'"
+    )
+
+    async def count() -> int:
+        return int((await engine.query(is_running))[0][0])
+
+    asking = asyncio.create_task(engine.query_bytes(sql))
+    async with asyncio.timeout(30):
+        while not await count():
+            await asyncio.sleep(0.05)
+        asking.cancel()
+        while await count():
+            await asyncio.sleep(0.05)
+
+
+async def test_over_http_the_statement_that_stops_a_query_names_that_query(
+    clickhouse: ClickHouse, tmp_path: Path
+) -> None:
+    client = clickhouse._connect(None)
+    with standing_in(lambda statement: bytes(client.raw_query(statement))) as server:
+        opened = ClickHouse.open(Settings(data_dir=tmp_path, clickhouse_url=server.url, database="default"))
+        assert await opened.query("SELECT 1") == [(1,)]
+        asking = asyncio.create_task(opened.query_bytes("SELECT 'hanging'"))
+        other = asyncio.create_task(opened.query_bytes("SELECT 'hanging too'"))
+        await until(lambda: len(server.running) == 2, "both queries run")
+        asking.cancel()
+        await until(lambda: len(server.running) == 1, "the query that nobody waits for is stopped")
+        (still_running,) = server.running
+        assert "hanging too" in still_running
+        other.cancel()
+        await until(lambda: not server.running, "the other one is stopped")
+        opened.close()
+    kills = [statement for statement in server.statements if statement.startswith("KILL QUERY")]
+    stopped = [statement.split("SELECT")[0] for statement in server.statements if "hanging" in statement]
+    assert {mark for mark in stopped if any(mark in kill for kill in kills)} == set(stopped)
+    client.close()
+
+
+async def test_the_embedded_engine_removes_merged_parts_soon_and_in_one_thread(clickhouse: ClickHouse) -> None:
+    """`make chaos` shows in a soak that files, threads and memory stay the same; here is what that rests on."""
+    names = ("cleanup_delay_period", "max_cleanup_delay_period", "concurrent_part_removal_threshold")
+    rows = await clickhouse.query(f"SELECT name, toInt64(value) FROM system.merge_tree_settings WHERE name IN {names}")
+    found = dict(rows)
+    assert found["cleanup_delay_period"] <= found["max_cleanup_delay_period"] <= 10
+    assert found["concurrent_part_removal_threshold"] >= 1_000_000
