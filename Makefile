@@ -57,8 +57,9 @@ sdk: $(DEV) ## Build the browser SDK again, after a change of its sources
 fuzz: $(DEV) ## Hold the API against its document and its promises with 130,000 made-up requests
 	@FUZZ=full exec $(PY) -m pytest tests/integration/api --timeout=14400 $(ARGS)
 
-chaos: $(DEV) ## Kill everything again and again, on both brokers, and compare with an undisturbed run
-	@ATTRIKIT_TEST_KILLS=$${ATTRIKIT_TEST_KILLS:-60} exec $(PY) -m pytest tests/chaos $(ARGS)
+chaos: $(DEV) ## Kill, cut off, fill, damage and lock everything again and again, and soak it for half an hour
+	@ATTRIKIT_TEST_KILLS=$${ATTRIKIT_TEST_KILLS:-60} ATTRIKIT_TEST_FAULTS=$${ATTRIKIT_TEST_FAULTS:-45} \
+		ATTRIKIT_TEST_SOAK_SECONDS=$${ATTRIKIT_TEST_SOAK_SECONDS:-1800} exec $(PY) -m pytest tests/chaos -rP $(ARGS)
 
 demo: $(RUNTIME) ## Post a month of traffic, wait, compare the models, prove the ledger
 	@exec $(PY) -m deploy.cli demo $(if $(KEEP),--keep) $(ARGS)

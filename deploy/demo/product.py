@@ -60,6 +60,11 @@ class Product:
         return [f"{name}: {line[:2_000]}" for name, tail in tails.items() for line in tail]
 
     @property
+    def pid(self) -> int:
+        """Return the process of the launcher."""
+        return self._process.pid
+
+    @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 

@@ -15,9 +15,10 @@ from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
 from deploy.local.process import ChildProcess, LaunchError
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+from process_usage import processes_of as processes_of
+
 READY_SECONDS = 60.0
-_NAMES = {"gateway": "gateway", "worker": "worker", "store": "store", "noida-db": "broker", "webhooks": "webhooks"}
-"""A word of the command line of a process of the product → its name in the figures."""
 
 
 def answers(url: str) -> bool:
@@ -42,18 +43,6 @@ def cpu_seconds(pid: int) -> float:
     """Processor time a process has used, user and system, in seconds."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
-
-
-def processes_of(pid: int) -> dict[str, int]:
-    """The processes that `attrikit up`, which runs as `pid`, has started: name → pid."""
-    found = {}
-    for child in psutil.Process(pid).children(recursive=True):
-        command = child.cmdline()
-        words = " ".join([command[0], *command[4:5]])
-        name = next((name for word, name in _NAMES.items() if word in words), None)
-        if name is not None:
-            found[name] = child.pid
-    return found
 
 
 def metric(url: str, name: str) -> float:

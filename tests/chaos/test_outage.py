@@ -32,7 +32,7 @@ from deploy.local.broker import Broker, NoidaBroker
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.progress import open_reader, wait_until_settled
 
-OUTAGE_SECONDS = float(os.environ.get("ATTRIKIT_TEST_OUTAGE_SECONDS", "8"))
+OUTAGE_SECONDS = float(os.environ.get("ATTRIKIT_TEST_OUTAGE_SECONDS", "4"))
 GATEWAYS = ("gateway", SECOND_GATEWAY)
 CLIENTS = 8
 BATCHES_OF_EACH = 60

@@ -20,18 +20,29 @@ from pipeline.runtime.progress import open_reader, wait_until_settled
 
 T = TypeVar("T")
 _PATIENCE_SECONDS = 60.0
-WEBHOOKS = {"ATTRIKIT_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1", "ATTRIKIT_WEBHOOK_RETRY_SECONDS": "1,1"}
-"""Receivers of the tests listen here, and a delivery is given up soon."""
+METRICS_TOKEN = "a-token-for-the-metrics-of-this-run"
+SETTINGS = {
+    # Receivers of the tests listen here, and a delivery is given up soon.
+    "ATTRIKIT_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1",
+    "ATTRIKIT_WEBHOOK_RETRY_SECONDS": "1,1",
+    "ATTRIKIT_METRICS_TOKEN": METRICS_TOKEN,
+}
 
 
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    running = Product(tmp_path_factory.mktemp("product"), settings=WEBHOOKS)
+    running = Product(tmp_path_factory.mktemp("product"), settings=SETTINGS)
     try:
         running.start()
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def metrics_token() -> str:
+    """The token that the running product shows its metrics for."""
+    return METRICS_TOKEN
 
 
 @pytest.fixture(scope="session")

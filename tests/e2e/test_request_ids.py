@@ -29,6 +29,7 @@ def test_the_id_of_an_answer_finds_its_line(
     assert lines("store")[read.headers["x-request-id"]]["route"] == "/v1/conversions"
 
 
-def test_metrics_are_not_on_the_public_port(product: Product, api: httpx.Client) -> None:
-    assert api.get("/metrics").status_code == 404
-    assert httpx.get(product.base_url + "/metrics", trust_env=False).status_code == 404
+def test_metrics_are_shown_for_their_token_alone(product: Product, api: httpx.Client, metrics_token: str) -> None:
+    assert api.get("/metrics").status_code == 401
+    assert httpx.get(product.base_url + "/metrics", trust_env=False).status_code == 401
+    assert api.get("/metrics", headers={"Authorization": f"Bearer {metrics_token}"}).status_code == 200

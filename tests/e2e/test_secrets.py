@@ -25,7 +25,7 @@ def _command_lines() -> str:
 
 
 @pytest.fixture(scope="module")
-def secrets(product: Product) -> dict[str, str]:
+def secrets(product: Product, metrics_token: str) -> dict[str, str]:
     """Every kind of secret of the running product, in clear."""
     patch = pytest.MonkeyPatch()
     with patch.context() as environment:
@@ -41,6 +41,7 @@ def secrets(product: Product) -> dict[str, str]:
         "webhook secret": added.stdout.strip().splitlines()[-1],
         "webhook key": (product.data_dir / KEY_FILE).read_text().strip(),
         "signing key": signing,
+        "metrics token": metrics_token,
         "operator token": json.loads((product.data_dir / "running.json").read_text())["operator_token"],
     }
 
@@ -54,7 +55,9 @@ def test_no_secret_is_shown_anywhere(
             event = {"event_name": secret, "user_id": 5, "timestamp": secret, "context": {"ip": secret}}
             for authorization in (f"Bearer\t{secret}", f"Bearer {secret} x", f"Basic {secret}", secret):
                 headers = {"Authorization": authorization}
-                bodies += [stranger.get("/v1/users", headers=headers), stranger.get("/operator", headers=headers)]
+                bodies += [
+                    stranger.get(path, headers=headers) for path in ("/v1/users", "/operator", "/metrics", "/readyz")
+                ]
                 bodies.append(stranger.post("/v1/events/track", headers=headers, content=b"{"))
             for parameters in ({"limit": secret}, {"cursor": secret}, {"from": secret}, {"key": secret}):
                 bodies.append(api.get("/v1/events", params=parameters))
@@ -63,10 +66,12 @@ def test_no_secret_is_shown_anywhere(
             bodies.append(api.post("/v1/events/batch", json={"events": [event]}, params={"key": secret}))
             bodies.append(api.post("/v1/reports/export", json={"report": secret, "format": secret}))
         bodies.append(stranger.get("/openapi.json"))
+        measured = stranger.get("/metrics", headers={"Authorization": f"Bearer {secrets['metrics token']}"})
+        assert measured.status_code == 200
     settled()
     shown = [(str(answer.request.url), answer.text) for answer in bodies if answer.status_code >= 400]
     assert len(shown) > 100
-    shown.append(("/openapi.json", bodies[-1].text))
+    shown += [("/openapi.json", bodies[-1].text), ("/metrics", measured.text)]
     shown += [(log.name, log.read_text("utf-8", "replace")) for log in (product.data_dir / "logs").glob("*.log")]
     shown.append(("processes", _command_lines()))
     found = [(place, kind) for place, text in shown for kind, secret in secrets.items() if secret in text]

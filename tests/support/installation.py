@@ -1,10 +1,12 @@
-"""Gateway, worker and store of one installation as processes of their own, which can be killed and started again.
+"""Gateway, worker, store and dispatcher of one installation as processes of their own, which can be killed and started
+again.
 
 What the launcher does for people, without its watching: here a process that dies is the point. The broker is given.
 """
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +23,25 @@ _STOP_SECONDS = 30.0
 SERVICES = ("gateway", "worker", "store")
 SECOND_GATEWAY = "gateway2"
 SECOND_WORKER = "worker2"
-REPLICAS = {SECOND_GATEWAY: "gateway", SECOND_WORKER: "worker"}
-"""They run only where a test starts them; the second worker keeps its state in a folder of its own."""
+DISPATCHER = "webhooks"
+REPLICAS = {SECOND_GATEWAY: ("gateway",), SECOND_WORKER: ("worker",), DISPATCHER: ("webhooks", "serve")}
+"""Processes that run only where a test starts them, with their commands; the second worker keeps its state in a folder
+of its own."""
 OPERATOR_TOKEN = "op_test"
 
 
 class Installation:
-    """`control_plane_of`: share another installation's apps and keys."""
+    """`control_plane_of`: share another installation's apps and keys; `own`: further settings and `environment`:
+    variables of single processes, by their names.
+    """
 
     def __init__(
         self,
         folder: Path,
         bootstrap: str,
         control_plane_of: "Installation | None" = None,
+        own: Mapping[str, Mapping[str, Any]] | None = None,
+        environment: Mapping[str, Mapping[str, str]] | None = None,
         **settings: Any,
     ) -> None:
         ports = {name: free_port() for name in (*SERVICES, *REPLICAS)}
@@ -43,7 +51,7 @@ class Installation:
         given |= {"operator_token": OPERATOR_TOKEN, "query_url": self.urls["store"]}
         self.settings = Settings.model_construct().model_copy(update=given)
         folder.mkdir(parents=True, exist_ok=True)
-        own: dict[str, dict[str, Any]] = {
+        usual: dict[str, dict[str, Any]] = {
             "gateway": {"port": ports["gateway"], "query_url": self.urls["store"]},
             SECOND_GATEWAY: {"port": ports[SECOND_GATEWAY], "query_url": self.urls["store"]},
             "worker": {"worker_port": ports["worker"]},
@@ -53,15 +61,21 @@ class Installation:
                 "control_plane_url": self.settings.control_plane_dsn(),
             },
             "store": {"port": ports["store"], "count_requests": False, "query_url": ""},
+            DISPATCHER: {"webhooks_port": ports[DISPATCHER], "webhooks_instance": "only"},
         }
-        self.processes = {name: self._process(name, folder, update) for name, update in own.items()}
+        self._environment = environment or {}
+        self.processes = {
+            name: self._process(name, folder, update | dict((own or {}).get(name, {})))
+            for name, update in usual.items()
+        }
         self.key = demo_key(self.settings)
 
     def _process(self, name: str, folder: Path, update: dict[str, Any]) -> ChildProcess:
         settings = self.settings.model_copy(update=update)
         own = {key: value for key, value in os.environ.items() if not key.startswith("ATTRIKIT_")}
         own |= {f"ATTRIKIT_{key.upper()}": str(value) for key, value in settings.model_dump().items()}
-        argv = [sys.executable, "-P", "-m", "deploy.cli", REPLICAS.get(name, name)]
+        own |= self._environment.get(name, {})
+        argv = [sys.executable, "-P", "-m", "deploy.cli", *REPLICAS.get(name, (name,))]
         return ChildProcess(name, argv, folder / "logs" / f"{name}.log", environment=own)
 
     def port(self, name: str) -> int:

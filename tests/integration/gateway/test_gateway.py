@@ -207,6 +207,34 @@ def test_another_number_of_partitions_ends_it_with_the_reason(running: Running, 
     assert any("4 partitions, settings say 5" in line for line in other.log_tail())
 
 
+@pytest.mark.parametrize("control_plane", ["", "postgresql://me:hush-control@127.0.0.1:9/x"], ids=["sqlite", "away"])
+async def test_passwords_in_addresses_are_in_no_log_and_no_answer(
+    running: Running, client: httpx.AsyncClient, control_plane: str
+) -> None:
+    running.broker.start()
+    process = running.process(
+        control_plane_url=control_plane,
+        clickhouse_url="http://me:hush-tables@127.0.0.1:9/x",
+        query_url="http://me:hush-query@127.0.0.1:9",
+        quota_redis_url="redis://:hush-quota@127.0.0.1:9/0",
+        export_url="s3://me:hush-export@bucket/x",
+    )
+    process.start()
+    try:
+        is_up = ("/healthz", 200) if control_plane else ("/readyz", 200)
+        process.wait_until(lambda: running.answers(*is_up), READY_SECONDS)
+        asked = [
+            await client.get(path) for path in ("/readyz", "/v1/users", "/v1/events", "/operator", "/openapi.json")
+        ]
+        asked.append(await client.post("/v1/events/track", json={"event_name": "a", "user_id": "u"}))
+        assert {answer.status_code for answer in asked} >= {200, 500} if not control_plane else True
+    finally:
+        assert process.stop(20) == 0, process.log_tail()
+    log = process.log_path.read_text()
+    assert "gateway_starting" in log
+    assert [text for text in (log, *(answer.text for answer in asked)) if "hush" in text] == []
+
+
 @pytest.fixture
 def small_disk(running: Running) -> Iterator[Path]:
     """The broker's data folder on a file system of 40 MB."""
