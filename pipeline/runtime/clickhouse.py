@@ -265,6 +265,8 @@ class ClickHouse:
                 if is_unreachable(error):
                     self._away, self._away_until = str(error), monotonic_seconds() + AWAY_SECONDS
                 raise classify(error, is_insert=is_insert) from error
+            except OSError as error:  # the disk of the embedded engine's files is full, say
+                raise ClickHouseUnavailable(f"{type(error).__name__}: {error}") from error
 
         return await asyncio.get_running_loop().run_in_executor(pool, in_thread)
 

@@ -3,6 +3,7 @@
 import io
 import logging
 import sys
+from contextlib import suppress
 from typing import Final, TextIO, cast
 
 import structlog
@@ -42,13 +43,17 @@ def configure_logging(process: str, level: str = "info", as_json: bool | None = 
 
 class _StandardError(io.TextIOBase):
     """Whatever standard error is when a line is written. One that took its place for a while and was closed (when a
-    command was run by a test, say) must not be the end of the thread that logs next."""
+    command was run by a test, say) must not be the end of the thread that logs next. Nor must a line that cannot be
+    written, to a disk that is full: it is left out."""
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        with suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
 
 
 _standard_error: Final = cast(TextIO, _StandardError())

@@ -332,6 +332,20 @@ async def test_over_http_the_statement_that_stops_a_query_names_that_query(
     client.close()
 
 
+async def test_a_folder_for_blocks_that_cannot_be_written_to_is_worth_waiting_for(clickhouse: ClickHouse) -> None:
+    """As on a full disk: the store tries again, where it ended before."""
+    assert clickhouse._lock is not None
+    spool = clickhouse._lock.spool
+    spool.rename(spool.with_name("elsewhere"))
+    try:
+        with pytest.raises(ClickHouseUnavailable):
+            await clickhouse.insert_ndjson("events", event())
+    finally:
+        spool.with_name("elsewhere").rename(spool)
+    await clickhouse.insert_ndjson("events", event())
+    assert await clickhouse.query("SELECT count() FROM events") == [(1,)]
+
+
 async def test_the_embedded_engine_removes_merged_parts_soon_and_in_one_thread(clickhouse: ClickHouse) -> None:
     """`make chaos` shows in a soak that files, threads and memory stay the same; here is what that rests on."""
     names = ("cleanup_delay_period", "max_cleanup_delay_period", "concurrent_part_removal_threshold")

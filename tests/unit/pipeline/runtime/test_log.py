@@ -1,6 +1,8 @@
 import io
 import logging
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import structlog
@@ -60,3 +62,15 @@ def test_lines_go_to_what_is_standard_error_now(kept_logging, monkeypatch: pytes
         "after",
         "after too",
     ]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_costs_the_line_and_nothing_else(kept_logging, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+    with suppress(OSError), Path("/dev/full").open("w", buffering=1) as disk:
+        monkeypatch.setattr(sys, "stderr", disk)
+        log.configure_logging("tested", as_json=True)
+        log.get_logger("room").warning("lost")
+        logging.getLogger("elsewhere").warning("lost too")
+        said.append("went on")
+    assert said == ["went on"]
