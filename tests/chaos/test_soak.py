@@ -133,5 +133,5 @@ def test_what_the_processes_hold_stays_the_same(tmp_path: Path) -> None:
             if growing > bound:
                 grown[f"{name} {what}"] = growing
     assert grown == {}
-    # It may be saving, which takes as much again, and is looked at every few seconds.
-    assert max(held.memory_mb for held in series["broker"]) < 2.5 * trim.START_BYTES / 2**20
+    # It also holds the changelog of the stream's state, and takes as much again while it saves.
+    assert max(held.memory_mb for held in series["broker"]) < 3 * trim.START_BYTES / 2**20

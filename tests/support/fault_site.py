@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -37,7 +37,7 @@ from services.webhooks.payload import facts_of
 from services.webhooks.signature import format_secret
 
 SETTLE_SECONDS = 240.0
-RECOVERY_SECONDS = 120.0
+RECOVERY_SECONDS = 240.0
 """The longest that a recovery may take, on a machine that does other things too."""
 ENDPOINT_ID = "whe_chaos"
 STEADY = ("gateway", "store", "worker", DISPATCHER)
@@ -98,13 +98,16 @@ class Site:
             posting.cancel()
 
     async def recover(self) -> None:
-        """Wait until every process is ready and everything accepted can be read. Raises `TimeoutError`."""
-        async with asyncio.timeout(RECOVERY_SECONDS):
-            for name in sorted(self.away):
-                self.launch(name)
-            self.away.clear()
-            while not await self._is_well():
-                await asyncio.sleep(_POLL_SECONDS)
+        """Wait until every process is ready and everything accepted can be read. Raises `AssertionError`, saying what
+        is not well.
+        """
+        for name in sorted(self.away):
+            self.launch(name)
+        self.away.clear()
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        while ailment := await self._ailment():
+            assert time.monotonic() < deadline, f"after {RECOVERY_SECONDS:.0f} s: {ailment}"
+            await asyncio.sleep(_POLL_SECONDS)
 
     def launch(self, name: str) -> None:
         if not self.installation.processes[name].is_running:
@@ -123,13 +126,16 @@ class Site:
                         print(f"{name} ended with {process.exit_code}", *process.log_tail(), sep="\n  ", flush=True)
                     self.installation.launch(name)
 
-    async def _is_well(self) -> bool:
+    async def _ailment(self) -> str:
+        """Return what is not well; empty if all is."""
         for name in STEADY:
             if not await asyncio.to_thread(self.installation.is_ready, name):
-                return False
-        with suppress(TimeoutError):
-            return evaluate(await self.reader.read()).is_settled
-        return False
+                return f"{name} is not ready; it wrote {self.installation.processes[name].log_tail(3)}"
+        try:
+            progress = evaluate(await self.reader.read())
+        except TimeoutError:
+            return "the broker does not answer"
+        return ", ".join(str(part) for part in progress.partitions if not part.is_settled)
 
     async def settle(self) -> Outcome:
         """Return once every delivery that is due was made, and the books can be read."""
