@@ -18,6 +18,7 @@ from pipeline.domain.touches import CLICK, is_direct
 from schemas.facts import NANOS_PER_CONVERSION, Model
 from schemas.money import Run, round_runs, round_together
 
+_MANY: Final = 16
 _FEW_WEIGHTS: Final = 3
 _DECAY_ONE: Final = 1 << 53
 _LAST_CLICK: Final = Model.LAST_CLICK.value
@@ -69,7 +70,7 @@ def credit_path(
 
 def _divide(weights: list[int], total: int, value_minor: int) -> tuple[list[int], list[int]]:
     """(credits, values) in proportion to `weights`, whose sum is `total`. Most models have a few runs of equal ones."""
-    if len(set(weights)) > _FEW_WEIGHTS:
+    if len(weights) < _MANY or len(set(weights)) > _FEW_WEIGHTS:
         nanos = round_together([NANOS_PER_CONVERSION * weight for weight in weights], total)
         return nanos, round_together([value_minor * share for share in nanos], NANOS_PER_CONVERSION)
     runs = [(weight, len(list(equals))) for weight, equals in groupby(weights)]

@@ -87,7 +87,7 @@ def apply_event(
     times = pack_times(timestamp_ms, event.received_us, what)
     late = False
     # Repeats are noted too: where the journey has moved on, nobody can tell them any more (see `merging`).
-    if timestamp_ms > state.last_ms > 0 and timestamp_ms >= max(watermark_ms - rules.lateness_ms, state.cut_ms):
+    if timestamp_ms > state.last_ms > 0 and timestamp_ms >= watermark_ms - rules.lateness_ms and not state.cut_ms:
         state.last_ms = timestamp_ms  # what `is_late` would do, for nearly every event
     elif is_somebodys:
         if timestamp_ms < watermark_ms - rules.lateness_ms:
@@ -130,8 +130,9 @@ def fold(
     state: PersonState, event: StreamEvent, person: str, rules: AppRules, watermark_ms: int, effects: Effects
 ) -> None:
     """Steps 4 to 6, of an event that counts."""
-    is_thawed = event.timestamp_ms < state.sealed_before_ms and state.archive != b""
-    if is_thawed:
+    is_thawed = False
+    if event.timestamp_ms < state.sealed_before_ms and state.archive:
+        is_thawed = True
         thaw_regrouped(Desk(state, event.app_id, person, rules, effects))
     if state.gap_ms != rules.gap_ms:
         regroup(Desk(state, event.app_id, person, rules, effects))
@@ -145,7 +146,7 @@ def fold(
     state.version += 1
     state.is_unpublished = True
     segment = None
-    if not (is_thawed or any(map(counts_once, conversions))):
+    if not is_thawed and (not conversions or not any(map(counts_once, conversions))):
         segment = _open_segment(state, event, marketing, rules)
     if segment is not None:
         _count(segment, event, state.version)

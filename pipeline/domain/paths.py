@@ -29,6 +29,8 @@ class Paths:
 
     def at(self, times_ms: Iterable[int]) -> Iterator[list[Touch]]:
         """Return the paths at several ascending times, those of `look_up` or others."""
+        if not self._found:
+            return self._find(times_ms)
         times = list(times_ms)
         if all(map(self._found.__contains__, times)):
             return map(self._found.__getitem__, times)

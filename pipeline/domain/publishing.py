@@ -178,6 +178,8 @@ def holds_too_much(state: PersonState) -> bool:
 def _held_from(state: PersonState) -> int:
     """Return how many of the oldest segments there is no room for. There is always for the newest."""
     segments = state.segments
+    if len(segments) < 2:
+        return 0
     first = max(0, len(segments) - MAX_HELD_SEGMENTS)
     touches = sum(map(_count_touches, segments))
     while touches > MAX_HELD_TOUCHES and first < len(segments) - 1:

@@ -101,7 +101,8 @@ def settle(desk: Desk, change: Change, new: list[Conversion], refund: Refund | N
     _owe_refunds(desk, orders)
     if change.from_ms is not None:
         _owe_paths(desk, change.from_ms, change.sessions)
-    desk.paths.look_up(found.at_ms for found in (*desk.gone, *(each for each, _ in occasions.values())))
+    if desk.gone and occasions:
+        desk.paths.look_up(found.at_ms for found in (*desk.gone, *(each for each, _ in occasions.values())))
     _write_occasions(desk, change.sessions, occasions)
     _pay_if_little(desk)
     _close_gone(desk)

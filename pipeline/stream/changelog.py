@@ -1,4 +1,5 @@
-"""The changelog: one record per changed person, and per group a marker that says how far the source was applied.
+"""The changelog: the records of each changed person (one, or of a large state some, see `pages`), and per group a
+marker that says how far the source was applied.
 
 A group is ONE Kafka record batch, and a record batch is stored whole or not at all. So whatever part of the topic
 survives a crash, the states in it and the position they stand for agree.

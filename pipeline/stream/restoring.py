@@ -1,9 +1,10 @@
 """A partition's working set brought up from its store. The store is passed in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from pipeline.stream.pages import read_states
 from pipeline.stream.stores import PartitionStore
 from pipeline.stream.working_set import WorkingSet
 
@@ -24,8 +25,7 @@ def _by_visits(working_set: WorkingSet, store: PartitionStore) -> Iterator[int]:
     while batch := list(islice(visits, _STEP)):
         unknown = working_set.restore(batch)
         if unknown:
-            found = zip(unknown, store.get_many(unknown), strict=True)
-            store.note_visits(working_set.restore_states((key, data) for key, data in found if data is not None))
+            store.note_visits(working_set.restore_states(_whole(store, unknown, store.get_many(unknown))))
         yield len(batch)
 
 
@@ -33,6 +33,14 @@ def _by_states(working_set: WorkingSet, store: PartitionStore) -> Iterator[int]:
     store.forget_visits()
     states = store.scan()
     while batch := list(islice(states, _STEP)):
-        store.note_visits(working_set.restore_states(batch))
+        keys, values = zip(*batch, strict=True)
+        store.note_visits(working_set.restore_states(_whole(store, keys, values)))
         yield len(batch)
     store.complete_visits()
+
+
+def _whole(
+    store: PartitionStore, keys: Sequence[bytes], values: Sequence[bytes | None]
+) -> Iterator[tuple[bytes, bytes]]:
+    states = read_states(list(zip(keys, values, strict=True)), store.get_many)
+    return ((key, data) for key, (data, _) in zip(keys, states, strict=True) if data is not None)

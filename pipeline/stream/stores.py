@@ -193,7 +193,8 @@ class RocksStore:
                 put(_VISIT_PREFIX + key, visits.get(key, UNKNOWN))
         for key in deletes:
             batch.delete(key)
-            batch.delete(_VISIT_PREFIX + key)
+            if not key.startswith(_INTERNAL):
+                batch.delete(_VISIT_PREFIX + key)
         raw_offset = str(offset).encode()
         put(_OFFSET_KEY, raw_offset)
         if self._has_visits:

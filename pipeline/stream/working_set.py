@@ -11,13 +11,14 @@ from typing import Final
 
 from pipeline.domain.journey import has_unpublished, next_timer_ms
 from pipeline.domain.rules import AppRules
-from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
+from pipeline.domain.state import PersonState, decode_state
 from pipeline.domain.watermark import Watermark
 from pipeline.stream.changelog import MAX_BATCH_BYTES, RECORD_OVERHEAD_BYTES, Marker
 from pipeline.stream.decode import Decoded
 from pipeline.stream.group import Group
-from pipeline.stream.live_states import LiveStates, ReadMany
+from pipeline.stream.live_states import LiveStates
 from pipeline.stream.owed_rows import OwedRows
+from pipeline.stream.pages import PAGE_BYTES, ReadMany
 from pipeline.stream.people import DecodedPeople, PeopleQueue, app_of, carried_bytes, person_of
 from pipeline.stream.steps import (
     SEPARATOR,
@@ -47,7 +48,6 @@ GROUP_BYTES: Final = MAX_BATCH_BYTES * 5 // 8
 _SLICE: Final = 512
 _RETRY_MS: Final = 3_600_000
 """A person whose visit raised is left alone for this long in event time, or until the next event."""
-_EMPTY_STATE: Final = encode_state(new_state())
 
 
 class WorkingSet:
@@ -245,7 +245,8 @@ class WorkingSet:
         for key in keys:
             size = bytes_each
             if key not in group.dirty and key not in counted:
-                size += self._states.size_of(key) + len(key) + RECORD_OVERHEAD_BYTES
+                state_bytes = self._states.size_of(key)
+                size += state_bytes + (1 + state_bytes // PAGE_BYTES) * (len(key) + RECORD_OVERHEAD_BYTES)
                 counted.add(key)
             if group.size_bytes and group.size_bytes + size > GROUP_BYTES:
                 break
@@ -321,15 +322,13 @@ class WorkingSet:
         return keys[count:]
 
     def _encode_dirty(self) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
-        group, hot = self._open, self._states.hot
-        puts, deletes = [], []
+        group = self._open
+        puts: list[tuple[bytes, bytes]] = []
+        deletes: list[bytes] = []
         for key in group.dirty:
-            data = _EMPTY_STATE if key in group.expired else encode_state(hot[key])
-            if data == _EMPTY_STATE:
-                deletes.append(key.encode())
-            else:
-                puts.append((key.encode(), data))
-                self._states.note_size(key, len(data))
+            written, gone = self._states.encode(key, is_expired=key in group.expired)
+            puts += written
+            deletes += gone
         return puts, deletes
 
     def _take(self, puts: list[tuple[bytes, bytes]], deletes: list[bytes]) -> Group:

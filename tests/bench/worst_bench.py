@@ -4,8 +4,9 @@ Persons are prepared with as much as anybody with a public key can put into a st
 each kind is applied to a fresh copy of that state, some times, and the least processor time and the bytes of its rows
 are told: of each person the event that takes longest, and the one that writes most. The baseline is what an event of
 usual traffic takes in a group: applied, with its share of sessions published, and of rows and states encoded. The run
-fails where an event takes more than 50 times as long, or writes more bytes per byte read than its bound.
-`tests/unit/pipeline/domain/test_work.py` holds the same, counted.
+fails where an event takes more than 50 times as long, writes more bytes of rows per byte read than its bound, or more
+than 3 KB of state on average; the size of the whole state stands beside it. `tests/unit/pipeline/domain/test_work.py`
+and `tests/unit/pipeline/stream/test_pages.py` hold the same, counted.
 """
 
 import statistics
@@ -24,9 +25,12 @@ from figures import Figure  # noqa: E402
 from heavy_persons import PERSONS, Heavy, events_for  # noqa: E402
 
 from pipeline.domain.state import encode_state  # noqa: E402
+from pipeline.stream.pages import write_state  # noqa: E402
 from schemas.events import decode_stream_events, encode_event, person_key  # noqa: E402
 
 REPEATS: Final = 15
+STATE_EVENTS: Final = 60
+MOST_STATE_BYTES: Final = 3_000
 USUAL_EVENTS: Final = 20_000
 USUAL_PERSONS: Final = 2_000
 GROUP: Final = 250
@@ -74,6 +78,23 @@ def usual_cost() -> float:
     return statistics.median(spent_us)
 
 
+def state_bytes(name: str, heavy: Heavy) -> Figure:
+    """Bytes of the changelog per event of a person, one a group, contacts, purchases and page views in turn; against
+    the whole state."""
+    key = f"demo\x1f{heavy.person}".encode()
+    layout, written = write_state(key, encode_state(heavy.state), None).layout, 0
+    for number in range(STATE_EVENTS):
+        is_purchase = number % 3 == 1
+        campaign = f"new-{number}" if number % 3 == 0 else ""
+        order = {"order_id": f"new-{number}", "revenue": 5, "currency": "CNY"} if is_purchase else {}
+        heavy.does("purchase" if is_purchase else "page_view", campaign=campaign, **order)
+        change = write_state(key, encode_state(heavy.state), layout)
+        written += sum(map(len, (*(part for record in change.puts for part in record), *change.deletes)))
+        layout = change.layout
+    whole = len(encode_state(heavy.state))
+    return Figure(f"worst, {name}: state written", written / STATE_EVENTS, "bytes/event", whole, MOST_STATE_BYTES)
+
+
 def run() -> list[Figure]:
     usual_us = usual_cost()
     figures = [Figure("worst, an event of usual traffic", usual_us, "µs")]
@@ -88,6 +109,7 @@ def run() -> list[Figure]:
         figures += [
             Figure(f"worst, {name}: {slowest}", costs[slowest][0], "µs", usual_us, most_us),
             Figure(f"worst, {name}: {largest}, written per byte read", size, "bytes", most=most_bytes),
+            state_bytes(name, heavy),
         ]
     return figures
 

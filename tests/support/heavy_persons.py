@@ -125,11 +125,14 @@ def of_many_short_visits() -> Heavy:
     heavy.at_ms += 400 * DAY_MS
     heavy.does("page_view")
     start_ms = heavy.at_ms - 390 * DAY_MS
-    for number in range(400):
-        heavy.apply(heavy.event("page_view", start_ms + number * DAY_MS // 2, f"campaign-{number}"))
+    times_ms = [start_ms + number * DAY_MS // 2 for number in range(400)]
+    made = [heavy.event("page_view", at_ms, f"campaign-{at_ms}" if at_ms % 3 else "") for at_ms in times_ms]
+    bought: dict[str, Any] = {"revenue": 10, "currency": "CNY"}
     for number in range(MAX_CONVERSIONS):
-        order: dict[str, Any] = {"order_id": f"order-{number}", "revenue": 10}
-        heavy.apply(heavy.event("purchase", start_ms + 200 * DAY_MS + number, **order))
+        made.append(heavy.event("purchase", times_ms[-1] + number, order_id=f"order-{number}", **bought))
+    for event in made:
+        event.received_us = heavy.at_ms * 1000
+        heavy.apply(event)
     return heavy.settled()
 
 

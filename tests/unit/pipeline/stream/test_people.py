@@ -16,7 +16,7 @@ from stream_reference import ROWS
 
 from pipeline.domain.effects import Effects
 from pipeline.domain.watermark import Watermark
-from pipeline.stream import steps, working_set
+from pipeline.stream import live_states, pages, steps, working_set
 from pipeline.stream.changelog import MARKER_KEY, Marker, decode_marker, encode_marker
 from pipeline.stream.decode import MAX_REJECTS_PER_MESSAGE, Place, decode_message
 from pipeline.stream.outputs import packed
@@ -157,6 +157,13 @@ class Stream:
         )
 
 
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nearly every state is in pages."""
+    monkeypatch.setattr(live_states, "WHOLE_BYTES", 200)
+    for name, value in (("WHOLE_BYTES", 200), ("PAGE_BYTES", 128), ("HEAD_BYTES", 100), ("_SHORTEST", 16)):
+        monkeypatch.setattr(pages, name, value)
+
+
 def history(count: int = 90, persons: int = 6, seed: int = 5) -> list[AcceptedEvent]:
     traffic = stream_traffic.events(count, persons, seed=seed, span_ms=6 * DAY_MS)
     made = stream_traffic.with_refunds(stream_traffic.with_logins(traffic, 0.8, seed=seed), seed)
@@ -190,7 +197,9 @@ def test_an_undisturbed_run_is_that_of_a_batch() -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_kill_after_any_step_of_any_flush_changes_nothing(seed: int) -> None:
+def test_a_kill_after_any_step_of_any_flush_changes_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if seed:
+        small_pages(monkeypatch)
     accepted = history(60, 4, seed)
     undisturbed = Stream(Random(seed))
     undisturbed.run(accepted)
