@@ -19,6 +19,7 @@ from pipeline.domain.counting import counts_once
 from pipeline.domain.effects import Effects
 from pipeline.domain.goals import REFUND, conversions_of
 from pipeline.domain.lateness import is_late
+from pipeline.domain.order_rows import write_owed_of_order
 from pipeline.domain.publishing import (
     end,
     end_in_steps,
@@ -113,7 +114,10 @@ def apply_event(
 def write_owed_rows(state: PersonState, app_id: str, person: str, rules: AppRules, effects: Effects) -> None:
     """Some of the rows that earlier events have left owed. It must come first in a group, before any event: the state
     is then a stored one, so that it writes the same rows when it is done again after a crash."""
-    write_owed(Desk(state, app_id, person, rules, effects))
+    if state.order is not None:
+        write_owed_of_order(state.order, app_id, rules, effects)
+    else:
+        write_owed(Desk(state, app_id, person, rules, effects))
 
 
 def _end_if_due(

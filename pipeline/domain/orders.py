@@ -19,17 +19,16 @@ A refund that finds no conversion waits in the order's state, for the app's hist
 """
 
 from itertools import groupby
-from typing import Final
 
 import msgspec
 
 from pipeline.domain.closing import Closed, decode_closed
 from pipeline.domain.effects import Effects
 from pipeline.domain.merging import is_moved, owner_of
+from pipeline.domain.order_rows import owe, write_owed_of_order
 from pipeline.domain.refunds import allocate, order_message, united
 from pipeline.domain.regrouping import regroup
 from pipeline.domain.restating import Change
-from pipeline.domain.rows import attribution_row, columns_of, conversion_row
 from pipeline.domain.rules import AppRules
 from pipeline.domain.settling import Desk, settle
 from pipeline.domain.state import (
@@ -42,10 +41,7 @@ from pipeline.domain.state import (
     PersonState,
     Refund,
 )
-from schemas.facts import Reason
 from schemas.people import OrderClosed, OrderCounted, OrderRefund
-
-_REFUND: Final = Reason.REFUND.value
 
 
 def apply_order(
@@ -115,7 +111,7 @@ def _note_closed(state: PersonState, record: OrderClosed, rules: AppRules, effec
 
 
 def _settle(order: Order, app_id: str, rules: AppRules, effects: Effects) -> None:
-    """Write the closed conversions whose value has changed by refunds."""
+    """The rows of closed conversions whose value has changed by refunds are owed, and some written."""
     if not (order.refunds and order.closed):
         return
     live_ms = {holder.person: holder.times_ms for holder in order.holders}
@@ -125,18 +121,8 @@ def _settle(order: Order, app_id: str, rules: AppRules, effects: Effects) -> Non
         ids = {id(conversion) for conversion in changed}
         for closed in members:
             if id(closed.conversion) in ids:
-                _write(closed, app_id, rules, effects)
-
-
-def _write(closed: ClosedConversion, app_id: str, rules: AppRules, effects: Effects) -> None:
-    """Nobody else writes it any more, so the revisions go on from those of its person."""
-    conversion = closed.conversion
-    conversion.attribution_revision += 1
-    conversion.config_version = rules.config_version
-    conversion.row_revision += 1
-    path = columns_of(closed.path)
-    effects.conversions.append(conversion_row(app_id, closed.person, conversion, path, _REFUND))
-    effects.attributions.append(attribution_row(app_id, closed.person, conversion, path, rules, _REFUND))
+                owe(closed)
+    write_owed_of_order(order, app_id, rules, effects)
 
 
 def _order(state: PersonState, received_s: int) -> Order:

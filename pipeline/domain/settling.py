@@ -129,6 +129,8 @@ def settle_all(desk: Desk, change: Change, moved: list[Conversion]) -> None:
 def owes_rows(state: PersonState) -> bool:
     """Tell whether rows of conversions are owed, or some wait to leave. That is part of the state, so it survives a
     crash."""
+    if state.order is not None:
+        return any(closed.conversion.owed for closed in state.order.closed)
     return any(conversion.owed or conversion.is_leaving for conversion in state.conversions)
 
 

@@ -11,8 +11,17 @@ from histories import DAY_MS, MIDNIGHT_MS, Ledger
 
 from pipeline.domain import state as limits
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, end, is_expired, next_timer_ms, publish_sessions
+from pipeline.domain.journey import (
+    apply_event,
+    end,
+    is_expired,
+    next_timer_ms,
+    owes_rows,
+    publish_sessions,
+    write_owed_rows,
+)
 from pipeline.domain.merging import absorb, apply_link, hand_over
+from pipeline.domain.order_rows import MAX_AT_ONCE
 from pipeline.domain.orders import apply_order
 from pipeline.domain.rules import AppRules, compile_rules
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
@@ -81,6 +90,16 @@ class Shop:
                 end(state, "shop", key, self.rules, effects)
                 del self.states[key]
             self.deliver(effects)
+
+    def pays(self, key: str) -> list[int]:
+        """Have all rows written that are owed; conversions written each time."""
+        counts = []
+        while owes_rows(self.state(key)):
+            effects = Effects()
+            write_owed_rows(self.states[key], "shop", key, self.rules, effects)
+            counts.append(len(effects.conversions))
+            self.deliver(effects)
+        return counts
 
     def logs_in(self, days: float, anonymous_id: str, user_id: str) -> None:
         at_ms, effects, state = MIDNIGHT_MS + int(days * DAY_MS), Effects(), self.state("a:" + anonymous_id)
@@ -208,6 +227,20 @@ def test_what_an_order_remembers_is_bounded(shop: Shop) -> None:
     assert order is not None
     assert (len(order.holders), len(order.refunds)) == (limits.MAX_HOLDERS, limits.MAX_REFUNDS)
     assert len(encode_state(shop.states["o:A"])) < 8_000
+
+
+def test_a_refund_of_many_conversions_is_written_in_steps(shop: Shop) -> None:
+    for number in range(45):
+        shop.does("purchase", number / 1000, "u1", properties={"revenue": 10, "order_id": "A"})
+    shop.pays("u:u1")
+    shop.passes(60)
+    shop.pays("u:u1")
+    assert not shop.states["u:u1"].conversions
+    shop.refunds(61)
+    assert shop.value() == (45 - MAX_AT_ONCE) * 1_000
+    assert shop.pays("o:A") == [MAX_AT_ONCE] * 3 + [5]
+    assert shop.value() == 0
+    assert {row.revision for row in shop.ledger.table("attributions").values()} == {2}
 
 
 def test_an_order_ends_with_the_history(shop: Shop) -> None:
