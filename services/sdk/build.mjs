@@ -30,6 +30,8 @@ async function bundle(entry, format, target, minify) {
     legalComments: 'none',
     define: { VERSION: JSON.stringify(version) },
     format,
+    // Names the exports of CommonJS so that Node.js finds them.
+    platform: format === 'cjs' ? 'node' : 'browser',
     target,
     minify,
     ...(minify && { mangleProps: new RegExp(`^(${INTERNAL.replace(/ /g, '|')})$`) }),

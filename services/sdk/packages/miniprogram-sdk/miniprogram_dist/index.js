@@ -876,3 +876,7 @@ function wxStore() {
 // src/miniprogram/index.ts
 var AttriKit = createCalls("0.1.0", beginInMiniProgram);
 var index_default = AttriKit;
+// Annotate the CommonJS export names for ESM import in node:
+0 && (module.exports = {
+  AttriKit
+});

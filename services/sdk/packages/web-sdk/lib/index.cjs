@@ -1076,3 +1076,7 @@ async function askForCookie(platform, appId, id) {
 var begin = typeof document === "undefined" ? () => void 0 : beginInBrowser(noteLanding());
 var AttriKit = createCalls("0.1.0", begin);
 var index_default = AttriKit;
+// Annotate the CommonJS export names for ESM import in node:
+0 && (module.exports = {
+  AttriKit
+});
