@@ -9,13 +9,17 @@ from pipeline.domain.state import OWES_ALL, ClosedConversion, Order
 from schemas.facts import Reason
 
 _REFUND: Final = Reason.REFUND.value
-MAX_AT_ONCE: Final = 10
-"""Conversions that a message writes itself, and later groups each."""
+MAX_AT_ONCE: Final = 2
+"""Conversions that a message about the order writes itself."""
+MAX_PER_VISIT: Final = 10
+"""Conversions that each later group writes."""
 
 
-def write_owed_of_order(order: Order, app_id: str, rules: AppRules, effects: Effects) -> None:
-    """Write the rows of conversions whose value has changed by refunds, up to `MAX_AT_ONCE`."""
-    for closed in [found for found in order.closed if found.conversion.owed][:MAX_AT_ONCE]:
+def write_owed_of_order(
+    order: Order, app_id: str, rules: AppRules, effects: Effects, most: int = MAX_PER_VISIT
+) -> None:
+    """Write the rows of conversions whose value has changed by refunds, of `most` of them."""
+    for closed in [found for found in order.closed if found.conversion.owed][:most]:
         _write(closed, app_id, rules, effects)
 
 

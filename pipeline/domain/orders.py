@@ -25,7 +25,7 @@ import msgspec
 from pipeline.domain.closing import Closed, decode_closed
 from pipeline.domain.effects import Effects
 from pipeline.domain.merging import is_moved, owner_of
-from pipeline.domain.order_rows import owe, write_owed_of_order
+from pipeline.domain.order_rows import MAX_AT_ONCE, owe, write_owed_of_order
 from pipeline.domain.refunds import allocate, order_message, united
 from pipeline.domain.regrouping import regroup
 from pipeline.domain.restating import Change
@@ -122,7 +122,7 @@ def _settle(order: Order, app_id: str, rules: AppRules, effects: Effects) -> Non
         for closed in members:
             if id(closed.conversion) in ids:
                 owe(closed)
-    write_owed_of_order(order, app_id, rules, effects)
+    write_owed_of_order(order, app_id, rules, effects, MAX_AT_ONCE)
 
 
 def _order(state: PersonState, received_s: int) -> Order:

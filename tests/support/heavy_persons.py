@@ -8,14 +8,27 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.domain.addresses import MAX_VALUE_CHARACTERS
+from pipeline.domain.closing import Closed, encode_closed
 from pipeline.domain.effects import Effects
 from pipeline.domain.journey import apply_event, publish_sessions, write_owed_rows
+from pipeline.domain.merging import hand_over, link
+from pipeline.domain.orders import apply_order
+from pipeline.domain.paths import Paths
 from pipeline.domain.rules import DAY_MS, AppRules, compile_rules
 from pipeline.domain.seen import fingerprint, pack_times, remember
-from pipeline.domain.state import MAX_CONVERSIONS, MAX_REFUNDS, MAX_SEEN, PersonState, decode_state, encode_state
+from pipeline.domain.state import (
+    MAX_CONVERSIONS,
+    MAX_REFUNDS,
+    MAX_SEEN,
+    ClosedConversion,
+    PersonState,
+    decode_state,
+    encode_state,
+)
 from schemas.control import DEFAULT_GOALS, App
 from schemas.events import StreamEvent
 from schemas.facts import encode_rows
+from schemas.people import OrderClosed, OrderRefund
 
 START_MS: Final = 1_790_000_000_000 // DAY_MS * DAY_MS
 PERSON: Final = "a:prepared"
@@ -211,6 +224,24 @@ PERSONS: Final[dict[str, Callable[[], Heavy]]] = {
 }
 
 
+def order_of_many() -> tuple[Heavy, OrderRefund]:
+    """An order to which 100 conversions with 100 touches have gone, and a refund of all of it."""
+    buyer, order = of_one_order(), Heavy(person="o:the order")
+    conversions = buyer.state.conversions
+    paths = Paths(buyer.state, RULES).at(found.at_ms for found in conversions)
+    closed = [ClosedConversion(found, path, PERSON) for found, path in zip(conversions, paths, strict=True)]
+    data = encode_closed(Closed(closed, []))
+    apply_order(order.state, OrderClosed("demo", "the order", PERSON, 1, data), RULES, order.effects)
+    return order.copy(), OrderRefund("demo", "the order", "refund", buyer.at_ms, "", "", 1, "")
+
+
+def journey_of(heavy: Heavy) -> bytes:
+    """The journey of an anonymous person who logs in."""
+    copy = heavy.copy()
+    link(copy.state, "user", copy.at_ms, "link", copy.at_ms // 1000)
+    return hand_over(copy.state)
+
+
 def events_for(heavy: Heavy) -> Iterator[tuple[str, Callable[[Heavy], None]]]:
     """Events and visits that are applied to a copy of `heavy`, each with its name."""
     now_ms, gap_ms = heavy.at_ms, heavy.rules.gap_ms
@@ -231,6 +262,7 @@ def events_for(heavy: Heavy) -> Iterator[tuple[str, Callable[[Heavy], None]]]:
     yield "conversion in order", event("purchase", now_ms + 1, order_id="new-1", **bought)
     yield "conversion late", event("purchase", now_ms - 99_500, order_id="new-2", **bought)
     yield "conversion before all", event("purchase", first_ms + 1, order_id="new-3", **bought)
+    yield "conversion of 30 KB", event("purchase", now_ms + 1, order_id="new-4", text="x" * 30_000, **bought)
     yield "refund of an order", event("refund", now_ms + 1, order_id=order_id)
     yield "refund of no order", event("refund", now_ms + 1, order_id="nobody's")
     yield "visit", Heavy.visit

@@ -21,7 +21,7 @@ from pipeline.domain.journey import (
     write_owed_rows,
 )
 from pipeline.domain.merging import absorb, apply_link, hand_over
-from pipeline.domain.order_rows import MAX_AT_ONCE
+from pipeline.domain.order_rows import MAX_AT_ONCE, MAX_PER_VISIT
 from pipeline.domain.orders import apply_order
 from pipeline.domain.rules import AppRules, compile_rules
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
@@ -237,8 +237,9 @@ def test_a_refund_of_many_conversions_is_written_in_steps(shop: Shop) -> None:
     shop.pays("u:u1")
     assert not shop.states["u:u1"].conversions
     shop.refunds(61)
-    assert shop.value() == (45 - MAX_AT_ONCE) * 1_000
-    assert shop.pays("o:A") == [MAX_AT_ONCE] * 3 + [5]
+    written = shop.value()
+    assert written >= (45 - 2 * MAX_AT_ONCE) * 1_000, "each message comes twice"
+    assert max(shop.pays("o:A")) == MAX_PER_VISIT
     assert shop.value() == 0
     assert {row.revision for row in shop.ledger.table("attributions").values()} == {2}
 

@@ -6,14 +6,23 @@ A page view in order takes 770 instructions. What the bounds are in time, `make 
 from collections.abc import Callable
 
 import pytest
-from heavy_persons import PERSONS, Heavy, events_for, newcomer
+from heavy_persons import PERSONS, Heavy, events_for, newcomer, order_of_many
 from work import instructions
+
+from pipeline.domain.orders import apply_order
 
 MOST_INSTRUCTIONS = 90_000
 MOST_ROWS = 110
 MOST_BYTES = 50_000
 MOST_BYTES_OF_LONG_NAMES = 250_000
 """Rows of a conversion hold its path: of 100 touches, each with three names of 200 characters."""
+
+
+def test_a_refund_of_many_conversions_writes_few_of_them() -> None:
+    order, refund = order_of_many()
+    steps = instructions(lambda: apply_order(order.state, refund, order.rules, order.effects))
+    assert steps <= MOST_INSTRUCTIONS
+    assert order.written()[1] <= MOST_BYTES
 
 
 def test_a_page_view_in_order_takes_few_steps() -> None:
