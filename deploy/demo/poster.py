@@ -18,14 +18,14 @@ import httpx
 import orjson
 
 from deploy.demo.generator import MAX_SPAN_MS, Sending
-from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.log import get_logger
+from pipeline.runtime.retry import SHORT, retry
 
 _BATCH_SIZES: Final = (20, 200)
 _BATCH_SPAN_MS: Final = MAX_SPAN_MS // 3
 _SINGLE_RATE: Final = 0.4
 """Share of requests that carry a single event: a few in a hundred of all events."""
-_FIRST_PAUSE_SECONDS: Final = 0.1
-_LONGEST_PAUSE_SECONDS: Final = 2.0
+_log = get_logger("demo")
 
 
 class PostError(RuntimeError):
@@ -154,26 +154,32 @@ class Poster:
 
     async def _post(self, parcel: Parcel) -> None:
         path, content_type, body = encode(parcel)
-        deadline = monotonic_seconds() + self._patience_seconds
-        pause = _FIRST_PAUSE_SECONDS
-        while (response := await self._try(path, content_type, body)) is None:
-            if monotonic_seconds() > deadline:
-                raise PostError(f"no answer to POST {path} within {self._patience_seconds:.0f} s")
-            self.posted.retries += 1
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        response = await retry(
+            lambda: self._try(path, content_type, body),
+            (PostError,),
+            _log,
+            "demo_posts_again",
+            pauses=SHORT,
+            seconds=self._patience_seconds,
+            on_failure=self._count_retry,
+        )
         if response.status_code not in (200, 201, 400):
             raise PostError(f"POST {path} was answered {response.status_code}: {response.text[:300]}")
         self.posted.requests += 1
         record_answer(parcel, response.status_code, response.json(), self.posted)
 
-    async def _try(self, path: str, content_type: str, body: bytes) -> httpx.Response | None:
-        """Try a request once; None: send it again."""
+    async def _try(self, path: str, content_type: str, body: bytes) -> httpx.Response:
+        """Try a request once. Raises `PostError` if it is to be sent again."""
         try:
             response = await self._client.post(path, content=body, headers={"Content-Type": content_type})
-        except httpx.TransportError:
-            return None
-        return None if response.status_code >= 500 else response
+        except httpx.TransportError as error:
+            raise PostError(f"no answer to POST {path}: {type(error).__name__}") from error
+        if response.status_code >= 500:
+            raise PostError(f"POST {path} was answered {response.status_code}")
+        return response
+
+    def _count_retry(self, _error: Exception) -> None:
+        self.posted.retries += 1
 
 
 async def _one_done(under_way: dict[asyncio.Task[None], Parcel], on_sent: Callable[[int], object]) -> None:

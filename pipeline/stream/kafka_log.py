@@ -1,4 +1,8 @@
-"""The broker as the committer needs it: one idempotent producer for all outputs, a fenced one for the changelog."""
+"""The broker as the committer needs it: one idempotent producer for all outputs, a fenced one for the changelog.
+
+Not the packing producer of `pipeline.runtime.kafka.producer`: a group's rows are packed already, their offsets are
+wanted, and a send that fails ends the process, since the next owner writes the group again.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any

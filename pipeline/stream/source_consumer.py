@@ -11,6 +11,7 @@ from typing import Any, Final
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 
 from pipeline.runtime.kafka.clients import FETCHER_LOOK_MS
+from pipeline.runtime.kafka.patches import set_fetch_waits
 
 _LOOK_SECONDS: Final = 0.05
 _FETCH_WAIT_MS: Final = 100
@@ -19,9 +20,7 @@ _FETCH_WAIT_MS: Final = 100
 class _Thread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust has no settings for these; the fetcher takes them from here when it starts.
-        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
-        consumer._consumer_timeout = FETCHER_LOOK_MS / 1000
+        set_fetch_waits(consumer, _FETCH_WAIT_MS, FETCHER_LOOK_MS)  # Faust has no settings for these
         return consumer
 
 

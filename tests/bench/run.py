@@ -10,7 +10,19 @@ import sys
 
 from figures import Figure, machine, print_table
 
-PARTS = ("gateway", "agents", "stream", "scaling", "read", "webhooks", "end_to_end", "touches", "worst", "idle")
+PARTS = (
+    "gateway",
+    "packing",
+    "agents",
+    "stream",
+    "scaling",
+    "read",
+    "webhooks",
+    "end_to_end",
+    "touches",
+    "worst",
+    "idle",
+)
 
 
 def main(parts: list[str]) -> int:

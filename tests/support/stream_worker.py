@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from deploy.local.process import ChildProcess
 from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
-from pipeline.runtime.kafka.clients import build_producer
+from pipeline.runtime.kafka.clients import build_consumer, build_producer, started
+from pipeline.runtime.kafka.read_range import read_range, whole_range
 from pipeline.runtime.progress import evaluate, open_reader
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
@@ -80,21 +81,11 @@ async def wait_until_processed(settings: Settings, worker: ChildProcess, timeout
 
 async def read_topic(settings: Settings, topic: Topic | str) -> list[tuple[int, int, bytes | None, bytes | None]]:
     """Everything in it now, as (partition, offset, key, value)."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        places = [TopicPartition(str(topic), p) for p in range(settings.partitions)]
-        ends = await consumer.end_offsets(places)
-        consumer.assign(places)
-        await consumer.seek_to_beginning(*places)
-        found = []
-        async with asyncio.timeout(_READ_SECONDS):
-            while any([await consumer.position(place) < ends[place] for place in places]):
-                for records in (await consumer.getmany(timeout_ms=200)).values():
-                    found += [(record.partition, record.offset, record.key, record.value) for record in records]
-        return found
-    finally:
-        await consumer.stop()
+    places = [TopicPartition(str(topic), p) for p in range(settings.partitions)]
+    async with started(build_consumer(settings)) as consumer, asyncio.timeout(_READ_SECONDS):
+        ranges = await whole_range(consumer, places)
+        batches = [records async for _, records in read_range(consumer, ranges)]
+    return [(record.partition, record.offset, record.key, record.value) for records in batches for record in records]
 
 
 async def read_rows(settings: Settings, topic: Topic) -> list[dict[str, Any]]:

@@ -7,10 +7,11 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from stream_worker import read_topic
 
-from pipeline.runtime.kafka.clients import build_producer
+from pipeline.runtime.kafka.clients import build_consumer, build_producer, started
+from pipeline.runtime.kafka.read_range import read_range, whole_range
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
-from schemas.topics import MAX_MESSAGE_BYTES, Topic
+from schemas.topics import Topic
 
 _PARTITION_SECONDS = 300.0
 
@@ -18,32 +19,19 @@ _PARTITION_SECONDS = 300.0
 async def copy_topic(topic: Topic, source: Settings, target: Settings) -> int:
     """Into the same topic of `target`, which must be empty. Returns how many records there are."""
     await ensure_topics(target)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=source.kafka_bootstrap,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
-    )
-    producer = build_producer(target)
-    await consumer.start()
-    await producer.start()
-    try:
+    async with started(build_consumer(source)) as consumer, started(build_producer(target)) as producer:
         return sum([await _copy_partition(topic, p, consumer, producer) for p in range(source.partitions)])
-    finally:
-        await producer.stop()
-        await consumer.stop()
 
 
 async def _copy_partition(topic: Topic, partition: int, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> int:
     place = TopicPartition(topic.value, partition)
-    end = (await consumer.end_offsets([place]))[place]
-    consumer.assign([place])
+    ranges = await whole_range(consumer, [place])
     async with asyncio.timeout(_PARTITION_SECONDS):
-        while await consumer.position(place) < end:
-            for record in (await consumer.getmany(place, timeout_ms=100)).get(place, []):
+        async for _, records in read_range(consumer, ranges):
+            for record in records:
                 sent = await producer.send_and_wait(topic.value, record.value, key=record.key, partition=partition)
                 assert sent.offset == record.offset
-    return end
+    return ranges[place][1]
 
 
 async def copy_links(source: Settings, target: Settings) -> int:

@@ -176,6 +176,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.sleep(0)  # revoked meanwhile: the next generation starts over
             return
         except (KafkaError, OSError) as error:
+            # Not `retry`: the next read begins whatever generation there is by then.
             self._log.warning("committed_offsets_unknown", group=self._group, reason=reason_of(error))
             await asyncio.sleep(_PAUSE_SECONDS)
             return

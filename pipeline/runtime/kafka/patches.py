@@ -12,7 +12,7 @@ from functools import wraps
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
@@ -168,6 +168,15 @@ class FencedProducer(AIOKafkaProducer):  # type: ignore[misc]
         await super().start()
         # aiokafka wants a transaction around every record of a producer that has a name; the broker does not.
         self._txn_manager.transactional_id = None
+
+
+def set_fetch_waits(consumer: AIOKafkaConsumer, held_ms: int, look_ms: int) -> None:
+    """Set the waits of a consumer that somebody else has built; its fetcher takes them from here when it starts.
+
+    `held_ms`: how long the broker may hold a fetch back. `look_ms`: see `clients.FETCHER_LOOK_MS`.
+    """
+    consumer._fetch_max_wait_ms = held_ms
+    consumer._consumer_timeout = look_ms / 1000
 
 
 async def abort(producer: AIOKafkaProducer) -> None:
