@@ -55,9 +55,7 @@ def test_no_secret_is_shown_anywhere(
             event = {"event_name": secret, "user_id": 5, "timestamp": secret, "context": {"ip": secret}}
             for authorization in (f"Bearer\t{secret}", f"Bearer {secret} x", f"Basic {secret}", secret):
                 headers = {"Authorization": authorization}
-                bodies += [
-                    stranger.get(path, headers=headers) for path in ("/v1/users", "/operator", "/metrics", "/readyz")
-                ]
+                bodies += [stranger.get(path, headers=headers) for path in ("/v1/users", "/operator", "/metrics")]
                 bodies.append(stranger.post("/v1/events/track", headers=headers, content=b"{"))
             for parameters in ({"limit": secret}, {"cursor": secret}, {"from": secret}, {"key": secret}):
                 bodies.append(api.get("/v1/events", params=parameters))
