@@ -139,7 +139,10 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 
 async def rebalance(site: Site, random: Random) -> None:
-    """A second worker joins, leaves, dies and stands still, one soon after the other, while partitions are taken."""
+    """A second worker joins, leaves, dies and stands still, one soon after the other, while partitions are taken.
+
+    It is there in the end: the small broker keeps the partitions of a member that is gone for its return, for ever.
+    """
     process = site.installation.processes[SECOND_WORKER]
     for _ in range(random.randint(2, 4)):
         if not process.is_running:
@@ -153,6 +156,7 @@ async def rebalance(site: Site, random: Random) -> None:
             else:
                 await asyncio.to_thread(process.stop, 30.0 if act == "leave" else 0.0)
         await asyncio.sleep(random.uniform(0.0, 4.0))
+    site.away.add(SECOND_WORKER)
 
 
 FAULTS: dict[str, Fault] = {
