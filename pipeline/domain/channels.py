@@ -11,6 +11,7 @@
 6. Else direct.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -39,6 +40,7 @@ from pipeline.domain.tags import (
     normalize_channel,
     tags_of,
 )
+from schemas.caches import cache_short_texts
 from schemas.control import ChannelSettings
 
 __all__ = ["DIRECT", "Arrival", "ChannelRules", "classify_ad", "classify_arrival", "compile_channels", "has_tags"]
@@ -131,32 +133,54 @@ def classify_ad(
 
     It *is* an ad, so it is never direct, organic or a referral: what cannot be told is `paid_other`.
     """
-    tags = tags_of(
-        _text(properties, "source", "utm_source", "platform") or source,
-        _text(properties, "medium", "utm_medium") or medium,
-        _text(properties, "campaign", "utm_campaign", "campaign_name") or campaign,
+    named = [value if isinstance(value := properties.get(name), str) else "" for name in _AD_PROPERTIES]
+    if rules.rules:
+        own = _by_app_rules(rules, _ad_tags(page_url, source, medium, campaign, *named), "", page_url)
+        if own is not None and own.channel not in UNPAID:
+            return own
+    return _classify_ad(page_url if has_tags(page_url) else "", source, medium, campaign, *named)
+
+
+_AD_PROPERTIES: Final = (
+    "channel",
+    "source",
+    "utm_source",
+    "platform",
+    "medium",
+    "utm_medium",
+    "campaign",
+    "utm_campaign",
+    "campaign_name",
+)
+
+
+def _ad_tags(page_url: str, source: str, medium: str, campaign: str, _channel: str, *named: str) -> Tags:
+    """`named`: the properties of `_AD_PROPERTIES` after the channel."""
+    return tags_of(
+        _first_of(named[0:3]) or source,
+        _first_of(named[3:5]) or medium,
+        _first_of(named[5:8]) or campaign,
         page_url,
     )
-    own = _by_app_rules(rules, tags, "", page_url) if rules.rules else None
-    if own is not None and own.channel not in UNPAID:
-        return own
-    named = normalize_channel(_text(properties, "channel"))
-    if named and named not in UNPAID:
-        return Arrival(named, tags.source, tags.medium, tags.campaign, True, "ad:channel")
+
+
+def _first_of(texts: Sequence[str]) -> str:
+    """The first that says something."""
+    return next((text for text in texts if text and not is_placeholder(text)), "")
+
+
+@cache_short_texts(4_096, 1_024)
+def _classify_ad(page_url: str, source: str, medium: str, campaign: str, channel: str, *named: str) -> Arrival:
+    """Classify by our own rules. All clicks of a campaign say the same."""
+    tags = _ad_tags(page_url, source, medium, campaign, channel, *named)
+    named_channel = normalize_channel(channel)
+    if named_channel and named_channel not in UNPAID:
+        return Arrival(named_channel, tags.source, tags.medium, tags.campaign, True, "ad:channel")
     found = _by_link(tags, "")
     if found is not None and found.is_click and found.channel != Channel.OTHER_CAMPAIGN:
         return found
     channel = _paid_by_source(tags.source)
     return Arrival(channel, tags.source, tags.medium or MEDIUM_OF.get(channel, ""), tags.campaign, True, "ad:source")
-
-
-def _text(properties: dict[str, Any], *names: str) -> str:
-    """The first of these properties that says something."""
-    for name in names:
-        value = properties.get(name)
-        if isinstance(value, str) and not is_placeholder(value):
-            return value
-    return ""
 
 
 # The link: rules 2 to 4

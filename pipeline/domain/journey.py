@@ -5,7 +5,7 @@
       2. nobody's event?         remembered; a refund is sent to its order
       3. before what is final?   mark `late`, and the same (see `lateness`)
       4. classify                what touch it is, which goals it meets, what it refunds
-      5. in order and ordinary?  count it into the open session          (nearly every event)
+      5. ordinary?               count it into the open session          (nearly every event)
          else restructure        fold it in where it belongs, compare the sessions and touches there before and after
       6. settle                  attribute new conversions; restate those whose past or value changed, as many as one
                                  event may, the rest later (`write_owed_rows`); take back those that an earlier one of
@@ -169,14 +169,14 @@ def fold(
 
 
 def _open_segment(state: PersonState, event: StreamEvent, marketing: Touch | None, rules: AppRules) -> Segment | None:
-    """The last segment, if the event only makes it longer: no other session, touch or first fact can change by it."""
+    """The last segment, if the event only makes it longer or falls inside it: no other session, touch or first fact
+    can change by it. So an event that comes seconds late takes the short way too."""
     if not state.segments:
         return None
     last = state.segments[-1]
     timestamp_ms, end_ms = event.timestamp_ms, last.end_ms
     if (
-        timestamp_ms < end_ms
-        or timestamp_ms - end_ms >= rules.gap_ms
+        timestamp_ms - end_ms >= rules.gap_ms
         or timestamp_ms // DAY_MS != end_ms // DAY_MS
         or (marketing is not None and not _is_known(last, marketing))
         or not _is_settled(last, event)
@@ -224,7 +224,8 @@ def _may_pass_cap(segments: list[Segment], timestamp_ms: int, gap_ms: int) -> bo
 
 
 def _count(segment: Segment, event: StreamEvent, version: int) -> None:
-    segment.end_ms = event.timestamp_ms
+    if event.timestamp_ms > segment.end_ms:
+        segment.end_ms = event.timestamp_ms
     segment.events += 1
     segment.version = version
     if event.event_name == PAGE_VIEW:

@@ -21,7 +21,7 @@ from pipeline.domain.segments import (
     session_touches,
     sessions_of,
 )
-from pipeline.domain.state import Conversion, First, PersonState, Touch
+from pipeline.domain.state import Conversion, First, PersonState, Segment, Touch
 from pipeline.domain.touches import entry_of
 from schemas.events import StreamEvent
 
@@ -76,12 +76,15 @@ def restructure(
     firsts = candidates_of(state, conversions) if conversions else []
     lost = displace(state, firsts) if firsts else []
     gap_ms, segments = rules.gap_ms, state.segments
-    low, high = neighbourhood(segments, event.timestamp_ms, gap_ms)
-    before = View(sessions_of(segments[low:high], gap_ms))
     new = segment_of(event, entry_of(event, marketing, rules.channels), marketing, state.version)
     if conversions:
         new.firsts = firsts
         add_conversions(new, every_of(conversions))
+    low, high = neighbourhood(segments, event.timestamp_ms, gap_ms)
+    if low == high:
+        segments.insert(low, new)
+        return _begun(state, event.app_id, person, new, lost, effects)
+    before = View(sessions_of(segments[low:high], gap_ms))
     high = insert(segments, low, high, new, gap_ms)
     sessions = sessions_of(segments[low:high], gap_ms)
     after = View(sessions)
@@ -93,6 +96,17 @@ def restructure(
         change.won = [first for key, first in after.firsts.items() if key not in before.firsts]
         change.lost = lost + [first for key, first in before.firsts.items() if key not in after.firsts]
     return change
+
+
+def _begun(state: PersonState, app_id: str, person: str, new: Segment, lost: list[First], effects: Effects) -> Change:
+    """What `restructure` does where the event is a session of its own, as most that get there are."""
+    session = [new]
+    key = session_key(session)
+    if key in state.retired:
+        state.retired.remove(key)
+    touches = session_touches(session)
+    effects.touches += [touch_row(app_id, person, touch, key, 2 * state.version) for touch in touches]
+    return Change([session], min((touch.at_ms for touch in touches), default=None), new.firsts, lost)
 
 
 def stamp(state: PersonState, sessions: list[Session], before: View) -> None:

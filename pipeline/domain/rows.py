@@ -6,7 +6,7 @@ from pipeline.domain.attribution import credit_path
 from pipeline.domain.channel_tables import Channel
 from pipeline.domain.rules import AppRules
 from pipeline.domain.seen import Seen
-from pipeline.domain.segments import Session, session_entry, session_firsts, session_values
+from pipeline.domain.segments import Session, values_of, whole
 from pipeline.domain.state import Conversion, Touch
 from pipeline.domain.touches import VISIT
 from schemas.events import StreamEvent
@@ -27,36 +27,31 @@ def anonymous_of(person: str, known: str) -> str:
 
 
 def session_row(app_id: str, person: str, session: Session, is_closed: bool, revision: int) -> SessionRow:
-    head, tail = session[0], session[-1]
-    entry = session_entry(session)[1]
-    events = sum(segment.events for segment in session)
-    firsts = session_firsts(session)
-    conversions = sum(segment.conversions for segment in session) + len(firsts)
-    entry_page = next((s.entry_page[2] for s in session if s.entry_page), "")
-    exit_page = next((s.exit_page[2] for s in reversed(session) if s.exit_page), "")
-    anonymous = next((s.anonymous[2] for s in session if s.anonymous), "")
+    visit = whole(session)
+    entry, events = visit.entry, visit.events
+    conversions = visit.conversions + len(visit.firsts)
     return SessionRow(
         app_id=app_id,
-        session_id=session_id(app_id, person, head.start_ms, head.first_id),
+        session_id=session_id(app_id, person, visit.start_ms, visit.first_id),
         person_key=person,
         user_id=user_of(person),
-        anonymous_id=anonymous_of(person, anonymous),
-        start_ms=head.start_ms,
-        end_ms=tail.end_ms,
+        anonymous_id=anonymous_of(person, visit.anonymous[2] if visit.anonymous else ""),
+        start_ms=visit.start_ms,
+        end_ms=visit.end_ms,
         events=events,
-        page_views=sum(segment.page_views for segment in session),
-        entry_page=entry_page,
-        exit_page=exit_page,
+        page_views=visit.page_views,
+        entry_page=visit.entry_page[2] if visit.entry_page else "",
+        exit_page=visit.exit_page[2] if visit.exit_page else "",
         channel=entry.channel,
         source=entry.source,
         medium=entry.medium,
         campaign=entry.campaign,
         conversions=conversions,
-        values_minor=session_values(session, firsts),
+        values_minor=values_of(visit),
         is_bounce=events == 1 and conversions == 0 and entry.channel != "",
         is_closed=is_closed,
         revision=revision,
-        is_bot=all(segment.is_bot for segment in session),
+        is_bot=visit.is_bot,
     )
 
 

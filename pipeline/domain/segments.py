@@ -12,6 +12,8 @@ or two that meet across midnight in a chain of at most 24 hours. Nothing ever ha
 from bisect import bisect_left
 from typing import TypeAlias
 
+import msgspec
+
 from pipeline.domain.rules import DAY_MS, SESSION_CAP_MS
 from pipeline.domain.state import MAX_SUM_MINOR, MAX_TOUCHES, Conversion, First, Keyed, Segment, Touch
 from pipeline.domain.touches import EXPOSURE_RANK, VISIT, first_of_each, own_page, place
@@ -228,17 +230,23 @@ def session_firsts(session: Session) -> list[First]:
     return _earliest([first for segment in session for first in segment.firsts])
 
 
-def session_values(session: Session, firsts: list[First]) -> dict[str, int]:
-    """Per currency; `firsts`: those of the session."""
-    if len(session) == 1 and not firsts:
-        return dict(sorted(session[0].values_minor.items()))
-    sums: dict[str, int] = {}
-    for segment in session:
-        for currency, value_minor in segment.values_minor.items():
-            _add_value(sums, currency, value_minor)
-    for first in firsts:
+def whole(session: Session) -> Segment:
+    """The session as one segment, not to be changed."""
+    head = session[0]
+    if len(session) == 1:
+        return head
+    united = msgspec.structs.replace(head, values_minor=dict(head.values_minor))
+    for segment in session[1:]:
+        absorb(united, segment)
+    return united
+
+
+def values_of(segment: Segment) -> dict[str, int]:
+    """Per currency, with what counts once."""
+    sums = dict(segment.values_minor)
+    for first in segment.firsts:
         _add_value(sums, first.currency, first.value_minor)
-    return dict(sorted(sums.items()))
+    return dict(sorted(sums.items())) if len(sums) > 1 else sums
 
 
 def session_touches(session: Session) -> list[Touch]:

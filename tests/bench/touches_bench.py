@@ -22,8 +22,9 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from end_to_end_bench import BATCH_EVENTS, CONNECTIONS, SETTLE_SECONDS, product
 from figures import Figure
 from http_load import request_bytes, run_load
@@ -32,6 +33,7 @@ from processes import cpu_seconds, processes_of
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.progress import open_reader, wait_until_settled
 from pipeline.runtime.settings import Settings
+from schemas.events import AcceptedEvent
 
 CLICKS: Final = 100_000
 PERSONS: Final = 22_000
@@ -42,14 +44,8 @@ SPAN_MS: Final = 30 * 24 * 3_600_000
 
 def requests(key: str, clicks: int, until_ms: int) -> list[bytes]:
     """Batches in the order of event time."""
-    rng = random.Random(5)
-    purchases = clicks * PURCHASES // CLICKS
-    persons = max(1, clicks * PERSONS // CLICKS)
-    events = [_click(rng, number, rng.randrange(persons)) for number in range(clicks)]
-    events += [_purchase(rng, number, rng.randrange(persons)) for number in range(purchases)]
-    rng.shuffle(events)
-    for number, event in enumerate(events):
-        at_ms = until_ms - SPAN_MS + SPAN_MS * number // len(events)
+    events = traffic(clicks)
+    for event, at_ms in zip(events, times_ms(len(events), until_ms), strict=True):
         event["timestamp"] = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
     path = "/v1/events/batch?results=errors"
     return [
@@ -58,7 +54,42 @@ def requests(key: str, clicks: int, until_ms: int) -> list[bytes]:
     ]
 
 
-def _click(rng: random.Random, number: int, person: int) -> dict[str, object]:
+def accepted(clicks: int, until_ms: int) -> list[AcceptedEvent]:
+    """The same events as the gateway writes them, in one partition."""
+    events = traffic(clicks)
+    return [
+        AcceptedEvent(
+            app_id="demo",
+            event_id=event["event_id"],
+            event_name=event["event_name"],
+            timestamp_ms=at_ms,
+            received_us=until_ms * 1000,
+            user_id=event["user_id"],
+            properties=msgspec.Raw(_encode(event["properties"])),
+            page_url=event["properties"].get("page_url", ""),
+            ip="127.0.0.0",
+            key_id="key_0123456789abcdef",
+        )
+        for event, at_ms in zip(events, times_ms(len(events), until_ms), strict=True)
+    ]
+
+
+def times_ms(count: int, until_ms: int) -> list[int]:
+    return [until_ms - SPAN_MS + SPAN_MS * number // count for number in range(count)]
+
+
+def traffic(clicks: int) -> list[dict[str, Any]]:
+    """Clicks and purchases as a caller sends them, without their times."""
+    rng = random.Random(5)
+    purchases = clicks * PURCHASES // CLICKS
+    persons = max(1, clicks * PERSONS // CLICKS)
+    events = [_click(rng, number, rng.randrange(persons)) for number in range(clicks)]
+    events += [_purchase(rng, number, rng.randrange(persons)) for number in range(purchases)]
+    rng.shuffle(events)
+    return events
+
+
+def _click(rng: random.Random, number: int, person: int) -> dict[str, Any]:
     campaign = rng.randrange(CAMPAIGNS)
     return {
         "event_name": "ad_click",
@@ -73,7 +104,7 @@ def _click(rng: random.Random, number: int, person: int) -> dict[str, object]:
     }
 
 
-def _purchase(rng: random.Random, number: int, person: int) -> dict[str, object]:
+def _purchase(rng: random.Random, number: int, person: int) -> dict[str, Any]:
     return {
         "event_name": "purchase",
         "event_id": f"purchase-{number}",

@@ -1,0 +1,129 @@
+"""Processor time per event of the worker's pure parts: the domain alone, and a group from its messages to its records.
+
+    python tests/bench/domain_bench.py [EVENTS]
+
+Two kinds of traffic: the usual one of the stream's bench (pages, some seconds late, a purchase now and then), and the
+ad clicks of the `touches` bench, each in a session of its own. Everything is in one thread and in memory, without a
+broker and a store, so the figures are the processor's alone. Of several rounds the fastest is told: what disturbs a
+round makes it slower only.
+
+- *domain*: decoded events go into their persons' states (`apply_event`), and every 2,000 events the sessions that
+  changed are written (`publish_sessions`).
+- *group*: packed messages are decoded, applied by a `WorkingSet`, closed as groups of 2,000 events, and their rows and
+  states encoded as they go to the broker.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+_HERE = Path(__file__).parent
+sys.path[:0] = [str(_HERE), str(_HERE.parent / "support")]
+
+import stream_traffic  # noqa: E402
+import touches_bench  # noqa: E402
+from figures import Figure  # noqa: E402
+
+from pipeline.domain.effects import Effects  # noqa: E402
+from pipeline.domain.journey import apply_event, has_unpublished, publish_sessions  # noqa: E402
+from pipeline.domain.rules import AppRules, compile_rules  # noqa: E402
+from pipeline.domain.state import PersonState, new_state  # noqa: E402
+from pipeline.domain.watermark import Watermark  # noqa: E402
+from pipeline.stream.decode import Place, decode_message  # noqa: E402
+from pipeline.stream.outputs import packed  # noqa: E402
+from pipeline.stream.working_set import WorkingSet  # noqa: E402
+from schemas.control import DEFAULT_GOALS, App  # noqa: E402
+from schemas.events import AcceptedEvent, StreamEvent, decode_stream_events, encode_event, person_key  # noqa: E402
+from schemas.topics import Topic  # noqa: E402
+
+EVENTS: Final = 20_000
+GROUP_EVENTS: Final = 2_000
+MESSAGE_EVENTS: Final = 100
+ROUNDS: Final = 5
+OUT_OF_ORDERNESS_MS: Final = 60_000
+
+
+def usual(count: int) -> list[AcceptedEvent]:
+    return list(stream_traffic.events(count, max(1, count // 80)))
+
+
+def ad_clicks(count: int) -> list[AcceptedEvent]:
+    """As the gateway writes the events of the `touches` bench."""
+    return touches_bench.accepted(count, stream_traffic.START_MS)
+
+
+KINDS: Final[dict[str, Callable[[int], list[AcceptedEvent]]]] = {"usual traffic": usual, "ad clicks": ad_clicks}
+
+
+def domain_seconds(events: Sequence[StreamEvent], rules: AppRules) -> float:
+    """Processor time of the domain on these events."""
+    states: dict[str, PersonState] = {}
+    watermark = Watermark(OUT_OF_ORDERNESS_MS)
+    started = time.process_time()
+    for start in range(0, len(events), GROUP_EVENTS):
+        effects, changed = Effects(), set()
+        for index, event in enumerate(events[start : start + GROUP_EVENTS]):
+            watermark.observe(event.timestamp_ms, event.received_us // 1000)
+            person = person_key(event.user_id, event.anonymous_id, event.event_id)
+            state = states.get(person)
+            if state is None:
+                state = states[person] = new_state()
+            apply_event(state, event, person, rules, watermark.value_ms, 0, start, index, effects)
+            changed.add(person)
+        for person in changed:
+            if has_unpublished(states[person]):
+                publish_sessions(states[person], "demo", person, rules, watermark.value_ms, effects)
+    return time.process_time() - started
+
+
+def group_seconds(messages: Sequence[bytes], rules: AppRules) -> float:
+    """Processor time of a worker's pure parts on these messages."""
+    stored: dict[bytes, bytes] = {}
+    working_set = WorkingSet(
+        0, {"demo": rules}, lambda keys: [stored.get(key) for key in keys], Watermark(OUT_OF_ORDERNESS_MS), 10**6, 2**40
+    )
+    started = time.process_time()
+    for offset, message in enumerate(messages):
+        decoded = decode_message(message, Place(Topic.EVENTS, 0, offset, 0))
+        while not working_set.apply(decoded):
+            _close(working_set, stored)
+        if working_set.open_events >= GROUP_EVENTS:
+            _close(working_set, stored)
+    _close(working_set, stored)
+    return time.process_time() - started
+
+
+def _close(working_set: WorkingSet, stored: dict[bytes, bytes]) -> None:
+    group = working_set.close_group(publish=True)
+    if group is not None:
+        for _ in packed(group, 0, 1):
+            pass
+        stored.update(group.puts)
+        working_set.stored()
+
+
+def pack(events: Sequence[AcceptedEvent]) -> list[bytes]:
+    lines = [encode_event(event) for event in events]
+    return [b"\n".join(lines[start : start + MESSAGE_EVENTS]) for start in range(0, len(lines), MESSAGE_EVENTS)]
+
+
+def run(count: int = EVENTS) -> list[Figure]:
+    rules = compile_rules(App("demo", "Demo", goals=DEFAULT_GOALS))
+    figures = []
+    for kind, make in KINDS.items():
+        messages = pack(make(count))
+        decoded = [event for message in messages for event in decode_stream_events(message)]
+        domain = min(domain_seconds(decoded, rules) for _ in range(ROUNDS))
+        group = min(group_seconds(messages, rules) for _ in range(ROUNDS))
+        figures += [
+            Figure(f"domain, {kind}", domain / len(decoded) * 1e6, "µs/event"),
+            Figure(f"group, {kind}", group / len(decoded) * 1e6, "µs/event"),
+        ]
+    return figures
+
+
+if __name__ == "__main__":
+    for figure in run(int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS):
+        print(figure.json_line(), flush=True)
