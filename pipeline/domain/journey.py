@@ -27,6 +27,7 @@ from pipeline.domain.publishing import (
     holds_too_much,
     is_due_to_expire,
     is_expired,
+    is_over,
     next_timer_ms,
     publish_sessions,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "end_in_steps",
     "has_unpublished",
     "is_expired",
+    "is_over",
     "next_timer_ms",
     "owes_rows",
     "publish_sessions",

@@ -81,6 +81,13 @@ def has_unpublished(state: PersonState) -> bool:
     return state.is_unpublished or owes_rows(state)
 
 
+def is_over(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
+    """True if sessions wait to be written and all of them are closed, so that waiting longer saves no row."""
+    if not (state.is_unpublished and state.segments):
+        return False
+    return watermark_ms >= _closes_at_ms(state.segments[-1:], rules)
+
+
 def next_timer_ms(state: PersonState, rules: AppRules) -> int | None:
     """The watermark at which there is something to do without a further event.
 

@@ -15,10 +15,12 @@ TICK_SECONDS: Final = 1.0
 """Interval at which a silent partition's watermark is moved on."""
 LINGER_EVENTS: Final = 2_000
 LINGER_SECONDS: Final = 0.1
-"""While more is waiting, a group grows to this many events, for at most this long."""
+"""While more is waiting, a group grows to this many events, for at most this long; `BEHIND_FACTOR` times as long with
+more than `BEHIND_MESSAGES` waiting: a flush has a fixed price, and nobody is served by many small ones."""
 BEHIND_MESSAGES: Final = 16
 BEHIND_FACTOR: Final = 5
-"""Factor by which sessions are published less often with more messages than this waiting."""
+"""Factor by which sessions are published less often, and groups may grow for longer, with more messages than this
+waiting."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,14 @@ def decide(facts: Facts, now: float, publish_interval_seconds: float, idle_secon
 
 def _flush_at(facts: Facts) -> float:
     if facts.backlog and facts.open_events < LINGER_EVENTS and not facts.is_full:
-        return facts.opened_at + LINGER_SECONDS
+        return facts.opened_at + LINGER_SECONDS * _patience(facts)
     return 0.0
 
 
 def _publish_at(facts: Facts, interval_seconds: float) -> float:
-    factor = BEHIND_FACTOR if facts.backlog > BEHIND_MESSAGES else 1
-    at = facts.last_published_at + interval_seconds * factor
+    at = facts.last_published_at + interval_seconds * _patience(facts)
     return at if facts.backlog else min(at, facts.last_message_at + QUIET_SECONDS)
+
+
+def _patience(facts: Facts) -> int:
+    return BEHIND_FACTOR if facts.backlog > BEHIND_MESSAGES else 1

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from pipeline.domain.journey import has_unpublished, next_timer_ms
+from pipeline.domain.journey import has_unpublished, is_over, next_timer_ms
 from pipeline.domain.rules import AppRules
 from pipeline.domain.state import PersonState, decode_state
 from pipeline.domain.watermark import Watermark
@@ -259,6 +259,8 @@ class WorkingSet:
     def close_group(self, *, publish: bool) -> Group | None:
         """Fire the timers that are due, publish sessions if asked, and take the group; None if there is nothing.
 
+        Sessions that are over by the time of their group are published with it in any case: their state is written now,
+        and would be again if they had to wait.
         What does not fit stays due or pending for the next group. In the middle of a message nobody is visited: what is
         published must not depend on where a message was divided.
         """
@@ -266,6 +268,8 @@ class WorkingSet:
             self._fire_timers()
             if publish:
                 self._publish()
+            else:
+                self._publish_over()
         if not self.has_open_changes:
             return None
         try:
@@ -313,6 +317,12 @@ class WorkingSet:
             self._states.fetch(keys)
             if self._visit(keys):
                 return
+
+    def _publish_over(self) -> None:
+        hot, watermark_ms = self._states.hot, self._watermark.value_ms
+        over = [key for key in self._open.dirty if is_over(hot[key], self._rules_of(key), watermark_ms)]
+        for start in range(0, len(over), _SLICE):
+            do_step(self._open, VisitStep(over[start : start + _SLICE]))
 
     def _visit(self, keys: list[str]) -> list[str]:
         """Visit as many as fit; returns the rest."""

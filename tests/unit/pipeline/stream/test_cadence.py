@@ -51,6 +51,12 @@ def test_with_more_waiting_a_group_grows_for_a_while() -> None:
     assert _at(100.0, has_changes=True, open_events=250, backlog=3, is_full=True).flush
 
 
+def test_far_behind_a_group_may_grow_for_longer() -> None:
+    behind = {"has_changes": True, "open_events": 250, "backlog": BEHIND_MESSAGES + 1}
+    assert not _at(100.0 + LINGER_SECONDS, **behind).flush
+    assert _at(100.0 + LINGER_SECONDS * BEHIND_FACTOR, **behind).flush
+
+
 def test_what_is_owed_is_published_as_soon_as_the_partition_is_silent() -> None:
     before = _at(100.0 + QUIET_SECONDS / 2, pending_sessions=3)
     assert not before.flush

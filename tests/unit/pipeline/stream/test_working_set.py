@@ -48,6 +48,20 @@ def test_a_new_owner_after_every_message_brings_about_the_same(make_partition: M
     _assert_same(partition.folded(), _expected(messages))
 
 
+def test_a_session_that_is_over_in_its_group_is_published_with_it(make_partition: Make) -> None:
+    """So its person's state is written once, and not again when its rows are."""
+    first, later = stream_traffic.START_MS, stream_traffic.START_MS + DAY_MS
+    events = [
+        AcceptedEvent("demo", f"evt_{person}", "page_view", at_ms, later * 1000, user_id=person)
+        for person, at_ms in [("gone", first), ("here", later)]
+    ]
+    partition = make_partition()
+    partition.apply(0, b"\n".join(map(encode_event, events)))
+    group = partition.flush(publish=False)
+    assert [(row.user_id, row.is_closed) for row in group.effects.sessions] == [("gone", True)]
+    assert partition.working_set.pending_sessions == 1
+
+
 def test_a_message_too_large_for_a_group_is_cut_and_resumed_where_it_was_cut(
     make_partition: Make, messages: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
