@@ -17,6 +17,8 @@ from schemas.events import encode_event
 from schemas.people import Journey, Link
 
 KEY = b"demo\x1f" + PERSON.encode()
+ARRAY = b"\xdc"
+"""A state begins with the mark of an array in msgpack, and never with the mark of pages."""
 MOST_BYTES_PER_EVENT = 2_500
 """On average, of a person whose state has 10 to 105 KB."""
 MOST_BYTES_OF_AN_EVENT = 20_000
@@ -59,13 +61,13 @@ def test_what_is_read_is_what_was_written_last(data: bytes, changes: list[list[t
         for name, value in (("WHOLE_BYTES", 100), ("PAGE_BYTES", 64), ("HEAD_BYTES", 40), ("_SHORTEST", 8)):
             patch.setattr(pages, name, value)
         records = Records()
-        records.write(data)
-        assert records.read() == data
+        records.write(ARRAY + data)
+        assert records.read() == ARRAY + data
         for change in changes:
             for at, gone, new in change:
                 data = data[:at] + new + data[at + gone :]
-            records.write(data)
-            assert records.read() == data
+            records.write(ARRAY + data)
+            assert records.read() == ARRAY + data
 
 
 def test_a_change_writes_itself_and_a_list_of_pages() -> None:
