@@ -30,6 +30,10 @@ from services.webhooks.reader import open_group
 
 _POLL_MS: Final = 500
 _MAX_RECORDS: Final = 50
+_UNHEARD_SECONDS: Final = 0.5
+"""Pause between two reads while no app has an endpoint."""
+_UNHEARD_RECORDS: Final = 5_000
+"""Maximum number of records of such a read: they are passed over."""
 _REMEMBERED_IDS: Final = 50_000
 SOURCE_NAMES: Final[Mapping[Topic, str]] = {Topic.CONVERSIONS: "cv", Topic.ATTRIBUTIONS: "at", Topic.ALERTS: "al"}
 """Short names of a topic's partitions in `Delivery.source`, as many have to fit into a commit; other names than the
@@ -73,7 +77,11 @@ class FactsReader:
     async def run(self) -> None:
         """Run forever."""
         while True:
-            batches = await self.reader.read(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
+            if self._is_heard():
+                batches = await self.reader.read(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
+            else:
+                await asyncio.sleep(_UNHEARD_SECONDS)
+                batches = await self.reader.read(timeout_ms=_POLL_MS, max_records=_UNHEARD_RECORDS)
             if not batches:
                 continue
             lines = [line for tp, records in batches.items() for record in records for line in self._lines(tp, record)]
@@ -81,8 +89,14 @@ class FactsReader:
             QUEUED.inc(len(lines))
             await self.reader.commit({tp: (records[-1].offset + 1, "") for tp, records in batches.items()})
 
+    def _is_heard(self) -> bool:
+        """True if some app has an endpoint. Without one, records are not even decoded."""
+        return any(self._snapshot().webhooks.values())
+
     def _lines(self, tp: TopicPartition, record: Any) -> Iterator[tuple[int, bytes]]:
         """Yield (partition, line) of each delivery."""
+        if not self._is_heard():
+            return
         webhooks = self._snapshot().webhooks
         try:
             facts = list(facts_of(Topic(tp.topic), record.value or b""))

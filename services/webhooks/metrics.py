@@ -4,7 +4,9 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-FACTS: Final = Counter("attrikit_webhook_facts", "Facts read, by event type", ["event_type"])
+FACTS: Final = Counter(
+    "attrikit_webhook_facts", "Facts read while some app has an endpoint, by event type", ["event_type"]
+)
 UNREADABLE: Final = Counter("attrikit_webhook_unreadable", "Records that could not be read, by topic", ["topic"])
 QUEUED: Final = Counter("attrikit_webhook_deliveries_queued", "Deliveries written to Kafka, one per fact and endpoint")
 ATTEMPTS: Final = Counter("attrikit_webhook_attempts", "Attempts, and decisions against one, by outcome", ["outcome"])

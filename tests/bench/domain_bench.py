@@ -15,7 +15,7 @@ round makes it slower only.
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,7 @@ from figures import Figure  # noqa: E402
 
 from pipeline.domain.effects import Effects  # noqa: E402
 from pipeline.domain.journey import apply_event, has_unpublished, publish_sessions  # noqa: E402
-from pipeline.domain.rules import AppRules, compile_rules  # noqa: E402
+from pipeline.domain.rules import compile_rules  # noqa: E402
 from pipeline.domain.state import PersonState, new_state  # noqa: E402
 from pipeline.domain.watermark import Watermark  # noqa: E402
 from pipeline.stream.decode import Place, decode_message  # noqa: E402
@@ -43,6 +43,9 @@ GROUP_EVENTS: Final = 2_000
 MESSAGE_EVENTS: Final = 100
 ROUNDS: Final = 5
 OUT_OF_ORDERNESS_MS: Final = 60_000
+RULES: Final = {"demo": compile_rules(App("demo", "Demo", goals=DEFAULT_GOALS))}
+Encoded = tuple[list[tuple[Topic, bytes]], list[bytes]]
+"""A group as it goes to the broker: records by topic, and changed states with their keys."""
 
 
 def usual(count: int) -> list[AcceptedEvent]:
@@ -57,9 +60,10 @@ def ad_clicks(count: int) -> list[AcceptedEvent]:
 KINDS: Final[dict[str, Callable[[int], list[AcceptedEvent]]]] = {"usual traffic": usual, "ad clicks": ad_clicks}
 
 
-def domain_seconds(events: Sequence[StreamEvent], rules: AppRules) -> float:
+def domain_seconds(events: Sequence[StreamEvent]) -> float:
     """Processor time of the domain on these events."""
     states: dict[str, PersonState] = {}
+    rules = RULES["demo"]
     watermark = Watermark(OUT_OF_ORDERNESS_MS)
     started = time.process_time()
     for start in range(0, len(events), GROUP_EVENTS):
@@ -78,30 +82,37 @@ def domain_seconds(events: Sequence[StreamEvent], rules: AppRules) -> float:
     return time.process_time() - started
 
 
-def group_seconds(messages: Sequence[bytes], rules: AppRules) -> float:
+def group_seconds(messages: Sequence[bytes]) -> float:
     """Processor time of a worker's pure parts on these messages."""
-    stored: dict[bytes, bytes] = {}
-    working_set = WorkingSet(
-        0, {"demo": rules}, lambda keys: [stored.get(key) for key in keys], Watermark(OUT_OF_ORDERNESS_MS), 10**6, 2**40
-    )
     started = time.process_time()
-    for offset, message in enumerate(messages):
-        decoded = decode_message(message, Place(Topic.EVENTS, 0, offset, 0))
-        while not working_set.apply(decoded):
-            _close(working_set, stored)
-        if working_set.open_events >= GROUP_EVENTS:
-            _close(working_set, stored)
-    _close(working_set, stored)
+    for _ in groups_of(messages):
+        pass
     return time.process_time() - started
 
 
-def _close(working_set: WorkingSet, stored: dict[bytes, bytes]) -> None:
+def groups_of(messages: Sequence[bytes]) -> Iterator[Encoded]:
+    """Apply the messages, and yield of each group what goes to the broker."""
+    stored: dict[bytes, bytes] = {}
+    working_set = WorkingSet(
+        0, RULES, lambda keys: [stored.get(key) for key in keys], Watermark(OUT_OF_ORDERNESS_MS), 10**6, 2**40
+    )
+    for offset, message in enumerate(messages):
+        decoded = decode_message(message, Place(Topic.EVENTS, 0, offset, 0))
+        while not working_set.apply(decoded):
+            yield _close(working_set, stored)
+        if working_set.open_events >= GROUP_EVENTS:
+            yield _close(working_set, stored)
+    while working_set.has_open_changes or working_set.pending_sessions:
+        yield _close(working_set, stored)
+
+
+def _close(working_set: WorkingSet, stored: dict[bytes, bytes]) -> Encoded:
     group = working_set.close_group(publish=True)
-    if group is not None:
-        for _ in packed(group, 0, 1):
-            pass
-        stored.update(group.puts)
-        working_set.stored()
+    assert group is not None
+    records = [(topic, value) for topic, _, value in packed(group, 0, 1)]
+    stored.update(group.puts)
+    working_set.stored()
+    return records, [key + state for key, state in group.puts]
 
 
 def pack(events: Sequence[AcceptedEvent]) -> list[bytes]:
@@ -110,13 +121,12 @@ def pack(events: Sequence[AcceptedEvent]) -> list[bytes]:
 
 
 def run(count: int = EVENTS) -> list[Figure]:
-    rules = compile_rules(App("demo", "Demo", goals=DEFAULT_GOALS))
     figures = []
     for kind, make in KINDS.items():
         messages = pack(make(count))
         decoded = [event for message in messages for event in decode_stream_events(message)]
-        domain = min(domain_seconds(decoded, rules) for _ in range(ROUNDS))
-        group = min(group_seconds(messages, rules) for _ in range(ROUNDS))
+        domain = min(domain_seconds(decoded) for _ in range(ROUNDS))
+        group = min(group_seconds(messages) for _ in range(ROUNDS))
         figures += [
             Figure(f"domain, {kind}", domain / len(decoded) * 1e6, "µs/event"),
             Figure(f"group, {kind}", group / len(decoded) * 1e6, "µs/event"),

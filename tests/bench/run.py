@@ -22,6 +22,7 @@ PARTS = (
     "touches",
     "worst",
     "domain",
+    "floor",
     "idle",
 )
 
