@@ -8,7 +8,8 @@
 - *broker*: the records that these events and their states become, compressed as the worker compresses them, appended
   one group after another to the embedded broker; with its saves, which write everything anew about once a second.
 
-Processor time of all threads, in µs an event of the traffic. The two run in processes of their own.
+Processor time of all threads, in µs an event of the traffic. Found on two cores that others kept busy: chDB 82, 38 and
+29 in blocks of 2,000, 8,000 and 16,000 events; the broker 33.
 """
 
 import asyncio
@@ -95,7 +96,7 @@ async def broker_seconds(settings: Settings, messages: Sequence[bytes]) -> None:
         for message in messages:
             await producer.send_and_wait(Topic.EVENTS, message, partition=0)
         for records, states in groups_of(messages):
-            values = [*records, *((Topic.PEOPLE, b"".join(states)) for _ in range(1))]
+            values = [*records, (Topic.PEOPLE, b"".join(states))]  # any topic does for the changelog's bytes
             await asyncio.gather(*[await producer.send(topic, value, partition=0) for topic, value in values])
     finally:
         await producer.stop()

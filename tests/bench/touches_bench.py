@@ -12,6 +12,12 @@ the other work only; on the nearly idle machine, before all this: 6,500 events/s
 broker 21, webhooks 15, gateway 7. Written per event: 1 row of events, 1 of touches (and its narrow twin), 1 of sessions
 (and two copies), 0.05 of conversions and of attributions. An insert costs chDB 10 to 20 ms of processor even for one
 row: in blocks of 1,300 events' rows the tables take 94 µs an event with merges, in blocks of 8,000 they take 37.
+
+The goal is 15,000 events/s, which two cores allow at 133 µs an event in all. What the parts need at least, of ours and
+of others, tell `domain` and `floor`. Two costs are no matter of events but of time, and so are larger per event the
+slower it goes: the embedded broker's saves, which write all it holds about once a second (three quarters of it the
+changelog; 41 of its 53 µs here), and the fetches of every consumer for each ring of a bell. States written per event:
+1.57 while sessions that are over waited to be published, 1.07 since they are published with their group.
 """
 
 import asyncio
@@ -35,6 +41,8 @@ from pipeline.runtime.progress import open_reader, wait_until_settled
 from pipeline.runtime.settings import Settings
 from schemas.events import AcceptedEvent
 
+GOAL_US: Final = 133.0
+"""Processor time in all at which two cores take 15,000 events/s; told as the baseline."""
 CLICKS: Final = 100_000
 PERSONS: Final = 22_000
 PURCHASES: Final = 5_000
@@ -132,7 +140,7 @@ async def measure(settings: Settings, key: str, pids: dict[str, int], clicks: in
     return [
         Figure("touches, first POST to last row readable", events / seconds, "events/s"),
         *(Figure(f"touches, processor time, {name}", value, "µs/event") for name, value in used.items()),
-        Figure("touches, processor time, all", sum(used.values()), "µs/event"),
+        Figure("touches, processor time, all", sum(used.values()), "µs/event", GOAL_US),
     ]
 
 
