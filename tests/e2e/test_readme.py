@@ -19,6 +19,7 @@ from deploy.demo.product import Product
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+CHINESE = (ROOT / "README.zh-CN.md").read_text("utf-8")
 BLOCK = re.compile(r"^```(bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = re.compile(r"kafka-1|your-domain\.com|whe_…")
 """In commands that cannot be run here: other people's machines, ids that only an installation has."""
@@ -45,12 +46,16 @@ def _commands(block: str) -> Iterator[str]:
 
 BLOCKS = [list(_commands(block)) for _, block in BLOCK.findall(README)]
 COMMANDS = [command for block in BLOCKS for command in block]
-INLINE = [" ".join(code.split()) for code in re.findall(r"`((?:attrikit|make) [^`|…]+)`", README)]
+INLINE = [" ".join(code.split()) for code in re.findall(r"`((?:attrikit|make) [^`|…]+)`", README + CHINESE)]
 
 
 def test_the_readme_has_commands() -> None:
     assert len(COMMANDS) > 15
     assert {"make run", "make demo"} <= set(COMMANDS)
+
+
+def test_the_chinese_readme_has_the_same_commands() -> None:
+    assert [list(_commands(block)) for _, block in BLOCK.findall(CHINESE)] == BLOCKS
 
 
 @pytest.mark.parametrize("command", [text for text in COMMANDS + INLINE if text.startswith("attrikit ")])
