@@ -13,7 +13,6 @@ from sdk_server import SdkServer
 from deploy.demo.product import Product
 
 ALLOWED = timedelta(seconds=1)
-AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
 THREE_HOURS_BEHIND = "{ const now = Date.now; Date.now = () => now() - 3 * 3_600_000 }"
 
 
@@ -40,7 +39,7 @@ def visitor(endpoint: str, site: SdkServer, eventually: Callable[..., Any]) -> t
         "<script>AttriKit.init({appId: 'demo'})</script>"
     )
     with chromium() as browser:
-        context = browser.new_context(user_agent=AGENT)
+        context = browser.new_context()
         context.add_init_script(THREE_HOURS_BEHIND)
         page = context.new_page()
         requests: list[Any] = []
@@ -85,7 +84,7 @@ def test_a_visit_by_an_ad_is_stored_once_and_its_purchase_credited(
     for item in items:
         at = datetime.fromisoformat(item["timestamp"])
         assert started - ALLOWED <= at <= datetime.now(UTC) + ALLOWED, "the browser's clock was three hours behind"
-        assert not item["is_bot"]
+        assert not item["is_bot"], item
     (cookie,) = [one for one in cookies if one["name"] == "attrikit_vid"]
     assert (cookie["value"], cookie["domain"]) == (visitor_id, ".shop.test")
     assert "OPTIONS" not in methods

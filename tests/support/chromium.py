@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
+"""A person's browser: the gateway would know a headless one by its name. As an argument it holds for requests of pages
+that are being left, too."""
 ARGUMENTS = (
+    f"--user-agent={AGENT}",
     "--no-sandbox",
     "--host-resolver-rules=MAP * 127.0.0.1",
     "--disable-blink-features=AutomationControlled",
@@ -38,11 +42,7 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(
             executable_path=next(filter(None, map(shutil.which, NAMES))),
             ignore_default_args=["--disable-back-forward-cache"],
-            args=[
-                "--no-sandbox",
-                "--host-resolver-rules=MAP * 127.0.0.1",
-                "--disable-blink-features=AutomationControlled",
-            ],
+            args=list(ARGUMENTS),
         )
         yield browser
         browser.close()
