@@ -29,8 +29,14 @@ _PRINTABLE: Final = bytes(range(32, 127))
 _ABSENT_IDS: Final = frozenset((None, ""))
 
 
-def accept_all(events: Events, receipt: Receipt) -> list[AcceptedEvent] | None:
-    """Accept every event of the batch, in order; None if one may have to be refused, or repeats another's id."""
+def accept_all(events: Events, receipt: Receipt, *, is_quick: bool = False) -> list[AcceptedEvent] | None:
+    """Accept every event of the batch, in order; None if one may have to be refused, or repeats another's id.
+
+    `is_quick`: None too if one has to be looked at by itself, which may take longer than the event loop has.
+    """
+    may_drop = receipt.privacy.may_drop(b"".join(events.pieces))
+    if is_quick and (may_drop or not _are_quick(events)):
+        return None
     decoded = events.decoded
     if decoded is None or not events.is_plain or max(map(len, events.pieces)) > MAX_EVENT_BYTES:
         return None
@@ -43,8 +49,14 @@ def accept_all(events: Events, receipt: Receipt) -> list[AcceptedEvent] | None:
     ):
         return None
     try:
-        columns = zip(decoded, ids, _times(decoded, receipt), _properties(decoded), strict=True)
-        return stamp(columns, receipt, receipt.privacy.may_drop(b"".join(events.pieces)))
+        given = [event.properties for event in decoded]
+        properties = _flat_properties(given)
+        if properties is None:
+            if is_quick:
+                return None
+            properties = [NO_PROPERTIES if one is ABSENT else check_properties(one, True) for one in given]
+        columns = zip(decoded, ids, _times(decoded, receipt), properties, strict=True)
+        return stamp(columns, receipt, may_drop)
     except ApiError:
         return None
 
@@ -85,13 +97,18 @@ def _times(decoded: Sequence[IncomingEvent], receipt: Receipt) -> Iterable[tuple
     return repeat(check_times(None, None, receipt), len(decoded))
 
 
-def _properties(decoded: Sequence[IncomingEvent]) -> Iterable[tuple[msgspec.Raw, Values]]:
-    """Check the properties. Flat objects need no more than a decode and a count. If one is absent, holds others, or may
-    hold a key twice, all are looked at more closely.
+def _are_quick(events: Events) -> bool:
+    """Tell whether no event has a client of its own, whose agent and address are looked up, or a field to warn of."""
+    contexts = [event.context for event in events.decoded or ()]
+    return events.has_own_fields and not any(one and (one.ip or one.user_agent) for one in contexts)
+
+
+def _flat_properties(given: Sequence[msgspec.Raw]) -> Iterable[tuple[msgspec.Raw, Values]] | None:
+    """Check the properties. Flat objects need no more than a decode and a count. None if one is absent, holds others,
+    or may hold a key twice: then all are looked at more closely.
     """
-    given = [event.properties for event in decoded]
     with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         values = list(map(decode_flat, given))
         if has_only_keys(b"".join(cast("list[bytes]", given)), sum(map(len, values))):
             return zip(given, values, strict=True)
-    return [NO_PROPERTIES if one is ABSENT else check_properties(one, True) for one in given]
+    return None

@@ -76,6 +76,17 @@ DEAR_EVENTS = [
 """Events whose parts cost more than their bytes where they are looked at one by one."""
 
 
+REFUSED_EVENTS = [
+    b'{"event_name":""}',
+    b'{"event_name":"a","x":NaN}',
+    b'{"event_name":"a","event_id":"x y"}',
+    b'{"event_name":"B","properties":{"a":"' + b"token=1&?" * 400 + b'"}}',
+    b'{"event_name":"B","properties":{"a":"' + rb"\"ip\":\"1.1.1.1\"" * 200 + b'"}}',
+    b'{"event_name":"purchase","user_id":"u","properties":{"eunever":1,"veneure":2,"amuont":3,"valeu":4,"toatl":5}}',
+]
+"""Events that are refused, or warned of, which takes longer than accepting them does."""
+
+
 class OddRequest(NamedTuple):
     path: str
     query: bytes

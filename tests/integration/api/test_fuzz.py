@@ -7,14 +7,14 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
-from time import process_time
+from time import process_time, thread_time
 from typing import Any
 from urllib.parse import unquote
 
 import odd_requests
 import pytest
 from fastapi import FastAPI
-from fuzzing import cases, check_envelope, run
+from fuzzing import IS_FULL, cases, check_envelope, run
 from odd_requests import OddRequest
 from served_api import READ_KEY, SECRET_KEY, ServedApi, control_plane
 from starlette.types import ASGIApp, Message
@@ -36,6 +36,9 @@ DEARER = 8
 """Times the processor time that a batch of page views of as many bytes takes, a request may take."""
 FIXED_SECONDS = 0.01
 """A request may take beside that."""
+LOOP_SECONDS = 0.005
+"""Of processor time that one step of the event loop may take."""
+TRIES = 5
 PAGE_VIEWS = b'{"events":[' + b",".join([odd_requests.SEEDS[0]] * 500) + b"]}"
 
 
@@ -165,6 +168,29 @@ def seconds_of(gateway: Gateway, request: OddRequest) -> float:
 def test_dear_events_cost_what_their_bytes_do(gateway: Gateway, event: bytes) -> None:
     count = min(1_000, (MAX_BATCH_BYTES - 100) // (len(event) + 1))
     meet(gateway, posted(b'{"events":[' + b",".join([event] * count) + b"]}"))
+
+
+@pytest.mark.parametrize("size_bytes", [60_000, 250_000, *([MAX_BATCH_BYTES] if IS_FULL else [])])
+def test_no_body_holds_the_event_loop(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, size_bytes: int) -> None:
+    """Nor does one of many events in few bytes. By processor time of the loop's thread, the least of some tries."""
+    stretches: list[float] = []
+    run_handle = asyncio.Handle._run
+
+    def timed(handle: asyncio.Handle) -> None:
+        began = thread_time()
+        run_handle(handle)
+        stretches.append(thread_time() - began)
+
+    monkeypatch.setattr(asyncio.Handle, "_run", timed)
+    for event in (*odd_requests.DEAR_EVENTS, *odd_requests.REFUSED_EVENTS, odd_requests.SEEDS[0]):
+        count = max(min(1_000, (size_bytes - 100) // (len(event) + 1)), 1)
+        request = posted(b'{"events":[' + b",".join([event] * count) + b"]}")
+        for _ in range(TRIES):
+            stretches.clear()
+            seconds_of(gateway, request)
+            if max(stretches) < LOOP_SECONDS:
+                break
+        assert max(stretches) < LOOP_SECONDS, event[:200]
 
 
 def test_bodies(gateway: Gateway) -> None:
