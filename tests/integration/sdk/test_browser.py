@@ -1,7 +1,8 @@
 """The browser SDK in Chromium, against a small server that stands for site and gateway."""
 
-import contextlib
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -243,12 +244,17 @@ def test_the_queue_of_a_tab_that_was_killed_is_taken_over_once(server: SdkServer
     server.is_down = True
     killed = opened(server, context.new_page(), "batchSize:1", "127.0.0.1")
     killed.evaluate("() => { for (let i = 0; i < 5; i++) AttriKit.track('click_' + i) }")
-    with contextlib.suppress(Exception):
-        killed.goto("chrome://crash", timeout=2_000)
+    processes = context.browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    crashes: list[Any] = []
+    killed.on("crash", lambda crashed: crashes.append(crashed))
+    for process in processes:
+        if process["type"] == "renderer":
+            os.kill(process["id"], signal.SIGKILL)
+    server.wait(lambda: [context.cookies(), crashes][1])
     heir = context.new_page()
     server.is_down = False
-    opened(server, heir, "", "127.0.0.1")
-    second = opened(server, context.new_page(), "", "127.0.0.1")
+    opened(server, heir, "batchTimeout:50", "127.0.0.1")
+    second = opened(server, context.new_page(), "batchTimeout:50", "127.0.0.1")
     server.wait(lambda: len(server.events) == 8)
     second.evaluate("AttriKit.flush()")
     assert [event["event_name"] for event in server.events if event["event_name"] != "page_view"] == [
@@ -316,6 +322,7 @@ def test_the_gateway_sets_the_cookie_on_its_own_site_alone(server: SdkServer, co
     opened(server, page)
     asked = server.wait(lambda: [one for one in server.seen if one.path.startswith("/v1/visitor?app_id=shop")])
     assert f"attrikit_vid={cookie_of(context)['value']}" in asked[0].headers["cookie"]
+    page.wait_for_function("localStorage['attrikit.shop.asked']")
     page.reload()
     opened(server, page, host="other.test")
     page.evaluate("AttriKit.flush()")
