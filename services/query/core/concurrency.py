@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from pipeline.runtime.clickhouse import QUERY_THREADS
+from pipeline.runtime.clickhouse.client import QUERY_THREADS
 from pipeline.runtime.http.errors import ApiError, Text
 from schemas.errors import ErrorCode
 

@@ -7,8 +7,8 @@ from typing import Any
 import clickhouse_connect
 import pytest
 
-from pipeline.runtime import clickhouse as clickhouse_module
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError, ClickHouseUnavailable
+from pipeline.runtime.clickhouse import client as clickhouse_module
 from pipeline.runtime.http.errors import ApiError
 from pipeline.runtime.settings import Settings
 from services.query.core import reader as reader_module

@@ -1,48 +1,42 @@
-"""ClickHouse: one wrapper for a server over HTTP and for chDB, the same engine inside this process.
+"""Client of ClickHouse: a server over HTTP, or chDB, the same engine inside this process.
 
 clickhouse-connect blocks, so calls run in two small thread pools (queries; inserts and commands), each thread with a
-client of its own. Errors form one small tree; each class says what the caller does next:
-
-    ClickHouseError
-    ├── ClickHouseUnavailable   nothing wrong with what was asked: try again later
-    │   ├── ClickHouseBusy      too many queries wait in this process: shed the load
-    │   └── ClickHouseTimeout   the query took longer than its limit: ask for less
-    ├── ClickHouseRejected      the SQL or the data is at fault: trying again will not help
-    └── ClickHouseLocked        another process has the chDB directory: do not start
+client of its own.
 """
 
 import asyncio
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from importlib.resources import files
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
-from clickhouse_connect.driver.exceptions import Error as CodedDriverError
-from clickhouse_connect.driver.exceptions import OperationalError
 from clickhouse_connect.driver.query import QueryResult
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
-from pipeline.runtime.chdb_directory import DirectoryInUse, DirectoryLock
-from pipeline.runtime.clock import monotonic_seconds, now_ms
-from pipeline.runtime.settings import Settings
-from schemas.clickhouse import (
-    MIGRATIONS_TABLE,
-    AppliedMigration,
-    Migration,
-    load_migrations,
-    pending_migrations,
+from pipeline.runtime.clickhouse.chdb_directory import DirectoryInUse, DirectoryLock
+from pipeline.runtime.clickhouse.connect import (
+    IDENTIFIER,
+    chdb_connector,
+    database_name,
+    http_connector,
+    insert_from_file,
+    insert_over_http,
 )
+from pipeline.runtime.clickhouse.errors import (
+    ClickHouseBusy,
+    ClickHouseLocked,
+    ClickHouseRejected,
+    ClickHouseUnavailable,
+    classify,
+    is_unreachable,
+)
+from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.settings import Settings
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
@@ -50,60 +44,18 @@ T = TypeVar("T")
 
 QUERY_THREADS: Final = 4
 INSERT_THREADS: Final = 2
-_ENGINE_OPTIONS: Final = {"config-file": str(files("pipeline.runtime") / "chdb.xml")}
 _END_ATTEMPTS: Final = 40
 _END_SECONDS: Final = 0.05
 MAX_WAITING_QUERIES: Final = 256
 AWAY_SECONDS: Final = 1.0
 """A server that could not be reached is not asked again for so long: calls that wait for a thread fail at once, instead
 of one connection timeout after another."""
-QUERY_TIMEOUT_SECONDS: Final = 30.0
-INSERT_TIMEOUT_SECONDS: Final = 60.0
-_IDENTIFIER: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 
-# Source of the numbers: ClickHouse, src/Common/ErrorCodes.cpp.
-_TIMEOUT_CODES: Final = frozenset({159, 160})
-_QUERY_RETRY_CODES: Final = frozenset(
-    # too many queries, no connection, network, memory, read-only, cancelled, Keeper, database or table not there yet
-    {60, 81, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 279, 285, 286, 319, 394, 425, 439, 999}
-)
-_BAD_DATA_CODES: Final = frozenset(
-    # cannot parse …, unexpected end, incorrect data, type mismatch, constraint, too large, null where none may be
-    {6, 25, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 128, 130, 131, 306, 349, 407, 441, 467, 469, 675, 676, 691}
-)
 _INSERT_SETTINGS: Final[dict[str, Any]] = {
     "input_format_skip_unknown_fields": 1,
     "async_insert": 0,  # the answer must mean "stored", and an error must be about this block
     "max_execution_time": 0,
 }
-
-
-class ClickHouseError(Exception):
-    """Base of the tree above. `code` is ClickHouse's own number where it gave one."""
-
-    def __init__(self, message: str, code: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class ClickHouseUnavailable(ClickHouseError):
-    """Try again later."""
-
-
-class ClickHouseBusy(ClickHouseUnavailable):
-    """Too many queries wait in this process."""
-
-
-class ClickHouseTimeout(ClickHouseUnavailable):
-    """The query took longer than its limit."""
-
-
-class ClickHouseRejected(ClickHouseError):
-    """The SQL or the data is at fault."""
-
-
-class ClickHouseLocked(ClickHouseError):
-    """Another process has the chDB directory open."""
 
 
 class ClickHouse:
@@ -137,15 +89,15 @@ class ClickHouse:
         """
         if settings.clickhouse_url:
             path = urlsplit(settings.clickhouse_url).path.strip("/")
-            database = _database_name(path or settings.database)
-            return cls(_http_connector(settings.clickhouse_url), _insert_over_http, database, None)
-        database = _database_name(settings.database)
+            database = database_name(path or settings.database)
+            return cls(http_connector(settings.clickhouse_url), insert_over_http, database, None)
+        database = database_name(settings.database)
         directory = settings.data_dir.resolve() / "clickhouse"
         try:
             lock = DirectoryLock.acquire(directory)
         except DirectoryInUse as error:
             raise ClickHouseLocked(str(error)) from None
-        return cls(_chdb_connector(directory), partial(_insert_from_file, lock.spool), database, lock)
+        return cls(chdb_connector(directory), partial(insert_from_file, lock.spool), database, lock)
 
     async def query(
         self, sql: str, parameters: Parameters | None = None, *, timeout_seconds: float | None = None
@@ -209,7 +161,7 @@ class ClickHouse:
         Raises `ClickHouseRejected` only if the data itself is at fault, `ClickHouseUnavailable` for all else: what
         cannot be told apart is better tried again than thrown away.
         """
-        if not _IDENTIFIER.match(table):
+        if not IDENTIFIER.match(table):
             raise ClickHouseRejected(f"not a table name: {table!r}")
         settings = _INSERT_SETTINGS | ({"insert_deduplication_token": token} if token else {})
         await self._run(
@@ -318,124 +270,3 @@ class ByteStream:
 
 def _tuples(result: QueryResult) -> list[Row]:
     return [tuple(row) for row in result.result_rows]
-
-
-def is_unreachable(error: DriverError) -> bool:
-    """True if no connection to the server came about; one that broke later may be the fault of one query (pure)."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MaxRetryError):
-            cause = cause.reason
-        if isinstance(cause, NewConnectionError | ConnectTimeoutError):
-            return True
-        cause = cause.__cause__ if cause is not None else None
-    return False
-
-
-def classify(error: DriverError, *, is_insert: bool) -> ClickHouseError:
-    """Return the class of the tree that a driver's error belongs to (pure)."""
-    code = error.code if isinstance(error, CodedDriverError) else None
-    message = str(error)
-    if is_insert:
-        # chDB cannot put an error message with undecodable bytes of the data into words: it is about the data.
-        is_undecodable = code is None and "codec can't decode" in message
-        is_rejected = code in _BAD_DATA_CODES or is_undecodable
-        return ClickHouseRejected(message, code) if is_rejected else ClickHouseUnavailable(message, code)
-    if code in _TIMEOUT_CODES:
-        return ClickHouseTimeout(message, code)
-    if code in _QUERY_RETRY_CODES or (code is None and isinstance(error, OperationalError)):
-        return ClickHouseUnavailable(message, code)
-    return ClickHouseRejected(message, code)
-
-
-async def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | None = None) -> list[int]:
-    """Bring the database to this release; returns the numbers applied now. Several processes may do it at once.
-
-    Raises `schemas.clickhouse.MigrationError` if an applied migration differs from its file.
-    """
-    await clickhouse.create_database()
-    await clickhouse.command(MIGRATIONS_TABLE)
-    rows = await clickhouse.query("SELECT number, name, checksum FROM schema_migrations FINAL ORDER BY number")
-    known = load_migrations() if migrations is None else migrations
-    pending = pending_migrations(known, [AppliedMigration(*row) for row in rows])
-    for migration in pending:
-        await _apply(clickhouse, migration)
-    return [migration.number for migration in pending]
-
-
-async def _apply(clickhouse: ClickHouse, migration: Migration) -> None:
-    """The record comes last: after a crash in between the statements run again, which each of them allows."""
-    for statement in migration.statements:
-        await clickhouse.command(statement)
-    await clickhouse.command(
-        "INSERT INTO schema_migrations (number, name, checksum, applied_at_ms) "
-        "SELECT {number:UInt32}, {name:String}, {checksum:String}, {applied_at_ms:Int64}",
-        {
-            "number": migration.number,
-            "name": migration.name,
-            "checksum": migration.checksum,
-            "applied_at_ms": now_ms(),
-        },
-    )
-
-
-def _database_name(name: str) -> str:
-    if not _IDENTIFIER.match(name):
-        raise ClickHouseRejected(f"not a database name: {name!r}")
-    return name
-
-
-def _http_connector(url: str) -> Callable[[str | None], Client]:
-    parts = urlsplit(url)
-
-    def connect(database: str | None) -> Client:
-        return clickhouse_connect.get_client(
-            interface=parts.scheme,
-            host=parts.hostname,
-            port=parts.port or (8443 if parts.scheme == "https" else 8123),
-            username=unquote(parts.username or "default"),
-            password=unquote(parts.password or ""),
-            database=database or "default",
-            settings={"max_execution_time": QUERY_TIMEOUT_SECONDS},
-            connect_timeout=5,
-            send_receive_timeout=int(INSERT_TIMEOUT_SECONDS),
-            autogenerate_session_id=False,
-            compress=False,
-            tz_mode="aware",
-        )
-
-    return connect
-
-
-def _insert_over_http(client: Client, table: str, data: bytes, settings: dict[str, Any]) -> None:
-    client.raw_insert(table, insert_block=data, settings=settings, fmt="JSONEachRow")
-
-
-def _insert_from_file(spool: Path, client: Client, table: str, data: bytes, settings: dict[str, Any]) -> None:
-    """chDB reads from a file. The driver's `raw_insert` would put it into the system's temporary folder, where a kill
-    leaves people's events lying about; this one is swept with the next start."""
-    with NamedTemporaryFile(dir=spool, suffix=".ndjson") as file:
-        file.write(data)
-        file.flush()
-        values = ", ".join(f"{key} = {_quoted(value)}" for key, value in settings.items())
-        client.command(f"INSERT INTO {table} FROM INFILE {_quoted(file.name)} SETTINGS {values} FORMAT JSONEachRow")
-
-
-def _quoted(value: object) -> str:
-    """Quote a text as an SQL string: settings and file names cannot be bound."""
-    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def _chdb_connector(directory: Path) -> Callable[[str | None], Client]:
-    def connect(database: str | None) -> Client:
-        return clickhouse_connect.get_client(
-            interface="chdb",
-            path=str(directory),
-            database=database,
-            settings={"max_execution_time": QUERY_TIMEOUT_SECONDS},
-            tz_mode="aware",
-            chdb_options=_ENGINE_OPTIONS,
-        )
-
-    return connect

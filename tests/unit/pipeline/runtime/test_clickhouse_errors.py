@@ -15,8 +15,8 @@ from pipeline.runtime.clickhouse import (
     ClickHouseRejected,
     ClickHouseTimeout,
     ClickHouseUnavailable,
-    classify,
 )
+from pipeline.runtime.clickhouse.errors import classify
 from pipeline.runtime.settings import Settings
 
 

@@ -1,0 +1,81 @@
+"""Connections to ClickHouse, over HTTP or in this process, and how each takes a block of rows."""
+
+import re
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+
+from pipeline.runtime.clickhouse.errors import ClickHouseRejected
+
+IDENTIFIER: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
+_ENGINE_OPTIONS: Final = {"config-file": str(files("pipeline.runtime.clickhouse") / "chdb.xml")}
+QUERY_TIMEOUT_SECONDS: Final = 30.0
+INSERT_TIMEOUT_SECONDS: Final = 60.0
+
+
+def database_name(name: str) -> str:
+    if not IDENTIFIER.match(name):
+        raise ClickHouseRejected(f"not a database name: {name!r}")
+    return name
+
+
+def http_connector(url: str) -> Callable[[str | None], Client]:
+    parts = urlsplit(url)
+
+    def connect(database: str | None) -> Client:
+        return clickhouse_connect.get_client(
+            interface=parts.scheme,
+            host=parts.hostname,
+            port=parts.port or (8443 if parts.scheme == "https" else 8123),
+            username=unquote(parts.username or "default"),
+            password=unquote(parts.password or ""),
+            database=database or "default",
+            settings={"max_execution_time": QUERY_TIMEOUT_SECONDS},
+            connect_timeout=5,
+            send_receive_timeout=int(INSERT_TIMEOUT_SECONDS),
+            autogenerate_session_id=False,
+            compress=False,
+            tz_mode="aware",
+        )
+
+    return connect
+
+
+def insert_over_http(client: Client, table: str, data: bytes, settings: dict[str, Any]) -> None:
+    client.raw_insert(table, insert_block=data, settings=settings, fmt="JSONEachRow")
+
+
+def insert_from_file(spool: Path, client: Client, table: str, data: bytes, settings: dict[str, Any]) -> None:
+    """chDB reads from a file. The driver's `raw_insert` would put it into the system's temporary folder, where a kill
+    leaves people's events lying about; this one is swept with the next start."""
+    with NamedTemporaryFile(dir=spool, suffix=".ndjson") as file:
+        file.write(data)
+        file.flush()
+        values = ", ".join(f"{key} = {_quoted(value)}" for key, value in settings.items())
+        client.command(f"INSERT INTO {table} FROM INFILE {_quoted(file.name)} SETTINGS {values} FORMAT JSONEachRow")
+
+
+def _quoted(value: object) -> str:
+    """Quote a text as an SQL string: settings and file names cannot be bound."""
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def chdb_connector(directory: Path) -> Callable[[str | None], Client]:
+    def connect(database: str | None) -> Client:
+        return clickhouse_connect.get_client(
+            interface="chdb",
+            path=str(directory),
+            database=database,
+            settings={"max_execution_time": QUERY_TIMEOUT_SECONDS},
+            tz_mode="aware",
+            chdb_options=_ENGINE_OPTIONS,
+        )
+
+    return connect
