@@ -11,13 +11,13 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from pipeline.control import prepare_control_plane
 from pipeline.runtime.clickhouse import ClickHouse, migrate
-from pipeline.runtime.control_plane import prepare_control_plane
-from pipeline.runtime.http.errors import ApiError
-from pipeline.runtime.http.server import SERVER_OPTIONS, QuietServer
 from pipeline.runtime.kafka.fetch_pause import use_bells
 from pipeline.runtime.settings import Settings
 from schemas.ids import digest
+from services.web.errors import ApiError
+from services.web.server import SERVER_OPTIONS, QuietServer
 
 _DRAIN_SECONDS: Final = 10
 _KEEP_ALIVE_SECONDS: Final = 75
@@ -136,7 +136,7 @@ def run_webhooks(settings: Settings) -> None:
 
 def run_alerts(settings: Settings) -> None:
     """Run the alerts: ClickHouse → alerts, where the tables are on a server."""
-    from pipeline.runtime.control_plane import SnapshotSource
+    from pipeline.control import SnapshotSource
     from services.alerts.app import Alerter
     from services.query.core.freshness import Freshness
     from services.query.core.reader import Reader

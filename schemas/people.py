@@ -39,7 +39,7 @@ class Journey(msgspec.Struct, tag_field="kind", tag="journey", gc=False):
     anonymous_id: str
     user_id: str
     state: bytes
-    """State in the form of `pipeline.domain.merging.hand_over`; base64 in JSON."""
+    """State in the form of `pipeline.domain.identity.stitching.hand_over`; base64 in JSON."""
 
 
 class Forwarded(msgspec.Struct, tag_field="kind", tag="event", gc=False):
@@ -89,7 +89,7 @@ class OrderClosed(msgspec.Struct, tag_field="kind", tag="closed", gc=False):
     person: str
     received_s: int
     conversions: bytes
-    """Conversions in the form of `pipeline.domain.closing`; base64 in JSON."""
+    """Conversions in the form of `pipeline.domain.conversions.expiry`; base64 in JSON."""
 
 
 def order_key(order_id: str) -> str:

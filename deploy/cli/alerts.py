@@ -13,7 +13,7 @@ from deploy.cli.environment import Kept, command_settings, load_settings
 from schemas.control import AlertMetric, AlertRule, Comparison
 
 if TYPE_CHECKING:
-    from pipeline.runtime.control_plane.alerts import AlertRules
+    from pipeline.control.alerts import AlertRules
 
 alerts = typer.Typer(help="Rules that alert: a metric of an app passes a threshold.", no_args_is_help=True)
 
@@ -112,7 +112,7 @@ def serve() -> None:
 @contextmanager
 def _rules() -> Iterator[tuple["AlertRules", int]]:
     with control_plane() as (_store, now_ms):
-        from pipeline.runtime.control_plane.alerts import AlertRules
+        from pipeline.control.alerts import AlertRules
 
         rules = AlertRules(command_settings().control_plane_dsn())
         try:

@@ -15,7 +15,7 @@ from schemas.control import DEFAULT_DROPPED_PARAMETERS, App, ClientAddress, Plan
 from schemas.facts import TouchType
 
 if TYPE_CHECKING:
-    from pipeline.runtime.control_plane import ControlPlane
+    from pipeline.control import ControlPlane
 
 apps = typer.Typer(help="Apps: whose events are kept apart.", no_args_is_help=True)
 keys = typer.Typer(help="API keys: who may report and read.", no_args_is_help=True)
@@ -110,7 +110,7 @@ def set_app(
 
 def _dropped(given: list[str] | None, keep: bool) -> tuple[str, ...] | None:
     """Names of parameters to drop, None if nothing is said of them."""
-    from pipeline.domain.tags import is_tag_name
+    from pipeline.domain.channels.campaign_tags import is_tag_name
 
     if keep and given:
         raise typer.BadParameter("it contradicts --drop-parameter", param_hint="--keep-parameters")
@@ -205,8 +205,8 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows 
 @contextmanager
 def control_plane() -> Iterator[tuple["ControlPlane", int]]:
     """Open the migrated control plane; yield it with the present time."""
+    from pipeline.control import ControlPlane, prepare_control_plane
     from pipeline.runtime.clock import now_ms
-    from pipeline.runtime.control_plane import ControlPlane, prepare_control_plane
 
     settings = command_settings(Kept.CONTROL_PLANE)
     prepare_control_plane(settings)

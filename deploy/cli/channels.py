@@ -101,7 +101,7 @@ def try_out(
     campaign: Annotated[str, typer.Option(help="Of the event's campaign fields.")] = "",
 ) -> None:
     """Say which channel an arrival gets, and by which rule."""
-    from pipeline.domain.channels import classify_arrival, compile_channels
+    from pipeline.domain.channels.classify import classify_arrival, compile_channels
 
     with control_plane() as (store, _):
         settings = store.app(app_id).attribution.channels

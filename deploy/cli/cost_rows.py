@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, TypeAlias
 
-from pipeline.domain.channel_tables import Channel
-from pipeline.domain.tags import normalize_campaign, normalize_channel, normalize_source
+from pipeline.domain.channels.campaign_tags import normalize_campaign, normalize_channel, normalize_source
+from pipeline.domain.channels.tables import Channel
 from schemas.control import App
 from schemas.currencies import read_currency
 from schemas.facts import CostRow

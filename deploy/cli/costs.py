@@ -16,7 +16,7 @@ from deploy.cli.api_client import HERE, KeyOption, UrlOption, api_client, walk_a
 from deploy.cli.apps import AppOption, control_plane
 from deploy.cli.cost_rows import in_messages, marker, read_costs, unknown_channels, with_markers
 from deploy.cli.environment import command_settings
-from pipeline.domain.tags import normalize_source
+from pipeline.domain.channels.campaign_tags import normalize_source
 
 if TYPE_CHECKING:
     from pipeline.runtime.settings import Settings

@@ -20,10 +20,10 @@ def _ours(error: BaseException) -> str | None:
     """Return the error types whose messages are written for users."""
     from deploy.ledger.sources import StoreAway
     from deploy.local.process import LaunchError
+    from pipeline.control import ControlPlaneError
+    from pipeline.readmodel.progress import TopicsMissing
     from pipeline.runtime.clickhouse import ClickHouseLocked
-    from pipeline.runtime.control_plane import ControlPlaneError
     from pipeline.runtime.kafka.topics import TopicMismatch
-    from pipeline.runtime.progress import TopicsMissing
     from pipeline.runtime.secret_box import SecretBoxError
     from schemas.clickhouse import MigrationError
 

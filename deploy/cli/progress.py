@@ -8,8 +8,8 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.readmodel.progress import Progress, TopicsMissing, evaluate, open_reader, wait_until_settled
 from pipeline.runtime.clock import monotonic_seconds
-from pipeline.runtime.progress import Progress, TopicsMissing, evaluate, open_reader, wait_until_settled
 from pipeline.runtime.settings import Settings
 
 

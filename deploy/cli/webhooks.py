@@ -15,7 +15,7 @@ from deploy.cli.environment import Kept, command_settings, load_settings
 from schemas.webhooks import TEST_TYPE, EndpointState, EventType, Outcome
 
 if TYPE_CHECKING:
-    from pipeline.runtime.control_plane.webhooks import WebhookEndpoints
+    from pipeline.control.webhooks import WebhookEndpoints
     from pipeline.runtime.secret_box import SecretBox
     from schemas.control import WebhookEndpoint
 
@@ -147,7 +147,7 @@ async def _send_test(endpoint: "WebhookEndpoint", box: "SecretBox", now_ms: int)
 @contextmanager
 def endpoints() -> Iterator[tuple["WebhookEndpoints", "SecretBox", int]]:
     """Open the endpoints, the box that seals their secrets, and the time."""
-    from pipeline.runtime.control_plane.webhooks import WebhookEndpoints
+    from pipeline.control.webhooks import WebhookEndpoints
     from pipeline.runtime.secret_box import SecretBox
 
     settings = command_settings(Kept.CONTROL_PLANE, Kept.WEBHOOK_KEY)
@@ -160,7 +160,7 @@ def endpoints() -> Iterator[tuple["WebhookEndpoints", "SecretBox", int]]:
 
 
 def _check_url(url: str) -> None:
-    from pipeline.runtime.http.addresses import parse_networks
+    from pipeline.runtime.client_address import parse_networks
     from services.webhooks.addresses import refusal_of_url
 
     refusal = refusal_of_url(url, parse_networks(command_settings().webhook_allowed_networks))

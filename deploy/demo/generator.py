@@ -216,7 +216,7 @@ def _followed(sendings: list[Sending]) -> set[str]:
 
 def _make_some_late(random: Random, plan: Plan, sendings: list[Sending]) -> None:
     """Delay a handful of page views, at times that leave room for it, too much: they arrive after later ones of their
-    sender are final (`pipeline.domain.lateness`).
+    sender are final (`pipeline.domain.sessions.lateness`).
 
     Not of the first days: until then there may be a partition whose watermark hardly moves.
     """

@@ -28,9 +28,9 @@ from deploy.demo.poster import Posted, Poster, PostError, parcels
 from deploy.demo.product import Product
 from deploy.demo.show import show_checks, show_ledger, show_report
 from deploy.local.process import LaunchError
+from pipeline.readmodel.progress import open_reader, wait_until_settled
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.clock import monotonic_seconds, now_ms
-from pipeline.runtime.progress import open_reader, wait_until_settled
 
 _APP_ID: Final = "demo"
 _SETTLE_SECONDS: Final = 180.0

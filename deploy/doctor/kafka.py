@@ -11,9 +11,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from deploy.doctor.findings import Changelog, Lag, Reported
+from pipeline.readmodel.progress import open_reader
 from pipeline.runtime.kafka.clients import build_consumer, open_admin, started
 from pipeline.runtime.kafka.read_range import first_record, whole_range
-from pipeline.runtime.progress import open_reader
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import partitions_of
 from pipeline.stream.app import CHANGELOG_TOPIC

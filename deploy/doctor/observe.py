@@ -13,10 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from deploy.doctor.findings import Clock, Disk, Migrations, Observations, Refusals, TableParts
 from deploy.doctor.kafka import KafkaFacts, observe_kafka
 from deploy.ledger.sources import StoreAway, open_store
+from pipeline.control.engine import build_engine
+from pipeline.control.migrate import known_and_applied
+from pipeline.readmodel.progress import TopicsMissing
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.control_plane.engine import build_engine
-from pipeline.runtime.control_plane.migrate import known_and_applied
-from pipeline.runtime.progress import TopicsMissing
 from pipeline.runtime.settings import Settings
 from schemas.clickhouse import load_migrations
 from services.query.operator.answers import LedgerCounts, MigrationState, StoreState

@@ -29,8 +29,8 @@ from deploy.ledger.sources import (
     state_account,
     table_account,
 )
+from pipeline.readmodel.progress import Facts, ProgressReader, TopicsMissing, evaluate, open_reader
 from pipeline.runtime.clock import monotonic_seconds, now_ms
-from pipeline.runtime.progress import Facts, ProgressReader, TopicsMissing, evaluate, open_reader
 from pipeline.runtime.settings import Settings
 from schemas.topics import Topic
 from services.query.core.times import utc_text

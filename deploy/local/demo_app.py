@@ -5,8 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pipeline.runtime.control_plane import AlreadyExists, ControlPlane
-from pipeline.runtime.control_plane.rules import secret_hash
+from pipeline.control import AlreadyExists, ControlPlane
+from pipeline.control.rules import secret_hash
 from schemas.control import App, Scope
 
 DEMO_APP: Final = App("demo", "Demo", history_limit_days=3650)

@@ -28,10 +28,10 @@ from deploy.local.folder import DataFolder, Say
 from deploy.local.ports import free_port, problem_with
 from deploy.local.process import ChildEnded, ChildProcess, LaunchError
 from deploy.local.restarts import Restarts
+from pipeline.control import ControlPlane, prepare_control_plane
 from pipeline.runtime.bell import make_bells
 from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.clock import monotonic_seconds, now_ms
-from pipeline.runtime.control_plane import ControlPlane, prepare_control_plane
 from pipeline.runtime.kafka.topics import TopicMismatch
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics

@@ -2,13 +2,13 @@
 
 from typing import Final, NamedTuple
 
-from pipeline.domain.attribution import credit_path
-from pipeline.domain.channel_tables import Channel
+from pipeline.domain.attribution.models import credit_path
+from pipeline.domain.channels.tables import Channel
 from pipeline.domain.rules import AppRules
-from pipeline.domain.seen import Seen
-from pipeline.domain.segments import Session, values_of, whole
+from pipeline.domain.sessions.event_ids import Seen
+from pipeline.domain.sessions.segments import Session, values_of, whole
 from pipeline.domain.state import Conversion, Touch
-from pipeline.domain.touches import VISIT
+from pipeline.domain.touches.touch import VISIT
 from schemas.events import StreamEvent
 from schemas.facts import HASHED_ID, NO_PLACE, AttributionRow, ConversionRow, EventMarkRow, SessionRow, TouchRow
 from schemas.ids import conversion_id, person_hash, session_id

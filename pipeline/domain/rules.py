@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from pipeline.domain.channels import ChannelRules, compile_channels
+from pipeline.domain.channels.classify import ChannelRules, compile_channels
 from schemas.control import App, Goal
 from schemas.facts import NANOS_PER_CONVERSION
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pipeline.runtime.http.addresses import parse_networks
+from pipeline.runtime.client_address import parse_networks
 
 _ADDRESS: Final = re.compile(r"[^\s:/]+:\d{1,5}\Z|\[[0-9A-Fa-f:.]+\]:\d{1,5}\Z")
 _DELAY: Final = re.compile(r"\d{1,6}(\.\d+)?\Z")

@@ -12,7 +12,7 @@ import faust
 
 from pipeline.runtime.log import get_logger
 from pipeline.stream.decode import Decoded, Place, decode_message
-from pipeline.stream.group_commit import PartitionCommitter
+from pipeline.stream.partition.group_commit import PartitionCommitter
 from pipeline.stream.rules_book import RulesBook, Snapshots
 
 _REFRESH_ATTEMPTS: Final = 10

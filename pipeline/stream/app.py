@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from faust.worker import Worker as FaustWorker
 
-from pipeline.runtime.control_plane import SnapshotSource
+from pipeline.control import SnapshotSource
 from pipeline.runtime.kafka.topics import TopicMismatch
 from pipeline.runtime.log import configure_logging, get_logger
 from pipeline.runtime.retry import retry

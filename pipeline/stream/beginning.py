@@ -15,7 +15,7 @@ from pipeline.runtime.clock import now_ms
 from pipeline.runtime.kafka.clients import build_producer, started
 from pipeline.runtime.kafka.topics import WantedTopic, create_topics
 from pipeline.runtime.settings import Settings
-from pipeline.stream.changelog import MARKER_KEY, TOPIC_CONFIG, Marker, append_group, encode_marker
+from pipeline.stream.partition.changelog import MARKER_KEY, TOPIC_CONFIG, Marker, append_group, encode_marker
 from schemas.topics import Topic
 
 _OTHER_SECONDS: Final = 15.0

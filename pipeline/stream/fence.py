@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaProducer
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.kafka.clients import build_fenced_producer
 from pipeline.runtime.settings import Settings
-from pipeline.stream.changelog import append_group
+from pipeline.stream.partition.changelog import append_group
 
 FENCE_KEY: Final = b"\x00fence"
 """Key of the fence. No state key begins with NUL."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from pipeline.stream.changelog import append_group
+from pipeline.stream.partition.changelog import append_group
 from schemas.topics import Topic
 
 

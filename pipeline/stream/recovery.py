@@ -18,7 +18,7 @@ from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.kafka.clients import started
 from pipeline.runtime.kafka.read_range import read_range
 from pipeline.runtime.log import get_logger
-from pipeline.stream.stores import PartitionStore
+from pipeline.stream.partition.stores import PartitionStore
 from pipeline.stream.table import PersonTable
 from schemas.topics import MAX_MESSAGE_BYTES
 

@@ -10,7 +10,7 @@ _log = get_logger("stream.rules")
 
 
 class Snapshots(Protocol):
-    """The control plane, as `pipeline.runtime.control_plane.SnapshotSource` gives it."""
+    """The control plane, as `pipeline.control.SnapshotSource` gives it."""
 
     @property
     def is_loaded(self) -> bool: ...

@@ -13,7 +13,7 @@ import faust
 from faust.stores.base import SerializedStore
 from faust.types import TP
 
-from pipeline.stream.stores import MemoryStore, PartitionStore, RocksStore
+from pipeline.stream.partition.stores import MemoryStore, PartitionStore, RocksStore
 
 TABLE_NAME: Final = "persons"
 

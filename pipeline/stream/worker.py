@@ -13,29 +13,29 @@ from typing import Any, Final, Protocol
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from pipeline.domain.watermark import Watermark
+from pipeline.readmodel.progress import read_last_reports
 from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
 from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.progress import read_last_reports
 from pipeline.runtime.settings import Settings
 from pipeline.stream import metrics
 from pipeline.stream.agents import AppDirectory
-from pipeline.stream.changelog import MARKER_KEY, decode_marker
 from pipeline.stream.fence import FENCE_KEY, Fences
-from pipeline.stream.group_commit import PartitionCommitter, Surroundings
 from pipeline.stream.guard import StallGuard
 from pipeline.stream.health import HealthServer
+from pipeline.stream.identity.messages import DecodedPeople
+from pipeline.stream.identity.reader import COMMIT_SECONDS, PeopleReader
 from pipeline.stream.kafka_log import KafkaLog
-from pipeline.stream.offset_gaps import check_gap
-from pipeline.stream.people import DecodedPeople
-from pipeline.stream.people_reader import COMMIT_SECONDS, PeopleReader
+from pipeline.stream.partition.changelog import MARKER_KEY, decode_marker
+from pipeline.stream.partition.group_commit import PartitionCommitter, Surroundings
+from pipeline.stream.partition.offset_gaps import check_gap
+from pipeline.stream.partition.restore import restore
+from pipeline.stream.partition.stores import PartitionStore
+from pipeline.stream.partition.working_set import WorkingSet
 from pipeline.stream.progress import ProgressReporter
 from pipeline.stream.recovery import Load, load_all
-from pipeline.stream.restoring import restore
 from pipeline.stream.rules_book import RulesBook, Snapshots
-from pipeline.stream.stores import PartitionStore
-from pipeline.stream.working_set import WorkingSet
 from schemas.topics import DERIVED_TOPICS, Topic
 
 EXIT_FATAL: Final = 70

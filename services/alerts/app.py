@@ -19,9 +19,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter
 
+from pipeline.control import SnapshotNotLoaded
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
 from pipeline.runtime.clock import now_ms, now_us
-from pipeline.runtime.control_plane import SnapshotNotLoaded
 from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.kafka.read_range import read_range
@@ -52,7 +52,7 @@ _log = get_logger("alerts")
 
 
 class Snapshots(Protocol):
-    """Source of rules and apps: `pipeline.runtime.control_plane.SnapshotSource`."""
+    """Source of rules and apps: `pipeline.control.SnapshotSource`."""
 
     def current(self) -> Snapshot: ...
 

@@ -6,10 +6,6 @@ URL (`app_id`). The first that is there holds.
 
 from starlette.types import Receive
 
-from pipeline.runtime.http.auth import Caller, identify, require
-from pipeline.runtime.http.envelope import Reply, success
-from pipeline.runtime.http.errors import ApiError
-from pipeline.runtime.http.quota import Quota, is_limited
 from schemas.control import Scope, Snapshot
 from schemas.errors import ErrorCode
 from services.gateway.answers import Preflight
@@ -23,8 +19,12 @@ from services.gateway.browser import (
     preflight_headers,
     url_parameter,
 )
-from services.gateway.call import Call
+from services.gateway.request_head import Call
 from services.gateway.snapshots import Snapshots
+from services.web.auth import Caller, identify, require
+from services.web.envelope import Reply, success
+from services.web.errors import ApiError
+from services.web.quota import Quota, is_limited
 
 
 class Admission:

@@ -9,13 +9,13 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.domain.rules import AppRules
-from pipeline.runtime.http.envelope import Language, encode_json
-from pipeline.runtime.http.errors import ErrorBody
 from schemas.control import App
 from schemas.events import MAX_BATCH_EVENTS, AcceptedEvent
-from services.gateway.judge import Accepted, Duplicate, Outcome, Rejected
+from services.gateway.outcomes import Accepted, Duplicate, Outcome, Rejected
 from services.gateway.preview import MetGoal, preview, rules_of
 from services.gateway.warnings import Warned, WarningBody, told
+from services.web.envelope import Language, encode_json
+from services.web.errors import ErrorBody
 
 
 class Tracked(msgspec.Struct, omit_defaults=True):

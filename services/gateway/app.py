@@ -20,33 +20,33 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
+from pipeline.control import SnapshotNotLoaded, SnapshotSource
 from pipeline.runtime.broker_room import BrokerRoom
+from pipeline.runtime.client_address import TrustedProxies, parse_networks
 from pipeline.runtime.clock import monotonic_seconds, now_ms
-from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
-from pipeline.runtime.http.addresses import TrustedProxies, parse_networks
-from pipeline.runtime.http.documents import Document
-from pipeline.runtime.http.operations import MetricsAccess, add_operations
-from pipeline.runtime.http.quota import Quota, limited_app, open_quota
-from pipeline.runtime.http.server import SERVER_OPTIONS, Clients, EnvelopeProtocol, QuietServer
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import Settings
 from services.gateway import resend, visitors
 from services.gateway.admission import Admission
-from services.gateway.apart import SWITCH_SECONDS
 from services.gateway.budget import Budget
-from services.gateway.call import Call
 from services.gateway.docs import add_docs
-from services.gateway.edge import Edge, Endpoint, answer_http_exception
 from services.gateway.forward import Forwarder
 from services.gateway.intake import Intake
 from services.gateway.openapi import merge, own_document
 from services.gateway.publish import Publisher
 from services.gateway.report import Reporting
+from services.gateway.request_edge import Edge, Endpoint, answer_http_exception
+from services.gateway.request_head import Call
 from services.gateway.sdk import add_sdk
 from services.gateway.segment_api import SegmentApi
 from services.gateway.sink import KafkaSink
 from services.gateway.snapshots import Snapshots, note_app
-from services.gateway.tally import Tallies, TallyWriter
+from services.gateway.threads import SWITCH_SECONDS
+from services.gateway.usage_counts import Tallies, TallyWriter
+from services.web.openapi import Document
+from services.web.operations import MetricsAccess, add_operations
+from services.web.quota import Quota, limited_app, open_quota
+from services.web.server import SERVER_OPTIONS, Clients, EnvelopeProtocol, QuietServer
 
 _OPENAPI_SECONDS: Final = 30.0
 _DRAIN_SECONDS: Final = 30.0

@@ -5,13 +5,13 @@ from typing import Final
 
 from starlette.types import Receive
 
-from pipeline.runtime.http.errors import ApiError, Text, invalid
 from schemas.errors import ErrorCode
-from services.gateway.apart import compute
 from services.gateway.budget import Held
-from services.gateway.call import Call
+from services.gateway.decompression import inflate
 from services.gateway.errors import ClientGone
-from services.gateway.inflate import inflate
+from services.gateway.request_head import Call
+from services.gateway.threads import compute
+from services.web.errors import ApiError, Text, invalid
 
 _DRAIN_BYTES: Final = 16 * 1024 * 1024
 _DRAIN_SECONDS: Final = 5.0

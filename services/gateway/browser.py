@@ -16,12 +16,12 @@ from collections.abc import Collection, Iterator
 from typing import Final
 from urllib.parse import parse_qs
 
-from pipeline.runtime.http.auth import CHALLENGE, Caller
-from pipeline.runtime.http.errors import ApiError, Text
-from pipeline.runtime.http.handlers import method_not_allowed
 from schemas.control import ANY_ORIGIN, ApiKey, Scope, Snapshot
 from schemas.errors import ErrorCode
-from services.gateway.call import Call
+from services.gateway.request_head import Call
+from services.web.auth import CHALLENGE, Caller
+from services.web.errors import ApiError, Text
+from services.web.handlers import method_not_allowed
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

@@ -11,7 +11,7 @@ same a third. A client network may hold what its app leaves free, less an eighth
 from types import TracebackType
 from typing import Final, NamedTuple
 
-from pipeline.runtime.http.addresses import client_network
+from pipeline.runtime.client_address import client_network
 
 _RESERVED: Final = 8
 _SMALL_APP: Final = 64

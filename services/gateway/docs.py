@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipeline.runtime.http.docs import DOCUMENT_PATH, add_docs_page
-from pipeline.runtime.http.documents import Document
+from services.web.docs_page import DOCUMENT_PATH, add_docs_page
+from services.web.openapi import Document
 
 
 def add_docs(app: FastAPI, document: Callable[[], Awaitable[Document]]) -> None:

@@ -1,4 +1,4 @@
-"""Errors of the gateway alone, beside those every HTTP service shares (`pipeline.runtime.http.errors`).
+"""Errors of the gateway alone, beside those every HTTP service shares (`services.web.errors`).
 
     ApiError      the caller reads it: a code of the contract, the field, the reason. Never retried by us.
     ClientGone    the caller hung up while sending: nobody is left to answer
@@ -6,8 +6,8 @@
 Failures on the way to the broker have a tree of their own in `services.gateway.publish`.
 """
 
-from pipeline.runtime.http.errors import ApiError, Text
 from schemas.errors import ErrorCode
+from services.web.errors import ApiError, Text
 
 
 class ClientGone(Exception):

@@ -7,17 +7,17 @@ from typing import Final
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from pipeline.runtime.http.errors import Text, invalid, no_path, server_error
-from pipeline.runtime.http.hang_up import CallerGone, answer_unless_gone
-from pipeline.runtime.http.quota import API_PREFIX
 from pipeline.runtime.log import get_logger
 from services.gateway.bodies import read_coded_body
 from services.gateway.budget import Budget, Held, payer_of
-from services.gateway.call import CALL, Call
-from services.gateway.edge import RETRY_SECONDS, reply_to, send_reply
 from services.gateway.errors import ClientGone
 from services.gateway.metrics import FORWARD_FAILURES
+from services.gateway.request_edge import RETRY_SECONDS, reply_to, send_reply
+from services.gateway.request_head import CALL, Call
 from services.gateway.snapshots import Snapshots, note_app
+from services.web.client_disconnect import CallerGone, answer_unless_gone
+from services.web.errors import Text, invalid, no_path, server_error
+from services.web.quota import API_PREFIX
 
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=2.0, pool=2.0)
 _LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20)

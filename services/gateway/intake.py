@@ -11,30 +11,30 @@ from typing import Final, NamedTuple
 from starlette.types import Receive
 
 from pipeline.runtime.clock import now_us
-from pipeline.runtime.http.auth import Caller
-from pipeline.runtime.http.envelope import Language, Reply, success
-from pipeline.runtime.http.errors import ApiError
 from schemas.control import App
 from schemas.events import AcceptedEvent
 from schemas.facts import RejectedRow
-from services.gateway.agents import MAX_USER_AGENT_CHARACTERS
 from services.gateway.answers import IS_KEPT, Tracked, all_accepted, batch_result, utc_seconds
-from services.gateway.apart import compute
-from services.gateway.at_once import accept_all
 from services.gateway.bodies import read_body
+from services.gateway.body_split import BODY, BrokenJson, Events
+from services.gateway.bots import MAX_USER_AGENT_CHARACTERS
 from services.gateway.budget import Held, Payer, payer_of
-from services.gateway.call import Call
-from services.gateway.judge import Accepted, Duplicate, Outcome, Rejected, judge, rejected_row
-from services.gateway.links import KnownLinks
+from services.gateway.identity_links import KnownLinks
 from services.gateway.metrics import EVENTS, REJECTED, REJECTS_DROPPED
-from services.gateway.pack import Piece, pack_event, pack_events, pack_links, pack_rejects
-from services.gateway.parse import BODY, BrokenJson, Events
+from services.gateway.outcomes import Accepted, Duplicate, Outcome, Rejected, judge, rejected_row
+from services.gateway.packing import Piece, pack_event, pack_events, pack_links, pack_rejects
 from services.gateway.privacy import privacy_of
 from services.gateway.publish import Publisher, PublishError
-from services.gateway.sent import SentIds
-from services.gateway.tally import Tallies
+from services.gateway.recent_ids import SentIds
+from services.gateway.request_head import Call
+from services.gateway.threads import compute
+from services.gateway.usage_counts import Tallies
 from services.gateway.validate import Receipt, check_event
 from services.gateway.warnings import Warned, doubtful, told, warnings_of
+from services.gateway.whole_batch import accept_all
+from services.web.auth import Caller
+from services.web.envelope import Language, Reply, success
+from services.web.errors import ApiError
 
 _ACCEPTED: Final = EVENTS.labels("accepted")
 _DUPLICATE: Final = EVENTS.labels("duplicate")

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from pipeline.runtime.http.documents import Error, ErrorResponse
 from schemas.errors import WarningCode
 from schemas.events import EVENT_ID_PATTERN, EVENT_NAME_PATTERN, MAX_BATCH_EVENTS, MAX_ID_CHARACTERS
 from schemas.facts import TouchType
 from services.gateway.validate import PLACEHOLDERS
 from services.gateway.visitors import VISITOR_ID_PATTERN
 from services.gateway.warnings import MAX_WARNINGS
+from services.web.openapi import Error, ErrorResponse
 
 __all__ = ["Batch", "BatchResponse", "ErrorResponse", "Event", "TrackResponse", "ValidationResponse"]
 

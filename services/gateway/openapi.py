@@ -8,9 +8,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from pipeline.runtime.http.documents import Document, complete, error_response
 from schemas.errors import ErrorCode
 from services.gateway import models, resend, visitors
+from services.web.openapi import Document, complete, error_response
 
 _REF: Final = "#/components/schemas/"
 _REFS: Final = _REF + "{model}"

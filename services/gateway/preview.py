@@ -9,11 +9,11 @@ from typing import Final
 
 import msgspec
 
-from pipeline.domain.goals import conversions_of
-from pipeline.domain.lateness import may_be_late
+from pipeline.domain.conversions.goals import conversions_of
 from pipeline.domain.rules import AppRules, compile_rules
+from pipeline.domain.sessions.lateness import may_be_late
 from pipeline.domain.state import Conversion
-from pipeline.domain.touches import arrival_of, entry_of, is_marketing, marketing_touch
+from pipeline.domain.touches.touch import arrival_of, entry_of, is_marketing, marketing_touch
 from schemas.amounts import shown_value
 from schemas.control import App
 from schemas.events import AcceptedEvent, StreamEvent, decode_stream_event, encode_event

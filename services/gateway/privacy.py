@@ -16,8 +16,8 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from pipeline.domain.tags import is_tag_name
-from pipeline.runtime.http.addresses import MAX_ADDRESS_CHARACTERS, address_of
+from pipeline.domain.channels.campaign_tags import is_tag_name
+from pipeline.runtime.client_address import MAX_ADDRESS_CHARACTERS, address_of
 from schemas.caches import cache_short_texts
 from schemas.control import ClientAddress, PrivacySettings
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final
 import msgspec
 import orjson
 
-from pipeline.runtime.http.errors import Text, invalid
 from schemas.events import EMPTY_OBJECT, MAX_PROPERTY_DEPTH
-from services.gateway.fields import NOT_OBJECT, NOT_UTF8
+from services.gateway.event_fields import NOT_OBJECT, NOT_UTF8
+from services.web.errors import Text, invalid
 
 _MIN_INT64: Final = -(1 << 63)
 _MAX_INT64: Final = (1 << 63) - 1

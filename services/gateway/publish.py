@@ -29,7 +29,7 @@ from pipeline.runtime.log import get_logger
 from schemas.topics import Topic
 from services.gateway.budget import Budget, Overloaded, Payer
 from services.gateway.metrics import IN_FLIGHT_BYTES, PUBLISH_FAILURES, PUBLISH_SECONDS, RECORD_BYTES, RECORD_PIECES
-from services.gateway.pack import Piece
+from services.gateway.packing import Piece
 from services.gateway.sink import Sink
 
 MAX_RECORD_BYTES: Final = 1024 * 1024

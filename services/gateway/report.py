@@ -10,22 +10,22 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive
 
-from pipeline.runtime.http.auth import Caller
-from pipeline.runtime.http.envelope import Reply, success
-from pipeline.runtime.http.errors import Text, invalid
 from schemas.control import App
 from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES
 from schemas.ids import mint_event_id
 from services.gateway.admission import Admission
 from services.gateway.answers import validation
-from services.gateway.apart import compute
 from services.gateway.bodies import read_body
+from services.gateway.body_split import Events, is_batch, parse_any, parse_batch
 from services.gateway.budget import Payer
-from services.gateway.call import Call
 from services.gateway.intake import LONG_BYTES, Intake, Reading, receipt_of, warnings_for
-from services.gateway.judge import judge
-from services.gateway.parse import Events, is_batch, parse_any, parse_batch
+from services.gateway.outcomes import judge
+from services.gateway.request_head import Call
+from services.gateway.threads import compute
 from services.gateway.validate import Receipt
+from services.web.auth import Caller
+from services.web.envelope import Reply, success
+from services.web.errors import Text, invalid
 
 _VALIDATED_BYTES: Final = 2 * 1024
 """Validating a longer body, of events as short as they can be, may take longer than others should wait."""

@@ -12,10 +12,6 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.http.auth import Caller, identify, require
-from pipeline.runtime.http.documents import Document
-from pipeline.runtime.http.envelope import Reply, success
-from pipeline.runtime.http.errors import ApiError, server_error
 from pipeline.runtime.kafka.producer import SendFailed
 from pipeline.runtime.log import get_logger
 from schemas.control import Scope as KeyScope
@@ -23,11 +19,15 @@ from schemas.errors import ErrorCode
 from schemas.topics import Topic
 from schemas.webhooks import Delivery, encode_delivery, partition_of_endpoint
 from services.gateway.answers import utc_seconds
-from services.gateway.call import CALL, Call
-from services.gateway.edge import RETRY_SECONDS, reply_to, send_reply
 from services.gateway.forward import Forwarder
 from services.gateway.publish import Publisher
+from services.gateway.request_edge import RETRY_SECONDS, reply_to, send_reply
+from services.gateway.request_head import CALL, Call
 from services.gateway.snapshots import Snapshots
+from services.web.auth import Caller, identify, require
+from services.web.envelope import Reply, success
+from services.web.errors import ApiError, server_error
+from services.web.openapi import Document
 
 PATH: Final = "/v1/webhooks/deliveries/{delivery_id}/resend"
 CODES: Final = (

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipeline.runtime.http.errors import no_path
+from services.web.errors import no_path
 
 PATH: Final = "/sdk/{version}/{name}"
 LATEST: Final = "latest"

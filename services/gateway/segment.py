@@ -19,14 +19,14 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline.runtime.http.errors import Text, invalid, missing
 from schemas.events import EVENT_ID_PATTERN, MAX_BATCH_EVENTS, MAX_PROPERTY_DEPTH
 from schemas.ids import digest
+from services.gateway.body_split import BODY, NOT_LIST, TOO_MANY
 from services.gateway.errors import too_large
-from services.gateway.fields import NOT_OBJECT, TOO_DEEP, AwareTime, syntax_reason
-from services.gateway.names import is_event_name, suggest_name
-from services.gateway.parse import BODY, NOT_LIST, TOO_MANY
-from services.gateway.scan import scan_batch
+from services.gateway.event_borders import scan_batch
+from services.gateway.event_fields import NOT_OBJECT, TOO_DEEP, AwareTime, syntax_reason
+from services.gateway.event_names import is_event_name, suggest_name
+from services.web.errors import Text, invalid, missing
 
 BATCH: Final = "batch"
 MAX_SEGMENT_BATCH_BYTES: Final = 500 * 1024

@@ -13,19 +13,19 @@ from typing import Final
 import msgspec
 from starlette.types import Receive
 
-from pipeline.runtime.http.auth import Caller
-from pipeline.runtime.http.envelope import JSON_HEADER, Language, Reply, encode_json
-from pipeline.runtime.http.errors import ApiError, ErrorBody
 from schemas.events import MAX_EVENT_BYTES
 from services.gateway.admission import Admission
-from services.gateway.apart import compute
 from services.gateway.bodies import read_body
+from services.gateway.body_split import Events, events_of
 from services.gateway.budget import Budget, Held, payer_of
-from services.gateway.call import Call
-from services.gateway.edge import Endpoint, Handle
 from services.gateway.intake import Intake, Reading
-from services.gateway.parse import Events, events_of
+from services.gateway.request_edge import Endpoint, Handle
+from services.gateway.request_head import Call
 from services.gateway.segment import BATCH, KINDS, MAX_SEGMENT_BATCH_BYTES, key_in_basic, key_in_body, pieces_of
+from services.gateway.threads import compute
+from services.web.auth import Caller
+from services.web.envelope import JSON_HEADER, Language, Reply, encode_json
+from services.web.errors import ApiError, ErrorBody
 
 PREFIX: Final = "/segment/v1/"
 MAX_STRANGERS_BODY_BYTES: Final = 64 * 1024

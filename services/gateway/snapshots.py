@@ -1,13 +1,13 @@
-"""The control plane as the gateway reads it: `pipeline.runtime.control_plane.SnapshotSource`, or a fixed one."""
+"""The control plane as the gateway reads it: `pipeline.control.SnapshotSource`, or a fixed one."""
 
 from contextlib import suppress
 from typing import Protocol
 
-from pipeline.runtime.control_plane import SnapshotNotLoaded
-from pipeline.runtime.http.auth import identify
-from pipeline.runtime.http.errors import ApiError
+from pipeline.control import SnapshotNotLoaded
 from schemas.control import Snapshot
-from services.gateway.call import Call
+from services.gateway.request_head import Call
+from services.web.auth import identify
+from services.web.errors import ApiError
 
 
 class Snapshots(Protocol):

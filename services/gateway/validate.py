@@ -12,8 +12,7 @@ from typing import Final
 
 import msgspec
 
-from pipeline.runtime.http.addresses import MAX_ADDRESS_CHARACTERS, address_of
-from pipeline.runtime.http.errors import ApiError, Text, invalid
+from pipeline.runtime.client_address import MAX_ADDRESS_CHARACTERS, address_of
 from schemas.caches import cache_short_texts
 from schemas.events import (
     EMPTY_OBJECT,
@@ -24,9 +23,9 @@ from schemas.events import (
     AcceptedEvent,
 )
 from schemas.ids import mint_event_id
-from services.gateway.agents import MAX_USER_AGENT_CHARACTERS, is_bot, is_browser
+from services.gateway.bots import MAX_USER_AGENT_CHARACTERS, is_bot, is_browser
 from services.gateway.errors import too_large
-from services.gateway.fields import (
+from services.gateway.event_fields import (
     ABSENT,
     IncomingCampaign,
     IncomingContext,
@@ -34,9 +33,10 @@ from services.gateway.fields import (
     IncomingPage,
     decode_event,
 )
-from services.gateway.names import check_name, is_event_name
+from services.gateway.event_names import check_name, is_event_name
 from services.gateway.privacy import KEEP_ALL, Privacy
 from services.gateway.properties import Values, check_properties, refuse_nul
+from services.web.errors import ApiError, Text, invalid
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)

@@ -13,18 +13,18 @@ import msgspec
 from publicsuffixlist import PublicSuffixList
 from starlette.types import Receive
 
+from pipeline.runtime.client_address import address_of
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.http.addresses import address_of
-from pipeline.runtime.http.envelope import Language, Reply, success
-from pipeline.runtime.http.errors import Text, invalid
 from schemas.ids import mint_visitor_id
 from services.gateway.admission import Admission
 from services.gateway.bodies import read_body
+from services.gateway.body_split import BODY
 from services.gateway.budget import Budget, Held, payer_of
-from services.gateway.call import Call
-from services.gateway.fields import NOT_OBJECT, syntax_reason
-from services.gateway.parse import BODY
+from services.gateway.event_fields import NOT_OBJECT, syntax_reason
+from services.gateway.request_head import Call
 from services.gateway.validate import IS_PLACEHOLDER, PLACEHOLDERS
+from services.web.envelope import Language, Reply, success
+from services.web.errors import Text, invalid
 
 PATH: Final = "/v1/visitor"
 COOKIE: Final = "attrikit_vid"

@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline.domain.goals import REFUND, order_id_of
-from pipeline.domain.refunds import VALUE_PROPERTIES
+from pipeline.domain.conversions.goals import REFUND, order_id_of
+from pipeline.domain.conversions.refunds import VALUE_PROPERTIES
 from schemas.amounts import Problem, ValueIssue, is_amount, read_money, value_problems
 from schemas.control import App
 from schemas.currencies import currencies_of_mark
 from schemas.errors import WarningCode
 from schemas.events import AcceptedEvent
-from services.gateway.fields import IncomingEvent
+from services.gateway.event_fields import IncomingEvent
 
 MAX_WARNINGS: Final = 100
 _MAX_NAMES: Final = 5
@@ -118,7 +118,7 @@ _MEANT: Final = {"zh": "，是否应为 {}？", "en": "; was {} meant?"}
 
 
 def _edge_ms(event: AcceptedEvent, app: App) -> int:
-    """Return the time before which an event may be late (see `pipeline.domain.lateness`)."""
+    """Return the time before which an event may be late (see `pipeline.domain.sessions.lateness`)."""
     return event.received_us // 1000 - app.attribution.allowed_lateness_seconds * 1000
 
 

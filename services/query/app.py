@@ -6,15 +6,8 @@ from typing import Final
 
 from fastapi import FastAPI
 
+from pipeline.control import SnapshotNotLoaded, SnapshotSource
 from pipeline.runtime.clickhouse import ClickHouse
-from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
-from pipeline.runtime.http.docs import DOCUMENT_PATH, add_docs_page
-from pipeline.runtime.http.documents import complete_document
-from pipeline.runtime.http.handlers import install_handlers
-from pipeline.runtime.http.hang_up import EndWithCaller
-from pipeline.runtime.http.middleware import EnvelopeMiddleware
-from pipeline.runtime.http.operations import MetricsAccess, StallCheck, add_operations
-from pipeline.runtime.http.quota import CountRequests, open_quota
 from pipeline.runtime.secret_box import SecretBoxError
 from pipeline.runtime.settings import Settings
 from services.query.alerts.routes import router as alerts
@@ -37,6 +30,13 @@ from services.query.rejected.routes import router as rejected
 from services.query.reports.conversion.routes import router as conversion_report
 from services.query.reports.performance.routes import router as performance_report
 from services.query.users.routes import router as users
+from services.web.client_disconnect import EndWithCaller
+from services.web.docs_page import DOCUMENT_PATH, add_docs_page
+from services.web.handlers import install_handlers
+from services.web.middleware import EnvelopeMiddleware
+from services.web.openapi import complete_document
+from services.web.operations import MetricsAccess, StallCheck, add_operations
+from services.web.quota import CountRequests, open_quota
 
 # Refused events before the route of single events, which would take their name for an id.
 ROUTERS: Final = (

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from pipeline.runtime.http.addresses import Network
+from pipeline.runtime.client_address import Network
 
 Address = IPv4Address | IPv6Address
 

@@ -15,10 +15,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from fastapi import FastAPI
 
+from pipeline.control import SnapshotNotLoaded, SnapshotSource
+from pipeline.control.webhooks import StateChange, WebhookEndpoints
 from pipeline.runtime.clock import monotonic_seconds, now_ms
-from pipeline.runtime.control_plane import SnapshotNotLoaded, SnapshotSource
-from pipeline.runtime.control_plane.webhooks import StateChange, WebhookEndpoints
-from pipeline.runtime.http.operations import add_operations
 from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
@@ -29,6 +28,7 @@ from pipeline.runtime.topics import ensure_topics
 from schemas.facts import AlertRow, encode_row
 from schemas.ids import partition_for
 from schemas.topics import Topic
+from services.web.operations import add_operations
 from services.webhooks.attempts import Attempts
 from services.webhooks.dispatcher import Dispatcher
 from services.webhooks.endpoint_health import EndpointHealth, NotWritten

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from pipeline.control.webhooks import StateChange
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.control_plane.webhooks import StateChange
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import Pauses, retry
 from schemas.control import WebhookEndpoint

@@ -16,8 +16,8 @@ from typing import Any, Final
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from pipeline.runtime.client_address import Network, parse_networks
 from pipeline.runtime.clock import monotonic_seconds
-from pipeline.runtime.http.addresses import Network, parse_networks
 from pipeline.runtime.settings import Settings
 from services.webhooks.addresses import refusal_of_address, refusal_of_url
 

@@ -15,10 +15,10 @@ from crawlerdetect import CrawlerDetect
 from figures import Figure
 from gateway_bench import make_event
 
-from services.gateway.agents import is_bot
-from services.gateway.at_once import accept_all
-from services.gateway.parse import parse_batch
+from services.gateway.body_split import parse_batch
+from services.gateway.bots import is_bot
 from services.gateway.validate import Receipt
+from services.gateway.whole_batch import accept_all
 
 ROUNDS: Final = 9
 BATCH_EVENTS: Final = 500

@@ -28,14 +28,14 @@ import stream_traffic  # noqa: E402
 import touches_bench  # noqa: E402
 from figures import Figure  # noqa: E402
 
+from pipeline.domain.apply import apply_event, has_unpublished, publish_sessions  # noqa: E402
 from pipeline.domain.effects import Effects  # noqa: E402
-from pipeline.domain.journey import apply_event, has_unpublished, publish_sessions  # noqa: E402
 from pipeline.domain.rules import compile_rules  # noqa: E402
 from pipeline.domain.state import PersonState, new_state  # noqa: E402
 from pipeline.domain.watermark import Watermark  # noqa: E402
 from pipeline.stream.decode import Place, decode_message  # noqa: E402
-from pipeline.stream.outputs import packed  # noqa: E402
-from pipeline.stream.working_set import WorkingSet  # noqa: E402
+from pipeline.stream.partition.outputs import packed  # noqa: E402
+from pipeline.stream.partition.working_set import WorkingSet  # noqa: E402
 from schemas.control import DEFAULT_GOALS, App  # noqa: E402
 from schemas.events import AcceptedEvent, StreamEvent, decode_stream_events, encode_event, person_key  # noqa: E402
 from schemas.topics import Topic  # noqa: E402

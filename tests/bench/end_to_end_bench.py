@@ -23,7 +23,7 @@ from processes import peak_memory_mb
 
 from deploy.local.ports import free_port
 from deploy.local.process import ChildProcess
-from pipeline.runtime.progress import open_reader, wait_until_settled
+from pipeline.readmodel.progress import open_reader, wait_until_settled
 from pipeline.runtime.settings import Settings
 
 BATCH_EVENTS = 200

@@ -29,8 +29,8 @@ from processes import READY_SECONDS, answers, cpu_seconds, peak_memory_mb, runni
 
 from deploy.local.ports import free_port
 from deploy.local.process import ChildProcess
+from pipeline.control import ControlPlane, migrate_control_plane
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
 from schemas.control import App, Scope

@@ -20,7 +20,7 @@ from end_to_end_bench import SETTLE_SECONDS, product
 from figures import Figure
 from processes import cpu_seconds, processes_of
 
-from pipeline.runtime.progress import open_reader, wait_until_settled
+from pipeline.readmodel.progress import open_reader, wait_until_settled
 from pipeline.runtime.settings import Settings
 
 STARTED_SECONDS: Final = 15.0

@@ -12,8 +12,8 @@ import time
 
 import faust
 
+from pipeline.domain.apply import apply_event, publish_sessions
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, publish_sessions
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import decode_state, encode_state, new_state
 from pipeline.domain.watermark import Watermark

@@ -14,7 +14,7 @@ from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.settings import Settings
 from schemas.topics import Topic
 from services.gateway.budget import Budget, Payer
-from services.gateway.pack import Piece
+from services.gateway.packing import Piece
 from services.gateway.publish import Publisher
 from services.gateway.sink import MemorySink
 

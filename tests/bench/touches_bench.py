@@ -36,8 +36,8 @@ from figures import Figure
 from http_load import request_bytes, run_load
 from processes import cpu_seconds, processes_of
 
+from pipeline.readmodel.progress import open_reader, wait_until_settled
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.progress import open_reader, wait_until_settled
 from pipeline.runtime.settings import Settings
 from schemas.events import AcceptedEvent
 

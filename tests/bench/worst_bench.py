@@ -30,10 +30,10 @@ import stream_traffic  # noqa: E402
 from figures import Figure  # noqa: E402
 from heavy_persons import PERSONS, Heavy, events_for, journey_of, newcomer, of_open_visits, order_of_many  # noqa: E402
 
-from pipeline.domain.merging import absorb  # noqa: E402
-from pipeline.domain.orders import apply_order  # noqa: E402
+from pipeline.domain.conversions.orders import apply_order  # noqa: E402
+from pipeline.domain.identity.stitching import absorb  # noqa: E402
 from pipeline.domain.state import encode_state  # noqa: E402
-from pipeline.stream.pages import write_state  # noqa: E402
+from pipeline.stream.partition.pages import write_state  # noqa: E402
 from schemas.events import decode_stream_events, encode_event, person_key  # noqa: E402
 
 REPEATS: Final = 15

@@ -39,9 +39,9 @@ from deploy.demo.poster import Parcel, Posted, Poster, parcels
 from deploy.ledger.command import Result, examine
 from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
+from pipeline.control.alerts import AlertRules
 from pipeline.domain.alerts import Judge
-from pipeline.runtime.control_plane.alerts import AlertRules
-from pipeline.runtime.progress import open_reader, wait_until_settled
+from pipeline.readmodel.progress import open_reader, wait_until_settled
 from pipeline.stream.worker import EXIT_FATAL
 from schemas.control import AlertMetric, AlertRule, Comparison
 from schemas.facts import AlertWindowRow

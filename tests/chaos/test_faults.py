@@ -32,7 +32,7 @@ from deploy.demo.generator import Plan, Truth, generate, truth_of
 from deploy.demo.poster import Parcel, Posted, parcels
 from deploy.local.broker import NoidaBroker
 from deploy.local.ports import free_port
-from pipeline.runtime.progress import open_reader, wait_until_settled
+from pipeline.readmodel.progress import open_reader, wait_until_settled
 from schemas.topics import Topic
 
 COUNT = int(os.environ.get("ATTRIKIT_TEST_FAULTS", "0"))

@@ -23,7 +23,7 @@ from deploy.demo.observe import count_topic_lines
 from deploy.demo.poster import Parcel, Posted, Poster, parcels
 from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
-from pipeline.runtime.progress import open_reader, wait_until_settled
+from pipeline.readmodel.progress import open_reader, wait_until_settled
 from schemas.facts import NANOS_PER_CONVERSION, Model
 from schemas.topics import Topic
 

@@ -29,8 +29,8 @@ from waiting import until
 from deploy.demo.observe import count_topic_lines
 from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
+from pipeline.readmodel.progress import open_reader, wait_until_settled
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.progress import open_reader, wait_until_settled
 
 OUTAGE_SECONDS = float(os.environ.get("ATTRIKIT_TEST_OUTAGE_SECONDS", "4"))
 GATEWAYS = ("gateway", SECOND_GATEWAY)

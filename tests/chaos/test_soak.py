@@ -19,7 +19,7 @@ from process_usage import Held, growth, held_by, processes_of, table
 
 from deploy.demo.product import Product
 from deploy.local import trim
-from pipeline.runtime.progress import open_reader, wait_until_settled
+from pipeline.readmodel.progress import open_reader, wait_until_settled
 
 SECONDS = float(os.environ.get("ATTRIKIT_TEST_SOAK_SECONDS", "0"))
 EVENTS_PER_SECOND = 150

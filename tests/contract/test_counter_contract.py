@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis_process import RedisServer
 
-from pipeline.runtime.http.quota.counters import Counter, LocalCounter, RedisCounter
+from services.web.quota.counters import Counter, LocalCounter, RedisCounter
 
 PATIENT_SECONDS = 20.0
 

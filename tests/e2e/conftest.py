@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from deploy.demo.product import Product
-from pipeline.runtime.progress import open_reader, wait_until_settled
+from pipeline.readmodel.progress import open_reader, wait_until_settled
 
 T = TypeVar("T")
 _PATIENCE_SECONDS = 60.0

@@ -24,7 +24,7 @@ from deploy.demo.generator import Kind, Plan, Sending, Truth, generate, truth_of
 from deploy.demo.observe import count_topic_lines
 from deploy.demo.poster import Form, Parcel, Posted, Poster, parcels
 from deploy.demo.product import Product
-from pipeline.runtime.progress import open_reader, wait_until_settled
+from pipeline.readmodel.progress import open_reader, wait_until_settled
 from schemas.events import person_key
 from schemas.ids import session_id
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from deploy.cli.main import app as cli
 from deploy.demo.product import Product
-from pipeline.runtime.control_plane import ControlPlane
+from pipeline.control import ControlPlane
 from schemas.control import App, Scope
 
 METHODS = ("get", "post")

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from deploy.demo.product import Product
-from pipeline.runtime.control_plane import ControlPlane
+from pipeline.control import ControlPlane
 from pipeline.runtime.settings import Settings
 from schemas.control import App, Plan, Scope
 

@@ -1,4 +1,4 @@
-"""An event sent again, in every way there is, is stored and counted once: see the table in `services.gateway.judge`."""
+"""An event sent again, in every way there is, is stored and counted once (`services.gateway.outcomes` has a table)."""
 
 import asyncio
 from collections.abc import Callable, Iterator

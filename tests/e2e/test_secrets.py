@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from deploy.cli.main import app as cli
 from deploy.demo.product import Product
-from pipeline.runtime.control_plane import ControlPlane
+from pipeline.control import ControlPlane
 from pipeline.runtime.secret_box import KEY_FILE, SecretBox
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from deploy.demo.product import Product
-from pipeline.runtime.control_plane import ControlPlane
+from pipeline.control import ControlPlane
 from schemas.control import App, Scope
 
 PAGE = "https://www.shop.example"

@@ -26,7 +26,7 @@ from served_api import APP_ID
 
 from pipeline.runtime.settings import Settings
 from schemas.events import MAX_PROPERTY_DEPTH
-from services.gateway.inflate import zstd
+from services.gateway.decompression import zstd
 from services.gateway.openapi import merge, own_document
 from services.query.app import create_app
 from services.query.core.cursors import Cursors, Position

@@ -25,8 +25,8 @@ from webhook_world import Receiver, receiving
 
 from deploy.demo.poster import Parcel, Poster
 from deploy.ledger.command import Result, examine
-from pipeline.runtime.control_plane.webhooks import WebhookEndpoints
-from pipeline.runtime.progress import ProgressReader, evaluate, open_reader
+from pipeline.control.webhooks import WebhookEndpoints
+from pipeline.readmodel.progress import ProgressReader, evaluate, open_reader
 from pipeline.runtime.secret_box import SecretBox
 from pipeline.runtime.settings import Settings
 from pipeline.stream.worker import EXIT_FATAL

@@ -7,15 +7,15 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline.domain.addresses import MAX_VALUE_CHARACTERS
-from pipeline.domain.closing import Closed, encode_closed
+from pipeline.domain.apply import apply_event, publish_sessions, write_owed_rows
+from pipeline.domain.attribution.path import Paths
+from pipeline.domain.channels.addresses import MAX_VALUE_CHARACTERS
+from pipeline.domain.conversions.expiry import Closed, encode_closed
+from pipeline.domain.conversions.orders import apply_order
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, publish_sessions, write_owed_rows
-from pipeline.domain.merging import hand_over, link
-from pipeline.domain.orders import apply_order
-from pipeline.domain.paths import Paths
+from pipeline.domain.identity.stitching import hand_over, link
 from pipeline.domain.rules import DAY_MS, AppRules, compile_rules
-from pipeline.domain.seen import fingerprint, pack_times, remember
+from pipeline.domain.sessions.event_ids import fingerprint, pack_times, remember
 from pipeline.domain.state import (
     MAX_CONVERSIONS,
     MAX_REFUNDS,

@@ -10,14 +10,14 @@ import msgspec
 import pytest
 from hypothesis import strategies as st
 
-from pipeline.domain import settling
+from pipeline.domain.apply import apply_event, has_unpublished, owes_rows, publish_sessions, write_owed_rows
+from pipeline.domain.conversions import restatement
+from pipeline.domain.conversions.orders import apply_order
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, has_unpublished, owes_rows, publish_sessions, write_owed_rows
-from pipeline.domain.orders import apply_order
 from pipeline.domain.rules import AppRules
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
 from pipeline.domain.watermark import Watermark
-from pipeline.stream.people import person_of
+from pipeline.stream.identity.messages import person_of
 from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Counting, Goal, GoalCondition, Operator
 from schemas.events import StreamEvent, person_key
 from schemas.facts import EventMarkRow, PersonLinkRow
@@ -216,8 +216,8 @@ def paying(*, slowly: bool) -> Iterator[None]:
     """`slowly`: no event writes owed rows itself, and a visit those of one conversion."""
     with pytest.MonkeyPatch.context() as patch:
         if slowly:
-            patch.setattr(settling, "MAX_AT_ONCE", 0)
-            patch.setattr(settling, "MAX_PER_VISIT", 1)
+            patch.setattr(restatement, "MAX_AT_ONCE", 0)
+            patch.setattr(restatement, "MAX_PER_VISIT", 1)
         yield
 
 

@@ -15,7 +15,7 @@ import httpx
 from deploy.local.demo_app import ensure_demo_key
 from deploy.local.ports import free_port
 from deploy.local.process import ChildProcess
-from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
+from pipeline.control import ControlPlane, migrate_control_plane
 from pipeline.runtime.settings import Settings
 
 _READY_SECONDS = 60.0

@@ -10,7 +10,7 @@ import brotli
 from hypothesis import strategies as st
 from served_api import READ_KEY, REVOKED_KEY, SECRET_KEY, WRITE_KEY
 
-from services.gateway.inflate import zstd
+from services.gateway.decompression import zstd
 
 MEGABYTE = 1024 * 1024
 

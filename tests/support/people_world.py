@@ -1,8 +1,8 @@
 """Random histories of several people of one app, and partitions that work them off as the stream's workers do.
 
 Every partition has a log of events and a log of `people`, and a worker that applies them in groups as the docstring of
-`pipeline.domain.merging` demands. What a group brings about is out before the group is committed; a crash in between
-forgets the group and not what is out.
+`pipeline.domain.identity.stitching` demands. What a group brings about is out before the group is committed; a crash
+in between forgets the group and not what is out.
 """
 
 from collections.abc import Iterator
@@ -16,15 +16,16 @@ from histories import BROWSING, BUYING, DAY_MS, HOUR_MS, MIDNIGHT_MS, Ledger, a_
 from hypothesis import strategies as st
 from reference_lateness import SentBefore
 
-from pipeline.domain import lateness, merging
+from pipeline.domain.apply import apply_event, owes_rows, publish_sessions, write_owed_rows
+from pipeline.domain.conversions.orders import apply_order
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, owes_rows, publish_sessions, write_owed_rows
-from pipeline.domain.merging import LinkOutcome
-from pipeline.domain.orders import apply_order
+from pipeline.domain.identity import stitching
+from pipeline.domain.identity.stitching import LinkOutcome
 from pipeline.domain.rules import AppRules, compile_rules
+from pipeline.domain.sessions import lateness
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
 from pipeline.domain.watermark import Watermark
-from pipeline.stream.people import person_of
+from pipeline.stream.identity.messages import person_of
 from schemas.control import App
 from schemas.events import StreamEvent, person_key
 from schemas.people import Forwarded, Journey, Link, PeopleRecord
@@ -174,9 +175,9 @@ class Partition:
     def _apply_event(self, group: Group, event: StreamEvent, offset: int, watermark_ms: int) -> None:
         person = person_key(event.user_id, event.anonymous_id, event.event_id)
         state = self._state(group, person)
-        if merging.is_moved(state):
-            merging.note_forwarded(state, event.received_us // 1_000_000)
-            user_id, received_s = merging.owner_of(state), event.received_us // 1_000_000
+        if stitching.is_moved(state):
+            stitching.note_forwarded(state, event.received_us // 1_000_000)
+            user_id, received_s = stitching.owner_of(state), event.received_us // 1_000_000
             is_late = lateness.is_late(state, event.timestamp_ms, received_s, self.rules, watermark_ms)
             group.effects.messages.append(Forwarded(user_id, event, is_late, self.number, offset, 0))
         else:
@@ -188,7 +189,7 @@ class Partition:
         elif isinstance(record, Journey):
             state = self._state(group, "u:" + record.user_id)
             where = ("shop", record.anonymous_id, record.user_id)
-            merging.absorb(state, record.state, *where, self.rules, watermark_ms, group.effects)
+            stitching.absorb(state, record.state, *where, self.rules, watermark_ms, group.effects)
         elif isinstance(record, Forwarded):
             self._apply_forwarded(group, record, watermark_ms)
         else:
@@ -196,7 +197,7 @@ class Partition:
 
     def _apply_link(self, group: Group, record: Link) -> None:
         state = self._state(group, "a:" + record.anonymous_id)
-        outcome = merging.apply_link(
+        outcome = stitching.apply_link(
             state,
             record.app_id,
             record.anonymous_id,
@@ -207,7 +208,7 @@ class Partition:
             group.effects,
         )
         if outcome is LinkOutcome.NEW_OWNER:
-            journey = merging.hand_over(state)
+            journey = stitching.hand_over(state)
             if journey:
                 moved = Journey(record.app_id, record.anonymous_id, record.user_id, journey)
                 group.effects.messages.append(moved)
@@ -220,7 +221,7 @@ class Partition:
         person = "u:" + record.user_id
         whole = (record.partition, *place)
         state = self._state(group, person)
-        merging.apply_forwarded(
+        stitching.apply_forwarded(
             state, record.event, person, self.rules, watermark_ms, record.is_late, whole, group.effects
         )
 

@@ -1,7 +1,7 @@
 """Reference results of the stream, computed the plain way: all events of a person at once, sorted, no state, no
 revisions.
 
-It shares with the stream the table of channels (`pipeline.domain.channels`, tested by itself) and the ids
+It shares with the stream the table of channels (`pipeline.domain.channels.classify`, tested by itself) and the ids
 (`schemas.ids`), and no other line. Credits are exact fractions (`reference_credits`).
 
 `compute(events in order of arrival, app, watermark)` returns plain dictionaries, keyed by id, of the columns of
@@ -20,7 +20,7 @@ from typing import Any
 from reference_conversions import conversions_of, counted, identity, take_back
 from reference_credits import shares_of
 
-from pipeline.domain.channels import classify_ad, classify_arrival
+from pipeline.domain.channels.classify import classify_ad, classify_arrival
 from schemas.control import App
 from schemas.events import StreamEvent, person_key
 from schemas.ids import session_id

@@ -16,9 +16,8 @@ import uvicorn
 from query_world import SIGNING_KEY
 from starlette.types import ASGIApp
 
+from pipeline.control import ControlPlane, SnapshotNotLoaded, migrate_control_plane
 from pipeline.runtime.clickhouse import ClickHouse
-from pipeline.runtime.control_plane import ControlPlane, SnapshotNotLoaded, migrate_control_plane
-from pipeline.runtime.http.server import SERVER_OPTIONS
 from pipeline.runtime.settings import Settings
 from schemas.control import DEFAULT_GOALS, ApiKey, App, Plan, Scope, Snapshot, WebhookEndpoint
 from schemas.webhooks import EventType
@@ -28,6 +27,7 @@ from services.gateway.publish import Publisher
 from services.gateway.sink import MemorySink
 from services.gateway.snapshots import FixedSnapshots
 from services.query.app import create_app
+from services.web.server import SERVER_OPTIONS
 
 APP_ID = "alpha"
 ENDPOINT_ID = "whe_1"

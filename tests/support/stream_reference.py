@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from pipeline.domain.apply import apply_event, owes_rows, publish_sessions, write_owed_rows
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, owes_rows, publish_sessions, write_owed_rows
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import PersonState, new_state
 from pipeline.domain.watermark import Watermark

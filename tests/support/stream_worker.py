@@ -11,10 +11,10 @@ import msgspec
 from aiokafka import TopicPartition
 
 from deploy.local.process import ChildProcess
-from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
+from pipeline.control import ControlPlane, migrate_control_plane
+from pipeline.readmodel.progress import evaluate, open_reader
 from pipeline.runtime.kafka.clients import build_consumer, build_producer, started
 from pipeline.runtime.kafka.read_range import read_range, whole_range
-from pipeline.runtime.progress import evaluate, open_reader
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
 from schemas.control import App

@@ -13,9 +13,9 @@ from uuid import uuid4
 import msgspec
 from aiohttp import web
 
+from pipeline.control import ControlPlane, migrate_control_plane
+from pipeline.control.webhooks import WebhookEndpoints
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
-from pipeline.runtime.control_plane.webhooks import WebhookEndpoints
 from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.secret_box import SecretBox
 from pipeline.runtime.settings import Settings

@@ -4,9 +4,9 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from pipeline.runtime.http.errors import Text, invalid
 from schemas.facts import Model
 from services.query.core.parameters import ButBots, Currency, Names, split_list
+from services.web.errors import Text, invalid
 
 ALL_MODELS: Final = "all"
 Models = Annotated[

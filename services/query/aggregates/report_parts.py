@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from pipeline.runtime.http.errors import Text, invalid
+from services.web.errors import Text, invalid
 
 MAX_REPORT_ROWS: Final = 10_000
 """Maximum number of rows of an answer. A report that would be longer is refused: cut short, its rows would not add up

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from pipeline.domain.attribution import SHARE_REASONS
+from pipeline.domain.attribution.models import SHARE_REASONS
 from services.query.aggregates.answers import REPORT_META, ByGoal, Credit, ReportMeta, example_by_goal, example_credit
 from services.query.conversions.answers import EXAMPLE_LIST, Conversion
 from services.query.core.answers import META, Meta, Number, Refunded, Text

@@ -2,13 +2,13 @@
 
 from pydantic import Field
 
-from pipeline.runtime.http.errors import Text, invalid
 from schemas.control import App
 from services.query.aggregates.counted_conversions import counted_of
 from services.query.aggregates.credit_sums import Dimension
 from services.query.aggregates.parameters import Models, ReportParameters, models_of
 from services.query.attribution.statements import AttributionQuery
 from services.query.core.parameters import RowId, range_of
+from services.web.errors import Text, invalid
 
 
 class AttributionParameters(ReportParameters):

@@ -6,7 +6,6 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from starlette.responses import Response
 
-from pipeline.runtime.http.handlers import success_response
 from schemas.control import AttributionSettings
 from services.query.aggregates.parameters import models_of
 from services.query.aggregates.report_parts import refuse_long
@@ -17,6 +16,7 @@ from services.query.attribution.view import PathFacts, attribution_path, attribu
 from services.query.conversions.statements import find_conversion
 from services.query.core.calls import Call, ReadCall, required
 from services.query.core.routing import NOT_FOUND, documented, new_router
+from services.web.handlers import success_response
 
 SettingsVersions = dict[tuple[str, int], AttributionSettings]
 """(app, configuration version) → its attribution settings."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.domain.attribution import reasons
-from pipeline.domain.path_bound import bounded
+from pipeline.domain.attribution.models import reasons
+from pipeline.domain.attribution.path_limit import bounded
 from pipeline.domain.state import Touch
 from schemas.control import AttributionSettings
 from schemas.facts import AttributionRow, Model, TouchType

@@ -7,10 +7,7 @@ import msgspec
 from fastapi import Depends, Request
 from starlette.responses import Response
 
-from pipeline.runtime.control_plane import SnapshotNotLoaded
-from pipeline.runtime.http.auth import Caller, authenticate
-from pipeline.runtime.http.errors import ApiError, server_error
-from pipeline.runtime.http.handlers import success_response
+from pipeline.control import SnapshotNotLoaded
 from schemas.control import App, Scope
 from schemas.errors import ErrorCode
 from services.query.core.answers import Meta
@@ -20,6 +17,9 @@ from services.query.core.parameters import InRange, InZone, ListParameters, rang
 from services.query.core.reader import RETRY_AFTER_SECONDS, Reader
 from services.query.core.signing_key import SigningKey
 from services.query.core.times import ALL_TIME, time_in_zone
+from services.web.auth import Caller, authenticate
+from services.web.errors import ApiError, server_error
+from services.web.handlers import success_response
 
 T = TypeVar("T")
 GivenT = TypeVar("GivenT", bound=ListParameters)

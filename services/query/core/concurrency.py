@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from pipeline.runtime.clickhouse.client import QUERY_THREADS
-from pipeline.runtime.http.errors import ApiError, Text
 from schemas.errors import ErrorCode
+from services.web.errors import ApiError, Text
 
 QUERIES_AT_ONCE: Final = QUERY_THREADS // 2
 """Queries of one app that run at once."""

@@ -10,12 +10,12 @@ from typing import ClassVar, Generic, TypeVar
 import msgspec
 from typing_extensions import TypedDict
 
-from pipeline.runtime.http.errors import Text, invalid
 from schemas.control import App
 from services.query.core.answers import Meta
 from services.query.core.cursors import BadCursor, Cursors, Position
 from services.query.core.parameters import InPages, ListParameters
 from services.query.core.sql import Listing, SortKey, Statement
+from services.web.errors import Text, invalid
 
 GivenT = TypeVar("GivenT", bound=ListParameters)
 WantedT = TypeVar("WantedT")

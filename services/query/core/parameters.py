@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
-from pipeline.runtime.http.errors import Text, invalid
 from schemas.control import App
 from services.query.core.cursors import MAX_CHARACTERS
 from services.query.core.times import BadTime, TimeRange, parse_end, parse_start, parse_zone
+from services.web.errors import Text, invalid
 
 MAX_LIMIT: Final = 1_000
 DEFAULT_LIMIT: Final = 100

@@ -8,13 +8,13 @@ import msgspec
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseRejected, ClickHouseTimeout, ClickHouseUnavailable
 from pipeline.runtime.clock import monotonic_seconds
-from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
 from pipeline.runtime.log import get_logger
 from schemas.control import Snapshot
 from schemas.facts import ProgressRow
 from services.query.core.concurrency import ConcurrencyLimit
 from services.query.core.freshness import LOADED_SQL, PROGRESS_SQL, Freshness, LoadedRow
 from services.query.core.sql import Listing, QueryLimits, Statement
+from services.web.errors import ApiError, Text, invalid, server_error
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
 RETRY_AFTER_SECONDS: Final = 5
@@ -32,7 +32,7 @@ _log = get_logger("query")
 
 
 class Snapshots(Protocol):
-    """Source of keys and apps: `pipeline.runtime.control_plane.SnapshotSource`."""
+    """Source of keys and apps: `pipeline.control.SnapshotSource`."""
 
     def current(self) -> Snapshot: ...
 

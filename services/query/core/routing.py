@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Request, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
-from pipeline.runtime.http.documents import Envelope, error_responses
-from pipeline.runtime.http.errors import Text, invalid
 from schemas.errors import ErrorCode
 from services.query.core.calls import Key
 from services.query.core.parameters import Parameters
+from services.web.errors import Text, invalid
+from services.web.openapi import Envelope, error_responses
 
 NOT_FOUND: Final = error_responses(ErrorCode.NOT_FOUND)
 _key_scheme = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A key with the scope `read`.")

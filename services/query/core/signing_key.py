@@ -5,13 +5,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from pipeline.runtime.control_plane import SnapshotNotLoaded
-from pipeline.runtime.http.errors import server_error
+from pipeline.control import SnapshotNotLoaded
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.secret_box import SecretBox, SecretBoxError, is_locked
 from pipeline.runtime.settings import Settings
 from schemas.control import Snapshot
 from services.query.core.reader import RETRY_AFTER_SECONDS
+from services.web.errors import server_error
 
 _log = get_logger("query")
 

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Final, overload
 from zoneinfo import ZoneInfo, available_timezones
 
-from pipeline.runtime.http.errors import Text
+from services.web.errors import Text
 
 _DATE: Final = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _INSTANT: Final = re.compile(

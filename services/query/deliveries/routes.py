@@ -5,7 +5,6 @@ from typing import Annotated, Final
 from fastapi import Path, Query
 from starlette.responses import Response
 
-from pipeline.runtime.http.handlers import success_response
 from services.query.core.calls import ReadCall, ReadListCall, required
 from services.query.core.lists import ResourceList
 from services.query.core.parameters import InZone
@@ -20,6 +19,7 @@ from services.query.deliveries.answers import (
     delivery_of,
 )
 from services.query.deliveries.parameters import DeliveriesParameters, delivery_filter
+from services.web.handlers import success_response
 
 DeliveryId = Annotated[str, Path(max_length=128, examples=["whd_0b9c2f6f5d3e4a1b8c7d6e5f"])]
 DELIVERIES: Final = ResourceList(

@@ -4,12 +4,12 @@ from typing import Any, Final
 
 from pydantic import ConfigDict, Field
 
-from pipeline.domain.goals import REFUND
-from pipeline.runtime.http.errors import Text, invalid
+from pipeline.domain.conversions.goals import REFUND
 from schemas.control import App
 from services.query.core.parameters import ListParameters, Names, PersonId, RowId, range_of
 from services.query.events.refunds import awaiting_order
 from services.query.events.statements import EventFilter
+from services.web.errors import Text, invalid
 
 PROPERTY_PREFIX: Final = "property."
 MAX_PROPERTIES: Final = 10

@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from pipeline.domain.goals import MAX_ORDER_ID_CHARACTERS, REFUND
-from pipeline.domain.refunds import NOTHING, anchor_ms, reaches, refund_of
+from pipeline.domain.conversions.goals import MAX_ORDER_ID_CHARACTERS, REFUND
+from pipeline.domain.conversions.refunds import NOTHING, anchor_ms, reaches, refund_of
 from pipeline.domain.rules import DAY_MS
 from pipeline.domain.state import Refund
 from schemas.control import App
@@ -26,7 +26,7 @@ ORDER_ID: Final = (
     f" substringUTF8(JSONExtractString(properties, 'order_id'), 1, {MAX_ORDER_ID_CHARACTERS}),"
     f" match({_GIVEN}, '^-?[0-9]{{1,18}}$'), {_GIVEN}, '')"
 )
-"""The order an event names, as `pipeline.domain.goals.order_id_of` reads it; empty: none."""
+"""The order an event names, as `pipeline.domain.conversions.goals.order_id_of` reads it; empty: none."""
 State = Literal["applied", "pending", "waiting", "no_effect", "no_order"]
 
 

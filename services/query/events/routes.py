@@ -7,7 +7,6 @@ from typing import Annotated, Final
 from fastapi import Path, Query
 from starlette.responses import Response
 
-from pipeline.runtime.http.handlers import success_response
 from services.query.core.calls import Call, ReadCall, ReadListCall, required
 from services.query.core.lists import ResourceList
 from services.query.core.parameters import InZone
@@ -17,6 +16,7 @@ from services.query.events.answers import EXAMPLE_DETAIL, EXAMPLE_LIST, EventDet
 from services.query.events.parameters import PROPERTIES, EventsParameters, event_filter
 from services.query.events.view import event_detail, event_of, facts_of
 from services.query.identity.lookup import find_owner_key, find_session
+from services.web.handlers import success_response
 
 EventId = Annotated[str, Path(max_length=128, examples=["evt_01hm5rxqe0x5jw3kq8n4v2t6yz"])]
 EVENTS: Final = ResourceList("events", event_filter, statements.list_events, statements.ORDER, event_of)

@@ -5,14 +5,14 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from pipeline.runtime.control_plane.exports import ExportJob, ExportState
-from pipeline.runtime.http.envelope import Language
+from pipeline.control.exports import ExportJob, ExportState
 from schemas.control import App
 from schemas.errors import ErrorCode
 from services.query.core.answers import JsonObject, Number, Text
 from services.query.core.numbers import rate
 from services.query.core.times import time_in_zone
 from services.query.exports.download_links import download_path
+from services.web.envelope import Language
 
 _EXAMPLE_ID: Final = "exp_0b9c2f6f5d3e4a1b8c7d6e5f"
 

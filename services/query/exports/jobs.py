@@ -17,10 +17,9 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.control.exports import MAX_ATTEMPTS, ExportJob, ExportJobs, ExportState
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError, ClickHouseUnavailable
 from pipeline.runtime.clock import monotonic_seconds, now_ms
-from pipeline.runtime.control_plane.exports import MAX_ATTEMPTS, ExportJob, ExportJobs, ExportState
-from pipeline.runtime.http.errors import ApiError, Text
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.waiting import event_or_timeout
 from schemas.control import App
@@ -35,6 +34,7 @@ from services.query.exports.statements import EXPORT_SETTINGS, ExportSource, sou
 from services.query.exports.storage import Storage, StorageFailed
 from services.query.identity.lookup import find_session
 from services.query.identity.sessions import FoundSession
+from services.web.errors import ApiError, Text
 
 WORKERS: Final = 2
 LEASE_MS: Final = 15_000

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from pipeline.control.exports import ExportJobs
 from pipeline.runtime.clickhouse import ClickHouse
-from pipeline.runtime.control_plane.exports import ExportJobs
 from pipeline.runtime.settings import Settings
 from services.query.exports.jobs import ExportLimits, ExportRunner
 from services.query.exports.storage import Storage

@@ -6,8 +6,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
 
-from pipeline.runtime.http.errors import ApiError, Text, invalid, missing
-from pipeline.runtime.http.handlers import validation_error
 from schemas.control import Plan
 from schemas.facts import Model
 from services.query.aggregates.credit_sums import Dimension
@@ -15,6 +13,8 @@ from services.query.core.parameters import Amount, Currency, Name, PersonId, Row
 from services.query.events.parameters import MAX_PROPERTIES, MAX_PROPERTY_CHARACTERS
 from services.query.reports.performance.parameters import Compare
 from services.query.reports.performance.periods import Granularity
+from services.web.errors import ApiError, Text, invalid, missing
+from services.web.handlers import validation_error
 
 MAX_BODY_BYTES: Final = 64 * 1024
 ROW_LIMITS: Final[Mapping[Plan, int]] = {Plan.FREE: 10_000, Plan.PRO: 1_000_000, Plan.ENTERPRISE: 100_000_000}

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline.runtime.http.errors import ApiError
 from schemas.control import App
 from schemas.facts import Model
 from services.query.aggregates.report_parts import refuse_long
@@ -16,6 +15,7 @@ from services.query.exports.parameters import FileFormat, PerformanceExport, Per
 from services.query.reports.performance.parameters import PerformanceParameters, performance_query
 from services.query.reports.performance.statements import PerformanceQuery, performance_rows
 from services.query.reports.performance.view import COMPARED, performance_report
+from services.web.errors import ApiError
 
 _COUNTS: Final = ("touches", "clicks", "impressions", "sessions", "users", "conversions")
 _AMOUNTS: Final = ("value", "refunded", "conversion_rate", "spend")

@@ -10,11 +10,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response, StreamingResponse
 
+from pipeline.control.exports import ExportJob, ExportJobs, ExportState
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.control_plane.exports import ExportJob, ExportJobs, ExportState
-from pipeline.runtime.http.documents import error_responses
-from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
-from pipeline.runtime.http.handlers import request_language, success_response
 from schemas.errors import ErrorCode
 from services.query.core.calls import Key, required
 from services.query.core.parameters import Parameters
@@ -36,6 +33,9 @@ from services.query.exports.parameters import (
 from services.query.exports.performance_rows import performance_query_of
 from services.query.exports.statements import source_of
 from services.query.exports.storage import NoSuchFile, StorageFailed
+from services.web.errors import ApiError, Text, invalid, server_error
+from services.web.handlers import request_language, success_response
+from services.web.openapi import error_responses
 
 T = TypeVar("T")
 JobId = Annotated[str, Path(max_length=64, pattern="^exp_[0-9a-f]{24}$", examples=["exp_0b9c2f6f5d3e4a1b8c7d6e5f"])]

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline.runtime.http.errors import ApiError, Text
 from schemas.control import App
 from schemas.facts import Model
 from services.query.conversions.statements import NET_VALUE, ConversionFilter, conditions_of
@@ -31,6 +30,7 @@ from services.query.exports.parameters import (
 )
 from services.query.identity.sessions import FoundSession
 from services.query.users import statements as users
+from services.web.errors import ApiError, Text
 
 _TEXT, _WHOLE, _TIME, _MONEY, _CREDIT = Kind.TEXT, Kind.WHOLE, Kind.TIME, Kind.MONEY, Kind.CREDIT
 

@@ -11,10 +11,10 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
-from pipeline.runtime.http.errors import ApiError, Text, invalid, server_error
-from pipeline.runtime.http.handlers import success_response
 from schemas.errors import ErrorCode
 from services.query.operator.reader import ledger_counts, store_state
+from services.web.errors import ApiError, Text, invalid, server_error
+from services.web.handlers import success_response
 
 PREFIX: Final = "/operator"
 _RETRY_SECONDS: Final = 5

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from pipeline.domain.goals import REFUND
+from pipeline.domain.conversions.goals import REFUND
 from services.query.events.refunds import ORDER_ID
 
 _HOUR_US: Final = 3_600_000_000

@@ -6,8 +6,6 @@ from typing import Annotated, Final
 from fastapi import Path, Query
 from starlette.responses import Response
 
-from pipeline.runtime.http.errors import ApiError
-from pipeline.runtime.http.handlers import success_response
 from schemas.errors import ErrorCode
 from services.query.core.calls import Call, ReadCall, ReadListCall, required
 from services.query.core.encoded_slashes import WithSlashes
@@ -33,6 +31,8 @@ from services.query.users.answers import (
     with_links,
 )
 from services.query.users.parameters import UsersParameters, user_filter
+from services.web.errors import ApiError
+from services.web.handlers import success_response
 
 UserId = Annotated[WithSlashes, Path(max_length=200, description="A user id or an anonymous id.", examples=["u_42"])]
 USERS: Final = ResourceList("users", user_filter, statements.list_users, statements.ORDER, user_of)

@@ -8,8 +8,8 @@ from random import Random
 import pytest
 import rocksdict
 
-from pipeline.stream.stores import MemoryStore, PartitionStore, RocksStore, StoreDamaged
-from pipeline.stream.visits import UNKNOWN
+from pipeline.stream.partition.stores import MemoryStore, PartitionStore, RocksStore, StoreDamaged
+from pipeline.stream.partition.visits import UNKNOWN
 
 PERSONS = 3_000
 PERSONS_AT = {0: 1_000, 1_000: 2_000, 2_000: PERSONS, PERSONS: PERSONS}

@@ -12,9 +12,9 @@ from conformance import ELSEWHERE, HEADERS, Row
 from served_api import ServedApi
 
 from pipeline.runtime.clickhouse import ClickHouseUnavailable
-from pipeline.runtime.http.quota import rules
 from schemas.control import Plan
 from schemas.errors import ErrorCode
+from services.web.quota import rules
 
 ROWS = list(conformance.rows())
 LANGUAGES = {"": "zh", "en-GB,en;q=0.9": "en"}

@@ -13,11 +13,11 @@ from fastapi import FastAPI, Response
 from fuzzing import resident_bytes
 from served_api import EMPTY_KEY, READ_KEY, WRITE_KEY, ServedApi
 
-from pipeline.runtime.http.hang_up import EndWithCaller
 from pipeline.runtime.settings import Settings
 from services.gateway.app import protocol
 from services.gateway.budget import Budget
 from services.gateway.sink import MemorySink
+from services.web.client_disconnect import EndWithCaller
 
 MEGABYTE = 1024 * 1024
 HOSTILE = "127.0.0.2"
@@ -152,7 +152,7 @@ def has_ended(connection: socket.socket) -> bool:
 def test_answers_nobody_reads_delay_no_read_and_are_given_up(
     gateway: Gateway, opened: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.runtime.http.server.STALL_SECONDS", 0.5)
+    monkeypatch.setattr("services.web.server.STALL_SECONDS", 0.5)
     deaf = [connect(opened, gateway) for _ in range(110)]
     for connection in deaf:
         connection.sendall(get("/docs/assets/swagger-ui-bundle.js") * 8)

@@ -11,8 +11,8 @@ from fuzzing import cases, check_envelope, run
 from served_api import SECRET_KEY, ServedApi
 from structlog.testing import capture_logs
 
-from pipeline.runtime.http.server import MAX_HEAD_BYTES, MAX_HEADERS
 from schemas.topics import Topic
+from services.web.server import MAX_HEAD_BYTES, MAX_HEADERS
 
 EVENT = b'{"event_name":"page_view"}'
 
@@ -287,12 +287,12 @@ def test_headers_and_parameters_are_counted_before_they_are_read(served: ServedA
     "half", [b"", b"\r\n", b"POST /v1/events/track HT", track()[:-40], track(EVENT, length=b"30")], ids=range(5)
 )
 def test_who_stops_halfway_is_cut_off(served: ServedApi, monkeypatch: pytest.MonkeyPatch, half: bytes) -> None:
-    monkeypatch.setattr("pipeline.runtime.http.server.STALL_SECONDS", 0.2)
+    monkeypatch.setattr("services.web.server.STALL_SECONDS", 0.2)
     assert converse(served, half) == b""
 
 
 def test_who_dawdles_over_a_head_is_cut_off(served: ServedApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.runtime.http.server.STALL_SECONDS", 0.3)
+    monkeypatch.setattr("services.web.server.STALL_SECONDS", 0.3)
     _, host, port = served.url.replace("/", "").split(":")
     with socket.create_connection((host, int(port)), timeout=0.02) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n")
@@ -311,7 +311,7 @@ def test_who_dawdles_over_a_head_is_cut_off(served: ServedApi, monkeypatch: pyte
 def test_who_reads_an_early_answer_and_goes_on_slowly_is_cut_off(
     served: ServedApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.runtime.http.server.STALL_SECONDS", 0.3)
+    monkeypatch.setattr("services.web.server.STALL_SECONDS", 0.3)
     stranger = track(EVENT, length=b"1000").replace(SECRET_KEY.encode(), b"nobody")
     _, host, port = served.url.replace("/", "").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:

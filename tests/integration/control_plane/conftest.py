@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from deploy.local.process import ChildProcess
-from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
-from pipeline.runtime.control_plane.engine import build_engine
+from pipeline.control import ControlPlane, migrate_control_plane
+from pipeline.control.engine import build_engine
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.runtime.control_plane import ControlPlane, InvalidRecord, UnknownRecord, migrate_control_plane
-from pipeline.runtime.control_plane.alerts import AlertRules
+from pipeline.control import ControlPlane, InvalidRecord, UnknownRecord, migrate_control_plane
+from pipeline.control.alerts import AlertRules
 from pipeline.runtime.settings import Settings
 from schemas.control import AlertMetric, AlertRule, App, Comparison
 

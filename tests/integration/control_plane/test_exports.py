@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
-from pipeline.runtime.control_plane.exports import ExportJob, ExportJobs, ExportState
+from pipeline.control import ControlPlane, migrate_control_plane
+from pipeline.control.exports import ExportJob, ExportJobs, ExportState
 from schemas.control import App
 
 REQUEST = {"report": "events", "format": "csv", "compression": "none", "filters": {}}

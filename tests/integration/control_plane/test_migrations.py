@@ -10,9 +10,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from cryptography.fernet import Fernet
 
-from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane, prepare_control_plane
-from pipeline.runtime.control_plane.engine import build_engine
-from pipeline.runtime.control_plane.tables import METADATA
+from pipeline.control import ControlPlane, migrate_control_plane, prepare_control_plane
+from pipeline.control.engine import build_engine
+from pipeline.control.tables import METADATA
 from pipeline.runtime.secret_box import KEY_FILE, SecretBox
 from pipeline.runtime.settings import Settings
 from schemas.control import App, ClientAddress, Goal, PrivacySettings

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.control_plane import ControlPlane, SnapshotSource, migrate_control_plane
-from pipeline.runtime.control_plane.file_watch import FileWatch
-from pipeline.runtime.control_plane.rules import secret_hash
+from pipeline.control import ControlPlane, SnapshotSource, migrate_control_plane
+from pipeline.control.file_watch import FileWatch
+from pipeline.control.rules import secret_hash
 from schemas.control import DEFAULT_GOALS, App, Scope
 
 BOTH = [Scope.READ, Scope.WRITE]

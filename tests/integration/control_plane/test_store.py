@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from pipeline.runtime.control_plane import AlreadyExists, InvalidRecord, UnknownRecord
-from pipeline.runtime.control_plane.engine import build_engine
-from pipeline.runtime.control_plane.rules import secret_hash
-from pipeline.runtime.control_plane.tables import CONFIG_VERSIONS
+from pipeline.control import AlreadyExists, InvalidRecord, UnknownRecord
+from pipeline.control.engine import build_engine
+from pipeline.control.rules import secret_hash
+from pipeline.control.tables import CONFIG_VERSIONS
 from schemas.control import (
     DEFAULT_GOALS,
     App,

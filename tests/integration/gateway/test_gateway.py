@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.local.broker import NoidaBroker
 from deploy.local.process import ChildEnded, ChildProcess
-from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
+from pipeline.control import ControlPlane, migrate_control_plane
 from schemas.control import App, Scope
 from schemas.events import AcceptedEvent, person_key
 from schemas.facts import RejectedRow

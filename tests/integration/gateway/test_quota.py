@@ -16,10 +16,10 @@ from redis import Redis
 from redis_process import RedisServer
 
 from deploy.local.process import ChildProcess
+from pipeline.control import ControlPlane, migrate_control_plane
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
-from pipeline.runtime.http.quota.rules import day_of
 from schemas.control import App, Plan, Scope
+from services.web.quota.rules import day_of
 
 READY_SECONDS = 60.0
 WAIT_SECONDS = 30.0

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli.main import app
-from pipeline.runtime.control_plane import ControlPlane
-from pipeline.runtime.control_plane.rules import secret_hash
+from pipeline.control import ControlPlane
+from pipeline.control.rules import secret_hash
 from schemas.control import (
     DEFAULT_DROPPED_PARAMETERS,
     AttributionSettings,

@@ -25,8 +25,8 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 from query_world import APP_GOALS, SIGNING_KEY, World, insert_world, make_world
 
+from pipeline.control import ControlPlane, migrate_control_plane
 from pipeline.runtime.clickhouse import ClickHouse, migrate
-from pipeline.runtime.control_plane import ControlPlane, migrate_control_plane
 from pipeline.runtime.settings import Settings
 from schemas.control import ApiKey, App, AttributionSettings, Scope, Snapshot
 from schemas.facts import TouchType

@@ -9,12 +9,12 @@ import pytest
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError, ClickHouseUnavailable
 from pipeline.runtime.clickhouse import client as clickhouse_module
-from pipeline.runtime.http.errors import ApiError
 from pipeline.runtime.settings import Settings
 from services.query.core import reader as reader_module
 from services.query.core.freshness import Freshness
 from services.query.core.reader import Reader
 from services.query.core.sql import QueryLimits
+from services.web.errors import ApiError
 
 READERS = 40
 

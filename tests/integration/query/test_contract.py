@@ -13,12 +13,12 @@ from query_world import SIGNING_KEY, World
 from structlog.testing import capture_logs
 
 from pipeline.runtime.clickhouse import ClickHouse
-from pipeline.runtime.http.errors import NO_PATH
 from pipeline.runtime.settings import Settings
 from schemas.errors import ErrorCode
 from services.query.app import create_app
 from services.query.core.cursors import Cursors, Position
 from services.query.core.times import parse_instant, time_in_zone
+from services.web.errors import NO_PATH
 
 LISTS = ["/v1/events", "/v1/events/rejected", "/v1/conversions", "/v1/users", "/v1/users/user4/events"]
 LIST_NAMES = dict(zip(LISTS, ["events", "rejected", "conversions", "users", "user_events"], strict=True))

@@ -7,7 +7,7 @@ import httpx
 import msgspec
 from query_world import DAY_MS, FIRST_MS, World
 
-from pipeline.domain.goals import order_id_of
+from pipeline.domain.conversions.goals import order_id_of
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.clock import now_ms
 from schemas.events import AcceptedEvent

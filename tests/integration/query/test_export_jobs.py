@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from export_world import ask, ended, fetch
 
+from pipeline.control.exports import ExportJob, ExportJobs, ExportState
 from pipeline.runtime.clickhouse import ByteStream
-from pipeline.runtime.control_plane.exports import ExportJob, ExportJobs, ExportState
 from pipeline.runtime.settings import Settings
 from schemas.control import Plan
 from services.query.exports import jobs

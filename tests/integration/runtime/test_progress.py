@@ -8,8 +8,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.local.broker import NoidaBroker
+from pipeline.readmodel.progress import TopicsMissing, evaluate, open_reader, wait_until_settled
 from pipeline.runtime.kafka.clients import build_producer
-from pipeline.runtime.progress import TopicsMissing, evaluate, open_reader, wait_until_settled
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
 from schemas.facts import ProgressRow, encode_rows

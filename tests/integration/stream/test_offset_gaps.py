@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
-from pipeline.stream.offset_gaps import MessagesSkipped, check_gap
+from pipeline.stream.partition.offset_gaps import MessagesSkipped, check_gap
 from schemas.topics import Topic
 
 

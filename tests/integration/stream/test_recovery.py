@@ -5,9 +5,9 @@ from uuid import uuid4
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from pipeline.stream.changelog import append_group
+from pipeline.stream.partition.changelog import append_group
+from pipeline.stream.partition.stores import MemoryStore
 from pipeline.stream.recovery import load_all, plan_load
-from pipeline.stream.stores import MemoryStore
 
 
 async def _topic(bootstrap: str) -> str:

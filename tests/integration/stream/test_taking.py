@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
 from pipeline.stream import worker as worker_module
-from pipeline.stream.stores import MemoryStore
+from pipeline.stream.partition.stores import MemoryStore
 from pipeline.stream.worker import Worker
 from schemas.control import Snapshot
 

@@ -10,8 +10,8 @@ import stream_traffic
 from stream_reference import IDS, Folded, fold, reference
 from stream_worker import produce, read_rows, wait_until_processed
 
+from pipeline.readmodel.progress import open_reader
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.progress import open_reader
 from pipeline.runtime.settings import Settings
 from schemas.facts import ProgressRow, encode_rows
 from schemas.topics import Topic

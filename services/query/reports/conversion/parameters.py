@@ -4,13 +4,13 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from pipeline.runtime.http.errors import Text, invalid
 from schemas.control import App
 from services.query.aggregates.counted_conversions import counted_of
 from services.query.aggregates.parameters import ReportParameters
 from services.query.core.parameters import NAME_PATTERN, Name, range_of, split_list
 from services.query.reports.conversion.funnels import MIN_STEPS, FunnelQuery
 from services.query.reports.conversion.statements import ConversionQuery
+from services.web.errors import Text, invalid
 
 WITHIN_HOURS: Final = 24 * 7
 Steps = Annotated[

@@ -6,7 +6,6 @@ from typing import Annotated
 from fastapi import Query
 from starlette.responses import Response
 
-from pipeline.runtime.http.handlers import success_response
 from services.query.core.calls import Call, ReadCall
 from services.query.core.routing import documented, new_router
 from services.query.reports.conversion.answers import EXAMPLE, ConversionReport, Funnel
@@ -14,6 +13,7 @@ from services.query.reports.conversion.funnels import FunnelQuery, funnel_of, fu
 from services.query.reports.conversion.parameters import ConversionReportParameters, conversion_query, funnel_query
 from services.query.reports.conversion.statements import conversion_rows
 from services.query.reports.conversion.view import conversion_report
+from services.web.handlers import success_response
 
 router = new_router()
 

@@ -4,7 +4,6 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from pipeline.runtime.http.errors import Text, invalid
 from schemas.control import App
 from services.query.aggregates.counted_conversions import counted_of
 from services.query.aggregates.credit_sums import Dimension
@@ -12,6 +11,7 @@ from services.query.aggregates.parameters import Models, ReportParameters, model
 from services.query.core.parameters import range_of, zone_of
 from services.query.reports.performance.periods import Granularity
 from services.query.reports.performance.statements import PerformanceQuery
+from services.web.errors import Text, invalid
 
 
 class Compare(StrEnum):

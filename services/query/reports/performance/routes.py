@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import Query
 from starlette.responses import Response
 
-from pipeline.runtime.http.handlers import success_response
 from services.query.aggregates.report_parts import refuse_long
 from services.query.core.calls import ReadCall
 from services.query.core.routing import documented, new_router
@@ -13,6 +12,7 @@ from services.query.reports.performance.answers import EXAMPLE, PerformanceRepor
 from services.query.reports.performance.parameters import PerformanceParameters, performance_query
 from services.query.reports.performance.statements import performance_rows
 from services.query.reports.performance.view import performance_report
+from services.web.handlers import success_response
 
 router = new_router()
 

@@ -1,5 +1,5 @@
 from deploy.local.demo_app import DEMO_APP, quick_start
-from pipeline.runtime.control_plane.rules import check_app
+from pipeline.control.rules import check_app
 
 
 def test_the_first_request_is_the_document_s_but_for_host_and_key():

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from stories import START_MS
 
-from pipeline.domain import lateness, merging
+from pipeline.domain.apply import apply_event, owes_rows, publish_sessions, write_owed_rows
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, owes_rows, publish_sessions, write_owed_rows
+from pipeline.domain.identity import stitching
 from pipeline.domain.rules import AppRules, compile_rules
+from pipeline.domain.sessions import lateness
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
 from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Goal
 from schemas.events import StreamEvent, person_key
@@ -52,8 +53,8 @@ class Person:
     def becomes(self, user: "Person", minutes: float = 0) -> bytes:
         """An anonymous person turns out to be `user`, in whose rows this one's are found too. Returns the journey."""
         at_ms = START_MS + int(minutes * 60_000)
-        assert merging.link(self.state, user.user_id, at_ms, "link", at_ms // 1000) is merging.LinkOutcome.NEW_OWNER
-        journey = merging.hand_over(self.state)
+        assert stitching.link(self.state, user.user_id, at_ms, "link", at_ms // 1000) is stitching.LinkOutcome.NEW_OWNER
+        journey = stitching.hand_over(self.state)
         _append(user.effects, self.effects)
         self.effects, self.owner = user.effects, user
         if journey:
@@ -63,14 +64,16 @@ class Person:
     def absorbs(self, journey: bytes, anonymous_id: str) -> None:
         self.state = decode_state(encode_state(self.state))
         whose = ("shop", anonymous_id, self.user_id)
-        merging.absorb(self.state, journey, *whose, self.rules, self.watermark_ms, self.effects)
+        stitching.absorb(self.state, journey, *whose, self.rules, self.watermark_ms, self.effects)
 
     def _forward(self, event: StreamEvent, owner: "Person") -> None:
         received_s = event.received_us // 1_000_000
         is_late = lateness.is_late(self.state, event.timestamp_ms, received_s, self.rules, self.watermark_ms)
         owner.state = decode_state(encode_state(owner.state))
         key, place = "u:" + owner.user_id, (3, self.sent, 1)
-        merging.apply_forwarded(owner.state, event, key, owner.rules, owner.watermark_ms, is_late, place, owner.effects)
+        stitching.apply_forwarded(
+            owner.state, event, key, owner.rules, owner.watermark_ms, is_late, place, owner.effects
+        )
 
     def publish(self, watermark_minutes: float | None = None) -> list[SessionRow]:
         """The session rows written by this call."""

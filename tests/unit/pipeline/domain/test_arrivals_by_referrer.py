@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.domain.channel_tables import MEDIUM_OF, Channel
-from pipeline.domain.channels import DIRECT, classify_arrival
+from pipeline.domain.channels.classify import DIRECT, classify_arrival
+from pipeline.domain.channels.tables import MEDIUM_OF, Channel
 
 SITE = "https://www.shop.example.com"
 

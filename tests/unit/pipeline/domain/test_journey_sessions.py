@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stories import AD, BAIDU, DAY, HOUR, SITE, START_MS, MakePerson
 
-from pipeline.domain.journey import apply_event, has_unpublished, next_timer_ms
+from pipeline.domain.apply import apply_event, has_unpublished, next_timer_ms
 from pipeline.domain.state import encode_state
 from schemas.events import StreamEvent
 
@@ -171,7 +171,7 @@ def test_an_id_that_aged_out_and_came_again_is_remembered_anew(person: Any) -> N
 
 
 def test_ids_seen_are_capped_and_the_oldest_are_forgotten(person: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.domain.seen.MAX_SEEN", 3)
+    monkeypatch.setattr("pipeline.domain.sessions.event_ids.MAX_SEEN", 3)
     for name in ("a", "b", "c", "d"):
         person.does("page_view", 0, name)
     person.does("page_view", 0, "b")

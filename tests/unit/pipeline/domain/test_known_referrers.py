@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.domain.channels import classify_arrival
+from pipeline.domain.channels.classify import classify_arrival
 
 LISTS = Path(__file__).parents[5] / "shared" / "data" / "referrers"
 PAGE = "https://shop.example/"

@@ -9,8 +9,8 @@ from comparing import facts
 from histories import Ledger
 from reference import compute
 
+from pipeline.domain.apply import apply_event, publish_sessions
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event, publish_sessions
 from pipeline.domain.rules import DAY_MS, compile_rules
 from pipeline.domain.state import new_state
 from schemas.control import DEFAULT_GOALS, App

@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline.domain import archive, merging
 from pipeline.domain import state as limits
-from pipeline.domain.journey import has_unpublished, is_expired, next_timer_ms
+from pipeline.domain.apply import has_unpublished, is_expired, next_timer_ms
+from pipeline.domain.identity import stitching
+from pipeline.domain.sessions import archive
 from pipeline.domain.state import PersonState, decode_state, encode_state
 from schemas.control import Goal
 
@@ -85,7 +86,7 @@ def test_conversions_beyond_the_bound_are_the_users_all_the_same(pair: Pair) -> 
 
 
 def test_touches_and_ids_of_both_are_bounded(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.domain.seen.MAX_SEEN", 30)
+    monkeypatch.setattr("pipeline.domain.sessions.event_ids.MAX_SEEN", 30)
     anonymous, user = pair()
     for number in range(limits.MAX_TOUCHES):
         for offset, each in ((0, anonymous), (1, user)):
@@ -102,14 +103,14 @@ def test_touches_and_ids_of_both_are_bounded(pair: Pair, monkeypatch: pytest.Mon
 def test_a_user_takes_in_many_anonymous_ids_and_remembers_the_last(make_person: MakePerson) -> None:
     user = make_person()
     journeys = []
-    for number in range(merging.MAX_MERGED + 1):
+    for number in range(stitching.MAX_MERGED + 1):
         other = make_person(user_id="", anonymous_id=f"a{number}")
         other.does("page_view", number, f"e{number:03}")
         journeys.append(other.becomes(user))
-    assert len(user.state.merged) == 8 * merging.MAX_MERGED
+    assert len(user.state.merged) == 8 * stitching.MAX_MERGED
     (session,) = user.sessions()
-    assert session.events == merging.MAX_MERGED + 1
-    user.absorbs(journeys[-1], f"a{merging.MAX_MERGED}")
+    assert session.events == stitching.MAX_MERGED + 1
+    user.absorbs(journeys[-1], f"a{stitching.MAX_MERGED}")
     assert user.sessions() == [session]
 
 
@@ -136,8 +137,8 @@ def test_a_stub_is_kept_for_400_days_after_its_last_use(pair: Pair) -> None:
     assert not has_unpublished(state)
     expires_ms = START_MS + 1000 + 400 * 86_400_000
     assert next_timer_ms(state, rules) == expires_ms
-    assert not merging.note_forwarded(state, START_MS // 1000 + 3600)
-    assert merging.note_forwarded(state, START_MS // 1000 + 86_400)
+    assert not stitching.note_forwarded(state, START_MS // 1000 + 3600)
+    assert stitching.note_forwarded(state, START_MS // 1000 + 86_400)
     assert not is_expired(state, rules, expires_ms)
     assert is_expired(state, rules, expires_ms + 86_400_000)
 
@@ -145,7 +146,7 @@ def test_a_stub_is_kept_for_400_days_after_its_last_use(pair: Pair) -> None:
 def test_a_moving_journey_does_not_expire(pair: Pair) -> None:
     anonymous, _ = pair()
     anonymous.does("page_view", 0)
-    merging.link(anonymous.state, "u1", 0, "e", 0)
+    stitching.link(anonymous.state, "u1", 0, "e", 0)
     anonymous.publish(900 * DAY)
     assert not is_expired(anonymous.state, anonymous.rules, START_MS + 900 * 86_400_000)
 

@@ -9,7 +9,7 @@ import pytest
 from heavy_persons import PERSONS, Heavy, events_for, newcomer, order_of_many
 from work import instructions
 
-from pipeline.domain.orders import apply_order
+from pipeline.domain.conversions.orders import apply_order
 
 MOST_INSTRUCTIONS = 90_000
 MOST_ROWS = 110

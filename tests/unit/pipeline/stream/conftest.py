@@ -10,12 +10,12 @@ from stream_reference import Folded, fold
 from pipeline.domain.effects import Effects
 from pipeline.domain.watermark import Watermark
 from pipeline.stream.decode import Decoded, Place, decode_message
-from pipeline.stream.group import Group
-from pipeline.stream.outputs import rows_by_topic
-from pipeline.stream.restoring import restore
+from pipeline.stream.partition.group import Group
+from pipeline.stream.partition.outputs import rows_by_topic
+from pipeline.stream.partition.restore import restore
+from pipeline.stream.partition.stores import MemoryStore
+from pipeline.stream.partition.working_set import WorkingSet
 from pipeline.stream.rules_book import RulesBook
-from pipeline.stream.stores import MemoryStore
-from pipeline.stream.working_set import WorkingSet
 from schemas.control import Snapshot
 from schemas.topics import Topic
 

@@ -1,7 +1,7 @@
 import pytest
 
+from pipeline.stream.partition.stores import MemoryStore
 from pipeline.stream.recovery import plan_load
-from pipeline.stream.stores import MemoryStore
 
 
 @pytest.mark.parametrize(

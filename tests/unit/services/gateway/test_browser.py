@@ -8,13 +8,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from pipeline.runtime.control_plane import InvalidRecord
-from pipeline.runtime.control_plane.rules import check_app
-from pipeline.runtime.http.quota import rules
+from pipeline.control import InvalidRecord
+from pipeline.control.rules import check_app
 from schemas.control import ApiKey, App, Plan, Scope, Snapshot
 from schemas.errors import ErrorCode
 from schemas.events import AcceptedEvent
 from services.gateway.browser import is_allowed
+from services.web.quota import rules
 
 PATHS = ["/v1/events/track", "/v1/events/batch", "/v1/events/validate"]
 SHOP = "https://shop.example"

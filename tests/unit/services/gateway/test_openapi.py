@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.gateway import answers, fields, models, preview, visitors
+from services.gateway import answers, event_fields, models, preview, visitors
 from services.gateway.openapi import merge, own_document
 
 
@@ -27,10 +27,10 @@ def test_every_reference_leads_somewhere() -> None:
 @pytest.mark.parametrize(
     ("model", "struct"),
     [
-        (models.Event, fields.IncomingEvent),
-        (models.Context, fields.IncomingContext),
-        (models.Page, fields.IncomingPage),
-        (models.Campaign, fields.IncomingCampaign),
+        (models.Event, event_fields.IncomingEvent),
+        (models.Context, event_fields.IncomingContext),
+        (models.Page, event_fields.IncomingPage),
+        (models.Campaign, event_fields.IncomingCampaign),
         (models.Tracked, answers.Tracked),
         (models.BatchResult, answers.BatchResult),
         (models.EventResult, answers.EventResult),

@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.domain.apply import apply_event
 from pipeline.domain.effects import Effects
-from pipeline.domain.journey import apply_event
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import new_state
 from schemas.amounts import shown_value

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.domain.addresses import host_of
-from pipeline.domain.tags import is_tag_name, read_tags
+from pipeline.domain.channels.addresses import host_of
+from pipeline.domain.channels.campaign_tags import is_tag_name, read_tags
 from schemas.control import DEFAULT_DROPPED_PARAMETERS, ClientAddress, PrivacySettings, Snapshot
 from schemas.events import AcceptedEvent
 from schemas.topics import Topic

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.topics import Topic
 from services.gateway.budget import Budget, Held, Overloaded, Payer
-from services.gateway.pack import Piece
+from services.gateway.packing import Piece
 from services.gateway.publish import MAX_RECORD_BYTES, BrokerAway, NotAcknowledged, Publisher
 from services.gateway.sink import MemorySink
 

@@ -8,9 +8,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from pipeline.runtime.http.quota import rules
 from schemas.control import Plan, Snapshot
 from schemas.events import AcceptedEvent
+from services.web.quota import rules
 
 READ = {"Authorization": "Bearer ak_test_read"}
 EVENT = {"event_name": "page_view"}

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.runtime.http.errors import ApiError
 from schemas.errors import ErrorCode
 from schemas.events import MAX_BATCH_EVENTS, MAX_PROPERTY_DEPTH
-from services.gateway.judge import Accepted, Rejected, judge
-from services.gateway.parse import events_of
+from services.gateway.body_split import events_of
+from services.gateway.outcomes import Accepted, Rejected, judge
 from services.gateway.segment import BATCH, KINDS, event_of, key_in_basic, key_in_body, pieces_of
 from services.gateway.validate import Receipt
+from services.web.errors import ApiError
 
 TIME = "2024-01-15T10:30:00.123Z"
 SENT = "2024-01-15T10:31:40Z"

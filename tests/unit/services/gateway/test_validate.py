@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline.runtime.http.errors import ApiError
 from schemas.errors import ErrorCode
 from schemas.events import AcceptedEvent
 from schemas.ids import mint_event_id
 from services.gateway.validate import Receipt, check_event
+from services.web.errors import ApiError
 
 RECEIVED_MS = 1_705_314_700_000
 DAY_MS = 86_400_000

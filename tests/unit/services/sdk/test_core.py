@@ -5,7 +5,7 @@ import json
 import pytest
 from node import SDK, node_is_missing, run_node
 
-from pipeline.domain.channel_tables import CLICK_IDS, HINTED_CLICK_IDS, ORGANIC_CLICK_IDS
+from pipeline.domain.channels.tables import CLICK_IDS, HINTED_CLICK_IDS, ORGANIC_CLICK_IDS
 from schemas.control import DEFAULT_DROPPED_PARAMETERS
 
 pytestmark = pytest.mark.skipif(bool(node_is_missing()), reason=node_is_missing())

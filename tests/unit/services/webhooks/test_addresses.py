@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.runtime.http.addresses import parse_networks
+from pipeline.runtime.client_address import parse_networks
 from services.webhooks.addresses import refusal_of_address, refusal_of_url
 
 REFUSED = {

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.runtime.control_plane.webhooks import StateChange
+from pipeline.control.webhooks import StateChange
 from schemas.control import WebhookEndpoint
 from schemas.facts import AlertRow
 from schemas.webhooks import EventType

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from pipeline.runtime.http.errors import ApiError
 from schemas.errors import ErrorCode
 from services.query.core.concurrency import ConcurrencyLimit
+from services.web.errors import ApiError
 
 LIMIT_SECONDS = 10
 

@@ -2,8 +2,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.runtime.http.envelope import encode_json
 from services.query.core.numbers import credit, micros_together, money, money_by_currency, rate, seconds
+from services.web.envelope import encode_json
 
 
 @pytest.mark.parametrize(

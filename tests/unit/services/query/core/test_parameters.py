@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.runtime.http.errors import ApiError
 from schemas.control import App
 from services.query.core.parameters import InRange, range_of
 from services.query.core.times import TimeRange
+from services.web.errors import ApiError
 
 APP = App("alpha", "alpha", timezone="Asia/Tokyo")
 HOUR_MS = 3_600_000

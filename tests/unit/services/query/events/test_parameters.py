@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.runtime.http.errors import ApiError
 from services.query.events.parameters import EventsParameters, properties_of
+from services.web.errors import ApiError
 
 
 def test_properties_are_taken_and_nothing_else() -> None:

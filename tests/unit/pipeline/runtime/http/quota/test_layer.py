@@ -7,12 +7,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from pipeline.runtime.control_plane import SnapshotNotLoaded
-from pipeline.runtime.http.handlers import install_handlers, success_response
-from pipeline.runtime.http.middleware import EnvelopeMiddleware
-from pipeline.runtime.http.quota import CountRequests, Quota, rules
-from pipeline.runtime.http.quota.counters import LocalCounter
+from pipeline.control import SnapshotNotLoaded
 from schemas.control import ApiKey, App, Plan, Scope, Snapshot
+from services.web.handlers import install_handlers, success_response
+from services.web.middleware import EnvelopeMiddleware
+from services.web.quota import CountRequests, Quota, rules
+from services.web.quota.counters import LocalCounter
 
 NAMES = {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"}
 

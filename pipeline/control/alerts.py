@@ -1,0 +1,131 @@
+"""Alert rules in the control plane. A rule that is removed stays in the table, so that its alerts can be told of."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+
+from pipeline.control.apps import app_row
+from pipeline.control.engine import build_engine
+from pipeline.control.errors import InvalidRecord, UnknownRecord
+from pipeline.control.tables import ALERT_RULES
+from schemas.control import AlertMetric, AlertRule, Comparison
+from schemas.events import EVENT_NAME_PATTERN
+
+MAX_RULES: Final = 100
+"""Maximum number of rules of an app."""
+MAX_TRAILING_WINDOWS: Final = 60
+DAY_SECONDS: Final = 86_400
+WINDOW_MINUTES: Final = (1, 5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
+_WITH_SUBJECT: Final = frozenset({AlertMetric.EVENTS, AlertMetric.CONVERSIONS, AlertMetric.VALUE})
+
+
+def check_rule(rule: AlertRule) -> None:
+    """Raise `InvalidRecord` naming the first field that is not acceptable."""
+    _require(0 < len(rule.name) <= 200, "name", rule.name, "1 to 200 characters")
+    _require(math.isfinite(rule.threshold), "threshold", rule.threshold, "a number")
+    _require(rule.threshold >= 0, "threshold", rule.threshold, "0 or more")
+    minutes = ", ".join(map(str, WINDOW_MINUTES))
+    is_known = rule.window_seconds % 60 == 0 and rule.window_seconds // 60 in WINDOW_MINUTES
+    _require(is_known, "window", f"{rule.window_seconds} s", f"one of {minutes} minutes")
+    trailing = rule.trailing_windows
+    _require(1 <= trailing <= MAX_TRAILING_WINDOWS, "trailing windows", trailing, f"1 to {MAX_TRAILING_WINDOWS}")
+    if rule.subject:
+        is_told = rule.metric in _WITH_SUBJECT
+        _require(is_told, "event name or goal", rule.subject, f"none, as {rule.metric} is about all events")
+        is_name = bool(EVENT_NAME_PATTERN.match(rule.subject))
+        _require(is_name, "event name or goal", rule.subject, "snake_case, at most 64 characters")
+
+
+def _require(is_met: bool, what: str, value: object, expected: str) -> None:
+    if not is_met:
+        raise InvalidRecord(f"{what} {value!r} is not acceptable: expected {expected}")
+
+
+class AlertRules:
+    """Reads and writes rules in the database at `dsn` (a SQLAlchemy URL). Blocking; one transaction a method."""
+
+    def __init__(self, dsn: str) -> None:
+        self._writer = build_engine(dsn, writes=True, creates=False)
+
+    def close(self) -> None:
+        self._writer.dispose()
+
+    def add(self, rule: AlertRule, now_ms: int) -> None:
+        check_rule(rule)
+        with self._writer.begin() as connection:
+            app_row(connection, rule.app_id)
+            is_there = (ALERT_RULES.c.app_id == rule.app_id) & ALERT_RULES.c.removed_at_ms.is_(None)
+            if connection.execute(select(func.count()).where(is_there)).scalar_one() >= MAX_RULES:
+                raise InvalidRecord(f"app {rule.app_id!r} has {MAX_RULES} alert rules, which is the most there can be")
+            connection.execute(insert(ALERT_RULES).values(_values(rule) | {"created_at_ms": now_ms}))
+
+    def rules(self, app_id: str | None = None) -> list[AlertRule]:
+        """Oldest first; of one app or of all."""
+        with self._writer.begin() as connection:
+            return [rule for rule in load_rules(connection) if app_id in (None, rule.app_id)]
+
+    def pause(self, rule_id: str) -> AlertRule:
+        """Pause a rule: no window is judged any more."""
+        return self._update(rule_id, {"is_paused": True})
+
+    def resume(self, rule_id: str, now_ms: int) -> AlertRule:
+        """Windows that begin from now on are judged. The rule begins anew, also if it held when it was paused."""
+        return self._update(rule_id, {"is_paused": False, "active_from_ms": now_ms})
+
+    def remove(self, rule_id: str, now_ms: int) -> None:
+        self._update(rule_id, {"removed_at_ms": now_ms})
+
+    def _update(self, rule_id: str, values: Mapping[str, Any]) -> AlertRule:
+        with self._writer.begin() as connection:
+            found = connection.execute(select(ALERT_RULES).where(_is_rule(rule_id))).mappings().one_or_none()
+            if found is None:
+                raise UnknownRecord(f"there is no alert rule {rule_id!r}")
+            connection.execute(update(ALERT_RULES).where(_is_rule(rule_id)).values(dict(values)))
+            kept = {name: value for name, value in values.items() if name != "removed_at_ms"}
+            return replace(_from_row(found), **kept)
+
+
+def load_rules(connection: Connection) -> tuple[AlertRule, ...]:
+    """Load the rules for a snapshot: paused ones too, removed ones not."""
+    query = select(ALERT_RULES).where(ALERT_RULES.c.removed_at_ms.is_(None))
+    query = query.order_by(ALERT_RULES.c.created_at_ms, ALERT_RULES.c.rule_id)
+    return tuple(_from_row(row) for row in connection.execute(query).mappings())
+
+
+def _is_rule(rule_id: str) -> ColumnElement[bool]:
+    return (ALERT_RULES.c.rule_id == rule_id) & ALERT_RULES.c.removed_at_ms.is_(None)
+
+
+def _values(rule: AlertRule) -> dict[str, Any]:
+    return {
+        "rule_id": rule.rule_id,
+        "app_id": rule.app_id,
+        "name": rule.name,
+        "metric": rule.metric.value,
+        "comparison": rule.comparison.value,
+        "threshold": rule.threshold,
+        "window_seconds": rule.window_seconds,
+        "trailing_windows": rule.trailing_windows,
+        "subject": rule.subject,
+        "is_paused": rule.is_paused,
+        "active_from_ms": rule.active_from_ms,
+    }
+
+
+def _from_row(row: Mapping[Any, Any]) -> AlertRule:
+    return AlertRule(
+        rule_id=row["rule_id"],
+        app_id=row["app_id"],
+        name=row["name"],
+        metric=AlertMetric(row["metric"]),
+        comparison=Comparison(row["comparison"]),
+        threshold=row["threshold"],
+        window_seconds=row["window_seconds"],
+        trailing_windows=row["trailing_windows"],
+        subject=row["subject"],
+        is_paused=row["is_paused"],
+        active_from_ms=row["active_from_ms"],
+    )

@@ -1,0 +1,252 @@
+"""Validation of the control plane's facts, and their form in rows. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Any, Final
+from zoneinfo import available_timezones
+
+import msgspec
+
+from pipeline.control.errors import InvalidRecord
+from schemas.control import (
+    MICRO,
+    ApiKey,
+    App,
+    AttributionSettings,
+    ChannelRule,
+    ChannelSettings,
+    Counting,
+    Goal,
+    GoalCondition,
+    Operator,
+    Plan,
+    PrivacySettings,
+    Scope,
+)
+from schemas.currencies import CODES
+from schemas.events import EVENT_NAME_PATTERN
+
+_APP_ID: Final = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}\Z")
+_ORIGIN: Final = re.compile(
+    r"^(?:\*|null|[a-z][a-z0-9+.-]*://(?:\*\.)?(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)\Z"
+)
+"""Pattern of an origin as browsers write it (RFC 6454, section 6.2): no path, no trailing slash, in lower case."""
+_MAX_ORIGINS: Final = 100
+_PARAMETER: Final = re.compile(r"^[A-Za-z0-9_.-]{1,64}\Z")
+_MAX_PARAMETERS: Final = 200
+_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_SECRET_CHARACTERS: Final = 32
+SECRET_BITS: Final = 190
+"""log2(62 ** 32), rounded down."""
+MAX_GOALS: Final = 100
+MAX_CONDITIONS: Final = 20
+MAX_CHANNEL_RULES: Final = 100
+MAX_CHANNEL_HOSTS: Final = 100
+_HOST: Final = re.compile(r"^(?=.{1,253}\Z)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\Z")
+_MAX_DAYS: Final = 400
+_ORDERING: Final = frozenset({Operator.GT, Operator.GTE, Operator.LT, Operator.LTE})
+_SHOWN_CHARACTERS: Final = len("ak_live_") + 4
+
+
+def check_app(app: App) -> None:
+    """Raise `InvalidRecord` naming the first field that is not acceptable."""
+    _require(bool(_APP_ID.match(app.app_id)), "app id", app.app_id, "lower-case letters, digits, _ and -, at most 64")
+    _require(0 < len(app.name) <= 200, "name", app.name, "1 to 200 characters")
+    _require(app.currency in CODES, "currency", app.currency, "an ISO 4217 code such as CNY")
+    _require(app.timezone in available_timezones(), "timezone", app.timezone, "an IANA name such as Asia/Shanghai")
+    _require(app.history_limit_days > 0, "history limit", app.history_limit_days, "1 day or more")
+    check_attribution(app.attribution)
+    _check_origins(app.allowed_origins)
+    _check_privacy(app.privacy)
+    names = [goal.name for goal in app.goals]
+    _require(len(set(names)) == len(names), "goals", names, "no name twice")
+    for goal in app.goals:
+        check_goal(goal)
+
+
+def _check_origins(origins: tuple[str, ...]) -> None:
+    _require(len(origins) <= _MAX_ORIGINS, "number of origins", len(origins), f"at most {_MAX_ORIGINS}")
+    for origin in origins:
+        expected = "an origin such as https://shop.example, https://*.shop.example or *"
+        _require(len(origin) <= 255 and bool(_ORIGIN.match(origin)), "origin", origin, expected)
+
+
+def _check_privacy(settings: PrivacySettings) -> None:
+    names = settings.dropped_parameters
+    _require(len(names) <= _MAX_PARAMETERS, "number of parameters", len(names), f"at most {_MAX_PARAMETERS}")
+    for name in names:
+        _require(bool(_PARAMETER.match(name)), "parameter", name, "letters, digits, _, - and ., at most 64")
+
+
+def check_goal(goal: Goal) -> None:
+    """Raise `InvalidRecord` naming the first field that is not acceptable."""
+    _require(bool(EVENT_NAME_PATTERN.match(goal.name)), "goal name", goal.name, "snake_case, at most 64 characters")
+    _require(bool(EVENT_NAME_PATTERN.match(goal.event_name)), "event name", goal.event_name, "snake_case")
+    _require(goal.goal_type in ("macro", "micro"), "goal type", goal.goal_type, "macro or micro")
+    _require(len(goal.display_name) <= 200, "display name", goal.display_name, "at most 200 characters")
+    _require(len(goal.conditions) <= MAX_CONDITIONS, "conditions", len(goal.conditions), f"at most {MAX_CONDITIONS}")
+    for condition in goal.conditions:
+        _check_condition(condition)
+
+
+def _check_condition(condition: GoalCondition) -> None:
+    operator, value = condition.operator, condition.value
+    _require(0 < len(condition.name) <= 200, "property", condition.name, "1 to 200 characters")
+    if operator is Operator.EXISTS:
+        _require(value in (None, True, False), f"value of {operator}", value, "none, true or false")
+        return
+    _require(value is not None, f"value of {operator}", value, "a text, a number, true or false")
+    _require(len(str(value)) <= 1_000, f"value of {operator}", value, "at most 1000 characters")
+    is_orderable = isinstance(value, str | int | float) and not isinstance(value, bool)
+    _require(operator not in _ORDERING or is_orderable, f"value of {operator}", value, "a number or a text")
+
+
+def check_attribution(settings: AttributionSettings) -> None:
+    """Raise `InvalidRecord` naming the first setting that is not acceptable."""
+    gap, lateness = settings.session_gap_seconds, settings.allowed_lateness_seconds
+    _require(0 < gap <= 86_400, "session gap", gap, "1 second to 1 day")
+    _require(0 <= lateness <= 30 * 86_400, "allowed lateness", lateness, "0 seconds to 30 days")
+    for kind, days in settings.window_days.items():
+        _require(0 <= days <= _MAX_DAYS, f"window of {kind}", days, f"0 to {_MAX_DAYS} days")
+    _require(0 < settings.half_life_days <= _MAX_DAYS, "half-life", settings.half_life_days, f"up to {_MAX_DAYS} days")
+    weights = settings.position_weights
+    _require(all(0 <= weight <= 1 for weight in weights), "position weights", weights, "three numbers from 0 to 1")
+    _require(
+        settings.direct_touch in ("include", "fallback"), "direct touch", settings.direct_touch, "include, fallback"
+    )
+    _check_channels(settings.channels)
+
+
+def _check_channels(settings: ChannelSettings) -> None:
+    for what, hosts in (("own domain", settings.own_domains), ("ignored referrer", settings.ignored_referrers)):
+        _require(len(hosts) <= MAX_CHANNEL_HOSTS, f"number of {what}s", len(hosts), f"at most {MAX_CHANNEL_HOSTS}")
+        for host in hosts:
+            _require(bool(_HOST.match(host)), what, host, "a host in lower case, such as shop.example")
+    rules = settings.rules
+    _require(len(rules) <= MAX_CHANNEL_RULES, "number of channel rules", len(rules), f"at most {MAX_CHANNEL_RULES}")
+    names = [rule.name for rule in rules]
+    _require(len(set(names)) == len(names), "channel rules", names, "no name twice")
+    for rule in rules:
+        _check_channel_rule(rule)
+
+
+def _check_channel_rule(rule: ChannelRule) -> None:
+    _require(bool(EVENT_NAME_PATTERN.match(rule.name)), "rule name", rule.name, "snake_case, at most 64 characters")
+    _require(bool(EVENT_NAME_PATTERN.match(rule.channel)), "channel", rule.channel, "snake_case, at most 64 characters")
+    _require(len(rule.new_source) <= 200, "source", rule.new_source, "at most 200 characters")
+    patterns = [rule.source, rule.medium, rule.campaign, rule.referrer, rule.landing_page]
+    _require(any(patterns), "rule", rule.name, "one pattern at least")
+    for pattern in patterns:
+        is_fit = len(pattern) <= 200 and pattern.count("*") <= 10
+        _require(is_fit, "pattern", pattern, "at most 200 characters, of which 10 may be *")
+
+
+def _require(is_met: bool, what: str, value: object, expected: str) -> None:
+    if not is_met:
+        raise InvalidRecord(f"{what} {value!r} is not acceptable: expected {expected}")
+
+
+def format_secret(random_bits: int, *, is_test: bool) -> str:
+    """A key: `ak_live_` or `ak_test_` and 32 base-62 digits of `random_bits` (`SECRET_BITS` of them)."""
+    digits = []
+    for _ in range(_SECRET_CHARACTERS):
+        random_bits, digit = divmod(random_bits, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return ("ak_test_" if is_test else "ak_live_") + "".join(digits)
+
+
+def secret_hash(secret: str) -> str:
+    """Return the hash that is stored of a key, and by which an incoming one is looked up."""
+    return sha256(secret.encode()).hexdigest()
+
+
+def shown_prefix(secret: str) -> str:
+    """Enough of a key to recognise it in a list."""
+    return secret[:_SHOWN_CHARACTERS]
+
+
+def app_values(app: App) -> dict[str, Any]:
+    return {
+        "app_id": app.app_id,
+        "name": app.name,
+        "plan": app.plan.value,
+        "currency": app.currency,
+        "timezone": app.timezone,
+        "history_limit_days": app.history_limit_days,
+        "attribution": attribution_values(app.attribution),
+        "config_version": app.config_version,
+        "allowed_origins": list(app.allowed_origins),
+        "privacy": msgspec.to_builtins(app.privacy),
+        "allows_app_id": app.allows_app_id,
+    }
+
+
+def attribution_values(settings: AttributionSettings) -> Any:
+    return msgspec.to_builtins(settings, str_keys=True)
+
+
+def goal_values(app_id: str, goal: Goal, position: int) -> dict[str, Any]:
+    return {
+        "app_id": app_id,
+        "name": goal.name,
+        "position": position,
+        "version": goal.version,
+        **goal_definition(goal),
+    }
+
+
+def goal_definition(goal: Goal) -> dict[str, Any]:
+    """Return the definition of a goal: all of it but its name and version."""
+    return {
+        "display_name": goal.display_name,
+        "goal_type": goal.goal_type,
+        "event_name": goal.event_name,
+        "value_properties": list(goal.value_properties),
+        "conditions": [msgspec.to_builtins(condition) for condition in goal.conditions],
+        "counting": goal.counting.value,
+    }
+
+
+def goal_from_row(row: Mapping[Any, Any]) -> Goal:
+    """Build a goal from a row of `goals`, or a definition with `name` and `version`."""
+    return Goal(
+        name=row["name"],
+        display_name=row["display_name"],
+        goal_type=row["goal_type"],
+        event_name=row["event_name"],
+        value_properties=tuple(row["value_properties"]),
+        conditions=msgspec.convert(row["conditions"], tuple[GoalCondition, ...]),
+        counting=Counting(row["counting"]),
+        version=row["version"],
+    )
+
+
+def app_from_row(row: Mapping[Any, Any], goals: Iterable[Goal], retired: Iterable[Goal] = ()) -> App:
+    goals = tuple(goals)
+    names = {goal.name for goal in goals}
+    return App(
+        app_id=row["app_id"],
+        name=row["name"],
+        plan=Plan(row["plan"]),
+        currency=row["currency"],
+        timezone=row["timezone"],
+        history_limit_days=row["history_limit_days"],
+        goals=goals,
+        attribution=msgspec.convert(row["attribution"], AttributionSettings),
+        config_version=row["config_version"],
+        allowed_origins=tuple(row["allowed_origins"]),
+        privacy=msgspec.convert(row["privacy"], PrivacySettings),
+        allows_app_id=row["allows_app_id"],
+        retired_micro_goals=tuple(goal.name for goal in retired if goal.goal_type == MICRO and goal.name not in names),
+    )
+
+
+def key_from_row(row: Mapping[Any, Any]) -> ApiKey:
+    return ApiKey(
+        key_id=row["key_id"],
+        app_id=row["app_id"],
+        secret_sha256=row["secret_sha256"],
+        scopes=frozenset(Scope(scope) for scope in row["scopes"]),
+        is_revoked=row["revoked_at_ms"] is not None,
+    )

@@ -1,0 +1,1 @@
+"""Conversions: goals, counting, restatement, orders, refunds, and what expires."""

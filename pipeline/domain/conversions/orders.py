@@ -1,0 +1,140 @@
+"""Orders: an order belongs to the app, so a refund finds it whoever it comes from, and long after the purchase.
+
+Every order with a value has a small state under `o:` and its id. It knows whose states have conversions of it, all of
+its refunds, and, once conversions have left their person's state (`closing`), these with their final paths.
+
+    where a person lives    announce         a conversion of the order is there               → `OrderCounted`
+                            send_refund      a refund came, from whoever it is, or nobody     → `OrderRefund`
+                            close            conversions leave the state                      → `OrderClosed`
+    where the order lives   _note_holder     who has conversions of it is sent its refunds    → `OrderRefund`
+                            _note_refund     whoever has conversions of it is sent it         → `OrderRefund`
+                            _note_closed     refunds of these are taken here from now on
+    where a person lives    _take_refund     as if it were the person's own
+
+The messages travel by `people`, in the order of `merging`. Each may come again, and says nothing new then; and every
+refund is sent to every holder, whichever of the two was heard of first. So neither crashes nor the order of arrival
+matter. An anonymous person who has become a user's sends refunds on to the user.
+
+A refund that finds no conversion waits in the order's state, for the app's history limit.
+"""
+
+from itertools import groupby
+
+import msgspec
+
+from pipeline.domain.conversions.expiry import Closed, decode_closed
+from pipeline.domain.conversions.order_rows import MAX_AT_ONCE, owe, write_owed_of_order
+from pipeline.domain.conversions.recount import Change
+from pipeline.domain.conversions.refunds import allocate, order_message, united
+from pipeline.domain.conversions.restatement import Desk, settle
+from pipeline.domain.effects import Effects
+from pipeline.domain.identity.stitching import is_moved, owner_of
+from pipeline.domain.rules import AppRules
+from pipeline.domain.sessions.regrouping import regroup
+from pipeline.domain.state import (
+    MAX_CONVERSIONS,
+    MAX_HOLDERS,
+    MAX_REFUNDS,
+    ClosedConversion,
+    Holder,
+    Order,
+    PersonState,
+    Refund,
+)
+from schemas.people import OrderClosed, OrderCounted, OrderRefund
+
+
+def apply_order(
+    state: PersonState, record: OrderCounted | OrderRefund | OrderClosed, rules: AppRules, effects: Effects
+) -> None:
+    """A message about an order, in the state it is for: the order's, or that of a person with a conversion of it."""
+    if isinstance(record, OrderCounted):
+        _note_holder(state, record, rules, effects)
+    elif isinstance(record, OrderClosed):
+        _note_closed(state, record, rules, effects)
+    elif not record.person:
+        _note_refund(state, record, rules, effects)
+    elif is_moved(state):
+        effects.messages.append(msgspec.structs.replace(record, person="u:" + owner_of(state)))
+    else:
+        _take_refund(Desk(state, record.app_id, record.person, rules, effects), record)
+
+
+def _take_refund(desk: Desk, record: OrderRefund) -> None:
+    """Take a refund. If the conversions have left the state meanwhile, the order is about to hear of that."""
+    state = desk.state
+    is_known = any(refund.event_id == record.event_id for refund in state.refunds)
+    if is_known or all(found.order_id != record.order_id for found in state.conversions):
+        return
+    if state.gap_ms != desk.rules.gap_ms:
+        regroup(desk)
+    settle(desk, Change([]), [], _refund(record))
+
+
+def _note_holder(state: PersonState, record: OrderCounted, rules: AppRules, effects: Effects) -> None:
+    order = _order(state, record.received_s)
+    holder = next((found for found in order.holders if found.person == record.person), None)
+    if holder is None:
+        if len(order.holders) >= MAX_HOLDERS:
+            return
+        holder = Holder(record.person, [])
+        order.holders.append(holder)
+        for refund in order.refunds:
+            effects.messages.append(order_message(record.app_id, refund, record.received_s, record.person))
+    if record.at_ms not in holder.times_ms:
+        holder.times_ms = sorted([*holder.times_ms, record.at_ms])[-MAX_CONVERSIONS:]
+        _settle(order, record.app_id, rules, effects)
+
+
+def _note_refund(state: PersonState, record: OrderRefund, rules: AppRules, effects: Effects) -> None:
+    order = _order(state, record.received_s)
+    if len(order.refunds) >= MAX_REFUNDS or any(found.event_id == record.event_id for found in order.refunds):
+        return
+    order.refunds = united(order.refunds, [_refund(record)])
+    for holder in order.holders:
+        effects.messages.append(msgspec.structs.replace(record, person=holder.person))
+    _settle(order, record.app_id, rules, effects)
+
+
+def _note_closed(state: PersonState, record: OrderClosed, rules: AppRules, effects: Effects) -> None:
+    order = _order(state, record.received_s)
+    given: Closed = decode_closed(record.conversions)
+    order.holders = [found for found in order.holders if found.person != record.person]
+    order.refunds = united(order.refunds, given.refunds)[:MAX_REFUNDS]
+    known = {_key(found): found for found in order.closed}
+    for found in given.conversions:
+        known.setdefault(_key(found), found)
+    order.closed = sorted(known.values(), key=lambda found: (found.person, found.conversion.at_ms, *_key(found)))
+    if len(order.closed) > MAX_CONVERSIONS:
+        order.closed = order.closed[-MAX_CONVERSIONS:]
+    _settle(order, record.app_id, rules, effects)
+
+
+def _settle(order: Order, app_id: str, rules: AppRules, effects: Effects) -> None:
+    """The rows of closed conversions whose value has changed by refunds are owed, and some written."""
+    if not (order.refunds and order.closed):
+        return
+    live_ms = {holder.person: holder.times_ms for holder in order.holders}
+    for person, group in groupby(order.closed, key=lambda found: found.person):
+        members = list(group)
+        changed = allocate([found.conversion for found in members], order.refunds, live_ms.get(person, ()))
+        ids = {id(conversion) for conversion in changed}
+        for closed in members:
+            if id(closed.conversion) in ids:
+                owe(closed)
+    write_owed_of_order(order, app_id, rules, effects, MAX_AT_ONCE)
+
+
+def _order(state: PersonState, received_s: int) -> Order:
+    state.received_s = max(state.received_s, received_s)
+    if state.order is None:
+        state.order = Order()
+    return state.order
+
+
+def _key(closed: ClosedConversion) -> tuple[str, str]:
+    return closed.conversion.event_id, closed.conversion.goal
+
+
+def _refund(record: OrderRefund) -> Refund:
+    return Refund(record.at_ms, record.event_id, record.order_id, record.amount, record.currency)

@@ -1,0 +1,1 @@
+"""Identity stitching: an anonymous journey becomes a user's, and twins are taken back."""

@@ -1,0 +1,1 @@
+"""Touches: contacts that may earn credit."""

@@ -1,0 +1,1 @@
+"""What readers go by: how far the pipeline has come."""

@@ -1,0 +1,1 @@
+"""Messages between persons: read from `people`, taken apart, given their turn."""

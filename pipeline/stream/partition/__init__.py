@@ -1,0 +1,1 @@
+"""One partition of the stream: its states, its groups, their commit, and the changelog."""

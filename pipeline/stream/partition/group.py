@@ -1,0 +1,27 @@
+"""One group: what one flush of a partition writes."""
+
+from dataclasses import dataclass
+
+from pipeline.domain.effects import Effects
+from pipeline.stream.partition.changelog import Marker
+from schemas.facts import RejectedRow
+from schemas.people import PeopleRecord
+
+
+@dataclass
+class Group:
+    """States, rows and messages, and how far the partition is when they are written."""
+
+    puts: list[tuple[bytes, bytes]]
+    deletes: list[bytes]
+    visits: dict[bytes, bytes]
+    """Per person: when the next visit is (see `visits`), for the store alone."""
+    effects: Effects
+    rejected: list[RejectedRow]
+    marker: Marker
+    pending_sessions: int
+    events: int
+    failures: list[str]
+    """Errors the domain raised; each has cost one event or one visit."""
+    outbox: list[PeopleRecord]
+    """Records to be sent to `people`."""

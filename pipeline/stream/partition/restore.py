@@ -1,0 +1,46 @@
+"""A partition's working set brought up from its store. The store is passed in."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from pipeline.stream.partition.pages import read_states
+from pipeline.stream.partition.stores import PartitionStore
+from pipeline.stream.partition.working_set import WorkingSet
+
+_STEP: Final = 2_000
+
+
+def restore(working_set: WorkingSet, store: PartitionStore) -> Iterator[int]:
+    """Every stored person, some at a time; yields how many. The positions must be there (`WorkingSet.resume`).
+
+    Where the store has the visits, few states are looked at: those whose rules have changed since, and those that came
+    from the changelog after a crash. Afterwards it has them all.
+    """
+    return _by_visits(working_set, store) if store.has_visits else _by_states(working_set, store)
+
+
+def _by_visits(working_set: WorkingSet, store: PartitionStore) -> Iterator[int]:
+    visits = store.visits()
+    while batch := list(islice(visits, _STEP)):
+        unknown = working_set.restore(batch)
+        if unknown:
+            store.note_visits(working_set.restore_states(_whole(store, unknown, store.get_many(unknown))))
+        yield len(batch)
+
+
+def _by_states(working_set: WorkingSet, store: PartitionStore) -> Iterator[int]:
+    store.forget_visits()
+    states = store.scan()
+    while batch := list(islice(states, _STEP)):
+        keys, values = zip(*batch, strict=True)
+        store.note_visits(working_set.restore_states(_whole(store, keys, values)))
+        yield len(batch)
+    store.complete_visits()
+
+
+def _whole(
+    store: PartitionStore, keys: Sequence[bytes], values: Sequence[bytes | None]
+) -> Iterator[tuple[bytes, bytes]]:
+    states = read_states(list(zip(keys, values, strict=True)), store.get_many)
+    return ((key, data) for key, (data, _) in zip(keys, states, strict=True) if data is not None)
