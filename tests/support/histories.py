@@ -292,8 +292,17 @@ class Run:
             if self._chance():
                 self.state = decode_state(encode_state(self.state))
 
+    @property
+    def states(self) -> dict[str, PersonState]:
+        return {self.person: self.state, **self.orders}
+
     def pay(self) -> None:
-        write_owed_rows(self.state, "shop", self.person, self.rules, self.effects)
+        for key, state in self.states.items():
+            write_owed_rows(state, "shop", key, self.rules, self.effects)
+
+    def pay_all(self) -> None:
+        while any(map(owes_rows, self.states.values())):
+            self.pay()
 
     def publish(self, watermark_ms: int) -> None:
         publish_sessions(self.state, "shop", self.person, self.rules, watermark_ms, self.effects)
@@ -311,9 +320,9 @@ class Run:
                 apply_order(state, wire, self.rules, self.effects)
 
     def finish(self) -> Ledger:
-        while owes_rows(self.state):
-            self.pay()
+        self.pay_all()
         self.publish(self.history.final_watermark_ms)
+        self.pay_all()
         self.ledger.add(self.effects)
         return self.ledger
 
