@@ -2,7 +2,8 @@
 
 Pure: facts and a time in, facts out; no I/O, no clock, no randomness.
 
-The data's way: an event is compared with the ids already `seen`, classified (`channels`, `touches`, `goals`), folded
-into a `segments` aggregate of its person's `state`, and what that changed comes out as rows (`journey`, `publishing`).
-An anonymous person's journey becomes a user's in `merging`.
+`apply` numbers the steps of an event. It is compared with the ids already seen (`sessions.event_ids`), classified
+(`channels`, `touches`, `conversions.goals`), folded into its person's `state` (`sessions.segments`), and what that
+changed comes out as `rows` (`sessions.publishing`, `conversions.restatement`, `attribution`). An anonymous person's
+journey becomes a user's in `identity.stitching`.
 """

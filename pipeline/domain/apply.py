@@ -97,7 +97,7 @@ def apply_event(
     what = IS_PAGE_VIEW if event.event_name == PAGE_VIEW else 0
     times = pack_times(timestamp_ms, event.received_us, what)
     late = False
-    # Repeats are noted too: where the journey has moved on, nobody can tell them any more (see `merging`).
+    # Repeats are noted too: where the journey has moved on, nobody can tell them any more (see `identity.stitching`).
     if timestamp_ms > state.last_ms > 0 and timestamp_ms >= watermark_ms - rules.lateness_ms and not state.cut_ms:
         state.last_ms = timestamp_ms  # what `is_late` would do, for nearly every event
     elif is_somebodys:

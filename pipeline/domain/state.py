@@ -13,7 +13,7 @@ What is bounded, and what is lost at the bound:
 | touches of segments | as these | `MAX_HELD_TOUCHES`, of the newest, or one segment's | the same |
 | sessions in the archive | 30 days | `MAX_ARCHIVE_BYTES`, newest | older ones, and their touch rows, are not moved |
 | touches of a segment | as the segment | `MAX_TOUCHES` campaigns, first met | further campaigns of that day's visit |
-| touches | longest window | `MAX_TOUCHES`, see `path_bound` | repeated ones, then others, of a path longer than that |
+| touches | longest window | `MAX_TOUCHES`, see `path_limit` | repeated ones, then others, of a path longer than that |
 | touches of conversions kept | as these | `MAX_KEPT_TOUCHES` with all | a refund takes from the touches still known |
 | conversions | 30 days | `MAX_CONVERSIONS`, newest | late touches no longer restate the older ones |
 | firsts of a segment | as the segment | one per goal counted once | - |
@@ -101,7 +101,7 @@ class Segment(msgspec.Struct, array_like=True, gc=False):
     entry: Touch
     """Touch that the event that decides the session's channel would be."""
     entry_rank: int
-    """Rank of that event as evidence, 0 the best; see `touches`."""
+    """Rank of that event as evidence, 0 the best; see `touches.touch`."""
     version: int
     """The person's version when this segment, or how it forms sessions, last changed."""
     published: int = 0
@@ -239,7 +239,7 @@ class PersonState(msgspec.Struct, array_like=True, gc=False):
     archive: bytes = b""
     """Final sessions, for when two journeys turn out to be one person's; see `archive`."""
     links: Links | None = None
-    """Links of an anonymous person seen with a user; see `merging`."""
+    """Links of an anonymous person seen with a user; see `identity.stitching`."""
     merged: bytes = b""
     """Fingerprints of the journeys taken into a user's, the newest last."""
     taken_ids: bytes = b""

@@ -1,8 +1,8 @@
 """Split a body into the raw bytes of each of its events. Pure.
 
 One bad event must not cost its neighbours, so the events are split here and decoded one by one later. What is no JSON
-because of a mistake inside an event is split by a tolerant scan (`scan`). Only a body that cannot be split at all is
-refused whole: broken JSON around the events, too many events. A line of NDJSON stands alone, whatever is in it.
+because of a mistake inside an event is split by a tolerant scan (`event_borders`). Only a body that cannot be split at
+all is refused whole: broken JSON around the events, too many events. A line of NDJSON stands alone, whatever is in it.
 """
 
 import re

@@ -11,8 +11,8 @@ person.
     after a restart of a gateway      the stream: it does not rely on what a gateway remembers
     after a restart of a worker       the stream: the ids seen are part of the person's state, which is restored
     before and after a login          the stream, when it unites the two journeys (`pipeline.domain.identity.twins`)
-    by two persons that stay two      `sent`, in the process that took the first, as long as it remembers: answered
-                                      `duplicate`. Else both are counted, each by its person
+    by two persons that stay two      `recent_ids`, in the process that took the first, as long as it remembers:
+                                      answered `duplicate`. Else both are counted, each by its person
     by our own producer's retries     Kafka: the producer is idempotent, a record is appended once
     by the loader, reading again      ClickHouse: `events` replaces rows of one app, time and id; the first stands
     after more than 7 days, or past   nobody: it is a new event, unless its time is the same

@@ -1,6 +1,6 @@
 """Accept a batch without faults as a whole: its checks run over columns, in C, not event by event. Pure.
 
-Most batches are such. What gives the slightest doubt here is left to `judge`, which looks at every event by itself,
+Most batches are such. What gives the slightest doubt here is left to `outcomes`, which looks at every event by itself,
 says what is wrong with it, and alone decides; this module may only agree with it (a property test holds it to that).
 Doubt may be unfounded: an id with a space in it costs the batch the shorter way, nothing else.
 

@@ -41,10 +41,10 @@ class Paths:
 
         Touches at or before the time, oldest first:
 
-        1. At most `MAX_TOUCHES` of them (see `path_bound`). First of all, because final touches are kept up to that
+        1. At most `MAX_TOUCHES` of them (see `path_limit`). First of all, because final touches are kept up to that
            number: the path then does not depend on when sessions became final. What is past its window takes no place.
         2. Those inside the window of their type; a type without a window never counts.
-        3. Of one channel and campaign in one session, the strongest (see `touches`).
+        3. Of one channel and campaign in one session, the strongest (see `touches.touch`).
         """
         known, count = self._touches, 0
         kept = Kept(self._rules.window_ms, {})

@@ -1,7 +1,7 @@
 """Orders: an order belongs to the app, so a refund finds it whoever it comes from, and long after the purchase.
 
 Every order with a value has a small state under `o:` and its id. It knows whose states have conversions of it, all of
-its refunds, and, once conversions have left their person's state (`closing`), these with their final paths.
+its refunds, and, once conversions have left their person's state (`expiry`), these with their final paths.
 
     where a person lives    announce         a conversion of the order is there               → `OrderCounted`
                             send_refund      a refund came, from whoever it is, or nobody     → `OrderRefund`
@@ -11,9 +11,9 @@ its refunds, and, once conversions have left their person's state (`closing`), t
                             _note_closed     refunds of these are taken here from now on
     where a person lives    _take_refund     as if it were the person's own
 
-The messages travel by `people`, in the order of `merging`. Each may come again, and says nothing new then; and every
-refund is sent to every holder, whichever of the two was heard of first. So neither crashes nor the order of arrival
-matter. An anonymous person who has become a user's sends refunds on to the user.
+The messages travel by `people`, in the order of `identity.stitching`. Each may come again, and says nothing new
+then; and every refund is sent to every holder, whichever of the two was heard of first. So neither crashes nor the
+order of arrival matter. An anonymous person who has become a user's sends refunds on to the user.
 
 A refund that finds no conversion waits in the order's state, for the app's history limit.
 """

@@ -284,7 +284,8 @@ def trim_touches(state: PersonState, rules: AppRules) -> None:
 
 def _forget(state: PersonState, app_id: str, person: str, rules: AppRules, reachable_ms: int, effects: Effects) -> None:
     """Conversions and refunds past their keep, and touches in no window from `reachable_ms` on nor of a conversion that
-    is kept. Only from the old end: what is newer may still take the place of others in a path (see `path_bound`)."""
+    is kept. Only from the old end: what is newer may still take the place of others in a path (see
+    `attribution.path_limit`)."""
     gone = forget_old(state, reachable_ms)
     if _is_too_much(gone):
         for conversion in gone:

@@ -45,9 +45,9 @@ class Marker(msgspec.Struct, array_like=True, gc=False):
     people_offset: int = 0
     people_index: int = 0
     people_until: int = 0
-    """Decided: what `people` holds before this offset is applied before anything else is (see `people`)."""
+    """Decided: what `people` holds before this offset is applied before anything else is (see `stream.identity`)."""
     derived_from: int = 0
-    """Position in `people` where this life of the stream begins (see `people`)."""
+    """Position in `people` where this life of the stream begins (see `stream.identity`)."""
     forwarded: dict[int, tuple[int, int]] = {}
     """Per partition of `events`: the place of the last event that was forwarded from there and applied."""
 

@@ -7,7 +7,8 @@ A flush, in this order and no other:
 3. the same goes to the local store, as one write, with the changelog offset;
 4. the source messages are acknowledged; Faust commits their offsets later.
 
-The records of `people` that have come by then get their turn in the next group; the marker says so (see `people`).
+The records of `people` that have come by then get their turn in the next group; the marker says so (see
+`stream.identity`).
 
 A crash before 2: everything is applied again, from the same states, and gives the same rows with the same ids. A crash
 after 2: the marker says what to skip. So readers of the outputs may see a row twice, never another one, and never none.

@@ -1,8 +1,9 @@
 """Working set of one partition: the states, and the group of changes that grows until the next flush. No I/O.
 
-Events are applied at once, in memory, records of `people` when it is their turn (see `people`); `close_group` takes
-everything changed since the last call, as bytes. One group is open, and at most one is closed but not stored yet
-(`stored` says when), so a state is always found in memory, in the closed group or in the store, in this order.
+Events are applied at once, in memory, records of `people` when it is their turn (see `stream.identity`);
+`close_group` takes everything changed since the last call, as bytes. One group is open, and at most one is closed but
+not stored yet (`stored` says when), so a state is always found in memory, in the closed group or in the store, in this
+order.
 """
 
 from collections import deque
