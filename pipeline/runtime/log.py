@@ -39,6 +39,8 @@ def configure_logging(process: str, level: str = "info", as_json: bool | None = 
     handler.addFilter(_OncePerOutage())
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=final, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    # Each attempt of ClickHouse's client would be a line; the error of the last one says it all.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class _StandardError(io.TextIOBase):

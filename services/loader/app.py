@@ -37,6 +37,9 @@ T = TypeVar("T")
 _DRAIN_SECONDS: Final = 20.0
 """Longest wait of a stop for ClickHouse and Kafka; what is not done by then is read again after the next start."""
 
+_REPORT_SECONDS: Final = 1.0
+"""Longest pause between two reports of how far the tables reach, however long blocks are gathered."""
+
 _CLICKHOUSE_AWAY: Final = (ClickHouseUnavailable,)
 log = get_logger("loader")
 
@@ -67,7 +70,7 @@ class Loader:
         self._positions = Positions()
         self._loaded_at = RisingClock(now_ms)
         self._unreported = asyncio.Event()
-        self._reports = Pace(limits.max_age_seconds)
+        self._reports = Pace(min(limits.max_age_seconds, _REPORT_SECONDS))
         self._is_draining = False
         self._liveness = Liveness[Place](settings.stall_seconds)
         self._reader = Reader(settings, group, instance_id, self._buffers, self._positions, self._loaded_offsets)

@@ -21,8 +21,9 @@ def test_reports_and_reads_count_together_and_once(product: Product, eventually:
         headers = {"Authorization": f"Bearer {key}"}
         return httpx.request(method, product.base_url + path, headers=headers, trust_env=False, timeout=30.0, **given)
 
-    # Each process learns of the new app by itself: the store answers the read, the gateway the report.
+    # Each process learns of the app and of each key by itself: the store answers the read, the gateway counts it.
     eventually(lambda: call(read, "GET", "/v1/events").status_code == 200)
+    eventually(lambda: "ratelimit-remaining" in call(read, "GET", "/v1/events").headers)
     eventually(lambda: call(write, "POST", "/v1/events/track", json={"event_name": "page_view"}).status_code == 201)
     found = [
         call(write, "POST", "/v1/events/track", json={"event_name": "page_view"}),

@@ -25,7 +25,7 @@ class Run:
             sys.executable,
             "-P",
             "-m",
-            "deploy.cli.main",
+            "deploy.cli",
             "up",
             "--port",
             str(port),

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from schemas.control import Snapshot
 from services.gateway.app import Gateway, Readiness, build_app
 from services.gateway.sink import MemorySink
+from services.web.request_log import OTHERS_A_SECOND, REQUEST_LOG, Sampler
 
 
 async def test_operations(
@@ -37,7 +38,11 @@ async def test_operations(
     assert "attrikit_gateway_in_flight_bytes 0.0" in metrics
 
 
-async def test_the_id_of_a_request_finds_its_line_in_the_log(client: httpx.AsyncClient) -> None:
+async def test_the_id_of_a_request_finds_its_line_in_the_log(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The tests before may have used up this second's lines.
+    monkeypatch.setattr(REQUEST_LOG, "_others", Sampler(OTHERS_A_SECOND))
     with capture_logs() as logs:
         await client.post("/v1/events/track", json={"event_name": "a"}, headers={"X-Request-Id": "good"})
         await client.post("/v1/events/track", json={"event_name": "A B"}, headers={"X-Request-Id": "bad"})
