@@ -39,6 +39,11 @@ def peak_memory_mb(pid: int) -> float:
     return 0.0
 
 
+def forget_peak_memory(pid: int) -> None:
+    """Let the peak begin anew with what the process holds now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 def cpu_seconds(pid: int) -> float:
     """Processor time a process has used, user and system, in seconds."""
     times = psutil.Process(pid).cpu_times()

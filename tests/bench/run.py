@@ -21,6 +21,7 @@ PARTS = (
     "end_to_end",
     "touches",
     "worst",
+    "hostile",
     "domain",
     "floor",
     "idle",

@@ -1,16 +1,17 @@
 """Senders who want to stop others, on raw sockets, and a well-behaved app beside them."""
 
-import json
 import select
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from http.client import HTTPResponse
+from threading import Thread
 
 import pytest
 from fastapi import FastAPI, Response
 from fuzzing import resident_bytes
+from hostile_clients import KINDS, Hostile, connect, get, post, status_of, wordy_batch
+from odd_requests import MEGABYTE
 from served_api import EMPTY_KEY, READ_KEY, WRITE_KEY, ServedApi
 
 from pipeline.runtime.settings import Settings
@@ -19,9 +20,6 @@ from services.gateway.budget import Budget
 from services.gateway.sink import MemorySink
 from services.web.client_disconnect import EndWithCaller
 
-MEGABYTE = 1024 * 1024
-HOSTILE = "127.0.0.2"
-"""Address from which hostile clients connect."""
 Gateway = tuple[str, int, Budget]
 
 
@@ -39,28 +37,10 @@ def opened() -> Iterator[ExitStack]:
         yield stack
 
 
-def connect(stack: ExitStack, gateway: Gateway, source: str = HOSTILE) -> socket.socket:
-    connection = socket.create_connection(gateway[:2], timeout=20, source_address=(source, 0))
-    return stack.enter_context(connection)
-
-
-def post(path: str, key: str, length: int) -> bytes:
-    authorization = f"Authorization: Bearer {key}\r\n" if key else ""
-    return f"POST {path} HTTP/1.1\r\nHost: x\r\n{authorization}Content-Length: {length}\r\n\r\n".encode()
-
-
-def status_of(connection: socket.socket) -> int:
-    """Return the status of one answer, read to its end."""
-    response = HTTPResponse(connection)
-    response.begin()
-    response.read()
-    return response.status
-
-
 def track(stack: ExitStack, gateway: Gateway, key: str, source: str) -> int:
     """The status an event is answered with."""
     event = b'{"event_name":"page_view"}'
-    connection = connect(stack, gateway, source)
+    connection = connect(stack, gateway[:2], source)
     connection.sendall(post("/v1/events/track", key, len(event)) + event)
     return status_of(connection)
 
@@ -83,7 +63,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 def test_bodies_without_a_key_take_nothing_of_the_budget(gateway: Gateway, opened: ExitStack) -> None:
     for path in ("/nothing", "/v1/exports", "/v1/nothing") * 7:
-        connection = connect(opened, gateway)
+        connection = connect(opened, gateway[:2])
         connection.sendall(post(path, "", MEGABYTE) + b"x" * (MEGABYTE - 1))
         assert status_of(connection) in (401, 404)
     assert gateway[2].used_bytes == 0
@@ -94,29 +74,21 @@ def test_bodies_without_a_key_take_nothing_of_the_budget(gateway: Gateway, opene
 def test_one_client_that_withholds_bodies_leaves_room_for_others(gateway: Gateway, opened: ExitStack, key: str) -> None:
     for length in (MEGABYTE, MEGABYTE // 16, 4096, 256, 16):
         for _ in range(18):
-            withhold(connect(opened, gateway), gateway[2], length)
+            withhold(connect(opened, gateway[:2]), gateway[2], length)
     assert track(opened, gateway, key, "127.0.0.1") == 201
     opened.close()
     wait_until(lambda: gateway[2].used_bytes == 0)
 
 
 def test_long_texts_are_not_remembered(gateway: Gateway, opened: ExitStack) -> None:
-    """1,500 of 15 KB, each 60 KB in memory, as it holds one wide character."""
-    connection = connect(opened, gateway)
+    connection = connect(opened, gateway[:2])
     before = 0
-    for batch in range(26):
-        events = [_wordy_event(str(batch * 60 + number)) for number in range(60)]
-        body = json.dumps({"events": events}, ensure_ascii=False).encode()
+    for _ in range(26):
+        body = wordy_batch()
         connection.sendall(post("/v1/events/validate", WRITE_KEY, len(body)) + body)
         assert status_of(connection) == 200
         before = before or resident_bytes()
     assert resident_bytes() - before < 48 * MEGABYTE
-
-
-def _wordy_event(number: str) -> dict[str, object]:
-    text = "🛒" + number + "x" * 15_000
-    page = {"url": f"https://shop.example/?utm_source={number}", "referrer": f"https://{number}.example/"}
-    return {"event_name": "page_view", "context": {"user_agent": text, "page": page}}
 
 
 SLOW_SQL = "SELECT sum(sleepEachRow(0.2)) AS slow_query FROM numbers(1000) SETTINGS max_block_size = 1"
@@ -125,13 +97,8 @@ RUNNING_SQL = (
 )
 
 
-def get(path: str, key: str = "") -> bytes:
-    authorization = f"Authorization: Bearer {key}\r\n" if key else ""
-    return f"GET {path} HTTP/1.1\r\nHost: x\r\n{authorization}\r\n".encode()
-
-
 def read(stack: ExitStack, gateway: Gateway, path: str) -> int:
-    connection = connect(stack, gateway, "127.0.0.1")
+    connection = connect(stack, gateway[:2], "127.0.0.1")
     connection.sendall(get(path, READ_KEY))
     return status_of(connection)
 
@@ -153,7 +120,7 @@ def test_answers_nobody_reads_delay_no_read_and_are_given_up(
     gateway: Gateway, opened: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.web.server.STALL_SECONDS", 0.5)
-    deaf = [connect(opened, gateway) for _ in range(110)]
+    deaf = [connect(opened, gateway[:2]) for _ in range(110)]
     for connection in deaf:
         connection.sendall(get("/docs/assets/swagger-ui-bundle.js") * 8)
     assert [read(opened, gateway, "/v1/events?limit=1") for _ in range(5)] == [200] * 5
@@ -166,7 +133,7 @@ def test_one_client_has_a_limited_number_of_connections(served: ServedApi, opene
     place = "127.0.0.1", int(url.rpartition(":")[2]), Budget(0)
     for _ in range(2):
         with ExitStack() as stack:
-            clients = [connect(stack, place) for _ in range(30)]
+            clients = [connect(stack, place[:2]) for _ in range(30)]
             for connection in clients:
                 with suppress(ConnectionError):
                     connection.sendall(get("/healthz"))
@@ -202,8 +169,24 @@ def test_a_read_nobody_waits_for_ends_with_its_query(served: ServedApi, opened: 
     _, url = served.serve_gateway(Settings(query_url=served.serve(query)), MemorySink())
     place = "127.0.0.1", int(url.rpartition(":")[2]), Budget(0)
     for _ in range(3):
-        connection = connect(opened, place)
+        connection = connect(opened, place[:2])
         connection.sendall(get("/v1/slow", READ_KEY) * pipelined)
     wait_until(lambda: running() == 3)
     opened.close()
     wait_until(lambda: running() == 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hostile_client_fails_no_request_of_another_app(gateway: Gateway, opened: ExitStack, kind: str) -> None:
+    """How much slower they are is measured by `make bench ARGS=hostile`."""
+    before = resident_bytes()
+    hostile = Thread(target=KINDS[kind], args=(Hostile(gateway[:2], EMPTY_KEY, size=12, hold_seconds=0.2),))
+    hostile.start()
+    statuses = []
+    while hostile.is_alive() or not statuses:
+        statuses.append(track(opened, gateway, WRITE_KEY, "127.0.0.1"))
+        statuses.append(read(opened, gateway, "/v1/events?limit=10"))
+        statuses.append(read(opened, gateway, "/v1/reports/conversion"))
+    hostile.join()
+    assert set(statuses) == {200, 201}
+    assert resident_bytes() - before < 128 * MEGABYTE
