@@ -48,6 +48,8 @@ BATCH_EVENTS: Final = 20
 """Every fourth write is a batch."""
 HISTORY_BATCHES: Final = {"good": 50, "hostile": 300}
 """Batches of events each app has before."""
+LIMITS: Final = httpx.Limits(max_connections=None)
+"""No request waits for another's connection: the pace is the app's own."""
 MOST_TIMES_ALONE: Final = 3
 MOST_MEMORY_MB: Final = {"gateway": 512, "store": 1536}
 READS: Final = (
@@ -100,7 +102,8 @@ class GoodApp:
     async def _send(self, request: httpx.Request, due: float, result: LoadResult) -> None:
         try:
             status = (await self._client.send(request)).status_code
-        except httpx.TransportError:
+        except httpx.TransportError as error:
+            print(f"failed: {request.url.path}: {error!r}", file=sys.stderr)
             status = 0
         result.latencies_ms.append((time.perf_counter() - due) * 1000)
         result.statuses[status] = result.statuses.get(status, 0) + 1
@@ -140,14 +143,14 @@ async def measure(kind: str, good: GoodApp, settings: Settings, key: str, pids: 
     """Figures of one kind of hostile client."""
     rounds = []
     peaks_mb = dict.fromkeys(MOST_MEMORY_MB, 0.0)
-    arguments = [str(_HERE.parent / "support" / "hostile_clients.py"), kind, str(settings.port), key]
+    arguments = [str(_HERE.parent / "support" / "hostile_clients.py"), kind, str(settings.port)]
     for _ in range(ROUNDS):
         async with open_reader(settings) as reader:
             await wait_until_settled(reader, SETTLE_SECONDS)
         alone = await good.behave()
         for name in peaks_mb:
             forget_peak_memory(pids[name])
-        with running("hostile", arguments, {}, settings.data_dir.parent) as child:
+        with running("hostile", arguments, {"HOSTILE_KEY": key}, settings.data_dir.parent) as child:
             await asyncio.sleep(START_SECONDS)
             rounds.append((alone, await good.behave()))
             assert child.is_running, child.log_tail()
@@ -185,7 +188,7 @@ async def _run() -> list[Figure]:
             await fill(settings, {"good": good_key, "hostile": key})
             headers = {"Authorization": f"Bearer {good_key}"}
             url = f"http://127.0.0.1:{settings.port}"
-            async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
+            async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, limits=LIMITS) as client:
                 good = GoodApp(client)
                 await good.behave()  # what is slow once
                 for kind in KINDS:

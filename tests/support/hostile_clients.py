@@ -165,10 +165,11 @@ KINDS: Final[dict[str, Callable[[Hostile], None]]] = {
 }
 
 
-def main(kind: str, port: str, key: str) -> None:
-    """Be a hostile client until stopped, with what processor time others leave: it would be another machine's."""
+def main(kind: str, port: str) -> None:
+    """Be a hostile client until stopped, with a key from the environment (`ps` would show an argument) and with what
+    processor time others leave: it would be another machine's."""
     os.nice(10)
-    hostile = Hostile(("127.0.0.1", int(port)), key)
+    hostile = Hostile(("127.0.0.1", int(port)), os.environ["HOSTILE_KEY"])
     while True:
         KINDS[kind](hostile)
 
