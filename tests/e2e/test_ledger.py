@@ -5,30 +5,20 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from operator_commands import attrikit
+from operator_commands import attrikit, ledger_totals
 
 from deploy.demo.product import Product
 
 
 def test_the_ledger_counts_what_was_posted_and_balances(product: Product, api: httpx.Client) -> None:
-    def totals() -> dict[str, int]:
-        done = attrikit(product, "ledger", "--json")
-        assert done.returncode == 0, done.stdout + done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
-        assert found["balances"] is True
-        assert any(note.startswith("sessions have counted") for note in found["notes"])
-        names = ("acknowledged", "accepted", "stored", "duplicates", "rejected")
-        lines = [line for line in found["lines"] if line["app_id"] == "demo"]
-        return {name: sum(line[name] for line in lines) for name in names}
-
-    before = totals()
+    before = ledger_totals(product, "demo")
     for _ in range(2):  # the second time all of them are repeats
         events = [
             {"event_name": "page_view", "event_id": f"ledger-{n}", "user_id": f"ledger-{n % 7}"} for n in range(40)
         ]
         events.append({"event_name": "Not A Name"})
         assert api.post("/v1/events/batch", json={"events": events}).status_code == 201
-    after = totals()
+    after = ledger_totals(product, "demo")
     assert {name: after[name] - before[name] for name in before} == {
         "acknowledged": 80,
         "accepted": 80,

@@ -1,17 +1,35 @@
-"""The browser SDK in Chromium with the running product: from a page to the credit of a conversion."""
+"""The browser SDK in Chromium with the running product: from a page to the credit of a conversion, and through faults.
 
+The walk through faults has 10 pages with 20 events each and outages of a second; `ATTRIKIT_TEST_SDK_PAGES=50` makes it
+1,000 events and the outages 10 seconds long, `ATTRIKIT_TEST_SEED` draws other faults.
+"""
+
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import httpx
 import pytest
-from chromium import chromium
-from operator_commands import attrikit
+from chromium import chromium, kill_renderers
+from faulty_relay import FaultyRelay
+from operator_commands import attrikit, ledger_totals
 from sdk_server import SdkServer
 
 from deploy.demo.product import Product
 
+PAGES = int(os.environ.get("ATTRIKIT_TEST_SDK_PAGES", "10"))
+SEED = int(os.environ.get("ATTRIKIT_TEST_SEED", "23"))
+EVENTS_OF_A_PAGE = 20
+OUTAGE_SECONDS = 1 if PAGES < 50 else 10
+ENDS = ("leave", "close", "reload", "kill", "outage", "offline", "stay", "leave", "close", "kill")
+TRACK = """([run, number, count]) => {
+    for (let i = 0; i < count; i++) AttriKit.track('step', {number}, {eventId: `${run}-${number}-${i}`}) }"""
+IS_EMPTY = """() => {
+    dispatchEvent(new Event('online'));  // instead of waiting out the back-off of minutes
+    return !Object.keys(localStorage).some(name => name.includes('.q.')) }"""
 ALLOWED = timedelta(seconds=1)
 THREE_HOURS_BEHIND = "{ const now = Date.now; Date.now = () => now() - 3 * 3_600_000 }"
 
@@ -95,3 +113,91 @@ def test_a_visit_by_an_ad_is_stored_once_and_its_purchase_credited(
     assert [(touch["channel"], touch["touch_type"], touch["source"]) for touch in touches] == [
         ("paid_search", "click", "google")
     ]
+
+
+class Walk:
+    """A person's way through pages, each of which ends in a way of its own."""
+
+    def __init__(self, context: Any, site: SdkServer, relay: FaultyRelay) -> None:
+        self._context, self._site, self._relay = context, site, relay
+        self.page = context.new_page()
+        self.views: Counter[str] = Counter()
+        """Addresses of the pages that were loaded."""
+
+    def open(self, number: int) -> None:
+        url = self._site.url(path=f"/walk?page={number}")
+        self.page.goto(url)
+        self.views[url] += 1
+
+    def end(self, how: str, number: int) -> None:
+        """Track a page's events and end it."""
+        self._relay.is_down = how == "outage"
+        if how == "offline":
+            self._context.set_offline(True)
+        self.page.evaluate(TRACK, [f"walk-{SEED}", number, EVENTS_OF_A_PAGE])
+        if how == "reload":
+            self.page.reload()
+            self.views[self.page.url] += 1
+        elif how == "stay":
+            self.page.evaluate("AttriKit.flush()")
+        elif how in ("close", "kill"):
+            if how == "kill":
+                kill_renderers(self._context.browser)
+            self.page.close()
+            self.page = self._context.new_page()
+        elif how in ("outage", "offline"):
+            self.page.wait_for_timeout(OUTAGE_SECONDS * 1_000)
+        self._relay.is_down = False
+        if how == "offline":
+            self._context.set_offline(False)
+
+
+@pytest.fixture
+def relay(endpoint: str) -> Iterator[FaultyRelay]:
+    made = FaultyRelay(int(endpoint.rpartition(":")[2]), SEED)
+    yield made
+    made.close()
+
+
+@pytest.mark.timeout(600)
+def test_through_faults_what_is_stored_is_what_was_tracked_each_once(
+    product: Product, relay: FaultyRelay, site: SdkServer, api: httpx.Client, settled: Callable[[], None], data: Any
+) -> None:
+    site.pages["/walk"] = (
+        f"<title>walk</title><script src='{relay.url}/sdk/latest/attrikit.min.js'></script>"
+        "<script>AttriKit.init({appId: 'demo', batchTimeout: 50})</script>"
+    )
+    random = Random(SEED)
+    ends = [how for _ in range(0, PAGES, len(ENDS)) for how in random.sample(ENDS, len(ENDS))][:PAGES]
+    settled()
+    before = ledger_totals(product, "demo")
+    with chromium() as browser:
+        walk = Walk(browser.new_context(), site, relay)
+        for number, how in enumerate(ends):
+            walk.open(number)
+            walk.end(how, number)
+        walk.open(PAGES)
+        walk.page.wait_for_function(IS_EMPTY, polling=200)
+        visitor = walk.page.evaluate("AttriKit.getVisitorId()")
+    settled()
+    events = list(events_of(visitor, api, data))
+    tracked = {f"walk-{SEED}-{number}-{i}" for number in range(PAGES) for i in range(EVENTS_OF_A_PAGE)}
+    steps = Counter(event["event_id"] for event in events if event["event_name"] == "step")
+    assert steps == Counter(tracked)
+    assert (
+        Counter(event["context"]["page"]["url"] for event in events if event["event_name"] == "page_view") == walk.views
+    )
+    assert {0, 502, 503} <= set(relay.answers)
+    after = ledger_totals(product, "demo")
+    assert after["stored"] - before["stored"] == len(tracked) + walk.views.total()
+    assert after["duplicates"] > before["duplicates"], "answers were lost, so events were sent again"
+    assert after["rejected"] == before["rejected"]
+
+
+def events_of(visitor: str, api: httpx.Client, data: Any) -> Iterator[Any]:
+    cursor = ""
+    while cursor is not None:
+        parameters = {"anonymous_id": visitor, "limit": 1000} | ({"cursor": cursor} if cursor else {})
+        found = data(api.get("/v1/events", params=parameters))
+        yield from found["items"]
+        cursor = found["next_cursor"]

@@ -1,8 +1,10 @@
 """The Chromium that is installed, driven by Playwright, which downloads none."""
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -46,3 +48,11 @@ def chromium() -> Iterator[Any]:
         )
         yield browser
         browser.close()
+
+
+def kill_renderers(browser: Any) -> None:
+    """Kill the processes of all its pages at once, as the system does that is short of memory."""
+    for process in browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]:
+        if process["type"] == "renderer":
+            with suppress(ProcessLookupError):
+                os.kill(process["id"], signal.SIGKILL)
