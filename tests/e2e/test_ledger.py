@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 from operator_commands import attrikit, ledger_totals

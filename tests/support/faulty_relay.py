@@ -33,7 +33,7 @@ class FaultyRelay:
             def do_GET(self) -> None:
                 relay._serve(self, target_port)
 
-            do_POST = do_OPTIONS = do_GET  # noqa: N815
+            do_POST = do_OPTIONS = do_GET
 
             def log_message(self, *_args: object) -> None:
                 pass

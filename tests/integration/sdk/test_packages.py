@@ -66,6 +66,21 @@ def test_types_are_right_under_strict_typescript(project: Path, name: str) -> No
     assert ended.returncode == 0, ended.stdout
 
 
+@pytest.mark.parametrize(
+    ("linter", "options"),
+    [("publint/src/cli.js", ["--strict"]), ("@arethetypeswrong/cli/dist/index.js", ["--no-emoji", "--no-color"])],
+)
+def test_linters_of_packages_find_nothing(project: Path, linter: str, options: list[str]) -> None:
+    if missing := install_packages():
+        pytest.skip(missing)
+    tarballs = sorted(project.glob("*.tgz"))
+    assert len(tarballs) == 2
+    for tarball in tarballs:
+        ended = run_node(SDK / "node_modules" / linter, tarball, *options)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert "All good!" in ended.stdout or "No problems found" in ended.stdout
+
+
 def test_the_tarballs_hold_what_is_needed_and_no_more(project: Path) -> None:
     web = project / "node_modules" / "@attrikit" / "web-sdk"
     found = {str(path.relative_to(web)) for path in web.rglob("*") if path.is_file()}
