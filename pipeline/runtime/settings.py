@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     its share a request is answered 500 with `Retry-After`."""
     max_client_connections: int = Field(default=256, gt=0)
     """Connections of one client (an address, a /64 of IPv6) to the gateway; trusted proxies have no limit."""
+    app_id_requests_a_second: int = Field(default=50, gt=0)
+    """Requests a second by an app's id (pages without a key) that one client network, an address or a /64 of IPv6, may
+    send to a gateway process; past that they get 429 with `Retry-After`, which the SDK obeys."""
     publish_timeout_seconds: float = Field(default=2.0, gt=0)
 
     # Operators

@@ -19,6 +19,7 @@ from services.gateway.browser import (
     preflight_headers,
     url_parameter,
 )
+from services.gateway.client_rate import ClientRate
 from services.gateway.request_head import Call
 from services.gateway.snapshots import Snapshots
 from services.web.auth import Caller, identify, require
@@ -30,10 +31,11 @@ from services.web.quota import Quota, is_limited
 class Admission:
     """The checks every endpoint that takes events makes before it reads a body."""
 
-    def __init__(self, snapshots: Snapshots, quota: Quota | None) -> None:
-        """`quota`: None where requests are not counted."""
+    def __init__(self, snapshots: Snapshots, quota: Quota | None, rate: ClientRate) -> None:
+        """`quota`: None where requests are not counted. `rate`: of requests by app id."""
         self._snapshots = snapshots
         self._quota = quota
+        self._rate = rate
         self._origins = KnownOrigins()
 
     async def admit(self, call: Call, *, takes_url: bool = False, is_validation: bool = False) -> Caller:
@@ -71,6 +73,7 @@ class Admission:
         if app_id:
             caller = identify_by_app_id(app_id.decode("latin-1"), call, snapshot)
             call.app_id = caller.app.app_id
+            self._rate.check(caller.app, call.ip)
             return caller
         caller = identify(b"Bearer " + key if key else call.authorization, snapshot)
         self._snapshots.note_use(caller.key.key_id)

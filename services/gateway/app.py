@@ -29,6 +29,7 @@ from pipeline.runtime.settings import Settings
 from services.gateway import resend, visitors
 from services.gateway.admission import Admission
 from services.gateway.budget import Budget
+from services.gateway.client_rate import ClientRate
 from services.gateway.docs import add_docs
 from services.gateway.forward import Forwarder
 from services.gateway.intake import Intake
@@ -128,7 +129,7 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
         exception_handlers={HTTPException: answer_http_exception},
     )
     app.state.readiness = Readiness(snapshots, publisher)
-    admission = Admission(snapshots, quota)
+    admission = Admission(snapshots, quota, ClientRate(settings.app_id_requests_a_second))
     intake = Intake(publisher, tallies)
     endpoints = _reporting_endpoints(Reporting(admission, intake)) | SegmentApi(admission, intake).endpoints()
     endpoints[visitors.PATH] = Endpoint(visitors.Visitors(admission, publisher.budget).visitor)

@@ -46,12 +46,15 @@ _URL_KEY_DESCRIPTION: Final = (
     "nothing but write is taken here: any other gets 403 `FORBIDDEN`. `Authorization` goes before it."
 )
 _APP_ID_DESCRIPTION: Final = (
-    "网页无需 Key：应用允许时（`attrikit apps set --allow-app-id`），其允许来源的页面可凭应用 ID 上报，只能写入。"
+    "网页无需 Key：应用允许时（`attrikit apps set --allow-app-id`），其允许来源的页面可凭应用 ID 上报，只能写入；"
+    "同一客户端网络每秒至多 50 次请求，超出时返回 429 与 `Retry-After`。"
     " · For pages, which have no key to keep: a page of an origin the app allows may report with the app's id alone, "
     "if the app lets it (`attrikit apps set --allow-app-id`). It gives no right to read anything. The page's `Origin` "
     "is looked at; a mini-program sends none, and its `Referer` is, so allow `https://servicewechat.com`. No origin, "
     "or one that is not allowed: 403 `FORBIDDEN`. An unknown app, or one that does not allow it: 401 "
-    "`INVALID_API_KEY`, with the same reason. Such events have the `key_id` `app_id`. A key goes before it."
+    "`INVALID_API_KEY`, with the same reason. More than 50 such requests a second to an app from one client network "
+    "(an address, a /64 of IPv6; `ATTRIKIT_APP_ID_REQUESTS_A_SECOND`): 429 `RATE_LIMIT_EXCEEDED` with `Retry-After`. "
+    "Such events have the `key_id` `app_id`. A key goes before it."
 )
 _VISITOR_DESCRIPTION: Final = (
     f"网关与页面属于同一站点时，设置并续期第一方 Cookie `{visitors.COOKIE}`（400 天），已有的 Cookie 优先；"

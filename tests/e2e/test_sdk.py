@@ -23,6 +23,7 @@ from deploy.demo.product import Product
 PAGES = int(os.environ.get("ATTRIKIT_TEST_SDK_PAGES", "10"))
 SEED = int(os.environ.get("ATTRIKIT_TEST_SEED", "23"))
 EVENTS_OF_A_PAGE = 20
+OFFLINE_SECONDS = 0.5
 OUTAGE_SECONDS = 1 if PAGES < 50 else 10
 ENDS = ("leave", "close", "reload", "kill", "outage", "offline", "stay", "leave", "close", "kill")
 TRACK = """([run, number, count]) => {
@@ -146,7 +147,7 @@ class Walk:
             self.page.close()
             self.page = self._context.new_page()
         elif how in ("outage", "offline"):
-            self.page.wait_for_timeout(OUTAGE_SECONDS * 1_000)
+            self.page.wait_for_timeout((OUTAGE_SECONDS if how == "outage" else OFFLINE_SECONDS) * 1_000)
         self._relay.is_down = False
         if how == "offline":
             self._context.set_offline(False)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from schemas.control import App, Plan
 from schemas.errors import ErrorCode
-from services.web.errors import ApiError
+from services.web.errors import ApiError, Text
 
 REQUESTS_A_DAY: Final[dict[Plan, int]] = {Plan.FREE: 1_000, Plan.PRO: 100_000}
 """Plans that are not here have no limit."""
@@ -53,9 +53,13 @@ def day_of(app: App, now_ms: int) -> Window:
 
 def second_of_validations(app: App, now_ms: int) -> Window:
     """`app` is limited."""
+    return second_of("validations", app, VALIDATIONS_A_SECOND, now_ms)
+
+
+def second_of(what: str, app: App, limit: int, now_ms: int) -> Window:
+    """The second, of `limit` requests of the kind `what`."""
     start_ms = now_ms - now_ms % _SECOND_MS
-    name = f"validations/{app.app_id}/{start_ms // _SECOND_MS}"
-    return Window(name, app.plan, VALIDATIONS_A_SECOND, start_ms + _SECOND_MS)
+    return Window(f"{what}/{app.app_id}/{start_ms // _SECOND_MS}", app.plan, limit, start_ms + _SECOND_MS)
 
 
 def headers_of(window: Window, used: int, now_ms: int) -> Headers:
@@ -67,14 +71,17 @@ def headers_of(window: Window, used: int, now_ms: int) -> Headers:
     )
 
 
-def judge(window: Window, used: int, now_ms: int) -> Headers:
-    """The headers of any answer to the request that made it `used`; raises RATE_LIMIT_EXCEEDED past the limit."""
+def judge(window: Window, used: int, now_ms: int, reason: Text | None = None) -> Headers:
+    """The headers of any answer to the request that made it `used`; raises RATE_LIMIT_EXCEEDED past the limit, for a
+    `reason` where it is not the plan's.
+    """
     headers = headers_of(window, used, now_ms)
     if used <= window.limit:
         return headers
     reset_at = datetime.fromtimestamp(window.ends_at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     raise ApiError(
         ErrorCode.RATE_LIMIT_EXCEEDED,
+        reason=reason,
         headers=(*headers, (b"retry-after", b"%d" % window.reset_seconds(now_ms))),
         limit=window.limit,
         plan=window.plan.value,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,6 +15,8 @@ from schemas.control import ApiKey, App, Plan, Scope, Snapshot
 from schemas.errors import ErrorCode
 from schemas.events import AcceptedEvent
 from services.gateway.browser import is_allowed
+from services.gateway.client_rate import ClientRate
+from services.web.errors import ApiError
 from services.web.quota import rules
 
 PATHS = ["/v1/events/track", "/v1/events/batch", "/v1/events/validate"]
@@ -260,6 +263,50 @@ async def test_reports_by_app_id_count_against_the_apps_plan(
     statuses = [(await page("POST", f"{PATHS[1]}?app_id=spent", json=BODIES[PATHS[1]])).status_code for _ in range(3)]
     assert statuses == [201, 201, 429]
     assert len(stored()) == 2
+
+
+@pytest.mark.parametrize("path", [*PATHS[:2], OLD_PATH, "/v1/visitor"])
+async def test_one_client_network_cannot_use_up_an_apps_day(
+    make_app: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("services.gateway.app.ClientRate", partial(ClientRate, clock=lambda: 250))
+    app = make_app(app_id_requests_a_second=2, trusted_proxies="127.0.0.1")
+
+    async def answer_to(address: str, query: str = "app_id=spent") -> httpx.Response:
+        transport = httpx.ASGITransport(app, client=("127.0.0.1", 4711))
+        headers = {"Origin": SHOP, "X-Forwarded-For": address, "Accept-Language": "en"} | TEXT
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            return await client.post(f"{path}?{query}", headers=headers, json=BODIES.get(path, {}))
+
+    found = [await answer_to(address) for address in ("2001:db8::1", "2001:db8::2", "2001:db8::3", "198.51.100.7")]
+    assert [answer.status_code == 429 for answer in found] == [False, False, True, False]
+    refused = found[2]
+    assert refused.headers["retry-after"] == "1"
+    assert refused.headers["access-control-allow-origin"] == SHOP, "the page can read when to try again"
+    error = refused.json()["error"]
+    assert (error["code"], error["details"]["limit"]) == (ErrorCode.RATE_LIMIT_EXCEEDED, 2)
+    assert "client network" in error["details"]["reason"]
+    if path in PATHS:
+        assert found[3].headers["ratelimit-remaining"] == "997", "what is refused costs the day nothing"
+    for query in ("app_id=by_id", f"key={KEYS['shop']}"):
+        assert (await answer_to("2001:db8::1", query)).status_code != 429, "another app, or a key"
+
+
+def test_the_next_second_begins_at_none_and_forgets_the_last() -> None:
+    at_ms = 1_000
+    rate = ClientRate(1, clock=lambda: at_ms)
+    app = App("by_id", "By id")
+    for at_ms in (1_000, 2_000, 2_999, 3_000):
+        if at_ms == 2_999:
+            with pytest.raises(ApiError, match="RATE_LIMIT_EXCEEDED"):
+                rate.check(app, "198.51.100.7")
+        else:
+            rate.check(app, "198.51.100.7")
+    for n in range(100):
+        rate.check(app, f"198.51.100.{100 + n}")
+    at_ms = 4_000
+    rate.check(app, "198.51.100.7")
+    assert len(rate._used) == 1
 
 
 @pytest.mark.parametrize(
