@@ -25,6 +25,8 @@ def test_a_page_reports_with_the_apps_id_reads_nothing_and_its_events_say_so(
         eventually(lambda: page.post("/v1/events/batch", content=event, **asked).status_code == 201)
         assert page.get("/v1/events", **asked).status_code == 401
         reader = {"Authorization": f"Bearer {key}"}
+        # The store learns of the key by itself.
+        eventually(lambda: page.get("/v1/events", headers=reader).status_code == 200)
         found = eventually(lambda: data(page.get("/v1/events", headers=reader))["items"])
     assert [(item["event_id"], item["key_id"]) for item in found] == [("by-id-1", "app_id")]
 

@@ -251,7 +251,7 @@ async def test_before_the_disk_of_the_embedded_broker_is_full_events_are_refused
     running: Running, small_disk: Path, client: httpx.AsyncClient
 ) -> None:
     running.broker.start()
-    gateway = running.process(broker_data_dir=small_disk, broker_margin_bytes=4 << 20)
+    gateway = running.process(broker_data_dir=small_disk, broker_margin_bytes=8 << 20)
     gateway.start()
     accepted: list[str] = []
     try:
@@ -259,6 +259,7 @@ async def test_before_the_disk_of_the_embedded_broker_is_full_events_are_refused
         async with asyncio.timeout(60):
             while (answer := await client.post("/v1/events/track", json=_large(len(accepted)))).status_code == 201:
                 accepted.append(answer.json()["data"]["event_id"])
+                await asyncio.sleep(0.01)  # a pace that the margin covers between two looks at the disk
         assert (answer.status_code, answer.headers["retry-after"]) == (500, "10")
         assert running.answers("/readyz", 503)
     finally:
