@@ -1,1 +1,1 @@
-"""What readers go by: how far the pipeline has come."""
+"""Read model: the progress of the pipeline, which says up to when answers are complete."""

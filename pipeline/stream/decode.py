@@ -12,8 +12,9 @@ import msgspec
 
 from schemas.errors import ErrorCode
 from schemas.events import StreamEvent, decode_stream_event, decode_stream_events
-from schemas.facts import RejectedRow, kept_text
+from schemas.facts import RejectedRow
 from schemas.ids import reject_id
+from schemas.rejected_payload import kept_text
 
 MAX_REJECTS_PER_MESSAGE: Final = 1_000
 """Past it the rest of a message's bad lines share one reject: garbage must not grow into a flood of rows."""

@@ -26,7 +26,7 @@ _BY_GOAL: Final = (
     " AND NOT is_bot AND currency = {currency:String}"
     " AND if({subject:String} = '', goal NOT IN {micro_goals:Array(String)}, goal = {subject:String})"
 )
-"""What a report counts: conversions of the goal, else of all but micro goals, in the app's currency."""
+"""Select what a report counts: conversions of the goal named, else of all but micro goals, in the app's currency."""
 
 
 def _sql(columns: str, table: str, time: str, more: str = "") -> str:

@@ -93,7 +93,7 @@ class _Scan:
         self._body = body
         self._budget_bytes = len(body) + MAX_EVENT_BYTES
         self.end = 0
-        """Where the last event ends."""
+        """Offset in the body at which the last event ends."""
 
     def pieces(self, start: int) -> list[bytes] | None:
         self.end = start

@@ -203,7 +203,7 @@ def receipt_of(call: Call, caller: Caller) -> Receipt:
 
 
 class _SortedOut(NamedTuple):
-    """What becomes of the events of a batch, packed."""
+    """The events of a batch, sorted into accepted and rejected, and packed."""
 
     accepted: list[AcceptedEvent]
     accepted_pieces: list[Piece]

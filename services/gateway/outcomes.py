@@ -27,8 +27,9 @@ import msgspec
 import orjson
 
 from schemas.events import AcceptedEvent
-from schemas.facts import RejectedRow, kept_text
+from schemas.facts import RejectedRow
 from schemas.ids import reject_id
+from schemas.rejected_payload import kept_text
 from services.gateway.body_split import BODY, Events
 from services.gateway.event_fields import decode_event
 from services.gateway.validate import Checked, Receipt, check_fields, check_size, stamp

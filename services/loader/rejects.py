@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
-from schemas.facts import RejectedRow, kept_text
+from schemas.facts import RejectedRow
 from schemas.ids import reject_id
+from schemas.rejected_payload import kept_text
 from services.loader.blocks import Line
 
 STAGE: Final = "loader"

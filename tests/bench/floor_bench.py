@@ -107,7 +107,7 @@ def broker_figure(messages: Sequence[bytes], events: int) -> Figure:
         settings = Settings(data_dir=Path(name) / "data", kafka_bootstrap=broker.bootstrap, partitions=1)
         before = cpu_seconds(broker.process.pid)
         asyncio.run(broker_seconds(settings, messages))
-        time.sleep(1.5)  # its last save
+        time.sleep(1.5)  # it saves once a second and does not say when: one save more is in the figure for certain
         used = cpu_seconds(broker.process.pid) - before
     return Figure("floor, embedded broker", used * 1e6 / events, "µs/event")
 

@@ -1,1 +1,1 @@
-"""Who gets credit: the path of a conversion, its limit, and the models that share it."""
+"""Attribution: the path of touches before a conversion, its limit, and the models that share the credit."""

@@ -151,7 +151,7 @@ class Kept:
             insort(self._queues[kind], same[0])
 
     def _expire(self, now_ms: int) -> None:
-        """What is past its window goes, and another touch may be the first, or the first click."""
+        """Remove the touches past their window, and find the first touch and the first click again."""
         window_of = self._window_ms.get
         until_ms = {number: touch.at_ms + window_of(touch.touch_type, -1) for number, touch in self._touches.items()}
         for number, at_ms in until_ms.items():

@@ -1,1 +1,1 @@
-"""Where people come from: addresses, referrers, campaign tags and the rules that make a channel of them."""
+"""Channels: the rules that find one for an arrival, from its address, referrer and campaign tags."""

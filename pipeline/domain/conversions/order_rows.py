@@ -28,7 +28,7 @@ def owe(closed: ClosedConversion) -> None:
 
 
 def _write(closed: ClosedConversion, app_id: str, rules: AppRules, effects: Effects) -> None:
-    """Nobody else writes it any more, so the revisions go on from those of its person."""
+    """Write the next revision of a conversion that has left its person. Its order is its only writer from then on."""
     conversion = closed.conversion
     conversion.owed, conversion.owed_reason = 0, ""
     conversion.attribution_revision += 1

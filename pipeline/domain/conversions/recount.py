@@ -99,7 +99,7 @@ def restructure(
 
 
 def _begun(state: PersonState, app_id: str, person: str, new: Segment, lost: list[First], effects: Effects) -> Change:
-    """What `restructure` does where the event is a session of its own, as most that get there are."""
+    """Add an event that is a session of its own: the short way of `restructure`, which most such events take."""
     session = [new]
     key = session_key(session)
     if key in state.retired:

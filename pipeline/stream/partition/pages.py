@@ -23,7 +23,7 @@ import msgspec
 WHOLE_BYTES: Final = 4_096
 PAGE_BYTES: Final = 1_024
 HEAD_BYTES: Final = 2_048
-"""What stands in a head itself is at most this; more of it becomes pages."""
+"""Limit of the bytes that a head holds itself; more of them become pages."""
 _SHORTEST: Final = 48
 """No shorter part of a page is referred to, nor is a shorter run of bytes made a page."""
 _MANY_PIECES: Final = 32
@@ -63,7 +63,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be written of a state."""
+    """Records of a state to write and to delete, and its layout afterwards."""
 
     puts: list[Record]
     deletes: list[bytes]
@@ -219,8 +219,8 @@ def _joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 
 def _made_pages(pieces: list[Piece], before: Layout | None) -> Iterator[Piece]:
-    """Where too much stands in the head, runs of it and of short pieces beside it become pages. Where there are many
-    pieces, or little is left of the pages they are of, all short ones do."""
+    """Make pages of bytes in the head and of the short pieces beside them, once the head holds too many bytes; of all
+    short pieces, once there are many or little is left of their pages."""
     is_scattered = _is_scattered(pieces, before)
     if not is_scattered and sum(len(piece) for piece in pieces if isinstance(piece, bytes)) <= HEAD_BYTES:
         yield from pieces

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from schemas.facts import is_cut
+from schemas.rejected_payload import is_cut
 from services.query.core.answers import META, Meta, NextCursor, Text
 from services.query.core.times import time_in_zone
 from services.query.rejected.statements import RejectedEventRow

@@ -95,7 +95,7 @@ async def test_a_line_written_while_the_broker_is_away_is_written_when_it_is_bac
 async def test_lines_that_wait_when_it_stops_are_cancelled(settings: Settings, topic: str) -> None:
     producer = PackingProducer(settings, LOG)  # never started: nothing is acknowledged
     waiting = asyncio.create_task(producer.put(topic, 0, b"1"))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # it has begun to wait
     await producer.stop()
     await asyncio.wait([waiting], timeout=SECONDS)
     assert waiting.cancelled()

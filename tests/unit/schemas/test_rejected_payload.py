@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.events import MAX_EVENT_BYTES
-from schemas.facts import HEAD_BYTES, is_cut, kept_text
+from schemas.rejected_payload import HEAD_BYTES, is_cut, kept_text
 
 
 def _event(size: int, text: str) -> bytes:

@@ -4,7 +4,7 @@ import pytest
 from pipeline.stream import decode
 from pipeline.stream.decode import Place, decode_message
 from schemas.events import AcceptedEvent, encode_event
-from schemas.facts import HEAD_BYTES
+from schemas.rejected_payload import HEAD_BYTES
 
 PLACE = Place("events", 2, 77, 1_790_000_000_123)
 GOOD = encode_event(AcceptedEvent("demo", "e1", "page_view", 1_790_000_000_000, 1_790_000_000_000_000, user_id="u"))

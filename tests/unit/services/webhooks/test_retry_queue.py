@@ -76,7 +76,7 @@ async def test_a_move_that_has_begun_is_committed_before_it_ends(room: tuple[Ret
         while not producer.asked:
             await asyncio.sleep(0)
         running.cancel()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the cancellation has reached it
         assert not running.done()
         producer.gate.set()
         await asyncio.wait([running])
