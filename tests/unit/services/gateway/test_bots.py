@@ -89,7 +89,7 @@ def test_no_agent_takes_long() -> None:
             began = process_time()
             is_bot(agent)
             seconds.append(process_time() - began)
-        assert min(seconds) < 0.005, agent[:20]
+        assert min(seconds) < 0.05, agent[:20]
 
 
 def test_real_traffic() -> None:
