@@ -14,7 +14,17 @@ from starlette.types import ASGIApp
 from pipeline.control import prepare_control_plane
 from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.kafka.fetch_pause import use_bells
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import (
+    AlertsSettings,
+    GatewaySettings,
+    LoaderSettings,
+    ProcessSettings,
+    QuerySettings,
+    Settings,
+    StoreSettings,
+    WebhooksSettings,
+    WorkerSettings,
+)
 from schemas.ids import digest
 from services.web.errors import ApiError
 from services.web.server import SERVER_OPTIONS, QuietServer
@@ -40,7 +50,7 @@ class _Server(QuietServer):
         yield
 
 
-def run_gateway(settings: Settings) -> None:
+def run_gateway(settings: GatewaySettings) -> None:
     """Run the gateway: HTTP → Kafka."""
     from services.gateway.app import run
 
@@ -49,21 +59,21 @@ def run_gateway(settings: Settings) -> None:
         raise SystemExit(run(settings))
 
 
-def run_query(settings: Settings) -> None:
+def run_query(settings: QuerySettings) -> None:
     """Run the query service: ClickHouse → HTTP."""
     from services.query.app import create_app
 
     async def serve(stop: asyncio.Event) -> None:
         clickhouse = ClickHouse.open(settings)
         try:
-            await _serve(create_app(settings, clickhouse), settings, stop)
+            await _serve(create_app(settings, clickhouse), settings.host, settings.port, stop)
         finally:
             clickhouse.close()
 
     _run(serve)
 
 
-def run_loader(settings: Settings) -> None:
+def run_loader(settings: LoaderSettings) -> None:
     """Run the loader: Kafka → ClickHouse."""
     from services.loader.app import Loader
 
@@ -77,7 +87,7 @@ def run_loader(settings: Settings) -> None:
     _run(load)
 
 
-def run_store(settings: Settings) -> None:
+def run_store(settings: StoreSettings) -> None:
     """Run loader, query and alerts in one process: chDB allows one per data folder. Migrates the tables first."""
     from services.alerts.app import Alerter
     from services.loader.app import Loader
@@ -92,21 +102,23 @@ def run_store(settings: Settings) -> None:
             loader = Loader(settings, clickhouse, instance_id=_store_id(settings))
             app = create_app(settings, clickhouse, loader_stalled=loader.stalled)
             alerter = Alerter(settings, clickhouse, app.state.snapshots, _known(app.state.reader.complete_through_ms))
-            await _until_first_ends(stop, _serve(app, settings, stop), loader.run(stop), alerter.run(stop))
+            await _until_first_ends(
+                stop, _serve(app, settings.host, settings.port, stop), loader.run(stop), alerter.run(stop)
+            )
         finally:
             clickhouse.close()
 
     _run(serve_and_load)
 
 
-def _store_id(settings: Settings) -> str:
+def _store_id(settings: ProcessSettings) -> str:
     """Return the store's id: the same for a store restarted on the same data, which only one process at a time can
     open.
     """
     return "store-" + digest(socket.gethostname(), str(settings.data_dir.resolve()))
 
 
-def run_worker(settings: Settings) -> None:
+def run_worker(settings: WorkerSettings) -> None:
     """Run the Faust stream."""
     gc.disable()  # what is imported stays; `main` enables it again
     from pipeline.stream.app import main
@@ -115,7 +127,7 @@ def run_worker(settings: Settings) -> None:
     main(settings)
 
 
-def run_webhooks(settings: Settings) -> None:
+def run_webhooks(settings: WebhooksSettings) -> None:
     """Run the webhook dispatcher: Kafka → the endpoints of webhooks; with `/healthz`, `/readyz` and `/metrics` where a
     port is set.
     """
@@ -127,14 +139,13 @@ def run_webhooks(settings: Settings) -> None:
         webhooks = Webhooks(settings)
         parts = [webhooks.run(stop)]
         if settings.webhooks_port:
-            own = settings.model_copy(update={"port": settings.webhooks_port})
-            parts.append(_serve(create_app(webhooks), own, stop))
+            parts.append(_serve(create_app(webhooks), settings.host, settings.webhooks_port, stop))
         await _until_first_ends(stop, *parts)
 
     _run(deliver)
 
 
-def run_alerts(settings: Settings) -> None:
+def run_alerts(settings: AlertsSettings) -> None:
     """Run the alerts: ClickHouse → alerts, where the tables are on a server."""
     from pipeline.control import SnapshotSource
     from services.alerts.app import Alerter
@@ -202,12 +213,12 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def _serve(app: ASGIApp, settings: Settings, stop: asyncio.Event) -> None:
+async def _serve(app: ASGIApp, host: str, port: int, stop: asyncio.Event) -> None:
     """Serve until `stop`, then let running requests end."""
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
+        host=host,
+        port=port,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
         **SERVER_OPTIONS,

@@ -105,8 +105,9 @@ def remove_rule(rule_id: _RULE) -> None:
 def serve() -> None:
     """Run the alerts service, for a ClickHouse server; `attrikit store` does it for an embedded one."""
     from deploy.processes import run_alerts
+    from pipeline.runtime.settings import AlertsSettings
 
-    run_alerts(load_settings("alerts", Kept.CONTROL_PLANE, Kept.TABLES))
+    run_alerts(load_settings("alerts", AlertsSettings, Kept.CONTROL_PLANE, Kept.TABLES))
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 import logging
 import os
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.runtime.settings import Settings
+    from pipeline.runtime.settings import ProcessSettings, Settings
+
+S = TypeVar("S", bound="ProcessSettings")
 
 
 class Kept(StrEnum):
@@ -19,15 +21,15 @@ class Kept(StrEnum):
     WEBHOOK_KEY = "webhook_key"
 
 
-def load_settings(process: str, *needs: Kept) -> "Settings":
-    """Read the settings from the environment, for a service, and set up the log of `process`.
+def load_settings(process: str, kind: type[S], *needs: Kept) -> S:
+    """Read the settings of a process from the environment, those of its kind, and set up its log.
 
     Exits 2, naming what is wrong; exits 1 if what is needed lies in a data folder that is not there: to make an empty
     one would answer a question about another installation.
     """
     from pipeline.runtime.log import configure_logging
 
-    settings = _read_settings(*needs)
+    settings = _read_settings(kind, *needs)
     configure_logging(process, settings.log_level)
     return settings
 
@@ -36,17 +38,19 @@ def command_settings(*needs: Kept) -> "Settings":
     """Read the settings for a command that runs once, without its clients' log of every attempt: the command reports
     errors itself.
     """
-    settings = load_settings("command", *needs)
+    from pipeline.runtime.settings import Settings
+
+    settings = load_settings("command", Settings, *needs)
     for client in ("aiokafka", "clickhouse_connect"):
         logging.getLogger(client).setLevel(logging.CRITICAL)
     return settings
 
 
-def _read_settings(*needs: Kept) -> "Settings":
+def _read_settings(kind: type[S], *needs: Kept) -> S:
     from pipeline.runtime.environment import BadEnvironment, read_settings
 
     try:
-        settings = read_settings(os.environ)
+        settings = read_settings(kind, os.environ)
     except BadEnvironment as error:
         for problem in error.problems:
             typer.echo(problem, err=True)
@@ -68,14 +72,14 @@ def refuse_unknown_variables() -> None:
         raise typer.Exit(2)
 
 
-def exit_without_folder(settings: "Settings", *needs: Kept) -> None:
+def exit_without_folder(settings: "ProcessSettings", *needs: Kept) -> None:
     missing = missing_folder(settings, *needs)
     if missing:
         typer.echo(missing, err=True)
         raise typer.Exit(1)
 
 
-def missing_folder(settings: "Settings", *needs: Kept) -> str:
+def missing_folder(settings: "ProcessSettings", *needs: Kept) -> str:
     """Return the error message for a missing data folder; empty if it exists or the command does not need it."""
     if settings.data_dir.is_dir() or all(getattr(settings, need) for need in needs):
         return ""

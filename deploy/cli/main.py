@@ -53,7 +53,9 @@ def main() -> None:
 @app.command()
 def gateway() -> None:
     """Receive events over HTTP and write them to Kafka; forward reads to ATTRIKIT_QUERY_URL."""
-    settings = load_settings("gateway", Kept.CONTROL_PLANE)
+    from pipeline.runtime.settings import GatewaySettings
+
+    settings = load_settings("gateway", GatewaySettings, Kept.CONTROL_PLANE)
     from deploy.processes import run_gateway
 
     run_gateway(settings)
@@ -62,7 +64,9 @@ def gateway() -> None:
 @app.command()
 def worker() -> None:
     """Turn events into sessions, conversions and credits (Faust)."""
-    settings = load_settings("worker", Kept.CONTROL_PLANE)
+    from pipeline.runtime.settings import WorkerSettings
+
+    settings = load_settings("worker", WorkerSettings, Kept.CONTROL_PLANE)
     from deploy.processes import run_worker
 
     run_worker(settings)
@@ -71,7 +75,9 @@ def worker() -> None:
 @app.command()
 def loader() -> None:
     """Copy the topics into ClickHouse."""
-    settings = load_settings("loader", Kept.TABLES)
+    from pipeline.runtime.settings import LoaderSettings
+
+    settings = load_settings("loader", LoaderSettings, Kept.TABLES)
     from deploy.processes import run_loader
 
     run_loader(settings)
@@ -80,7 +86,9 @@ def loader() -> None:
 @app.command()
 def query() -> None:
     """Answer reads over HTTP from ClickHouse."""
-    settings = load_settings("query", Kept.CONTROL_PLANE, Kept.TABLES)
+    from pipeline.runtime.settings import QuerySettings
+
+    settings = load_settings("query", QuerySettings, Kept.CONTROL_PLANE, Kept.TABLES)
     from deploy.processes import run_query
 
     run_query(settings)
@@ -89,7 +97,9 @@ def query() -> None:
 @app.command()
 def store() -> None:
     """Loader and query in one process, for the embedded ClickHouse (chDB)."""
-    settings = load_settings("store", Kept.CONTROL_PLANE, Kept.TABLES)
+    from pipeline.runtime.settings import StoreSettings
+
+    settings = load_settings("store", StoreSettings, Kept.CONTROL_PLANE, Kept.TABLES)
     from deploy.processes import run_store
 
     run_store(settings)
@@ -152,7 +162,9 @@ def up(
     broker: Annotated[str, typer.Option(help="noida (development) or kafka (Apache Kafka).")] = "noida",
 ) -> None:
     """Run everything on this machine until Ctrl-C; the next run goes on with the same data."""
-    settings = load_settings("launcher")
+    from pipeline.runtime.settings import Settings
+
+    settings = load_settings("launcher", Settings)
     from deploy.local.launcher import run
 
     given: dict[str, object] = {}

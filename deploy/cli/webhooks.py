@@ -29,8 +29,9 @@ _Id = Annotated[str, typer.Argument(help="As `webhooks list` shows it.")]
 def serve() -> None:
     """Run the webhook dispatcher: Kafka → HTTP (a process of its own)."""
     from deploy.processes import run_webhooks
+    from pipeline.runtime.settings import WebhooksSettings
 
-    run_webhooks(load_settings("webhooks", Kept.CONTROL_PLANE, Kept.WEBHOOK_KEY))
+    run_webhooks(load_settings("webhooks", WebhooksSettings, Kept.CONTROL_PLANE, Kept.WEBHOOK_KEY))
 
 
 @webhooks.command("add")

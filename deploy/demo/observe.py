@@ -12,7 +12,7 @@ from deploy.demo.ledger import Credited, Observed
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.read_range import read_range, whole_range
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 from schemas.facts import NANOS_PER_CONVERSION, Model
 from schemas.money import to_minor
 from schemas.topics import Topic
@@ -59,7 +59,7 @@ GROUP BY model
 """
 
 
-async def count_topic_lines(settings: Settings) -> int:
+async def count_topic_lines(settings: KafkaSettings) -> int:
     """Read the topic `events` from its beginning to its present end and count the events in it."""
     places = [TopicPartition(Topic.EVENTS.value, partition) for partition in range(settings.partitions)]
     async with started(build_consumer(settings)) as consumer:

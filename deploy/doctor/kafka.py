@@ -14,7 +14,7 @@ from deploy.doctor.findings import Changelog, Lag, Reported
 from pipeline.readmodel.progress import open_reader
 from pipeline.runtime.kafka.clients import build_consumer, open_admin, started
 from pipeline.runtime.kafka.read_range import first_record, whole_range
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 from pipeline.runtime.topics import partitions_of
 from pipeline.stream.app import CHANGELOG_TOPIC
 from schemas.topics import LOADER_GROUP, Topic
@@ -33,7 +33,7 @@ class KafkaFacts:
     changelogs: tuple[Changelog, ...]
 
 
-async def observe_kafka(settings: Settings) -> KafkaFacts:
+async def observe_kafka(settings: KafkaSettings) -> KafkaFacts:
     """Observe Kafka. Raises aiokafka's errors, `TimeoutError` and `TopicsMissing`."""
     async with open_reader(settings) as reader:  # also the one who says that topics are missing
         facts = await reader.read()
@@ -60,7 +60,7 @@ def _reported(facts: Any, partition: int) -> Reported:
     )
 
 
-async def _ends(consumer: AIOKafkaConsumer, settings: Settings) -> Ends:
+async def _ends(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> Ends:
     places = [TopicPartition(topic.value, p) for topic in Topic for p in range(partitions_of(topic, settings))]
     found: Ends = await consumer.end_offsets(places)
     return found

@@ -50,7 +50,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
     directly.
     """
     if not settings.clickhouse_url and settings.query_url and settings.operator_token:
-        headers = {"Authorization": f"Bearer {settings.operator_token}"}
+        headers = {"Authorization": f"Bearer {settings.operator_token.get_secret_value()}"}
         async with httpx.AsyncClient(
             base_url=settings.query_url, headers=headers, timeout=_HTTP_SECONDS, trust_env=False
         ) as client:

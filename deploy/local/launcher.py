@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import httpx
 from aiokafka.errors import KafkaError
+from pydantic import SecretStr
 
 from deploy.local import running, trim
 from deploy.local.apache_kafka import KafkaBroker
@@ -114,7 +115,7 @@ class Launcher:
             "data_dir": folder.path,
             "kafka_bootstrap": broker.bootstrap,
             "broker_data_dir": str(_broker_folder(folder, self._kind)) if self._kind is BrokerKind.NOIDA else "",
-            "operator_token": self._given.operator_token or running.new_token(),
+            "operator_token": self._given.operator_token or SecretStr(running.new_token()),
         }
         settings = self._given.model_copy(update=given)
         self._room = BrokerRoom(settings.broker_data_dir, settings.broker_margin_bytes)
@@ -218,7 +219,7 @@ class Launcher:
             # -P: a folder that happens to hold a `schemas` must not shadow ours.
             [sys.executable, "-P", "-m", "deploy.cli", *_COMMANDS.get(name, (name,))],
             settings.data_dir / "logs" / f"{name}.log",
-            environment=dict(os.environ) | _environment(settings),
+            environment=dict(os.environ) | settings.as_environment() | {"PYTHONUNBUFFERED": "1"},
             pass_fds=pass_fds,
         )
         with self._signals_held():
@@ -377,12 +378,6 @@ async def _ensure_topics(settings: Settings) -> None:
             if monotonic_seconds() > deadline:
                 raise LaunchError(f"the topics could not be made: {error}") from error
             await asyncio.sleep(_WATCH_SECONDS)
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    """Return the settings as environment variables for a child."""
-    values = {f"ATTRIKIT_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
-    return values | {"PYTHONUNBUFFERED": "1"}
 
 
 def _base_url(settings: Settings) -> str:

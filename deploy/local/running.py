@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import SecretStr
+
 from pipeline.runtime.settings import Settings
 
 _NAMES: Final = ("kafka_bootstrap", "query_url", "operator_token", "partitions", "port", "worker_port")
@@ -26,7 +28,8 @@ def note_running(settings: Settings) -> None:
     path = _path(settings.data_dir)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "w") as file:
-        json.dump({"pid": os.getpid()} | {name: getattr(settings, name) for name in _NAMES}, file)
+        values = {name: getattr(settings, name) for name in _NAMES}
+        json.dump({"pid": os.getpid()} | values, file, default=SecretStr.get_secret_value)
 
 
 def note_stopped(data_dir: Path) -> None:
@@ -47,6 +50,7 @@ def with_running(settings: Settings) -> Settings:
         found = json.loads(_path(settings.data_dir).read_text())
     if not found or not _is_alive(found.get("pid")):
         return settings
+    found["operator_token"] = SecretStr(found.get("operator_token", ""))
     missing = [name for name in _NAMES if name in found and name not in settings.model_fields_set]
     return settings.model_copy(update={name: found[name] for name in missing})
 

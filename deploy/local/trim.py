@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from pipeline.runtime.kafka.clients import open_admin
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 from schemas.topics import (
     LOADER_GROUP,
     PEOPLE_GROUP,
@@ -67,7 +67,7 @@ def _required_groups(topic: Topic) -> set[str]:
     return {LOADER_GROUP, STREAM_GROUP} if topic is Topic.EVENTS else {LOADER_GROUP}
 
 
-async def trim(settings: Settings) -> dict[TopicPartition, int]:
+async def trim(settings: KafkaSettings) -> dict[TopicPartition, int]:
     """Drop what every group has read; return the plan it followed."""
     async with open_admin(settings) as admin:
         groups = [group for group, _protocol in await admin.list_consumer_groups()]

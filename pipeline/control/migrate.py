@@ -9,14 +9,14 @@ from sqlalchemy import Connection, Engine, make_url, select, text, update
 from pipeline.control.engine import build_engine
 from pipeline.control.tables import SIGNING_KEYS
 from pipeline.runtime.secret_box import SecretBox, is_locked
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import SecretBoxSettings
 
 _SCRIPTS: Final = Path(__file__).with_name("migrations")
 _SCRIPT_LOCATION: Final = str(_SCRIPTS).replace("%", "%%")
 _LOCK_ID: Final = 0x41545452
 
 
-def prepare_control_plane(settings: Settings) -> None:
+def prepare_control_plane(settings: SecretBoxSettings) -> None:
     """Bring the control plane of this installation up to date, with its secrets encrypted. Raises `SecretBoxError`."""
     migrate_control_plane(settings.control_plane_dsn(), open_box=lambda: SecretBox.for_control_plane(settings))
 

@@ -20,7 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from pipeline.runtime.kafka.clients import build_consumer, open_admin, started
 from pipeline.runtime.kafka.read_range import read_range, whole_range
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 from schemas.facts import ProgressRow
 from schemas.topics import DERIVED_TOPICS, LOADER_GROUP, STREAM_GROUP, Topic
 
@@ -156,7 +156,7 @@ class TopicsMissing(RuntimeError):
 class ProgressReader:
     """Reads `Facts` from Kafka over connections it keeps. It joins no group and commits nothing."""
 
-    def __init__(self, settings: Settings, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
+    def __init__(self, settings: KafkaSettings, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
         self._settings = settings
         self._consumer = consumer
         self._admin = admin
@@ -185,7 +185,7 @@ class ProgressReader:
 
 
 @asynccontextmanager
-async def open_reader(settings: Settings) -> AsyncIterator[ProgressReader]:
+async def open_reader(settings: KafkaSettings) -> AsyncIterator[ProgressReader]:
     """Open a reader. Raises `TopicsMissing`, and aiokafka's errors if no broker answers."""
     async with open_admin(settings) as admin:
         # To ask about a topic that is not there would make it, with whatever number of partitions the broker likes.

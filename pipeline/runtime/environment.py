@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import PREFIX, ProcessSettings, Settings
 
-PREFIX: Final = "ATTRIKIT_"
+S = TypeVar("S", bound=ProcessSettings)
 OTHER_VARIABLES: Final = frozenset({"ATTRIKIT_API_URL", "ATTRIKIT_API_KEY", "ATTRIKIT_ACCESS_LOG"})
 """Variables that are no settings: two options of the command line, and a file that tests may read."""
 OTHER_PREFIXES: Final = ("ATTRIKIT_TEST_", "ATTRIKIT_BENCH_")
@@ -27,8 +27,9 @@ class BadEnvironment(Exception):
         self.problems = problems
 
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
-    """The settings of this process. `environment`: `os.environ`, looked through for names that are no settings.
+def read_settings(kind: type[S], environment: Mapping[str, str]) -> S:
+    """Read the settings of a process, those of its kind. `environment`: `os.environ`, looked through for names that are
+    settings of no process.
 
     Raises `BadEnvironment`.
     """
@@ -36,7 +37,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if problems:
         raise BadEnvironment(problems)
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
         raise BadEnvironment([_problem(found["loc"], found["msg"]) for found in error.errors()]) from None
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import SecretBoxSettings
 
 KEY_FILE: Final = "webhook-key"
 _LOCKED_START: Final = "gA"
@@ -32,14 +32,14 @@ class SecretBox:
             raise SecretBoxError("the webhook key must be 32 bytes in URL-safe base64 (several: commas)") from error
 
     @classmethod
-    def open(cls, settings: Settings, *, creates: bool) -> "SecretBox":
+    def open(cls, settings: SecretBoxSettings, *, creates: bool) -> "SecretBox":
         """`creates`: whether a missing key file is made, as `attrikit webhooks add` does."""
         if settings.webhook_key:
-            return cls(settings.webhook_key)
+            return cls(settings.webhook_key.get_secret_value())
         return cls(_key_of(settings.data_dir / KEY_FILE, creates))
 
     @classmethod
-    def for_control_plane(cls, settings: Settings) -> "SecretBox | None":
+    def for_control_plane(cls, settings: SecretBoxSettings) -> "SecretBox | None":
         """Key of the control plane's own secrets. None where its database is shared and no key is set:
         other machines would not have a key file that is made on this one."""
         if settings.control_plane_url and not settings.webhook_key:

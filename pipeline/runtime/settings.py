@@ -1,19 +1,22 @@
-"""Settings of every process: frozen, typed, read once at the edge from `ATTRIKIT_…` environment variables.
+"""Settings of the processes: frozen, typed, read once at the edge from `ATTRIKIT_…` environment variables.
 
-`.env.example` lists each with its default; a unit test keeps the two the same. What may hold a password is not shown by
-`repr`.
+One model per process (`GatewaySettings`, `WorkerSettings` …), put together from what its parts need (`KafkaSettings`
+…); a part takes the smallest model that has its fields. `.env.example` lists every setting with its default; a unit
+test keeps the two the same. A secret, or a URL that may hold one, is a `SecretStr`: no `repr`, log or trace shows it.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.runtime.client_address import parse_networks
 
+PREFIX: Final = "ATTRIKIT_"
 _ADDRESS: Final = re.compile(r"[^\s:/]+:\d{1,5}\Z|\[[0-9A-Fa-f:.]+\]:\d{1,5}\Z")
 _DELAY: Final = re.compile(r"\d{1,6}(\.\d+)?\Z")
 _LONGEST_DELAY_SECONDS: Final = 7 * 86_400
@@ -22,48 +25,190 @@ _LARGEST_FLOAT: Final = 2_000_000.0
 """Maximum of seconds, hours or days. As milliseconds, Kafka's 32 bits hold so many seconds (23 days)."""
 _LARGEST_INT: Final = 1 << 50
 """Maximum of bytes, rows or persons: a thousand times as many still fit into 64 bits."""
+_NO_SECRET: Final = SecretStr("")
 
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="ATTRIKIT_", frozen=True, extra="ignore")
+def _check_url(*schemes: str) -> Callable[[str], str]:
+    """Return a check: the URL is of one of these kinds, or empty. The message of its ValueError holds nothing that may
+    be secret.
+    """
+
+    def check(given: str) -> str:
+        parts = urlsplit(given)
+        if given and (parts.scheme not in schemes or not (parts.netloc or parts.path)):
+            kind = f"{parts.scheme}://" if parts.scheme.isalnum() else "this"
+            raise ValueError(f"{kind} cannot be used here: expected {', '.join(f'{name}://' for name in schemes)}…")
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError("its port is no number") from None
+        return given
+
+    return check
+
+
+def _secret(check: Callable[[str], str]) -> AfterValidator:
+    """Return the validator of a secret whose text must pass the check."""
+
+    def check_secret(given: SecretStr) -> SecretStr:
+        check(given.get_secret_value())
+        return given
+
+    return AfterValidator(check_secret)
+
+
+def _check_redis(given: str) -> str:
+    if _check_url("redis", "rediss", "unix")(given):
+        from redis.asyncio.connection import parse_url  # takes a while, and few need it
+
+        parse_url(given)  # reads the options after `?`
+    return given
+
+
+def _check_addresses(given: str) -> str:
+    addresses = [address.strip() for address in given.split(",")]
+    if not all(_ADDRESS.match(address) and int(address.rpartition(":")[2]) <= 65_535 for address in addresses):
+        raise ValueError("expected host:port, several separated by commas")
+    return given
+
+
+def _check_networks(given: str) -> str:
+    parse_networks(given)
+    return given
+
+
+def _check_delays(given: str) -> str:
+    if not all(_DELAY.match(delay.strip()) for delay in given.split(",") if delay.strip()):
+        raise ValueError("expected seconds, several separated by commas")
+    delays = _seconds_of(given)
+    if len(delays) > _MAX_DELAYS or not all(0 < delay <= _LONGEST_DELAY_SECONDS for delay in delays):
+        raise ValueError(f"expected at most {_MAX_DELAYS} delays, each more than 0 seconds and at most 7 days")
+    return given
+
+
+def _seconds_of(given: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in given.split(",") if part.strip())
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Networks = Annotated[str, AfterValidator(_check_networks)]
+
+
+class ProcessSettings(BaseSettings):
+    """What every process has."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     data_dir: Path = Path(".attrikit")
     """Folder where embedded parts and the stream's local state keep their files."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    # Kafka
-    kafka_bootstrap: str = "127.0.0.1:9092"
-    """`host:port[,host:port…]`"""
+    @field_validator("*")
+    @classmethod
+    def _is_within_reason(cls, given: object) -> object:
+        """Refuse numbers that their users fail on: too large, or none at all (`inf`, `nan`)."""
+        largest = _LARGEST_FLOAT if isinstance(given, float) else _LARGEST_INT
+        if isinstance(given, int | float) and not -largest <= given <= largest:
+            raise ValueError(f"expected at most {largest:,.0f}")
+        return given
+
+    def as_environment(self) -> dict[str, str]:
+        """Return the settings as environment variables for another process, secrets included."""
+        return {
+            PREFIX + name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            for name, value in self
+        }
+
+
+class PartitionSettings(ProcessSettings):
     partitions: int = Field(default=4, ge=1, le=1024)
     """Number of partitions of every topic. It decides where a person's events go, so it cannot change once there are
     events.
     """
+
+
+class KafkaSettings(PartitionSettings):
+    kafka_bootstrap: Annotated[str, AfterValidator(_check_addresses)] = "127.0.0.1:9092"
+    """`host:port[,host:port…]`"""
     replication_factor: int = Field(default=1, ge=1, le=1000)
     min_insync_replicas: int = Field(default=1, ge=1, le=1000)
-    broker_data_dir: str = ""
-    """Data folder of the embedded broker (noida), set by `attrikit up`; empty: the broker looks after its own disk."""
-    broker_margin_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
-    """Disk space to be left beside the embedded broker's next save; with less, the gateway refuses events."""
     bells: str = Field(default="", pattern=r"^(\d*;\d+(,\d+)*)?$")
     """Descriptors of the pipes by which processes beside an embedded broker tell each other of new records, set by
     `attrikit up`; empty: there are none."""
 
-    # ClickHouse
-    clickhouse_url: str = Field(default="", repr=False)
+
+class ClickHouseSettings(ProcessSettings):
+    clickhouse_url: Annotated[SecretStr, _secret(_check_url("http", "https"))] = _NO_SECRET
     """`http(s)://user:password@host:port/database`; empty: embedded (chDB under `data_dir`)."""
     database: str = "attrikit"
 
-    # Control plane
-    control_plane_url: str = Field(default="", repr=False)
+
+class ControlPlaneSettings(ProcessSettings):
+    control_plane_url: Annotated[SecretStr, _secret(_check_url("sqlite", "postgresql", "postgresql+psycopg"))] = (
+        _NO_SECRET
+    )
     """SQLAlchemy URL; empty: SQLite under `data_dir`."""
     control_plane_refresh_seconds: float = Field(default=2.0, gt=0)
 
-    # Gateway
+    def control_plane_dsn(self) -> str:
+        return self.control_plane_url.get_secret_value() or f"sqlite:///{self.data_dir.resolve()}/control.db"
+
+
+class SecretBoxSettings(ControlPlaneSettings):
+    """The control plane with the secrets it keeps encrypted."""
+
+    webhook_key: SecretStr = _NO_SECRET
+    """Key that encrypts endpoints' secrets and the signing key (a Fernet key; several, separated by commas: the first
+    encrypts); empty: a key file under `data_dir`.
+    """
+
+
+class HostSettings(ProcessSettings):
     host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    query_url: str = ""
+
+
+class LivenessSettings(ProcessSettings):
+    stall_seconds: float = Field(default=120.0, gt=0)
+    """A process that has something to do and gets nothing done for so long is not alive (`/healthz`: 503). Longer than
+    the 30 seconds after which a gateway gives up a connection to the broker."""
+
+
+class QuotaSettings(ProcessSettings):
+    """Request limits of the plans."""
+
+    count_requests: bool = True
+    """True if this process counts. Every request has to be counted once: not again by a query service behind a gateway
+    that forwards to it (`query_url`).
+    """
+    quota_redis_url: Annotated[SecretStr, _secret(_check_redis)] = _NO_SECRET
+    """`redis://[user:password@]host:port/database`, shared by all that count; empty: this process counts for itself."""
+    quota_timeout_seconds: float = Field(default=0.05, gt=0)
+    """Maximum wait for Redis of a request of a limited plan; then it is let through uncounted."""
+
+
+class HttpSettings(HostSettings, QuotaSettings):
+    """A service that callers reach: the gateway and the query service."""
+
+    port: Port = 8000
+    public_metrics: bool = False
+    """True if anybody who reaches the port of the gateway or of the query service may read `/metrics`."""
+    metrics_token: SecretStr = _NO_SECRET
+    """Token for reading `/metrics` there, sent as `Authorization: Bearer …`. Empty, and not public: there is no such
+    path. The ports of a worker and of a dispatcher are for operators only, and ask for none.
+    """
+
+
+class BrokerDiskSettings(ProcessSettings):
+    broker_data_dir: str = ""
+    """Data folder of the embedded broker (noida), set by `attrikit up`; empty: the broker looks after its own disk."""
+    broker_margin_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
+    """Disk space to be left beside the embedded broker's next save; with less, the gateway refuses events."""
+
+
+class GatewaySettings(KafkaSettings, BrokerDiskSettings, LivenessSettings, ControlPlaneSettings, HttpSettings):
+    query_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
     """URL the gateway forwards reads to, so that one port serves all; empty: reads are answered with 404 here."""
-    trusted_proxies: str = "127.0.0.1,::1"
+    trusted_proxies: Networks = "127.0.0.1,::1"
     """Addresses and networks of the proxies in front, separated by commas: what they say in `X-Forwarded-For` of where
     a request came from is believed, and nobody else's word is. Empty: the client is whoever connects."""
     max_in_flight_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
@@ -76,30 +221,10 @@ class Settings(BaseSettings):
     send to a gateway process; past that they get 429 with `Retry-After`, which the SDK obeys."""
     publish_timeout_seconds: float = Field(default=2.0, gt=0)
 
-    # Operators
-    operator_token: str = Field(default="", repr=False)
-    """Token of `attrikit ledger` and `attrikit doctor` for the process that has the tables open; it lets them see the
-    counts of every app. Empty: nobody may.
-    """
 
-    public_metrics: bool = False
-    """True if anybody who reaches the port of the gateway or of the query service may read `/metrics`."""
-    metrics_token: str = Field(default="", repr=False)
-    """Token for reading `/metrics` there, sent as `Authorization: Bearer …`. Empty, and not public: there is no such
-    path. The ports of a worker and of a dispatcher are for operators only, and ask for none.
-    """
+class WorkerSettings(KafkaSettings, LivenessSettings, ControlPlaneSettings, HostSettings):
+    """The stream."""
 
-    # Request limits of the plans
-    count_requests: bool = True
-    """True if this process counts. Every request has to be counted once: not again by a query service behind a gateway
-    that forwards to it (`query_url`).
-    """
-    quota_redis_url: str = Field(default="", repr=False)
-    """`redis://[user:password@]host:port/database`, shared by all that count; empty: this process counts for itself."""
-    quota_timeout_seconds: float = Field(default=0.05, gt=0)
-    """Maximum wait for Redis of a request of a limited plan; then it is let through uncounted."""
-
-    # Stream
     stream_store: Literal["rocksdb", "memory"] = "rocksdb"
     out_of_orderness_seconds: float = Field(default=60.0, ge=0)
     idle_seconds: float = Field(default=10.0, gt=0)
@@ -110,21 +235,14 @@ class Settings(BaseSettings):
     """Limit on the memory of those states, over all partitions of a worker; the bound that is met first holds."""
     publish_interval_seconds: float = Field(default=1.0, ge=0)
     """Under continuous load, changed sessions are written this often; when a partition falls silent, at once."""
-    worker_port: int = Field(default=0, ge=0, le=65535)
+    worker_port: Port = 0
     """Port of the worker's `/healthz` and `/metrics`; 0: none."""
-    stall_seconds: float = Field(default=120.0, gt=0)
-    """A process that has something to do and gets nothing done for so long is not alive (`/healthz`: 503). Longer than
-    the 30 seconds after which a gateway gives up a connection to the broker."""
     worker_session_timeout_seconds: float = Field(default=20.0, ge=6)
     """A worker not heard of for this long loses its partitions to others; the broker says what is allowed."""
 
-    # Query service: what one read may cost; past it the answer is an error that says so (0: no limit)
-    query_max_seconds: float = Field(default=20.0, gt=0)
-    query_max_rows_to_read: int = Field(default=2_000_000_000, ge=0)
-    query_max_memory_bytes: int = Field(default=4 * 1024 * 1024 * 1024, ge=0)
 
-    # Exports
-    export_url: str = Field(default="", repr=False)
+class ExportSettings(SecretBoxSettings):
+    export_url: Annotated[SecretStr, _secret(_check_url("s3", "file"))] = _NO_SECRET
     """`s3://bucket/prefix` (endpoint and credentials: the usual `AWS_…` variables) or `file:///folder`; empty: the
     folder `exports` under `data_dir`. Query services that share a control plane must share it too."""
     export_file_hours: float = Field(default=24.0, gt=0)
@@ -135,20 +253,37 @@ class Settings(BaseSettings):
     export_max_memory_bytes: int = Field(default=2 * 1024 * 1024 * 1024, ge=0)
     """Limit on the memory of the query of one export; 0: no limit."""
 
-    # Loader
+
+class QuerySettings(PartitionSettings, ClickHouseSettings, ExportSettings, HttpSettings):
+    operator_token: SecretStr = _NO_SECRET
+    """Token of `attrikit ledger` and `attrikit doctor` for the process that has the tables open; it lets them see the
+    counts of every app. Empty: nobody may.
+    """
+    query_max_seconds: float = Field(default=20.0, gt=0)
+    """What one read may cost, like the two that follow; past it the answer is an error that says so. 0: no limit."""
+    query_max_rows_to_read: int = Field(default=2_000_000_000, ge=0)
+    query_max_memory_bytes: int = Field(default=4 * 1024 * 1024 * 1024, ge=0)
+
+
+class LoaderSettings(KafkaSettings, ClickHouseSettings, LivenessSettings):
     loader_max_rows: int = Field(default=50_000, gt=0)
     loader_max_bytes: int = Field(default=32 * 1024 * 1024, gt=0)
     loader_max_age_seconds: float = Field(default=0.2, ge=0)
     """A block is inserted when it holds this many rows or bytes, or is this old."""
 
-    # Webhooks
-    webhook_key: str = Field(default="", repr=False)
-    """Key that encrypts endpoints' secrets and the signing key (a Fernet key; several, separated by commas: the first
-    encrypts); empty: a key file under `data_dir`.
-    """
-    webhook_allowed_networks: str = ""
+
+class AlertsSettings(KafkaSettings, ClickHouseSettings, ControlPlaneSettings):
+    pass
+
+
+class StoreSettings(LoaderSettings, QuerySettings, AlertsSettings):
+    """Loader, query service and alerts in one process."""
+
+
+class WebhooksSettings(KafkaSettings, LivenessSettings, SecretBoxSettings, HostSettings):
+    webhook_allowed_networks: Networks = ""
     """Networks webhooks may be sent to though they are not public, separated by commas: `10.1.0.0/16,127.0.0.1`."""
-    webhook_retry_seconds: str = "5,300,1800,7200,18000,36000,36000"
+    webhook_retry_seconds: Annotated[str, AfterValidator(_check_delays)] = "5,300,1800,7200,18000,36000,36000"
     """Waits after each failed attempt (±20 %); after the last, the delivery is dead-lettered."""
     webhook_connect_seconds: float = Field(default=3.0, gt=0)
     webhook_timeout_seconds: float = Field(default=10.0, gt=0)
@@ -159,91 +294,15 @@ class Settings(BaseSettings):
     """Limit on the bytes of all endpoints' waiting deliveries together."""
     webhook_disable_days: float = Field(default=5.0, gt=0)
     """An endpoint without a success for so long is disabled."""
-    webhooks_port: int = Field(default=0, ge=0, le=65535)
+    webhooks_port: Port = 0
     """Port of the dispatcher's `/healthz`, `/readyz` and `/metrics`; 0: none."""
     webhooks_instance: str = ""
     """A name that only this dispatcher bears: started again under it, it has its partitions back at once."""
-
-    @field_validator("kafka_bootstrap")
-    @classmethod
-    def _are_addresses(cls, given: str) -> str:
-        addresses = [address.strip() for address in given.split(",")]
-        if not all(_ADDRESS.match(address) and int(address.rpartition(":")[2]) <= 65_535 for address in addresses):
-            raise ValueError("expected host:port, several separated by commas")
-        return given
-
-    @field_validator("clickhouse_url", "query_url")
-    @classmethod
-    def _is_http(cls, given: str) -> str:
-        return _url_of(given, ("http", "https"))
-
-    @field_validator("quota_redis_url")
-    @classmethod
-    def _is_redis(cls, given: str) -> str:
-        url = _url_of(given, ("redis", "rediss", "unix"))
-        if url:
-            from redis.asyncio.connection import parse_url  # takes a while, and few need it
-
-            parse_url(url)  # reads the options after `?`
-        return url
-
-    @field_validator("control_plane_url")
-    @classmethod
-    def _is_known_database(cls, given: str) -> str:
-        return _url_of(given, ("sqlite", "postgresql", "postgresql+psycopg"))
-
-    @field_validator("export_url")
-    @classmethod
-    def _is_store(cls, given: str) -> str:
-        return _url_of(given, ("s3", "file"))
-
-    @field_validator("webhook_retry_seconds")
-    @classmethod
-    def _are_delays(cls, given: str) -> str:
-        if not all(_DELAY.match(delay.strip()) for delay in given.split(",") if delay.strip()):
-            raise ValueError("expected seconds, several separated by commas")
-        delays = _seconds_of(given)
-        if len(delays) > _MAX_DELAYS or not all(0 < delay <= _LONGEST_DELAY_SECONDS for delay in delays):
-            raise ValueError(f"expected at most {_MAX_DELAYS} delays, each more than 0 seconds and at most 7 days")
-        return given
-
-    @field_validator("*")
-    @classmethod
-    def _is_within_reason(cls, given: object) -> object:
-        """Refuse numbers that their users fail on: too large, or none at all (`inf`, `nan`)."""
-        largest = _LARGEST_FLOAT if isinstance(given, float) else _LARGEST_INT
-        if isinstance(given, int | float) and not -largest <= given <= largest:
-            raise ValueError(f"expected at most {largest:,.0f}")
-        return given
-
-    @field_validator("trusted_proxies", "webhook_allowed_networks")
-    @classmethod
-    def _are_networks(cls, given: str) -> str:
-        parse_networks(given)
-        return given
 
     def webhook_retries(self) -> tuple[float, ...]:
         """Return the seconds after each failed attempt."""
         return _seconds_of(self.webhook_retry_seconds)
 
-    def control_plane_dsn(self) -> str:
-        return self.control_plane_url or f"sqlite:///{self.data_dir.resolve()}/control.db"
 
-
-def _seconds_of(given: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in given.split(",") if part.strip())
-
-
-def _url_of(given: str, schemes: tuple[str, ...]) -> str:
-    """The URL if it is one of such a kind, or empty. The message of the ValueError holds nothing that may be secret."""
-    if not given:
-        return given
-    parts = urlsplit(given)
-    if parts.scheme not in schemes or not (parts.netloc or parts.path):
-        kind = f"{parts.scheme}://" if parts.scheme.isalnum() else "this"
-        raise ValueError(f"{kind} cannot be used here: expected {', '.join(f'{name}://' for name in schemes)}…")
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("its port is no number") from None
-    return given
+class Settings(GatewaySettings, StoreSettings, WorkerSettings, WebhooksSettings):
+    """All settings: what `attrikit up` hands to its processes, and what operators' commands read."""

@@ -20,7 +20,7 @@ from pipeline.control import SnapshotSource
 from pipeline.runtime.kafka.topics import TopicMismatch
 from pipeline.runtime.log import configure_logging, get_logger
 from pipeline.runtime.retry import retry
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import WorkerSettings
 from pipeline.runtime.topics import ensure_topics
 from pipeline.stream.agents import register_agent
 from pipeline.stream.beginning import ensure_changelog
@@ -56,7 +56,7 @@ class StreamApp(faust.App):
         await self.worker.stop()
 
 
-def build_app(settings: Settings, source: Snapshots) -> StreamApp:
+def build_app(settings: WorkerSettings, source: Snapshots) -> StreamApp:
     """The app, ready to run. Topics must exist."""
     directory = settings.data_dir.resolve() / "stream"
     directory.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ class EventsTopic:
             return 0  # not assigned any more
 
 
-def _faust_settings(settings: Settings, directory: str) -> dict[str, Any]:
+def _faust_settings(settings: WorkerSettings, directory: str) -> dict[str, Any]:
     brokers = ";".join(f"kafka://{server}" for server in settings.kafka_bootstrap.split(","))
     return {
         "broker": brokers,
@@ -143,7 +143,7 @@ def instance_id(hostname: str, directory: str) -> str:
     return f"{hostname}-{digest(hostname, directory)[:12]}"
 
 
-def main(settings: Settings, source: Snapshots | None = None) -> None:
+def main(settings: WorkerSettings, source: Snapshots | None = None) -> None:
     """Run a worker until SIGTERM or SIGINT, then exit with 0; with another code if it failed."""
     configure_logging("stream", settings.log_level)
     # What is loaded now stays. States are plain data without cycles; the default thresholds would have the collector
@@ -174,7 +174,7 @@ class _Process(FaustWorker):
         await asyncio.sleep(0)
 
 
-async def _prepare(settings: Settings) -> None:
+async def _prepare(settings: WorkerSettings) -> None:
     async def prepare() -> None:
         await ensure_topics(settings)
         await ensure_changelog(settings, CHANGELOG_TOPIC)

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.kafka.clients import build_producer, started
 from pipeline.runtime.kafka.topics import WantedTopic, create_topics
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 from pipeline.stream.partition.changelog import MARKER_KEY, TOPIC_CONFIG, Marker, append_group, encode_marker
 from schemas.topics import Topic
 
@@ -25,7 +25,7 @@ _BACKOFF_MS: Final = 20
 """A consumer waits this long to learn of a topic."""
 
 
-async def ensure_changelog(settings: Settings, topic: str) -> None:
+async def ensure_changelog(settings: KafkaSettings, topic: str) -> None:
     """Make the changelog if it is missing, with a first marker in every partition.
 
     `people` must exist. Raises `TopicMismatch` if the changelog has another number of partitions than the settings say.
@@ -41,12 +41,12 @@ async def ensure_changelog(settings: Settings, topic: str) -> None:
         waited_seconds += _POLL_SECONDS
 
 
-async def _unwritten(settings: Settings, topic: str) -> list[int]:
+async def _unwritten(settings: KafkaSettings, topic: str) -> list[int]:
     """Partitions in which nothing was ever written."""
     return [partition for partition, end in (await _ends(settings, topic)).items() if end == 0]
 
 
-async def _ends(settings: Settings, topic: str) -> dict[int, int]:
+async def _ends(settings: KafkaSettings, topic: str) -> dict[int, int]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False, retry_backoff_ms=_BACKOFF_MS
     )
@@ -55,7 +55,7 @@ async def _ends(settings: Settings, topic: str) -> dict[int, int]:
         return {place.partition: end for place, end in (await consumer.end_offsets(places)).items()}
 
 
-async def _write_first_markers(settings: Settings, topic: str, partitions: list[int]) -> None:
+async def _write_first_markers(settings: KafkaSettings, topic: str, partitions: list[int]) -> None:
     people = await _ends(settings, Topic.PEOPLE.value)
     async with started(build_producer(settings)) as producer:
         for partition in partitions:

@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaProducer
 
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.kafka.clients import build_fenced_producer
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 from pipeline.stream.partition.changelog import append_group
 
 FENCE_KEY: Final = b"\x00fence"
@@ -28,7 +28,7 @@ FENCE_KEY: Final = b"\x00fence"
 class Fences:
     """The changelog producers of the partitions of one worker."""
 
-    def __init__(self, settings: Settings, changelog_topic: str) -> None:
+    def __init__(self, settings: KafkaSettings, changelog_topic: str) -> None:
         self._settings = settings
         self._topic = changelog_topic
         self._producers: dict[int, AIOKafkaProducer] = {}

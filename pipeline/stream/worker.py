@@ -18,7 +18,7 @@ from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
 from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import WorkerSettings
 from pipeline.stream import metrics
 from pipeline.stream.agents import AppDirectory
 from pipeline.stream.fence import FENCE_KEY, Fences
@@ -69,7 +69,7 @@ class Worker:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: WorkerSettings,
         source: Snapshots,
         store_of: Callable[[int], PartitionStore],
         changelog_topic: str,

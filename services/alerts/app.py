@@ -27,7 +27,7 @@ from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.kafka.read_range import read_range
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import Pauses, retry
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 from pipeline.runtime.topics import ensure_topics
 from schemas.control import Snapshot
 from schemas.facts import AlertRow, AlertWindowRow, encode_row
@@ -62,7 +62,7 @@ class Alerter:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: KafkaSettings,
         clickhouse: ClickHouse,
         snapshots: Snapshots,
         complete_through_ms: Callable[[], Awaitable[int | None]],
@@ -164,7 +164,7 @@ class AlertLog:
 
 
 @asynccontextmanager
-async def open_log(settings: Settings) -> AsyncIterator[AlertLog]:
+async def open_log(settings: KafkaSettings) -> AsyncIterator[AlertLog]:
     places = [TopicPartition(Topic.ALERT_WINDOWS.value, partition) for partition in range(settings.partitions)]
     producer = PackingProducer(settings, _log)
     try:

@@ -25,7 +25,7 @@ from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.client_address import TrustedProxies, parse_networks
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import GatewaySettings
 from services.gateway import resend, visitors
 from services.gateway.admission import Admission
 from services.gateway.budget import Budget
@@ -94,7 +94,7 @@ class Readiness:
         return True
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: GatewaySettings) -> FastAPI:
     """The gateway over Kafka, the control plane's database and the query service the settings name.
 
     It starts whether they are there or not, connects as they come, and says in `/readyz` what is missing.
@@ -109,7 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) -> FastAPI:
+def build_app(settings: GatewaySettings, snapshots: Snapshots, publisher: Publisher) -> FastAPI:
     """Wire the parts. They are started and stopped with the application's lifespan."""
     quota = open_quota(settings)
     tallies = Tallies("gw_" + secrets.token_hex(8))
@@ -136,7 +136,7 @@ def build_app(settings: Settings, snapshots: Snapshots, publisher: Publisher) ->
     app.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())
     app.router.routes.extend(Route(path, Endpoint(admission.preflight), methods=["OPTIONS"]) for path in endpoints)
     app.router.routes.append(Route(resend.PATH, resend.Resending(snapshots, publisher, forwarder), methods=["POST"]))
-    access = MetricsAccess(settings.public_metrics, settings.metrics_token)
+    access = MetricsAccess(settings.public_metrics, settings.metrics_token.get_secret_value())
     add_operations(app, app.state.readiness.missing, access, lambda: publisher.stalled(settings.stall_seconds))
     add_docs(app, _document(app.version, forwarder))
     add_sdk(app)
@@ -247,13 +247,13 @@ class _Server(QuietServer):
         self.should_exit = True
 
 
-def protocol(settings: Settings) -> Callable[..., EnvelopeProtocol]:
+def protocol(settings: GatewaySettings) -> Callable[..., EnvelopeProtocol]:
     """Make the connections of a server, of which each client has a limited number."""
     trusted = TrustedProxies(parse_networks(settings.trusted_proxies))
     return partial(EnvelopeProtocol, clients=Clients(settings.max_client_connections, trusted))
 
 
-def run(settings: Settings) -> int:
+def run(settings: GatewaySettings) -> int:
     """Serve until SIGTERM or SIGINT; requests under way are finished first. Returns the process's exit code."""
     app = create_app(settings)
     readiness: Readiness = app.state.readiness

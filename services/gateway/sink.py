@@ -7,7 +7,7 @@ from typing import Protocol
 from pipeline.runtime.kafka.producer import ACKNOWLEDGE_SECONDS, NotConnected, ReconnectingProducer, SendFailed
 from pipeline.runtime.kafka.topics import TopicMismatch
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 from pipeline.runtime.topics import ensure_topics
 from schemas.topics import Topic
 from services.gateway.metrics import BROKER_CONNECTIONS
@@ -77,7 +77,7 @@ class KafkaSink(ReconnectingProducer):
 
     def __init__(
         self,
-        settings: Settings,
+        settings: KafkaSettings,
         on_fatal: Callable[[Exception], None] = lambda _: None,
         give_up_seconds: float = ACKNOWLEDGE_SECONDS,
     ) -> None:

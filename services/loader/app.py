@@ -25,7 +25,7 @@ from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import retry
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import LoaderSettings
 from pipeline.runtime.topics import ensure_topics
 from schemas.topics import LOADER_GROUP, Topic
 from services.loader.blocks import Buffer, Limits, Pace, Place, Positions
@@ -57,7 +57,7 @@ class Loader:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: LoaderSettings,
         clickhouse: ClickHouse,
         group: str = LOADER_GROUP,
         instance_id: str | None = None,

@@ -14,7 +14,7 @@ from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.kafka.group_reader import Assigned, Assignment, Batches, GroupReader
 from pipeline.runtime.kafka.group_reader import Positions as ReadPositions
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 from pipeline.runtime.waiting import event_or_timeout
 from services.loader import metrics
 from services.loader.blocks import Buffer, Message, Place, Positions, start_position
@@ -29,7 +29,7 @@ class Reader:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: KafkaSettings,
         group: str,
         instance_id: str | None,
         buffers: Mapping[str, Buffer],

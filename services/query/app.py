@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from pipeline.control import SnapshotNotLoaded, SnapshotSource
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.secret_box import SecretBoxError
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import QuerySettings
 from services.query.alerts.routes import router as alerts
 from services.query.attribution.routes import router as attribution
 from services.query.conversions.routes import router as conversions
@@ -57,7 +57,7 @@ SERVICE: Final = "query"
 
 
 def create_app(
-    settings: Settings,
+    settings: QuerySettings,
     clickhouse: ClickHouse,
     snapshots: Snapshots | None = None,
     loader_stalled: StallCheck = lambda: {},
@@ -101,8 +101,8 @@ def create_app(
         app.include_router(router)
     prepare_exports(app, settings)
     install_handlers(app)
-    add_operator_routes(app, clickhouse, settings.operator_token, settings.partitions)
-    access = MetricsAccess(settings.public_metrics, settings.metrics_token)
+    add_operator_routes(app, clickhouse, settings.operator_token.get_secret_value(), settings.partitions)
+    access = MetricsAccess(settings.public_metrics, settings.metrics_token.get_secret_value())
     add_operations(app, lambda: _what_is_missing(app), access, loader_stalled)
     add_docs_page(app)
     app.add_middleware(KeepSlashes)

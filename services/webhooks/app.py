@@ -23,7 +23,7 @@ from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import retry
 from pipeline.runtime.secret_box import SecretBox
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import WebhooksSettings
 from pipeline.runtime.topics import ensure_topics
 from schemas.facts import AlertRow, encode_row
 from schemas.ids import partition_for
@@ -47,7 +47,7 @@ log = get_logger("webhooks")
 class Webhooks:
     """The dispatcher. `resolver`: a resolver of names, for tests."""
 
-    def __init__(self, settings: Settings, resolver: AbstractResolver | None = None) -> None:
+    def __init__(self, settings: WebhooksSettings, resolver: AbstractResolver | None = None) -> None:
         self._settings = settings
         self._snapshots = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
         self._store = WebhookEndpoints(settings.control_plane_dsn())

@@ -19,7 +19,7 @@ from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.kafka.group_reader import Assignment, GroupReader
 from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import WebhooksSettings
 from schemas.control import WebhookEndpoint
 from schemas.topics import WEBHOOK_DELIVERIES_GROUP, Topic
 from schemas.webhooks import Delivery
@@ -43,7 +43,7 @@ Record = Any
 class Dispatcher:
     def __init__(
         self,
-        settings: Settings,
+        settings: WebhooksSettings,
         endpoints: Endpoints,
         producer: PackingProducer,
         writer: OutcomeWriter,

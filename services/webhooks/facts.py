@@ -20,7 +20,7 @@ from aiokafka import TopicPartition
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import WebhooksSettings
 from schemas.control import Snapshot, WebhookEndpoint
 from schemas.topics import WEBHOOK_FACTS_GROUP, Topic
 from schemas.webhooks import Delivery, delivery_id, encode_delivery, partition_of_endpoint
@@ -67,7 +67,7 @@ def deliveries_of(
 
 
 class FactsReader:
-    def __init__(self, settings: Settings, snapshot: Callable[[], Snapshot], producer: PackingProducer) -> None:
+    def __init__(self, settings: WebhooksSettings, snapshot: Callable[[], Snapshot], producer: PackingProducer) -> None:
         self._settings = settings
         self._snapshot = snapshot
         self._producer = producer

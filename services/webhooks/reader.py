@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.runtime.kafka.group_reader import Assignment, GroupReader
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import WebhooksSettings
 from schemas.topics import Topic
 from schemas.webhooks import Delivery, decode_deliveries
 from services.webhooks.metrics import LAG, UNREADABLE
@@ -14,7 +14,7 @@ log = get_logger("webhooks")
 
 
 def open_group(
-    settings: Settings,
+    settings: WebhooksSettings,
     topics: Iterable[Topic],
     group: str,
     *,

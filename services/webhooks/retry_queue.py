@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.kafka.producer import PackingProducer
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import WebhooksSettings
 from schemas.topics import WEBHOOK_RETRIES_GROUP, Topic
 from schemas.webhooks import Delivery, encode_delivery, partition_of_endpoint
 from services.webhooks.delay_queue import partition_for_wait, wait_until_ms
@@ -44,7 +44,7 @@ async def put_due(producer: PackingProducer, delivery: Delivery, partitions: int
 
 
 class RetryQueue:
-    def __init__(self, settings: Settings, producer: PackingProducer) -> None:
+    def __init__(self, settings: WebhooksSettings, producer: PackingProducer) -> None:
         self._settings = settings
         self._producer = producer
         self._held: dict[TopicPartition, deque[tuple[int, list[Delivery], Record]]] = {}

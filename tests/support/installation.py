@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 from deploy.local.demo_app import ensure_demo_key
 from deploy.local.ports import free_port
@@ -47,8 +48,8 @@ class Installation:
         ports = {name: free_port() for name in (*SERVICES, *REPLICAS)}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         dsn = control_plane_of.settings.control_plane_dsn() if control_plane_of else ""
-        given = {"data_dir": folder, "kafka_bootstrap": bootstrap, "control_plane_url": dsn} | settings
-        given |= {"operator_token": OPERATOR_TOKEN, "query_url": self.urls["store"]}
+        given = {"data_dir": folder, "kafka_bootstrap": bootstrap, "control_plane_url": SecretStr(dsn)} | settings
+        given |= {"operator_token": SecretStr(OPERATOR_TOKEN), "query_url": self.urls["store"]}
         self.settings = Settings.model_construct().model_copy(update=given)
         folder.mkdir(parents=True, exist_ok=True)
         usual: dict[str, dict[str, Any]] = {
@@ -58,7 +59,7 @@ class Installation:
             SECOND_WORKER: {
                 "worker_port": ports[SECOND_WORKER],
                 "data_dir": self.data_dir(SECOND_WORKER),
-                "control_plane_url": self.settings.control_plane_dsn(),
+                "control_plane_url": SecretStr(self.settings.control_plane_dsn()),
             },
             "store": {"port": ports["store"], "count_requests": False, "query_url": ""},
             DISPATCHER: {"webhooks_port": ports[DISPATCHER], "webhooks_instance": "only"},
@@ -73,7 +74,7 @@ class Installation:
     def _process(self, name: str, folder: Path, update: dict[str, Any]) -> ChildProcess:
         settings = self.settings.model_copy(update=update)
         own = {key: value for key, value in os.environ.items() if not key.startswith("ATTRIKIT_")}
-        own |= {f"ATTRIKIT_{key.upper()}": str(value) for key, value in settings.model_dump().items()}
+        own |= settings.as_environment()
         own |= self._environment.get(name, {})
         argv = [sys.executable, "-P", "-m", "deploy.cli", *REPLICAS.get(name, (name,))]
         return ChildProcess(name, argv, folder / "logs" / f"{name}.log", environment=own)

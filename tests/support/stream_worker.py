@@ -30,9 +30,7 @@ def worker_process(
     environment: Mapping[str, str] | None = None,
 ) -> ChildProcess:
     """`python` with these arguments and settings. Not started yet; the control plane it reads must exist."""
-    variables = dict(os.environ) | dict(environment or {})
-    for name, value in settings.model_dump(mode="json").items():
-        variables[f"ATTRIKIT_{name.upper()}"] = str(value)
+    variables = dict(os.environ) | dict(environment or {}) | settings.as_environment()
     return ChildProcess("stream", [sys.executable, *arguments], log_path, environment=variables)
 
 

@@ -16,7 +16,7 @@ class DispatcherProcess:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.model_copy(update={"webhooks_port": free_port()})
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ATTRIKIT_")}
-        environment |= {f"ATTRIKIT_{k.upper()}": str(v) for k, v in self._settings.model_dump().items()}
+        environment |= self._settings.as_environment()
         argv = [sys.executable, "-P", "-m", "deploy.cli", "webhooks", "serve"]
         self.child = ChildProcess("webhooks", argv, settings.data_dir / "webhooks.log", environment=environment)
 

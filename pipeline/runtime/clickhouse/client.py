@@ -36,7 +36,7 @@ from pipeline.runtime.clickhouse.errors import (
     is_unreachable,
 )
 from pipeline.runtime.clock import monotonic_seconds
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import ClickHouseSettings
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
@@ -83,14 +83,13 @@ class ClickHouse:
         self._away_until = 0.0
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
+    def open(cls, settings: ClickHouseSettings) -> Self:
         """Open the client for `settings.clickhouse_url`, or chDB under `settings.data_dir`. Raises
         `ClickHouseLocked`.
         """
-        if settings.clickhouse_url:
-            path = urlsplit(settings.clickhouse_url).path.strip("/")
-            database = database_name(path or settings.database)
-            return cls(http_connector(settings.clickhouse_url), insert_over_http, database, None)
+        if url := settings.clickhouse_url.get_secret_value():
+            database = database_name(urlsplit(url).path.strip("/") or settings.database)
+            return cls(http_connector(url), insert_over_http, database, None)
         database = database_name(settings.database)
         directory = settings.data_dir.resolve() / "clickhouse"
         try:

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from pipeline.runtime.kafka.patches import FencedProducer
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 from schemas.topics import MAX_MESSAGE_BYTES
 
 FETCHER_LOOK_MS: Final = 1_000
@@ -18,7 +18,7 @@ is consumed or sought does. aiokafka's own 200 ms keep an idle processor busy.""
 Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
 
 
-def build_producer(settings: Settings, compression: Literal["zstd"] | None = None) -> AIOKafkaProducer:
+def build_producer(settings: KafkaSettings, compression: Literal["zstd"] | None = None) -> AIOKafkaProducer:
     """Idempotent and acknowledged by all in-sync replicas: a retry inside the client neither doubles nor reorders.
 
     `compression`: of whole record batches. Consumers need no setting for it.
@@ -26,7 +26,7 @@ def build_producer(settings: Settings, compression: Literal["zstd"] | None = Non
     return AIOKafkaProducer(**_producer_options(settings, compression))
 
 
-def _producer_options(settings: Settings, compression: Literal["zstd"] | None) -> dict[str, Any]:
+def _producer_options(settings: KafkaSettings, compression: Literal["zstd"] | None) -> dict[str, Any]:
     return {
         "bootstrap_servers": settings.kafka_bootstrap,
         "acks": "all",
@@ -40,7 +40,7 @@ def _producer_options(settings: Settings, compression: Literal["zstd"] | None) -
 
 
 def build_fenced_producer(
-    settings: Settings, name: str, compression: Literal["zstd"] | None = None
+    settings: KafkaSettings, name: str, compression: Literal["zstd"] | None = None
 ) -> AIOKafkaProducer:
     """Build a fenced producer, otherwise like `build_producer`. The broker needs its log of transactions for it, and
     with ACLs the right to `name`.
@@ -49,7 +49,7 @@ def build_fenced_producer(
 
 
 def build_consumer(
-    settings: Settings, topics: Iterable[str] = (), group: str | None = None, instance_id: str | None = None
+    settings: KafkaSettings, topics: Iterable[str] = (), group: str | None = None, instance_id: str | None = None
 ) -> AIOKafkaConsumer:
     """Build a consumer that reads from the earliest offset and commits only when told to.
 
@@ -87,7 +87,7 @@ async def started(client: Client) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def open_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+async def open_admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     """Open an admin client. Raises aiokafka's errors."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     try:

@@ -16,7 +16,7 @@ from prometheus_client import Gauge
 
 from pipeline.runtime.kafka.clients import build_consumer, open_admin
 from pipeline.runtime.retry import reason_of
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 
 _PAUSE_SECONDS: Final = 0.5
 Batches = Mapping[TopicPartition, list[Any]]
@@ -52,7 +52,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(
         self,
-        settings: Settings,
+        settings: KafkaSettings,
         topics: Iterable[str],
         group: str,
         log: Any,

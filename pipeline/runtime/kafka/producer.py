@@ -19,7 +19,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.kafka.patches import abort
 from pipeline.runtime.retry import SHORT, reason_of, retry
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 
 MAX_RECORD_BYTES: Final = 512 * 1024
 """Size at which a packed record stops growing. A single larger line still goes, alone."""
@@ -49,7 +49,7 @@ class ReconnectingProducer:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: KafkaSettings,
         log: Any,
         *,
         acknowledge_seconds: float = ACKNOWLEDGE_SECONDS,
@@ -208,7 +208,7 @@ class PackingProducer:
     lines need ids that tell.
     """
 
-    def __init__(self, settings: Settings, log: Any) -> None:
+    def __init__(self, settings: KafkaSettings, log: Any) -> None:
         self._log = log
         self._producer = ReconnectingProducer(settings, log)
         self._waiting: dict[tuple[str, int], _Waiting] = {}

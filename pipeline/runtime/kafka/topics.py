@@ -7,7 +7,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from pipeline.runtime.kafka.clients import open_admin
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 
 
 class TopicMismatch(RuntimeError):
@@ -22,7 +22,7 @@ class WantedTopic(NamedTuple):
     config: Mapping[str, str]
 
 
-async def create_topics(settings: Settings, wanted: Sequence[WantedTopic]) -> set[str]:
+async def create_topics(settings: KafkaSettings, wanted: Sequence[WantedTopic]) -> set[str]:
     """Create the topics that are missing; return the names of those that nobody else created meanwhile.
 
     Raises `TopicMismatch` if a topic has another number of partitions, and aiokafka's errors.
@@ -43,7 +43,7 @@ async def _require_partitions(admin: AIOKafkaAdminClient, wanted: Sequence[Wante
             raise TopicMismatch(f"topic {name} has {found} partitions, settings say {partitions[name]}")
 
 
-def _new_topic(topic: WantedTopic, settings: Settings) -> NewTopic:
+def _new_topic(topic: WantedTopic, settings: KafkaSettings) -> NewTopic:
     config = dict(topic.config) | {"min.insync.replicas": str(settings.min_insync_replicas)}
     return NewTopic(topic.name, topic.partitions, settings.replication_factor, topic_configs=config)
 

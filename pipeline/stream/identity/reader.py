@@ -18,7 +18,7 @@ from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.read_range import read_range
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import Pauses, retry
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 from pipeline.stream.decode import Place
 from pipeline.stream.identity.messages import DecodedPeople, decode_message
 from schemas.topics import PEOPLE_GROUP, Topic
@@ -36,7 +36,7 @@ Deliver = Callable[[int, DecodedPeople], Awaitable[None]]
 
 
 class PeopleReader:
-    def __init__(self, settings: Settings, deliver: Deliver, has_room: Callable[[int], bool]) -> None:
+    def __init__(self, settings: KafkaSettings, deliver: Deliver, has_room: Callable[[int], bool]) -> None:
         self._settings = settings
         self._deliver = deliver
         self._has_room = has_room

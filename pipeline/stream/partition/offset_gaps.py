@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.read_range import first_record
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import KafkaSettings
 from schemas.topics import Topic
 
 _log = get_logger("stream.offset_gaps")
@@ -22,7 +22,7 @@ class MessagesSkipped(RuntimeError):
     """Messages of the log were passed over. Stop: a new start applies them, from the last marker on."""
 
 
-async def check_gap(settings: Settings, partition: int, begin: int, end: int) -> None:
+async def check_gap(settings: KafkaSettings, partition: int, begin: int, end: int) -> None:
     """Look at the offsets [begin, end) of a partition of `events`.
 
     Returns if they hold no record; what retention has deleted is logged as lost. Raises `MessagesSkipped` if they do,

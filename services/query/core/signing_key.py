@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from pipeline.control import SnapshotNotLoaded
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.secret_box import SecretBox, SecretBoxError, is_locked
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import SecretBoxSettings
 from schemas.control import Snapshot
 from services.query.core.reader import RETRY_AFTER_SECONDS
 from services.web.errors import server_error
@@ -19,7 +19,7 @@ _log = get_logger("query")
 class SigningKeyReader:
     """Decrypts the key of a snapshot, each stored form of it once."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SecretBoxSettings) -> None:
         self._settings = settings
         self._read = lru_cache(maxsize=2)(self._unlock)
 

@@ -7,12 +7,12 @@ from fastapi import FastAPI
 
 from pipeline.control.exports import ExportJobs
 from pipeline.runtime.clickhouse import ClickHouse
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import ExportSettings
 from services.query.exports.jobs import ExportLimits, ExportRunner
 from services.query.exports.storage import Storage
 
 
-def prepare_exports(app: FastAPI, settings: Settings) -> None:
+def prepare_exports(app: FastAPI, settings: ExportSettings) -> None:
     """Prepare the exports. Touches neither database nor storage."""
     app.state.export_jobs = ExportJobs(settings.control_plane_dsn())
     app.state.export_max_unfinished = settings.export_max_unfinished
@@ -21,7 +21,7 @@ def prepare_exports(app: FastAPI, settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def exporting(app: FastAPI, settings: Settings, clickhouse: ClickHouse) -> AsyncIterator[None]:
+async def exporting(app: FastAPI, settings: ExportSettings, clickhouse: ClickHouse) -> AsyncIterator[None]:
     """Work on export jobs while the service runs. Raises `StorageFailed` if the storage cannot be named."""
     limits = ExportLimits(settings.export_max_seconds, settings.export_max_memory_bytes, settings.export_file_hours)
     state = app.state

@@ -7,7 +7,7 @@ from typing import Any, Final
 import obstore
 from obstore.store import LocalStore, from_url
 
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import ExportSettings
 
 _PART_BYTES: Final = 8 * 1024 * 1024
 _PARTS_AT_ONCE: Final = 2
@@ -29,7 +29,7 @@ class Storage:
         self._store = store
 
     @classmethod
-    def open(cls, settings: Settings) -> "Storage":
+    def open(cls, settings: ExportSettings) -> "Storage":
         """Open the storage at `settings.export_url`, or in a folder under `settings.data_dir`. Nothing is connected
         yet.
 
@@ -38,7 +38,7 @@ class Storage:
         if not settings.export_url:
             return cls(LocalStore(settings.data_dir.resolve() / "exports", mkdir=True))
         try:
-            return cls(from_url(settings.export_url))
+            return cls(from_url(settings.export_url.get_secret_value()))
         except Exception as error:
             raise StorageFailed(_said(error)) from error
 

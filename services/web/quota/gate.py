@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.control import SnapshotNotLoaded
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import QuotaSettings
 from schemas.control import App, Snapshot
 from services.web.auth import identify
 from services.web.envelope import failure, language_of
@@ -69,14 +69,14 @@ class Quota:
             raise
 
 
-def open_quota(settings: Settings) -> Quota | None:
+def open_quota(settings: QuotaSettings) -> Quota | None:
     """Open the quota that the settings name; None: this process does not count. Nothing is connected before the first
     request.
     """
     if not settings.count_requests:
         return None
     if settings.quota_redis_url:
-        return Quota(RedisCounter(settings.quota_redis_url, settings.quota_timeout_seconds))
+        return Quota(RedisCounter(settings.quota_redis_url.get_secret_value(), settings.quota_timeout_seconds))
     return Quota(LocalCounter())
 
 

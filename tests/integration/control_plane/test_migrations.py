@@ -9,6 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from cryptography.fernet import Fernet
+from pydantic import SecretStr
 
 from pipeline.control import ControlPlane, migrate_control_plane, prepare_control_plane
 from pipeline.control.engine import build_engine
@@ -129,7 +130,7 @@ def test_a_shared_control_plane_is_encrypted_with_the_key_of_all_or_not_at_all(t
     clear = ControlPlane(settings.control_plane_dsn()).snapshot(0).signing_key
     assert len(bytes.fromhex(clear)) == 32
     assert not (tmp_path / KEY_FILE).exists()
-    given = settings.model_copy(update={"webhook_key": Fernet.generate_key().decode()})
+    given = settings.model_copy(update={"webhook_key": SecretStr(Fernet.generate_key().decode())})
     prepare_control_plane(given)
     locked = ControlPlane(settings.control_plane_dsn()).snapshot(0).signing_key
     assert SecretBox.open(given, creates=False).unlock(locked) == clear

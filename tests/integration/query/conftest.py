@@ -22,7 +22,7 @@ import httpx
 import pytest
 from export_world import served
 from fastapi import FastAPI
-from pydantic import TypeAdapter
+from pydantic import SecretStr, TypeAdapter
 from query_world import APP_GOALS, SIGNING_KEY, World, insert_world, make_world
 
 from pipeline.control import ControlPlane, migrate_control_plane
@@ -173,7 +173,8 @@ def export_settings(query_settings: Settings, tmp_path_factory: pytest.TempPathF
     for name in ("alpha", "beta", "empty"):
         store.create_app(App(name, name, goals=APP_GOALS), 1)
     store.close()
-    return query_settings.model_copy(update={"control_plane_url": dsn, "export_url": (folder / "files").as_uri()})
+    urls = {"control_plane_url": dsn, "export_url": (folder / "files").as_uri()}
+    return query_settings.model_copy(update={name: SecretStr(url) for name, url in urls.items()})
 
 
 @pytest.fixture
@@ -183,7 +184,7 @@ async def running(
     """Starts a query service, with a client; `**changes` to the settings."""
     monkeypatch.setattr(jobs, "_POLL_SECONDS", 0.05)
     monkeypatch.setattr(jobs, "_RENEW_SECONDS", 0.05)
-    (Path(urlsplit(export_settings.export_url).path)).mkdir(exist_ok=True)
+    (Path(urlsplit(export_settings.export_url.get_secret_value()).path)).mkdir(exist_ok=True)
     async with AsyncExitStack() as stack:
 
         async def start(**changes: Any) -> httpx.AsyncClient:

@@ -6,10 +6,11 @@ from typing import Any
 
 import clickhouse_connect
 import pytest
+from pydantic import SecretStr
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError, ClickHouseUnavailable
 from pipeline.runtime.clickhouse import client as clickhouse_module
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import ClickHouseSettings
 from services.query.core import reader as reader_module
 from services.query.core.freshness import Freshness
 from services.query.core.reader import Reader
@@ -37,10 +38,9 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def away(free_port: Any, attempts: list[str]) -> Iterator[ClickHouse]:
-    settings = Settings.model_construct().model_copy(
-        update={"clickhouse_url": f"http://127.0.0.1:{free_port()}/attrikit"}
+    clickhouse = ClickHouse.open(
+        ClickHouseSettings(clickhouse_url=SecretStr(f"http://127.0.0.1:{free_port()}/attrikit"))
     )
-    clickhouse = ClickHouse.open(settings)
     yield clickhouse
     clickhouse.close()
 

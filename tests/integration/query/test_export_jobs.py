@@ -145,7 +145,7 @@ async def test_a_running_job_can_be_cancelled(running: Any, gate: Gate, export_s
     after = await ask(client, "users")
     assert (await ended(client, after["job_id"]))["state"] == "done"
     assert (await ended(client, job["job_id"]))["state"] == "cancelled"
-    folder = Path(urlsplit(export_settings.export_url).path)
+    folder = Path(urlsplit(export_settings.export_url.get_secret_value()).path)
     assert [path for path in folder.iterdir() if job["job_id"] in path.name] == []
 
 
@@ -193,5 +193,5 @@ async def test_a_query_that_breaks_off_leaves_no_file(
     client = await running()
     job = await ended(client, (await ask(client, "events"))["job_id"])
     assert (job["state"], job["error"]["code"]) == ("failed", "SERVER_ERROR")
-    folder = Path(urlsplit(export_settings.export_url).path)
+    folder = Path(urlsplit(export_settings.export_url.get_secret_value()).path)
     assert [path for path in folder.iterdir() if job["job_id"] in path.name] == []

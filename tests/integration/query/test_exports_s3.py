@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from pipeline.runtime.settings import Settings
 from services.query.exports.storage import NoSuchFile, Storage, StorageFailed
@@ -132,4 +133,4 @@ async def test_a_bucket_that_is_not_there(s3: str, monkeypatch: pytest.MonkeyPat
 
 def test_an_address_of_nothing_known() -> None:
     with pytest.raises(StorageFailed):
-        Storage.open(Settings().model_copy(update={"export_url": "gopher://x"}))
+        Storage.open(Settings().model_copy(update={"export_url": SecretStr("gopher://x")}))

@@ -13,6 +13,7 @@ import pytest
 import stream_traffic
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import ProducerFenced
+from pydantic import SecretStr
 from stream_reference import IDS, fold, reference
 from stream_worker import create_control_plane, produce, read_rows, read_topic, wait_until_processed, worker_process
 
@@ -72,7 +73,7 @@ async def settings(kafka_jars: Path, make_settings: Callable[..., Settings], tmp
 
 
 def _worker(settings: Settings, folder: Path) -> ChildProcess:
-    update = {"data_dir": folder, "control_plane_url": settings.control_plane_dsn()}
+    update = {"data_dir": folder, "control_plane_url": SecretStr(settings.control_plane_dsn())}
     worker = worker_process(settings.model_copy(update=update), folder.with_suffix(".log"))
     worker.start()
     return worker

@@ -24,7 +24,8 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def test_the_run_is_found_by_its_folder(running: Settings) -> None:
     found = with_running(Settings(data_dir=running.data_dir))
-    assert (found.kafka_bootstrap, found.partitions, found.operator_token) == ("127.0.0.1:7001", 7, "op_run")
+    assert (found.kafka_bootstrap, found.partitions) == ("127.0.0.1:7001", 7)
+    assert found.operator_token.get_secret_value() == "op_run"
 
 
 def test_the_environment_goes_first(running: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

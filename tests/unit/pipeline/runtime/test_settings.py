@@ -2,10 +2,18 @@ import os
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from pipeline.runtime.environment import BadEnvironment, read_settings, unknown_variables
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import (
+    GatewaySettings,
+    LoaderSettings,
+    ProcessSettings,
+    QuerySettings,
+    Settings,
+    WebhooksSettings,
+    WorkerSettings,
+)
 
 EXAMPLE = Path(__file__).parents[4] / ".env.example"
 
@@ -81,7 +89,7 @@ def test_variables_of_tests_and_of_kubernetes_are_no_settings_and_no_mistakes():
 )
 def test_addresses_are_of_the_kind_that_is_used(make_settings, name, good, bad):
     for value in good:
-        assert getattr(make_settings(**{name: value}), name) == value
+        assert make_settings(**{name: value}).as_environment()[f"ATTRIKIT_{name.upper()}"] == value
     for value in bad:
         with pytest.raises(ValidationError):
             make_settings(**{name: value})
@@ -112,7 +120,7 @@ def test_an_absurd_value_is_refused_in_one_line_or_can_be_used(name, monkeypatch
     for value in ABSURD:
         monkeypatch.setenv(f"ATTRIKIT_{name.upper()}", value)
         try:
-            settings = read_settings(os.environ)
+            settings = read_settings(Settings, os.environ)
         except BadEnvironment as error:
             (problem,) = error.problems
             assert problem.startswith(f"ATTRIKIT_{name.upper()}: ")
@@ -149,3 +157,30 @@ def test_no_password_is_shown(make_settings):
     settings = make_settings(**secrets)
     assert "hush" not in repr(settings)
     assert "hush" not in str(settings)
+    assert {name for name in Settings.model_fields if isinstance(getattr(settings, name), SecretStr)} == set(secrets)
+
+
+def test_a_process_reads_its_own_settings_alone(monkeypatch):
+    monkeypatch.setenv("ATTRIKIT_WEBHOOK_TIMEOUT_SECONDS", "soon")
+    monkeypatch.setenv("ATTRIKIT_OPERATOR_TOKEN", "hush")
+    assert "operator_token" not in read_settings(GatewaySettings, os.environ).model_dump()
+    with pytest.raises(BadEnvironment, match="ATTRIKIT_WEBHOOK_TIMEOUT_SECONDS"):
+        read_settings(WebhooksSettings, os.environ)
+
+
+def test_a_process_holds_no_secret_of_another():
+    def secrets(kind: type[ProcessSettings]) -> set[str]:
+        return {name for name, value in kind() if isinstance(value, SecretStr)}
+
+    assert secrets(GatewaySettings) == {"control_plane_url", "quota_redis_url", "metrics_token"}
+    assert secrets(WorkerSettings) == {"control_plane_url"}
+    assert secrets(LoaderSettings) == {"clickhouse_url"}
+    assert secrets(WebhooksSettings) == {"control_plane_url", "webhook_key"}
+    assert secrets(QuerySettings) == secrets(Settings)
+
+
+def test_another_process_gets_every_setting_by_its_environment(make_settings, monkeypatch):
+    given = make_settings(operator_token="hush", partitions=7, public_metrics=True)
+    for name, value in given.as_environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == given
