@@ -27,13 +27,15 @@ import pytest
 import pytest_socket
 import structlog
 from _pytest.terminal import TerminalReporter
+from certificates import Authority
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from redis_process import RedisServer, redis_is_missing
+from secured_kafka import SecuredKafka
 from xdist.scheduler import LoadScopeScheduling
 
 from deploy.local import ports
-from deploy.local.apache_kafka import KafkaBroker, fetch_jars, find_java, kafka_version
+from deploy.local.apache_kafka import fetch_jars, find_java, kafka_version
 from deploy.local.broker import NoidaBroker
 from deploy.local.process import LaunchError
 from pipeline.runtime.clickhouse import ClickHouse, migrate
@@ -114,16 +116,16 @@ def kafka_jars() -> Path:
 
 
 @pytest.fixture(scope="session")
-def kafka_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+def kafka_broker(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
     folder = tmp_path_factory.mktemp("kafka")
-    process = KafkaBroker(folder / "data", folder / "kafka.log")
+    process = SecuredKafka(folder / "data", folder / "kafka.log")
     process.start()
     yield process
     process.kill()
 
 
 @pytest.fixture(scope="session")
-def kafka(kafka_broker: KafkaBroker) -> str:
+def kafka(kafka_broker: SecuredKafka) -> str:
     """`host:port` of a running Apache Kafka. Shared: use topics or groups of your own. Mark the test `kafka`."""
     return kafka_broker.bootstrap
 
@@ -133,7 +135,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     missing = redis_is_missing()
     if missing:
         pytest.skip(missing)
-    server = RedisServer(tmp_path / "redis")
+    server = RedisServer(tmp_path / "redis", Authority(tmp_path / "redis"))
     server.start()
     yield server
     server.kill()

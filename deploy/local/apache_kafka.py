@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -27,13 +28,28 @@ _HEAP: Final = ("-Xms128m", "-Xmx512m")
 
 
 class KafkaBroker:
-    """Apache Kafka on one port of this machine, its data in `data_dir`."""
+    """Apache Kafka on one port of this machine, its data in `data_dir`.
 
-    def __init__(self, data_dir: Path, log_path: Path, port: int | None = None, pass_fds: tuple[int, ...] = ()) -> None:
+    `properties`: further lines of its configuration, which go before ours. `format_options`: further options for the
+    command that formats its storage.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        log_path: Path,
+        port: int | None = None,
+        pass_fds: tuple[int, ...] = (),
+        *,
+        properties: Sequence[str] = (),
+        format_options: Sequence[str] = (),
+    ) -> None:
         self._java = find_java()
         self._jars = fetch_jars()
         self._data_dir = data_dir.resolve()
         self._port = port or free_port()
+        self._more_properties = tuple(properties)
+        self._format_options = tuple(format_options)
         argv = self._command("kafka.Kafka", str(self._properties))
         self.process = ChildProcess("broker", argv, log_path, orphan_signal=signal.SIGTERM, pass_fds=pass_fds)
 
@@ -90,15 +106,19 @@ class KafkaBroker:
             f"listeners=PLAINTEXT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{controller_port}",
             f"controller.quorum.voters=1@127.0.0.1:{controller_port}",
             f"log.dirs={self._data_dir / 'log'}",
+            *self._more_properties,
         ]
         self._properties.write_text("\n".join(lines) + "\n")
 
     def _format(self) -> None:
-        cluster_id = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
         # In one piece: one id in 64 begins with a hyphen and would be taken for an option.
-        tool = self._command("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}")
-        argv = [*tool, "-c", str(self._properties)]
+        tool = self._command("kafka.tools.StorageTool", "format", f"--cluster-id={new_cluster_id()}")
+        argv = [*tool, "-c", str(self._properties), *self._format_options]
         _run(argv, _FORMAT_SECONDS, "Kafka's storage could not be formatted")
+
+
+def new_cluster_id() -> str:
+    return urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
 
 
 def kafka_version() -> str:

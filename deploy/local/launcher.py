@@ -10,7 +10,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -33,6 +33,7 @@ from pipeline.control import ControlPlane, prepare_control_plane
 from pipeline.runtime.bell import make_bells
 from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.clock import monotonic_seconds, now_ms
+from pipeline.runtime.environment import file_variable, secret_settings
 from pipeline.runtime.kafka.topics import TopicMismatch
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
@@ -89,7 +90,7 @@ class Launcher:
     """The children of one run. `start` and `watch` raise `LaunchError`; `stop` may be called at any time."""
 
     def __init__(self, settings: Settings, kind: BrokerKind, say: Say) -> None:
-        self._given = settings
+        self._given = settings.model_copy(update={"kafka_security_protocol": "PLAINTEXT"})  # our own broker's
         self._kind = kind
         self._say = say
         self._folder: DataFolder | None = None
@@ -219,7 +220,7 @@ class Launcher:
             # -P: a folder that happens to hold a `schemas` must not shadow ours.
             [sys.executable, "-P", "-m", "deploy.cli", *_COMMANDS.get(name, (name,))],
             settings.data_dir / "logs" / f"{name}.log",
-            environment=dict(os.environ) | settings.as_environment() | {"PYTHONUNBUFFERED": "1"},
+            environment=_without_files(os.environ) | settings.as_environment() | {"PYTHONUNBUFFERED": "1"},
             pass_fds=pass_fds,
         )
         with self._signals_held():
@@ -378,6 +379,12 @@ async def _ensure_topics(settings: Settings) -> None:
             if monotonic_seconds() > deadline:
                 raise LaunchError(f"the topics could not be made: {error}") from error
             await asyncio.sleep(_WATCH_SECONDS)
+
+
+def _without_files(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables but for those that name files with secrets: a child is given the secrets themselves."""
+    files = {file_variable(name) for name in secret_settings()}
+    return {name: value for name, value in environment.items() if name.upper() not in files}
 
 
 def _base_url(settings: Settings) -> str:

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Final, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from pipeline.runtime.settings import PREFIX, ProcessSettings, Settings
 
+FILE_SUFFIX: Final = "_FILE"
 S = TypeVar("S", bound=ProcessSettings)
 OTHER_VARIABLES: Final = frozenset({"ATTRIKIT_API_URL", "ATTRIKIT_API_KEY", "ATTRIKIT_ACCESS_LOG"})
 """Variables that are no settings: two options of the command line, and a file that tests may read."""
@@ -34,10 +36,16 @@ def read_settings(kind: type[S], environment: Mapping[str, str]) -> S:
     Raises `BadEnvironment`.
     """
     problems = unknown_variables(environment)
+    secrets: dict[str, Any] = {}
+    for name in sorted(secret_settings(kind)):
+        try:
+            secrets |= _secret_from_file(name, environment)
+        except ValueError as error:
+            problems.append(str(error))
     if problems:
         raise BadEnvironment(problems)
     try:
-        return kind()
+        return kind(**secrets)
     except ValidationError as error:
         raise BadEnvironment([_problem(found["loc"], found["msg"]) for found in error.errors()]) from None
 
@@ -55,8 +63,34 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def setting_names() -> frozenset[str]:
-    """Return the names of the environment variables that are settings."""
-    return frozenset(PREFIX + name.upper() for name in Settings.model_fields)
+    """Return the names of the environment variables that are settings, with the `…_FILE` of each secret."""
+    files = (file_variable(name) for name in secret_settings())
+    return frozenset((*(PREFIX + name.upper() for name in Settings.model_fields), *files))
+
+
+def secret_settings(kind: type[ProcessSettings] = Settings) -> frozenset[str]:
+    """Return the settings that are secrets, or URLs that may hold one."""
+    return frozenset(name for name, field in kind.model_fields.items() if field.annotation is SecretStr)
+
+
+def file_variable(name: str) -> str:
+    """Return the variable that names a file with the value of a secret setting."""
+    return f"{PREFIX}{name.upper()}{FILE_SUFFIX}"
+
+
+def _secret_from_file(name: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Read one secret setting from the file named for it; empty if none is. Raises `ValueError` with what is wrong."""
+    variable = file_variable(name)
+    given = {key.upper(): value for key, value in environment.items()}
+    if not given.get(variable):
+        return {}
+    if given.get(PREFIX + name.upper()):
+        raise ValueError(f"{variable}: {PREFIX}{name.upper()} is set too; set one of them")
+    try:
+        return {name: Path(given[variable]).read_text().rstrip("\r\n")}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ValueError(f"{variable}: {given[variable]} cannot be read: {reason}") from None
 
 
 def _is_other(name: str, value: str) -> bool:
@@ -70,4 +104,5 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _problem(place: tuple[int | str, ...], message: str) -> str:
-    return f"{PREFIX}{str(place[0]).upper()}: {message.removeprefix('Value error, ')}"
+    name = f"{str(place[0]).upper()}: " if place else ""  # a rule about several settings names them itself
+    return f"{PREFIX}{name}{message.removeprefix('Value error, ')}"

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, NoReturn, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from pipeline.runtime.kafka.clients import started
+from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import Pauses, retry
+from pipeline.runtime.settings import KafkaSettings
 
 LOOK_SECONDS: Final = 5.0
 _KNOWN_FOR_SECONDS: Final = 4 * LOOK_SECONDS
@@ -71,12 +72,12 @@ class Liveness(Generic[Place]):
 
 
 async def watch(
-    bootstrap: str, places: Sequence[TopicPartition], look: Callable[[Mapping[TopicPartition, int]], None]
+    settings: KafkaSettings, places: Sequence[TopicPartition], look: Callable[[Mapping[TopicPartition, int]], None]
 ) -> None:
     """Call `look` for ever with where each partition ends. A broker that is away is waited for."""
 
     async def observe() -> NoReturn:
-        async with started(AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)) as consumer:
+        async with started(build_consumer(settings)) as consumer:
             while True:
                 look(await consumer.end_offsets(places))
                 await asyncio.sleep(LOOK_SECONDS)

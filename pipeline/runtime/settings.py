@@ -8,10 +8,10 @@ test keeps the two the same. A secret, or a URL that may hold one, is a `SecretS
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.runtime.client_address import parse_networks
@@ -130,11 +130,46 @@ class PartitionSettings(ProcessSettings):
 class KafkaSettings(PartitionSettings):
     kafka_bootstrap: Annotated[str, AfterValidator(_check_addresses)] = "127.0.0.1:9092"
     """`host:port[,host:port…]`"""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """TLS (SSL), a login (SASL), or both."""
+    kafka_ca_path: str = ""
+    """PEM file of the authorities that may sign the brokers' certificates; empty: those the system trusts. Files of TLS
+    are read again when they change."""
+    kafka_certificate_path: str = ""
+    """PEM file of the client's certificate, where brokers ask for one."""
+    kafka_key_path: str = ""
+    """PEM file of that certificate's private key; empty: it is in the same file."""
+    kafka_key_password: SecretStr = _NO_SECRET
+    """Password of the private key; empty: it is not encrypted."""
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
+    kafka_username: str = ""
+    """User of PLAIN and SCRAM; with OAUTHBEARER the client id for `kafka_token_url`."""
+    kafka_password: SecretStr = _NO_SECRET
+    """Password of that user; with OAUTHBEARER the client's secret."""
+    kafka_token_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
+    """Endpoint that gives OAUTHBEARER's tokens by the client credentials grant (RFC 6749, 4.4)."""
+    kafka_token_scope: str = ""
+    """Scope asked for there; empty: none."""
+    kafka_token_path: str = ""
+    """File with OAUTHBEARER's token, read anew for every connection: a service account token of Kubernetes, say."""
     replication_factor: int = Field(default=1, ge=1, le=1000)
     min_insync_replicas: int = Field(default=1, ge=1, le=1000)
     bells: str = Field(default="", pattern=r"^(\d*;\d+(,\d+)*)?$")
     """Descriptors of the pipes by which processes beside an embedded broker tell each other of new records, set by
     `attrikit up`; empty: there are none."""
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> Self:
+        """Refuse SASL without what its mechanism needs."""
+        if not self.kafka_security_protocol.startswith("SASL_"):
+            return self
+        kind = f"{self.kafka_security_protocol} with {self.kafka_sasl_mechanism}"
+        if self.kafka_sasl_mechanism == "OAUTHBEARER":
+            if not (self.kafka_token_url or self.kafka_token_path):
+                raise ValueError(f"KAFKA_TOKEN_URL or KAFKA_TOKEN_PATH: needed for {kind}")
+        elif not (self.kafka_username and self.kafka_password):
+            raise ValueError(f"KAFKA_USERNAME and KAFKA_PASSWORD: needed for {kind}")
+        return self
 
 
 class ClickHouseSettings(ProcessSettings):

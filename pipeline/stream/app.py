@@ -9,14 +9,17 @@ import gc
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 import faust
 from aiokafka.errors import KafkaError
+from faust.auth import Credentials, OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.types import TP
 from faust.worker import Worker as FaustWorker
 
 from pipeline.control import SnapshotSource
+from pipeline.runtime.kafka.connection import connection_options
 from pipeline.runtime.kafka.topics import TopicMismatch
 from pipeline.runtime.log import configure_logging, get_logger
 from pipeline.runtime.retry import retry
@@ -66,7 +69,7 @@ def build_app(settings: WorkerSettings, source: Snapshots) -> StreamApp:
     table = PersonTable(app, name=TABLE_NAME, partitions=settings.partitions, key_type=bytes, value_type=bytes)
     app.tables.add(table)
     table.factory = store_factory(settings.stream_store, directory / "tables")
-    table.bootstrap = settings.kafka_bootstrap
+    table.settings = settings
     app.worker = Worker(
         settings,
         source,
@@ -105,6 +108,7 @@ def _faust_settings(settings: WorkerSettings, directory: str) -> dict[str, Any]:
     brokers = ";".join(f"kafka://{server}" for server in settings.kafka_bootstrap.split(","))
     return {
         "broker": brokers,
+        "broker_credentials": broker_credentials(connection_options(settings)),
         "store": "memory://",  # Faust's default; the table brings its own
         "datadir": directory,
         "version": 1,
@@ -133,6 +137,21 @@ def _faust_settings(settings: WorkerSettings, directory: str) -> dict[str, Any]:
         "cython_optimizations": True,
         "worker_redirect_stdouts": False,
     }
+
+
+def broker_credentials(options: Mapping[str, Any]) -> Credentials | None:
+    """Return Faust's form of `connection_options`; None: no TLS and no login."""
+    context, mechanism = options.get("ssl_context"), options.get("sasl_mechanism")
+    if mechanism is None:
+        return None if context is None else SSLCredentials(context)
+    if mechanism == "OAUTHBEARER":
+        return OAuthCredentials(oauth_cb=options["sasl_oauth_token_provider"], ssl_context=context)
+    return SASLCredentials(
+        username=options["sasl_plain_username"],
+        password=options["sasl_plain_password"],
+        mechanism=mechanism,
+        ssl_context=context,
+    )
 
 
 def instance_id(hostname: str, directory: str) -> str:

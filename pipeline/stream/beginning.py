@@ -9,10 +9,10 @@ partition says where `people` ended when the changelog was made: what the stream
 import asyncio
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.kafka.clients import build_producer, started
+from pipeline.runtime.kafka.clients import build_consumer, build_producer, started
 from pipeline.runtime.kafka.topics import WantedTopic, create_topics
 from pipeline.runtime.settings import KafkaSettings
 from pipeline.stream.partition.changelog import MARKER_KEY, TOPIC_CONFIG, Marker, append_group, encode_marker
@@ -47,11 +47,8 @@ async def _unwritten(settings: KafkaSettings, topic: str) -> list[int]:
 
 
 async def _ends(settings: KafkaSettings, topic: str) -> dict[int, int]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False, retry_backoff_ms=_BACKOFF_MS
-    )
     places = [TopicPartition(topic, partition) for partition in range(settings.partitions)]
-    async with started(consumer):
+    async with started(build_consumer(settings, retry_backoff_ms=_BACKOFF_MS)) as consumer:
         return {place.partition: end for place, end in (await consumer.end_offsets(places)).items()}
 
 

@@ -15,12 +15,12 @@ from faust.tables.recovery import Recovery
 from faust.types import TP
 
 from pipeline.runtime.clock import monotonic_seconds
-from pipeline.runtime.kafka.clients import started
+from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.read_range import read_range
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.settings import KafkaSettings
 from pipeline.stream.partition.stores import PartitionStore
 from pipeline.stream.table import PersonTable
-from schemas.topics import MAX_MESSAGE_BYTES
 
 _RECORDS_PER_STEP: Final = 10_000
 _POLL_MS: Final = 500
@@ -56,16 +56,9 @@ def plan_load(partition: int, store: PartitionStore, begin_offset: int, end_offs
     return Load(partition, store, start_offset, end_offset) if start_offset < end_offset else None
 
 
-async def load_all(bootstrap: str, topic: str, loads: Sequence[Load]) -> None:
+async def load_all(settings: KafkaSettings, topic: str, loads: Sequence[Load]) -> None:
     """Bring every store up to date, all partitions at once."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
-        fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
-    )
-    async with started(consumer):
+    async with started(build_consumer(settings, auto_offset_reset="none")) as consumer:
         await _drain(consumer, {TopicPartition(topic, load.partition): load for load in loads})
 
 
@@ -126,7 +119,7 @@ class BulkRecovery(Recovery):
         loads = [load for load in planned if load is not None]
         if not loads:
             return
-        await load_all(table.bootstrap, table.changelog_topic_name, loads)
+        await load_all(table.settings, table.changelog_topic_name, loads)
         _log.info(
             "recovered",
             partitions=sorted(load.partition for load in loads),

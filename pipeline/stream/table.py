@@ -13,6 +13,7 @@ import faust
 from faust.stores.base import SerializedStore
 from faust.types import TP
 
+from pipeline.runtime.settings import KafkaSettings
 from pipeline.stream.partition.stores import MemoryStore, PartitionStore, RocksStore
 
 TABLE_NAME: Final = "persons"
@@ -110,8 +111,8 @@ class PersonTable(faust.Table):  # type: ignore[type-arg]
     """Set the attributes before the app starts."""
 
     factory: StoreFactory
-    bootstrap: str
-    """Broker from which recovery reads the changelog: `host:port[,host:port…]`."""
+    settings: KafkaSettings
+    """Those recovery reads the changelog with."""
     on_ready: Callable[[set[int]], Awaitable[None]]
     """Awaited with the partitions owned, after recovery and before messages flow."""
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from pipeline.domain.watermark import Watermark
 from pipeline.readmodel.progress import read_last_reports
 from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
-from pipeline.runtime.kafka.clients import build_producer
+from pipeline.runtime.kafka.clients import build_consumer, build_producer
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import WorkerSettings
@@ -215,7 +215,7 @@ class Worker:
                 behind.append(Load(partition, store, start, offset + 1))
         if behind:
             _log.warning("written_until_fenced", partitions=[load.partition for load in behind])
-            await load_all(self._settings.kafka_bootstrap, self._changelog_topic, behind)
+            await load_all(self._settings, self._changelog_topic, behind)
 
     def _is_as_parked(self, partition: int) -> bool:
         """Nobody has written to the partition since it was parked."""
@@ -323,12 +323,8 @@ class Worker:
         """Read where the sources begin, and where they and the derived topics end; `people` in all its partitions. And
         when progress was last reported, by partition.
         """
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
-            enable_auto_commit=False,
-            # It waits this long once for every topic, to learn of it.
-            retry_backoff_ms=_BACKOFF_MS,
-        )
+        # It waits this long once for every topic, to learn of it.
+        consumer = build_consumer(self._settings, retry_backoff_ms=_BACKOFF_MS)
         await consumer.start()
         try:
             people = [TopicPartition(Topic.PEOPLE.value, p) for p in range(self._settings.partitions)]
@@ -362,7 +358,7 @@ class Worker:
             self._liveness.observe_ends({place.partition: end for place, end in ends.items()}, now)
             self._liveness.observe_committed(done, now)
 
-        return watch(self._settings.kafka_bootstrap, partitions, look)
+        return watch(self._settings, partitions, look)
 
     def _measure(self) -> None:
         now = now_ms()

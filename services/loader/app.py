@@ -132,7 +132,7 @@ class Loader:
             self._liveness.observe_ends({(place.topic, place.partition): end for place, end in ends.items()}, now)
             self._liveness.observe_committed(self._reader.committed, now)
 
-        await watch(self._settings.kafka_bootstrap, places, look)
+        await watch(self._settings, places, look)
 
     # Step 2
 

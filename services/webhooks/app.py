@@ -139,7 +139,7 @@ class Webhooks:
             self._liveness.observe_ends(dict.fromkeys(self._readers, sys.maxsize), now)
             self._liveness.observe_committed({name: one.reads for name, one in self._readers.items()}, now)
 
-        await watch(self._settings.kafka_bootstrap, [TopicPartition(Topic.WEBHOOK_DELIVERIES.value, 0)], look)
+        await watch(self._settings, [TopicPartition(Topic.WEBHOOK_DELIVERIES.value, 0)], look)
 
     async def _check_snapshot(self) -> None:
         self._snapshots.current()

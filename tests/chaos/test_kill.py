@@ -15,13 +15,13 @@ from typing import Any
 import httpx
 import pytest
 from installation import Installation
+from secured_kafka import SecuredKafka
 from tables import Rows, dump_tables
 from topic_copy import copy_topic
 
 from deploy.demo.generator import Plan, Truth, generate, truth_of
 from deploy.demo.observe import count_topic_lines
 from deploy.demo.poster import Parcel, Posted, Poster, parcels
-from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
 from pipeline.readmodel.progress import open_reader, wait_until_settled
 from schemas.facts import NANOS_PER_CONVERSION, Model
@@ -35,22 +35,23 @@ RESTATED = {"revision", "supersedes", "reason"}
 
 pytestmark = pytest.mark.timeout(400)
 
-StartBroker = Callable[[type[NoidaBroker] | type[KafkaBroker]], str]
-"""Starts one, gives its bootstrap address."""
+StartBroker = Callable[[type[NoidaBroker] | type[SecuredKafka]], dict[str, Any]]
+"""Starts one, gives the settings to reach it with."""
+LISTENER = "SASL_SSL SCRAM-SHA-512"
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """`kills`: of each of the two processes. The broker is never killed."""
+    """`kills`: of each of the two processes. The broker is never killed. Apache Kafka is reached by TLS and SCRAM."""
 
-    make_broker: type[NoidaBroker] | type[KafkaBroker]
+    make_broker: type[NoidaBroker] | type[SecuredKafka]
     kills: int
     events: int
 
 
 SCENARIOS = [
     pytest.param(Scenario(NoidaBroker, kills=10, events=6_000), id="noida"),
-    pytest.param(Scenario(KafkaBroker, kills=3, events=2_000), id="kafka", marks=pytest.mark.kafka),
+    pytest.param(Scenario(SecuredKafka, kills=3, events=2_000), id="kafka", marks=pytest.mark.kafka),
 ]
 
 
@@ -75,11 +76,14 @@ def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartBrok
     """A broker of one's own, for topics have fixed names."""
     running: list[Broker] = []
 
-    def start(make: type[NoidaBroker] | type[KafkaBroker]) -> str:
+    def start(make: type[NoidaBroker] | type[SecuredKafka]) -> dict[str, Any]:
         folder = tmp_path_factory.mktemp("broker")
-        running.append(make(folder / "data", folder / "broker.log"))
-        running[-1].start()
-        return running[-1].bootstrap
+        broker = make(folder / "data", folder / "broker.log")
+        running.append(broker)
+        broker.start()
+        if isinstance(broker, SecuredKafka):
+            return broker.settings_of(LISTENER)
+        return {"kafka_bootstrap": broker.bootstrap}
 
     yield start
     for broker in running:
@@ -91,10 +95,10 @@ def disturbed(
     request: pytest.FixtureRequest, start_broker: StartBroker, tmp_path_factory: pytest.TempPathFactory
 ) -> Disturbed:
     scenario: Scenario = request.param
-    if scenario.make_broker is KafkaBroker:
+    if scenario.make_broker is SecuredKafka:
         request.getfixturevalue("kafka_jars")
-    folder, bootstrap = tmp_path_factory.mktemp("disturbed"), start_broker(scenario.make_broker)
-    installation = Installation(folder, bootstrap, **SETTINGS)
+    folder, reach = tmp_path_factory.mktemp("disturbed"), start_broker(scenario.make_broker)
+    installation = Installation(folder, **SETTINGS | reach)
     plan = Plan(end_ms=int(time.time() * 1000), events=scenario.events, seed=11, days=10, has_sent_at=False)
     sendings = generate(plan)
     try:
@@ -109,8 +113,8 @@ def disturbed(
 
 @pytest.fixture(scope="module")
 def undisturbed(disturbed: Disturbed, start_broker: StartBroker, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    folder, bootstrap = tmp_path_factory.mktemp("undisturbed"), start_broker(NoidaBroker)
-    installation = Installation(folder, bootstrap, control_plane_of=disturbed.installation, **SETTINGS)
+    folder, reach = tmp_path_factory.mktemp("undisturbed"), start_broker(NoidaBroker)
+    installation = Installation(folder, control_plane_of=disturbed.installation, **SETTINGS | reach)
     source, target = disturbed.installation.settings, installation.settings
     for topic in (Topic.EVENTS, Topic.PEOPLE, Topic.REJECTED):
         assert asyncio.run(copy_topic(topic, source, target)) > 0

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from certificates import Authority
 from redis_process import RedisServer
 
 from services.web.quota.counters import Counter, LocalCounter, RedisCounter
@@ -11,14 +13,15 @@ from services.web.quota.counters import Counter, LocalCounter, RedisCounter
 PATIENT_SECONDS = 20.0
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def counters(request: pytest.FixtureRequest) -> AsyncIterator[list[Counter]]:
+@pytest.fixture(params=["memory", "redis", "redis over tls"])
+async def counters(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[Counter]]:
     """Make counters that share their counts: one in memory, two on a Redis."""
     if request.param == "memory":
         made: list[Counter] = [LocalCounter()]
     else:
         server: RedisServer = request.getfixturevalue("redis_server")
-        made = [RedisCounter(server.url, PATIENT_SECONDS) for _ in range(2)]
+        tls_url = f"{server.tls_url}?ssl_ca_certs={tmp_path / 'redis' / 'ca.pem'}"
+        made = [RedisCounter(server.url if request.param == "redis" else tls_url, PATIENT_SECONDS) for _ in range(2)]
     yield made
     for counter in made:
         await counter.close()
@@ -69,6 +72,15 @@ async def test_a_redis_that_hangs_or_ends_costs_little_and_is_found_again(redis_
         assert await asyncio.wait_for(until_it_counts(), 30) <= before
     finally:
         await counter.close()
+
+
+async def test_a_redis_whose_certificate_another_authority_signed_is_not_used(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    stranger = Authority(tmp_path / "stranger", "another authority")
+    counter = RedisCounter(f"{redis_server.tls_url}?ssl_ca_certs={stranger.ca}", PATIENT_SECONDS)
+    assert await counter.add("a", 60) is None
+    await counter.close()
 
 
 async def test_closing_ends_the_search_for_a_redis_that_is_away(redis_server: RedisServer) -> None:

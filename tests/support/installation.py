@@ -39,7 +39,7 @@ class Installation:
     def __init__(
         self,
         folder: Path,
-        bootstrap: str,
+        kafka_bootstrap: str,
         control_plane_of: "Installation | None" = None,
         own: Mapping[str, Mapping[str, Any]] | None = None,
         environment: Mapping[str, Mapping[str, str]] | None = None,
@@ -48,7 +48,7 @@ class Installation:
         ports = {name: free_port() for name in (*SERVICES, *REPLICAS)}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         dsn = control_plane_of.settings.control_plane_dsn() if control_plane_of else ""
-        given = {"data_dir": folder, "kafka_bootstrap": bootstrap, "control_plane_url": SecretStr(dsn)} | settings
+        given = {"data_dir": folder, "kafka_bootstrap": kafka_bootstrap, "control_plane_url": SecretStr(dsn)} | settings
         given |= {"operator_token": SecretStr(OPERATOR_TOKEN), "query_url": self.urls["store"]}
         self.settings = Settings.model_construct().model_copy(update=given)
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ import signal
 import socket
 from pathlib import Path
 
+from certificates import Authority
+
 from deploy.local.ports import free_port
 from deploy.local.process import ChildProcess
 
@@ -18,12 +20,20 @@ def redis_is_missing() -> str:
 
 
 class RedisServer:
-    def __init__(self, folder: Path) -> None:
+    """`url`: plain; `tls_url`: over TLS, where the server was given an authority, which signs its certificate."""
+
+    def __init__(self, folder: Path, authority: Authority | None = None) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         folder.mkdir(parents=True, exist_ok=True)
         argv = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(folder)]
         argv += ["--save", "", "--appendonly", "no"]
+        if authority is not None:
+            tls_port = free_port(avoid=[self.port])
+            self.tls_url = f"rediss://127.0.0.1:{tls_port}/0"
+            certificate, key = authority.issue("redis")
+            argv += ["--tls-port", str(tls_port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(authority.ca)]
+            argv += ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
         self._process = ChildProcess("redis", argv, folder / "redis.log")
 
     def start(self) -> None:

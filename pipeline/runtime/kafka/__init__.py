@@ -1,5 +1,6 @@
 """Kafka without a word of the business: clients built one way, and what every service does with them.
 
+    connection    settings → addresses, TLS and SASL of every client
     clients       settings → producer, consumer, admin client
     producer      a producer that reconnects, and one that packs lines and never gives up
     group_reader  read as a member of a group, by generations of its assignment

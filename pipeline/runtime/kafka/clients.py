@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
+from pipeline.runtime.kafka.connection import connection_options
 from pipeline.runtime.kafka.patches import FencedProducer
 from pipeline.runtime.settings import KafkaSettings
 from schemas.topics import MAX_MESSAGE_BYTES
@@ -28,7 +29,7 @@ def build_producer(settings: KafkaSettings, compression: Literal["zstd"] | None 
 
 def _producer_options(settings: KafkaSettings, compression: Literal["zstd"] | None) -> dict[str, Any]:
     return {
-        "bootstrap_servers": settings.kafka_bootstrap,
+        **connection_options(settings),
         "acks": "all",
         "enable_idempotence": True,
         "linger_ms": 0,
@@ -49,7 +50,11 @@ def build_fenced_producer(
 
 
 def build_consumer(
-    settings: KafkaSettings, topics: Iterable[str] = (), group: str | None = None, instance_id: str | None = None
+    settings: KafkaSettings,
+    topics: Iterable[str] = (),
+    group: str | None = None,
+    instance_id: str | None = None,
+    **options: Any,
 ) -> AIOKafkaConsumer:
     """Build a consumer that reads from the earliest offset and commits only when told to.
 
@@ -57,18 +62,19 @@ def build_consumer(
 
     `instance_id`: static membership (KIP-345), for a process of which there is only ever one: after a crash it gets its
     partitions back at once, where the group would else wait for the session of the dead one to end.
+    `options`: aiokafka's own, instead of ours.
     """
-    return AIOKafkaConsumer(
-        *topics,
-        bootstrap_servers=settings.kafka_bootstrap,
-        group_id=group,
-        group_instance_id=instance_id,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
-        fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
-        consumer_timeout_ms=FETCHER_LOOK_MS,
-    )
+    usual: dict[str, Any] = {
+        **connection_options(settings),
+        "group_id": group,
+        "group_instance_id": instance_id,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "max_partition_fetch_bytes": MAX_MESSAGE_BYTES,
+        "fetch_max_bytes": 4 * MAX_MESSAGE_BYTES,
+        "consumer_timeout_ms": FETCHER_LOOK_MS,
+    }
+    return AIOKafkaConsumer(*topics, **usual | options)
 
 
 @asynccontextmanager
@@ -89,7 +95,7 @@ async def started(client: Client) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def open_admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     """Open an admin client. Raises aiokafka's errors."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**connection_options(settings))
     try:
         await admin.start()
         yield admin

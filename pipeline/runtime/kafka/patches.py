@@ -8,17 +8,22 @@ the defect, then name it here or delete the patch (a test fails until that is do
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import wraps
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
+    KafkaConnectionError,
+    KafkaError,
     NotCoordinatorForGroupError,
     for_code,
 )
@@ -41,6 +46,7 @@ _ABORT_SECONDS: Final = 5.0
 _log = get_logger("kafka")
 
 Method = Callable[..., Any]
+_failures: ContextVar[list[str]] = ContextVar("failures of connecting")
 
 
 class Patch(NamedTuple):
@@ -112,10 +118,40 @@ def _ring_after(produce: Method) -> Method:
     return produce_and_ring
 
 
+def _note_failure(connect: Method) -> Method:
+    @wraps(connect)
+    async def connect_and_note(self: Any) -> Any:
+        try:
+            return await connect(self)
+        except (OSError, KafkaError, TimeoutError) as error:
+            _failures.get([]).append(f"{self.host}:{self.port}: {error or type(error).__name__}")
+            raise
+
+    return connect_and_note
+
+
+def _say_why(bootstrap: Method) -> Method:
+    @wraps(bootstrap)
+    async def bootstrap_and_say_why(self: Any) -> None:
+        failures: list[str] = []
+        token = _failures.set(failures)
+        try:
+            await bootstrap(self)
+        except KafkaConnectionError as error:
+            raise KafkaConnectionError("; ".join(failures) or str(error)) from error
+        finally:
+            _failures.reset(token)
+
+    return bootstrap_and_say_why
+
+
 _LOADING_COORDINATOR: Final = (
     "A coordinator that has just moved or started again answers OffsetFetch (version 2 and later) with no offsets and "
     "an error for the whole group. aiokafka looks at the offsets only, takes their absence for 'nothing was ever "
     "committed' and begins at the earliest record: weeks of events read again after a broker's restart. "
+)
+_NO_REASON: Final = (
+    "A client that cannot connect says 'Unable to bootstrap' and nothing of a wrong password or certificate. "
 )
 _EMPTY_FETCHES: Final = "The embedded broker (noida 0.2.3) does not hold an empty fetch back: see `fetch_pause`."
 
@@ -141,6 +177,8 @@ PATCHES: Final = (
         ("0.14.",),
         "It does not find the coordinator again as Kafka's own client does; here for COORDINATOR_SECONDS.",
     ),
+    Patch(AIOKafkaConnection, "connect", _note_failure, ("0.14.",), _NO_REASON + "Here what each broker said is kept."),
+    Patch(AIOKafkaClient, "bootstrap", _say_why, ("0.14.",), _NO_REASON + "Here it is said."),
     Patch(Fetcher, "_proc_fetch_request", _pause_after_empty, ("0.14.",), _EMPTY_FETCHES),
     Patch(Sender, "_send_produce_req", _ring_after, ("0.14.",), _EMPTY_FETCHES + " The bell ends the pause."),
 )

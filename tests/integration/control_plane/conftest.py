@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 
 from deploy.local.process import ChildProcess
 from pipeline.control import ControlPlane, migrate_control_plane
@@ -19,8 +20,10 @@ from pipeline.control.engine import build_engine
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[str]:
-    """The DSN of a server of our own."""
+def postgres(
+    tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int], postgres_authority: Authority
+) -> Iterator[str]:
+    """The DSN of a server of our own, which does TLS for those who ask for it."""
     if not shutil.which("postgres") or not shutil.which("initdb"):
         pytest.skip("no PostgreSQL server on the PATH")
     # It refuses to run as root, so for root it runs as `nobody`, in a folder of theirs.
@@ -36,7 +39,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], i
     command = ["initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
     made = subprocess.run(command, **as_nobody, cwd=folder, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
-    options = ["-k", "", "-c", "fsync=off", "-c", "listen_addresses=127.0.0.1"]
+    options = ["-k", "", "-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", *_tls(postgres_authority, data)]
+    if as_nobody:
+        shutil.chown(data / "server.key", **as_nobody)
     server = ["postgres", "-D", str(data), "-p", str(port), *options]
     if as_nobody:
         server = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", *server]
@@ -48,6 +53,18 @@ def postgres(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], i
         yield dsn
     finally:
         child.stop(10)
+
+
+@pytest.fixture(scope="session")
+def postgres_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Signs the server's certificate."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def _tls(authority: Authority, data: Path) -> list[str]:
+    for source, name in zip(authority.issue("server"), ("server.crt", "server.key"), strict=True):
+        shutil.copy(source, data / name)
+    return ["-c", "ssl=on"]
 
 
 def _open_way_to(folder: Path) -> None:

@@ -5,6 +5,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from pipeline.runtime.settings import Settings
 from pipeline.stream.partition.changelog import append_group
 from pipeline.stream.partition.stores import MemoryStore
 from pipeline.stream.recovery import load_all, plan_load
@@ -34,7 +35,7 @@ async def test_every_partition_is_read_to_its_end_and_the_newest_state_of_a_key_
     # One of them knows the first ten rounds already.
     stores[1].write([(b"k1", b"old"), (b"k7", b"old")], [], 10 * 401 - 1)
     loads = [plan_load(partition, store, 0, ends[partition]) for partition, store in stores.items()]
-    await load_all(broker, topic, [load for load in loads if load])
+    await load_all(Settings(kafka_bootstrap=broker), topic, [load for load in loads if load])
     for store in stores.values():
         assert store.offset == 30 * 401 - 1
         assert dict(store.scan()) == {b"k%d" % n: b"29/%d" % n for n in range(400) if n != 7}
@@ -52,6 +53,6 @@ async def test_an_end_that_holds_no_record_is_reached_all_the_same(broker: str) 
     store = MemoryStore()
     load = plan_load(0, store, 0, sent.offset + 2)
     assert load is not None
-    await load_all(broker, topic, [load])
+    await load_all(Settings(kafka_bootstrap=broker), topic, [load])
     assert store.offset == sent.offset + 1
     assert list(store.scan()) == [(b"a", b"1")]

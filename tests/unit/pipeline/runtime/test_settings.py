@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from pipeline.runtime.environment import BadEnvironment, read_settings, unknown_variables
+from pipeline.runtime.environment import BadEnvironment, read_settings, secret_settings, unknown_variables
 from pipeline.runtime.settings import (
     GatewaySettings,
     LoaderSettings,
@@ -134,6 +134,59 @@ def test_an_absurd_value_is_refused_in_one_line_or_can_be_used(name, monkeypatch
         assert all(0 < delay <= 7 * 86_400 for delay in settings.webhook_retries())
 
 
+def test_a_secret_can_lie_in_a_file(make_settings, tmp_path):
+    file = tmp_path / "password"
+    file.write_text(" hush # 1 \r\n")
+    for path, password in ((str(file), " hush # 1 "), ("", "")):
+        found = read_settings(LoaderSettings, {"ATTRIKIT_KAFKA_PASSWORD_FILE": path})
+        assert found.kafka_password.get_secret_value() == password
+
+
+@pytest.mark.parametrize("name", sorted(secret_settings()))
+def test_every_secret_can_lie_in_a_file(name):
+    assert unknown_variables({f"ATTRIKIT_{name.upper()}_FILE": "x"}) == []
+
+
+def test_what_is_no_secret_cannot_lie_in_a_file():
+    assert len(unknown_variables({"ATTRIKIT_PORT_FILE": "x"})) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"ATTRIKIT_KAFKA_PASSWORD": "x"}, "ATTRIKIT_KAFKA_PASSWORD is set too; set one of them"),
+        ({}, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(make_settings, tmp_path, given, said):
+    missing = str(tmp_path / "missing")
+    with pytest.raises(BadEnvironment) as caught:
+        read_settings(Settings, {"ATTRIKIT_KAFKA_PASSWORD_FILE": missing} | given)
+    (problem,) = caught.value.problems
+    assert problem.startswith("ATTRIKIT_KAFKA_PASSWORD_FILE: ")
+    assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"PROTOCOL": "SASL_SSL", "USERNAME": "u"},
+            "KAFKA_USERNAME and KAFKA_PASSWORD: needed for SASL_SSL with SCRAM",
+        ),
+        ({"PROTOCOL": "SASL_SSL", "MECHANISM": "OAUTHBEARER"}, "KAFKA_TOKEN_URL or KAFKA_TOKEN_PATH: needed for SASL"),
+    ],
+)
+def test_a_login_without_what_it_needs_is_refused(make_settings, monkeypatch, given, said):
+    names = {"PROTOCOL": "SECURITY_PROTOCOL", "MECHANISM": "SASL_MECHANISM"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"ATTRIKIT_KAFKA_{names.get(name, name)}", value)
+    with pytest.raises(BadEnvironment) as caught:
+        read_settings(Settings, os.environ)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"ATTRIKIT_{said}")
+
+
 def test_settings_are_frozen(make_settings):
     with pytest.raises(ValidationError):
         make_settings().port = 1
@@ -153,7 +206,10 @@ def test_no_password_is_shown(make_settings):
         "operator_token": "hush-5",
         "webhook_key": "hush-6",
         "metrics_token": "hush-7",
+        "kafka_password": "hush-8",
+        "kafka_key_password": "hush-9",
     }
+    assert secrets.keys() == secret_settings()
     settings = make_settings(**secrets)
     assert "hush" not in repr(settings)
     assert "hush" not in str(settings)
@@ -172,11 +228,12 @@ def test_a_process_holds_no_secret_of_another():
     def secrets(kind: type[ProcessSettings]) -> set[str]:
         return {name for name, value in kind() if isinstance(value, SecretStr)}
 
-    assert secrets(GatewaySettings) == {"control_plane_url", "quota_redis_url", "metrics_token"}
-    assert secrets(WorkerSettings) == {"control_plane_url"}
-    assert secrets(LoaderSettings) == {"clickhouse_url"}
-    assert secrets(WebhooksSettings) == {"control_plane_url", "webhook_key"}
-    assert secrets(QuerySettings) == secrets(Settings)
+    kafka = {"kafka_password", "kafka_key_password"}
+    assert secrets(GatewaySettings) == kafka | {"control_plane_url", "quota_redis_url", "metrics_token"}
+    assert secrets(WorkerSettings) == kafka | {"control_plane_url"}
+    assert secrets(LoaderSettings) == kafka | {"clickhouse_url"}
+    assert secrets(WebhooksSettings) == kafka | {"control_plane_url", "webhook_key"}
+    assert secrets(QuerySettings) == secrets(Settings) - kafka
 
 
 def test_another_process_gets_every_setting_by_its_environment(make_settings, monkeypatch):
