@@ -147,7 +147,7 @@ def fold(
     is_thawed = False
     if event.timestamp_ms < state.sealed_before_ms and state.archive:
         is_thawed = True
-        thaw_regrouped(Desk(state, event.app_id, person, rules, effects))
+        thaw_regrouped(Desk(state, event.app_id, person, rules, effects), event.timestamp_ms)
     if state.gap_ms != rules.gap_ms:
         regroup(Desk(state, event.app_id, person, rules, effects))
     goals = rules.goals_by_event.get(event.event_name)

@@ -22,6 +22,7 @@ What is bounded, and what is lost at the bound:
 | who has conversions of an order | the app's history limit | `MAX_HOLDERS`, first | a refund does not reach others |
 | refunds of an order | as the order | `MAX_REFUNDS`, first | further ones take nothing |
 | its conversions past their keep | as the order | `MAX_CONVERSIONS`, newest | a refund does not reach others |
+| touches of their paths | as these | `MAX_CLOSED_TOUCHES`, or one conversion's | the same |
 | an anonymous id's owner (a stub) | 400 days after its last use | one | the id begins anew |
 | its other users | as the stub | `MAX_LINKED_USERS` | a pair is written as linked once more |
 | journeys a user has taken in | as the state | `MAX_MERGED`, newest | one sent again after all those counts twice |
@@ -42,6 +43,7 @@ MAX_HELD_SEGMENTS: Final = 200
 MAX_HELD_TOUCHES: Final = MAX_TOUCHES
 """Touches in segments that are held open."""
 MAX_CONVERSIONS: Final = 100
+MAX_CLOSED_TOUCHES: Final = 3_000
 MAX_REFUNDS: Final = 100
 MAX_HOLDERS: Final = 20
 CONVERSION_KEEP_MS: Final = 30 * DAY_MS

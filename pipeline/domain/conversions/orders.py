@@ -32,6 +32,7 @@ from pipeline.domain.identity.stitching import is_moved, owner_of
 from pipeline.domain.rules import AppRules
 from pipeline.domain.sessions.regrouping import regroup
 from pipeline.domain.state import (
+    MAX_CLOSED_TOUCHES,
     MAX_CONVERSIONS,
     MAX_HOLDERS,
     MAX_REFUNDS,
@@ -104,10 +105,19 @@ def _note_closed(state: PersonState, record: OrderClosed, rules: AppRules, effec
     known = {_key(found): found for found in order.closed}
     for found in given.conversions:
         known.setdefault(_key(found), found)
-    order.closed = sorted(known.values(), key=lambda found: (found.person, found.conversion.at_ms, *_key(found)))
-    if len(order.closed) > MAX_CONVERSIONS:
-        order.closed = order.closed[-MAX_CONVERSIONS:]
+    closed = sorted(known.values(), key=lambda found: (found.person, found.conversion.at_ms, *_key(found)))
+    order.closed = _within_bounds(closed)
     _settle(order, record.app_id, rules, effects)
+
+
+def _within_bounds(closed: list[ClosedConversion]) -> list[ClosedConversion]:
+    """The last of them, one at least. Each message to the order reads and writes them all."""
+    touches = 0
+    for count, found in enumerate(reversed(closed)):
+        touches += len(found.path)
+        if count and (count == MAX_CONVERSIONS or touches > MAX_CLOSED_TOUCHES):
+            return closed[-count:]
+    return closed
 
 
 def _settle(order: Order, app_id: str, rules: AppRules, effects: Effects) -> None:

@@ -100,13 +100,16 @@ def united(ours: list[Refund], others: list[Refund]) -> list[Refund]:
 
 def apply_refunds(state: PersonState, order_ids: Iterable[str]) -> list[Conversion]:
     """Bring the conversions of these orders up to date with their refunds; returns those that changed."""
-    changed = []
-    for order_id in dict.fromkeys(order_ids):
-        refunds = [refund for refund in state.refunds if refund.order_id == order_id] if order_id else []
-        if refunds:
-            found = [c for c in state.conversions if c.order_id == order_id and c.is_counted and c.value_minor]
-            changed += allocate(found, refunds)
-    return changed
+    wanted = set(order_ids) - {""}
+    refunds: dict[str, list[Refund]] = {}
+    for refund in state.refunds:
+        if refund.order_id in wanted:
+            refunds.setdefault(refund.order_id, []).append(refund)
+    conversions: dict[str, list[Conversion]] = {order_id: [] for order_id in refunds}
+    for found in state.conversions:
+        if found.order_id in conversions and found.is_counted and found.value_minor:
+            conversions[found.order_id].append(found)
+    return [found for order_id, given in refunds.items() for found in allocate(conversions[order_id], given)]
 
 
 def allocate(

@@ -5,9 +5,10 @@ their state says so, and if it is more than a little, `write_owed` writes some o
 costs no more than its share, however many conversions it changes; what several change is written once.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Final
 
 from pipeline.domain.attribution.path import Paths
@@ -53,7 +54,7 @@ _place_of = attrgetter("at_ms", "event_id", "goal")
 _Key = tuple[str, str]
 """(event id, goal)"""
 _Span = tuple[int, int, str]
-"""Start, end and id of a session."""
+"""Start, end and id of a session; several are by time, and apart."""
 _Occasions = dict[_Key, tuple[Conversion, str]]
 """Conversions that must be written, with the reason."""
 
@@ -108,13 +109,14 @@ def settle(desk: Desk, change: Change, new: list[Conversion], refund: Refund | N
     _close_gone(desk)
 
 
-def settle_all(desk: Desk, change: Change, moved: list[Conversion]) -> None:
-    """Write what was changed about conversions, of any time, for the reason of `desk`. `moved`: those that belonged to
-    another journey; they and their refunds are in the state."""
+def settle_all(desk: Desk, change: Change, moved: Sequence[Conversion] = (), refunds: Sequence[Refund] = ()) -> None:
+    """Write what was changed about conversions, of any time, for the reason of `desk`.
+
+    `moved`, `refunds`: those that belonged to another journey, or stand for one of its. They are in the state."""
     state = desk.state
     desk.forget_paths()
     occasions: _Occasions = {}
-    orders = [refund.order_id for refund in state.refunds]
+    orders = [found.order_id for found in moved] + [refund.order_id for refund in refunds]
     state.conversions = in_order(_recount(desk, change, [], occasions, orders))
     for conversion in moved:
         _owe(conversion, OWES_ALL, desk.reason)
@@ -357,8 +359,10 @@ def _spans(desk: Desk, sessions: list[Session]) -> list[_Span]:
 
 def _place(spans: list[_Span], conversion: Conversion) -> bool:
     """Put it into its session, or leave it in that which it has if none of `spans` has it; return whether it moved."""
-    at_ms, before = conversion.at_ms, conversion.session_id
-    conversion.session_id = next((name for start_ms, end_ms, name in spans if start_ms <= at_ms <= end_ms), before)
+    before = conversion.session_id
+    at = bisect_right(spans, conversion.at_ms, key=itemgetter(0)) - 1
+    if at >= 0 and conversion.at_ms <= spans[at][1]:
+        conversion.session_id = spans[at][2]
     return conversion.session_id != before
 
 

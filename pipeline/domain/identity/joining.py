@@ -1,12 +1,15 @@
 """Two journeys become one person's: sessions joined, touches and conversions theirs, once-countings decided anew."""
 
+from collections.abc import Iterator, Sequence
+
 from pipeline.domain.conversions.counting import unite_firsts
 from pipeline.domain.conversions.recount import View
 from pipeline.domain.conversions.refunds import unite_refunds
 from pipeline.domain.conversions.restatement import Desk, settle_all
 from pipeline.domain.identity.twins import take_back_twins
 from pipeline.domain.rows import session_tombstone
-from pipeline.domain.sessions.event_ids import take
+from pipeline.domain.sessions.archive import EVERYTHING, Span
+from pipeline.domain.sessions.event_ids import Seen, shared, take
 from pipeline.domain.sessions.publishing import publish_sessions, trim_touches
 from pipeline.domain.sessions.regrouping import compare, thawed_view
 from pipeline.domain.sessions.segments import sessions_of, unite
@@ -21,8 +24,10 @@ def unite_journeys(desk: Desk, other: PersonState, anonymous_id: str, watermark_
     """
     state = desk.state
     state.version = other.version = max(state.version, other.version) + 1
-    ours, theirs = (thawed_view(each, desk.rules.gap_ms) for each in (state, other))
-    standing = take_back_twins(desk, other, anonymous_id, ours, theirs)
+    pairs = shared(state, other)
+    theirs = thawed_view(other, desk.rules.gap_ms, EVERYTHING)
+    ours = thawed_view(state, desk.rules.gap_ms, _changes(state, other, pairs))
+    standing = take_back_twins(desk, other, anonymous_id, ours, theirs, pairs)
     _name(other, anonymous_id)
     moved = other.conversions
     _take_back_sessions(desk, anonymous_id, other, theirs)
@@ -30,9 +35,20 @@ def unite_journeys(desk: Desk, other: PersonState, anonymous_id: str, watermark_
     state.segments = unite(state.segments, other.segments, desk.rules.gap_ms)
     state.gap_ms = desk.rules.gap_ms
     sessions = sessions_of(state.segments, state.gap_ms)
-    settle_all(desk, compare(desk, ours, sessions, View(sessions), theirs), moved + standing)
+    settle_all(desk, compare(desk, ours, sessions, View(sessions), theirs), moved + standing, other.refunds)
     trim_touches(state, desk.rules)
     publish_sessions(state, desk.app_id, desk.person, desk.rules, watermark_ms, desk.effects)
+
+
+def _changes(state: PersonState, other: PersonState, pairs: Sequence[tuple[Seen, Seen]]) -> Iterator[Span]:
+    """When something of the other's happened, and when something of the state's own may be taken back: an event that
+    both have seen, what counted as the person's first of a goal."""
+    for segment in other.segments:
+        yield segment.start_ms, segment.end_ms
+    goals = {goal for _, _, goal in other.firsts}
+    times_ms = [at_ms for at_ms, _, goal in state.firsts if goal in goals]
+    times_ms += [seen.at_ms for pair in pairs for seen in pair]
+    yield from zip(times_ms, times_ms, strict=True)
 
 
 def _name(other: PersonState, anonymous_id: str) -> None:

@@ -2,8 +2,8 @@
 back.
 
 Before a login an event carries the anonymous id, and sent again after it the user's too: the two go to two persons, and
-each has counted it. When the journeys are united, the ids that both have seen are compared (`seen.shared`). Of each
-pair the one received first stays. The other one leaves
+each has counted it. When the journeys are united, the ids that both have seen are compared (`event_ids.shared`). Of
+each pair the one received first stays. The other one leaves
 
     its session       a number of events less; no session where it was the only event
     its conversions   with their credits; those of the one that stays get a revision that is greater
@@ -19,7 +19,7 @@ that one row of `events` stands for two, where both have the same time. Where no
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +27,7 @@ from pipeline.domain.conversions.counting import counts_once
 from pipeline.domain.conversions.recount import View
 from pipeline.domain.conversions.restatement import Desk, take_back
 from pipeline.domain.rows import touch_row, twin_mark_row
-from pipeline.domain.sessions.event_ids import Seen, all_seen, fingerprint, forget, shared
+from pipeline.domain.sessions.event_ids import Seen, counted_times_ms, fingerprint, forget
 from pipeline.domain.sessions.segments import take_out
 from pipeline.domain.state import Conversion, PersonState, Segment, raise_revisions
 
@@ -44,17 +44,20 @@ class _Side:
     """Times of the events it counts, ascending."""
 
 
-def take_back_twins(desk: Desk, other: PersonState, anonymous_id: str, ours: View, theirs: View) -> list[Conversion]:
-    """Take events that both journeys have seen out of one of them; returns the conversions that stand.
+def take_back_twins(
+    desk: Desk, other: PersonState, anonymous_id: str, ours: View, theirs: View, pairs: Sequence[tuple[Seen, Seen]]
+) -> list[Conversion]:
+    """Take events that both journeys have seen (`pairs`: ours, theirs) out of one of them; returns the conversions that
+    stand.
 
     Versions of both states must exceed all that was written of either.
     """
-    pairs = shared(desk.state, other)
     if not pairs:
         return []
     names = {fingerprint(name): name for state in (desk.state, other) for name in _names(state)}
     their_desk = Desk(other, desk.app_id, "a:" + anonymous_id, desk.rules, desk.effects, desk.reason)
-    our_side, their_side = _Side(desk, ours, _times(desk.state)), _Side(their_desk, theirs, _times(other))
+    our_side = _Side(desk, ours, counted_times_ms(desk.state))
+    their_side = _Side(their_desk, theirs, counted_times_ms(other))
     standing: list[Conversion] = []
     gone: dict[int, set[bytes]] = {id(our_side): set(), id(their_side): set()}
     for our, their in pairs:
@@ -146,10 +149,6 @@ def _uncount(side: _Side, seen: Seen, name: str, conversions: list[Conversion]) 
         segment.entry_rank = _NO_ENTRY_RANK
     if seen.at_ms == segment.end_ms and place and side.times_ms[place : place + 1] != [seen.at_ms]:
         segment.end_ms = max(segment.start_ms, side.times_ms[place - 1])
-
-
-def _times(state: PersonState) -> list[int]:
-    return sorted(seen.at_ms for seen in all_seen(state) if not seen.is_late)
 
 
 def _names(state: PersonState) -> Iterator[str]:

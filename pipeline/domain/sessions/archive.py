@@ -1,8 +1,9 @@
 """Final sessions, kept as bytes: no event of the person's own can reach them, but another journey can.
 
 When an anonymous journey becomes a user's, the sessions of both must be joined, cut and counted as one person's, final
-or not. So what is sealed is kept for 30 days. An ordinary event only carries the bytes along; they are decoded when two
-journeys are united, and when an event of the anonymous id comes from a partition whose event time is further behind.
+or not. So what is sealed is kept for 30 days. An ordinary event only carries the bytes along. When two journeys are
+united, and when an event of the anonymous id comes from a partition whose event time is further behind, the sessions
+are decoded that this can change: what one page view costs must not grow with the sessions of the person it is of.
 
 One entry per session: (start ms, end ms, length) and its segments in msgpack, deflated to two fifths (9 µs a session).
 By time, so the oldest are cut off the front. The touches of archived sessions stand in `PersonState.touches` as well,
@@ -10,9 +11,9 @@ because paths need them; thawing takes them out there, and sealing puts them bac
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from struct import Struct
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -23,6 +24,10 @@ MAX_ARCHIVE_BYTES: Final = 32 * 1024
 
 _HEADER: Final = Struct("<qqI")
 _HEADER_BYTES: Final = _HEADER.size
+Span: TypeAlias = tuple[int, int]
+"""First and last time of something, ms."""
+EVERYTHING: Final[list[Span]] = [(0, 1 << 62)]
+
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[Segment]).decode
 _WINDOW_BITS: Final = -10
@@ -35,13 +40,15 @@ _DICTIONARY: Final = (
 """Compression dictionary of common session data. It never changes: archives made with it can be read with no other."""
 
 
-def put_away(state: PersonState, sessions: list[list[Segment]]) -> None:
-    """Append final sessions, which are by time and after all that is there. At the bound, the oldest go."""
-    parts = [state.archive]
-    for session in sessions:
-        body = _deflated(_encode(session))
-        parts += (_HEADER.pack(session[0].start_ms, session[-1].end_ms, len(body)), body)
-    state.archive = b"".join(parts)
+def put_away(state: PersonState, sessions: list[list[Segment]], gap_ms: int) -> None:
+    """Add sessions that have become final, which are by time. At the bound, the oldest go."""
+    entries = [_entry(session) for session in sessions]
+    if sessions[0][-1].end_ms + gap_ms <= state.sealed_before_ms:  # it has been in the archive before
+        archive = state.archive
+        entries = sorted(entries + [archive[at : at + size] for at, _, _, size in _entries(archive)], key=_start_ms)
+    else:
+        entries.insert(0, state.archive)
+    state.archive = b"".join(entries)
     _drop_front(state, len(state.archive) - MAX_ARCHIVE_BYTES)
 
 
@@ -58,23 +65,62 @@ def trim(state: PersonState, reachable_ms: int) -> None:
     _drop_front(state, excess)
 
 
-def thaw(state: PersonState) -> list[list[Segment]]:
-    """Turn all archived sessions into segments again, as they were before; return these sessions."""
-    archived = []
-    starts_ms = set()
+def thaw(state: PersonState, changes: Iterable[Span], gap_ms: int) -> list[list[Segment]]:
+    """Turn the archived sessions that something at the times of `changes` can change into segments again, as they were
+    before; return these sessions."""
+    starts_ms = _reached(state, changes, gap_ms) if state.archive else None
+    if not starts_ms:
+        return []
+    archived, kept = [], []
     for at, start_ms, _, size in _entries(state.archive):
-        starts_ms.add(start_ms)
-        archived.append(_decode(_inflated(state.archive[at + _HEADER_BYTES : at + size])))
-    if archived:
-        state.archive = b""
-        state.segments = [segment for session in archived for segment in session] + state.segments
-        state.touches = [touch for touch in state.touches if touch.session_start_ms not in starts_ms]
+        if start_ms in starts_ms:
+            archived.append(_decode(_inflated(state.archive[at + _HEADER_BYTES : at + size])))
+        else:
+            kept.append(state.archive[at : at + size])
+    state.archive = b"".join(kept)
+    segments = [segment for session in archived for segment in session] + state.segments
+    state.segments = sorted(segments, key=lambda segment: segment.start_ms)
+    state.touches = [touch for touch in state.touches if touch.session_start_ms not in starts_ms]
     return archived
 
 
-def oldest_start_ms(state: PersonState) -> int | None:
-    """None: nothing is archived."""
-    return int(_HEADER.unpack_from(state.archive)[0]) if state.archive else None
+def _reached(state: PersonState, changes: Iterable[Span], gap_ms: int) -> set[int]:
+    """Starts of the archived sessions of the chains that `changes` belong to, or join. A chain is cut into sessions as
+    a whole, so all of it can change."""
+    archived, change = 0, 1
+    spans = [(start_ms, end_ms, archived) for _, start_ms, end_ms, _ in _entries(state.archive)]
+    spans += [(start_ms, end_ms, change) for start_ms, end_ms in changes]
+    spans += [(segment.start_ms, segment.end_ms, -1) for segment in state.segments]
+    reached: set[int] = set()
+    for chain in _chained(spans, gap_ms):
+        if any(kind == change for _, _, kind in chain):
+            reached.update(start_ms for start_ms, _, kind in chain if kind == archived)
+    return reached
+
+
+def _chained(spans: list[tuple[int, int, int]], gap_ms: int) -> list[list[tuple[int, int, int]]]:
+    chains: list[list[tuple[int, int, int]]] = []
+    reaches_ms = 0
+    for span in sorted(spans):
+        if not chains or span[0] >= reaches_ms:
+            chains.append([])
+        chains[-1].append(span)
+        reaches_ms = max(reaches_ms, span[1] + gap_ms)
+    return chains
+
+
+def oldest_start_ms(state: PersonState) -> int:
+    """Return the start of the oldest session in the archive, which must not be empty."""
+    return _start_ms(state.archive)
+
+
+def _entry(session: list[Segment]) -> bytes:
+    body = _deflated(_encode(session))
+    return _HEADER.pack(session[0].start_ms, session[-1].end_ms, len(body)) + body
+
+
+def _start_ms(entry: bytes) -> int:
+    return int(_HEADER.unpack_from(entry)[0])
 
 
 def _deflated(data: bytes) -> bytes:

@@ -91,20 +91,27 @@ def shared(one: PersonState, other: PersonState) -> list[tuple[Seen, Seen]]:
     marks &= _marks(other.seen_ids) | _marks(other.taken_ids)
     if not marks:
         return []
-    theirs = {seen.mark: seen for seen in all_seen(other) if seen.mark in marks}
-    pairs = [(seen, theirs[seen.mark]) for seen in all_seen(one) if seen.mark in marks]
+    theirs = {seen.mark: seen for seen in _seen(other, marks)}
+    pairs = [(seen, theirs[seen.mark]) for seen in _seen(one, marks)]
     return [pair for pair in pairs if abs(pair[0].received_ms - pair[1].received_ms) < KEEP_S * 1000]
 
 
-def all_seen(state: PersonState) -> Iterator[Seen]:
-    """Yield all entries; of one id the newest comes last."""
+def _seen(state: PersonState, marks: set[bytes]) -> Iterator[Seen]:
+    """Yield the entries of these ids; of one id the newest comes last."""
     for ids, times, is_taken in (
         (state.taken_ids, state.taken_times, True),
-        (bytes(state.seen_ids), bytes(state.seen_times), False),
+        (state.seen_ids, state.seen_times, False),
     ):
-        for place, (packed, received_s) in enumerate(_TIMES.iter_unpack(times)):
-            mark = ids[place * _ID_BYTES : (place + 1) * _ID_BYTES]
-            yield _unpack(mark, packed, received_s, is_taken=is_taken)
+        for mark, (packed, received_s) in zip(_split(bytes(ids)), _TIMES.iter_unpack(times), strict=True):
+            if mark in marks:
+                yield _unpack(mark, packed, received_s, is_taken=is_taken)
+
+
+def counted_times_ms(state: PersonState) -> list[int]:
+    """Times of the events it counts, ascending."""
+    late = IS_LATE << 48
+    packed = (entry[0] for times in (state.taken_times, state.seen_times) for entry in _TIMES.iter_unpack(times))
+    return sorted(each & _TIME for each in packed if not each & late)
 
 
 def forget(state: PersonState, gone: set[bytes]) -> None:

@@ -215,7 +215,7 @@ def _seal(state: PersonState, rules: AppRules, reachable_ms: int) -> None:
             if count > final:
                 break
             sessions.append(session)
-        put_away(state, sessions)
+        put_away(state, sessions, rules.gap_ms)
         _keep_touches(state, sessions)
         del state.segments[:final]
         _drop_settled(state)
@@ -262,9 +262,10 @@ def _keep_touches(state: PersonState, sessions: list[Session]) -> None:
 def _drop_settled(state: PersonState) -> None:
     """Conversions that waited to count in a session that is gone now."""
     if not all(conversion.is_counted for conversion in state.conversions):
-        open_ms = oldest_start_ms(state)
-        if open_ms is None:
-            open_ms = state.segments[0].start_ms if state.segments else max(state.last_ms, state.taken_last_ms) + 1
+        starts_ms = [segment.start_ms for segment in state.segments[:1]]
+        if state.archive:
+            starts_ms.append(oldest_start_ms(state))
+        open_ms = min(starts_ms, default=max(state.last_ms, state.taken_last_ms) + 1)
         state.conversions = [found for found in state.conversions if found.is_counted or found.at_ms >= open_ms]
 
 

@@ -6,12 +6,14 @@ A page view in order takes 770 instructions. What the bounds are in time, `make 
 from collections.abc import Callable
 
 import pytest
-from heavy_persons import PERSONS, Heavy, events_for, newcomer, order_of_many
+from heavy_persons import PERSONS, Heavy, events_for, journey_of, newcomer, order_of_many
 from work import instructions
 
 from pipeline.domain.conversions.orders import apply_order
+from pipeline.domain.identity.stitching import absorb
 
 MOST_INSTRUCTIONS = 90_000
+MOST_INSTRUCTIONS_OF_A_MERGE = 130_000
 MOST_ROWS = 110
 MOST_BYTES = 50_000
 MOST_BYTES_OF_LONG_NAMES = 250_000
@@ -29,6 +31,25 @@ def test_a_page_view_in_order_takes_few_steps() -> None:
     heavy = newcomer()
     event = heavy.event("page_view", heavy.at_ms + 1)
     assert instructions(lambda: heavy.apply(event)) < 1_000
+
+
+@pytest.mark.parametrize("prepare", PERSONS.values(), ids=PERSONS.keys())
+def test_a_short_journey_costs_its_share_whatever_the_user_was_prepared_with(prepare: Callable[[], Heavy]) -> None:
+    user, journey = prepare().copy(), journey_of(newcomer())
+    rules, at_ms, effects = user.rules, user.at_ms, user.effects
+    steps = instructions(lambda: absorb(user.state, journey, "demo", "other", "user", rules, at_ms, effects))
+    assert steps <= MOST_INSTRUCTIONS_OF_A_MERGE
+    assert user.written()[1] <= MOST_BYTES
+
+
+def test_a_short_journey_leaves_sessions_in_the_archive_that_it_cannot_change() -> None:
+    user = PERSONS["47 open visits of 100 campaigns"]().copy()
+    archive = user.state.archive
+    journey = newcomer()
+    journey.does("page_view", user.at_ms - journey.at_ms)
+    absorb(user.state, journey_of(journey), "demo", "other", "user", user.rules, user.at_ms, user.effects)
+    assert len(archive) > 30_000
+    assert archive in user.state.archive
 
 
 @pytest.mark.parametrize(("name", "prepare"), PERSONS.items(), ids=PERSONS.keys())

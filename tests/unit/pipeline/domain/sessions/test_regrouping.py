@@ -49,7 +49,7 @@ def test_a_smaller_gap_divides_at_midnight_and_keeps_what_is_counted_together(ma
     assert [row.event_id for row in person.conversions()] == ["monday", "tuesday"]
 
 
-def test_final_sessions_stay_until_a_merge_looks_at_them_again(make_person: MakePerson) -> None:
+def test_final_sessions_stay_until_a_merge_reaches_them(make_person: MakePerson) -> None:
     user, anonymous = make_person(), make_person(user_id="", anonymous_id="a1")
     user.does("page_view", 0, "t0", page_url=AD)
     user.does("page_view", 40, "t1", page_url=AD)
@@ -60,7 +60,11 @@ def test_final_sessions_stay_until_a_merge_looks_at_them_again(make_person: Make
     assert [row.session_id for row in user.sessions()][:2] == [row.session_id for row in before]
     anonymous.does("page_view", 5 * DAY, "t6")
     anonymous.becomes(user)
-    assert [row.events for row in user.sessions()] == [2, 2]
+    assert [row.events for row in user.sessions()] == [1, 1, 2]
+    other = make_person(user_id="", anonymous_id="a2")
+    other.does("page_view", 45, "t2")
+    other.becomes(user)
+    assert [row.events for row in user.sessions()] == [3, 2]
     assert [row.touch_id for row in user.touches()] == ["t0", "t5"]
 
 
