@@ -10,9 +10,18 @@ PYTHON ?=
 ARGS ?=
 # make demo KEEP=1: run on with the data afterwards, to be looked at.
 KEEP ?=
+# make image: the image it is built on, its name, and the packages in it (requirements.lock: the embedded engine too).
+BASE ?= docker.io/library/python:3.13-slim-trixie
+IMAGE ?= attrikit
+LOCK_FILE ?= requirements-cluster.lock
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE_NAME = $(IMAGE):$(VERSION)
+# A pip.conf, where the package index is reached through a mirror; it stays out of the image.
+PIP_CONF ?=
 # Processes that share the tests; 0: one, with output as it comes.
 JOBS ?= 2
 
+comma := ,
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --require-hashes --no-deps
@@ -24,7 +33,7 @@ DEV := $(VENV)/.dev
 # Without its interpreter (a link to one that was removed, say) a stamp says nothing about what is installed.
 $(shell [ -e $(PY) ] || rm -f $(RUNTIME) $(DEV))
 
-.PHONY: help install run test unit check sdk fuzz demo chaos bench lock clean
+.PHONY: help install run test unit check sdk fuzz demo chaos bench image compose deploy-check deploy-test lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,10 +77,21 @@ demo: $(RUNTIME) ## Post a month of traffic, wait, compare the models, prove the
 bench: $(DEV) ## Measure the parts and the whole against their baselines
 	@exec $(PY) tests/bench/run.py $(ARGS)
 
+image: ## Build the image of every process (BASE=… IMAGE=… name what it is built on and how it is called)
+	@DOCKER_BUILDKIT=1 docker build $(if $(PIP_CONF),--secret id=pip$(comma)src=$(PIP_CONF) --network host) \
+		--build-arg BASE="$(BASE)" --build-arg LOCK="$(LOCK_FILE)" --build-arg VERSION="$(VERSION)" \
+		--build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
+		-f deploy/docker/Dockerfile -t "$(IMAGE_NAME)" $(ARGS) .
+
+compose: image ## Start the whole product in containers; its secrets are made the first time
+	@[ -e deploy/compose/.env ] || (umask 077; docker run --rm "$(IMAGE_NAME)" secrets init > deploy/compose/.env)
+	ATTRIKIT_IMAGE="$(IMAGE_NAME)" docker compose -f deploy/compose/compose.yaml up --detach --wait
+
 lock: $(DEV) ## Pin the newest versions pyproject.toml allows
 	$(PY) -m pip --disable-pip-version-check install --quiet uv
-	$(LOCK) --upgrade pyproject.toml -o requirements.lock
-	$(LOCK) --upgrade --extra dev pyproject.toml -o requirements-dev.lock
+	$(LOCK) --upgrade --extra embedded pyproject.toml -o requirements.lock
+	$(LOCK) --upgrade --extra embedded --extra dev pyproject.toml -o requirements-dev.lock
+	$(LOCK) --no-annotate --constraint requirements.lock pyproject.toml -o requirements-cluster.lock
 
 clean: ## Remove .venv, caches and build output; data folders stay
 	rm -rf .venv .venv.before .venv-ci build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

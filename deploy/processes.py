@@ -74,13 +74,16 @@ def run_query(settings: QuerySettings) -> None:
 
 
 def run_loader(settings: LoaderSettings) -> None:
-    """Run the loader: Kafka → ClickHouse."""
+    """Run the loader: Kafka → ClickHouse; with `/healthz`, `/readyz` and `/metrics` where a port is set."""
     from services.loader.app import Loader
+    from services.web.operations import operations_app
 
     async def load(stop: asyncio.Event) -> None:
         clickhouse = ClickHouse.open(settings)
         try:
-            await Loader(settings, clickhouse).run(stop)
+            loader = Loader(settings, clickhouse)
+            app = operations_app("loader", loader.missing, loader.stalled)
+            await _run_with_port(stop, loader.run(stop), app, settings.host, settings.loader_port)
         finally:
             clickhouse.close()
 
@@ -131,27 +134,29 @@ def run_webhooks(settings: WebhooksSettings) -> None:
     """Run the webhook dispatcher: Kafka → the endpoints of webhooks; with `/healthz`, `/readyz` and `/metrics` where a
     port is set.
     """
-    from services.webhooks.app import Webhooks, create_app
+    from services.web.operations import operations_app
+    from services.webhooks.app import Webhooks
 
     use_bells(settings.bells)
 
     async def deliver(stop: asyncio.Event) -> None:
         webhooks = Webhooks(settings)
-        parts = [webhooks.run(stop)]
-        if settings.webhooks_port:
-            parts.append(_serve(create_app(webhooks), settings.host, settings.webhooks_port, stop))
-        await _until_first_ends(stop, *parts)
+        app = operations_app("webhooks", webhooks.missing, webhooks.stalled)
+        await _run_with_port(stop, webhooks.run(stop), app, settings.host, settings.webhooks_port)
 
     _run(deliver)
 
 
 def run_alerts(settings: AlertsSettings) -> None:
-    """Run the alerts: ClickHouse → alerts, where the tables are on a server."""
+    """Run the alerts: ClickHouse → alerts, where the tables are on a server; with `/healthz`, `/readyz` and `/metrics`
+    where a port is set.
+    """
     from pipeline.control import SnapshotSource
     from services.alerts.app import Alerter
     from services.query.core.freshness import Freshness
     from services.query.core.reader import Reader
     from services.query.core.sql import QueryLimits
+    from services.web.operations import operations_app
 
     async def judge(stop: asyncio.Event) -> None:
         clickhouse = ClickHouse.open(settings)
@@ -159,7 +164,9 @@ def run_alerts(settings: AlertsSettings) -> None:
         reader = Reader(clickhouse, Freshness(settings.partitions), QueryLimits())
         await snapshots.start()
         try:
-            await Alerter(settings, clickhouse, snapshots, _known(reader.complete_through_ms)).run(stop)
+            alerter = Alerter(settings, clickhouse, snapshots, _known(reader.complete_through_ms))
+            app = operations_app("alerts", alerter.missing)
+            await _run_with_port(stop, alerter.run(stop), app, settings.host, settings.alerts_port)
         finally:
             await snapshots.stop()
             clickhouse.close()
@@ -238,6 +245,14 @@ async def _serve(app: ASGIApp, host: str, port: int, stop: asyncio.Event) -> Non
         watching.cancel()
     if not server.started:
         raise StartupFailed
+
+
+async def _run_with_port(
+    stop: asyncio.Event, work: Coroutine[Any, Any, None], app: ASGIApp, host: str, port: int
+) -> None:
+    """Run the work, and serve the app beside it if a port is set."""
+    parts = [work, _serve(app, host, port, stop)] if port else [work]
+    await _until_first_ends(stop, *parts)
 
 
 async def _until_first_ends(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:

@@ -23,12 +23,13 @@ def _ours(error: BaseException) -> str | None:
     from pipeline.control import ControlPlaneError
     from pipeline.readmodel.progress import TopicsMissing
     from pipeline.runtime.clickhouse import ClickHouseLocked
+    from pipeline.runtime.embedded import NotInstalled
     from pipeline.runtime.kafka.topics import TopicMismatch
     from pipeline.runtime.secret_box import SecretBoxError
     from schemas.clickhouse import MigrationError
 
     told = (
-        *(ClickHouseLocked, ControlPlaneError, LaunchError, MigrationError),
+        *(ClickHouseLocked, ControlPlaneError, LaunchError, MigrationError, NotInstalled),
         *(SecretBoxError, StoreAway, TopicMismatch, TopicsMissing),
     )
     return one_line(error) if isinstance(error, told) else None

@@ -17,6 +17,8 @@ from deploy.cli.environment import Kept, command_settings, load_settings
 from deploy.cli.goals import goals
 from deploy.cli.operations import doctor, ledger
 from deploy.cli.rejected import rejected
+from deploy.cli.secrets import secrets
+from deploy.cli.smoke import probe, smoke
 from deploy.cli.webhooks import webhooks
 
 if TYPE_CHECKING:
@@ -37,10 +39,13 @@ app.add_typer(channels, name="channels")
 app.add_typer(goals, name="goals")
 app.add_typer(costs, name="costs")
 app.add_typer(rejected, name="rejected")
+app.add_typer(secrets, name="secrets")
 app.add_typer(topics, name="topics")
 app.add_typer(webhooks, name="webhooks")
 app.command()(ledger)
 app.command()(doctor)
+app.command()(smoke)
+app.command()(probe)
 
 
 def main() -> None:

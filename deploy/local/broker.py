@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from deploy.local.ports import free_port
 from deploy.local.process import ChildProcess
+from pipeline.runtime.embedded import require
 
 _READY_SECONDS: Final = 120.0
 _SAVE_SECONDS: Final = 300.0
@@ -98,6 +99,7 @@ class NoidaBroker:
 
 
 def _noida_binary() -> str:
+    require("noida_db", "BROKER=kafka or ATTRIKIT_KAFKA_BOOTSTRAP")
     path = Path(str(files("noida_db"))) / "noida-db"
     if not os.access(path, os.X_OK):
         path.chmod(0o755)

@@ -300,15 +300,18 @@ class QuerySettings(PartitionSettings, ClickHouseSettings, ExportSettings, HttpS
     query_max_memory_bytes: int = Field(default=4 * 1024 * 1024 * 1024, ge=0)
 
 
-class LoaderSettings(KafkaSettings, ClickHouseSettings, LivenessSettings):
+class LoaderSettings(KafkaSettings, ClickHouseSettings, LivenessSettings, HostSettings):
     loader_max_rows: int = Field(default=50_000, gt=0)
     loader_max_bytes: int = Field(default=32 * 1024 * 1024, gt=0)
     loader_max_age_seconds: float = Field(default=0.2, ge=0)
     """A block is inserted when it holds this many rows or bytes, or is this old."""
+    loader_port: Port = 0
+    """Port of the `/healthz`, `/readyz` and `/metrics` of a loader of its own; 0: none."""
 
 
-class AlertsSettings(KafkaSettings, ClickHouseSettings, ControlPlaneSettings):
-    pass
+class AlertsSettings(KafkaSettings, ClickHouseSettings, ControlPlaneSettings, HostSettings):
+    alerts_port: Port = 0
+    """Port of the `/healthz`, `/readyz` and `/metrics` of the alerts; 0: none."""
 
 
 class StoreSettings(LoaderSettings, QuerySettings, AlertsSettings):

@@ -71,6 +71,11 @@ class Alerter:
         self._clickhouse = clickhouse
         self._snapshots = snapshots
         self._complete_through_ms = complete_through_ms
+        self._is_judging = False
+
+    async def missing(self) -> list[str]:
+        """Name the parts that readiness waits for, in words."""
+        return [] if self._is_judging else ["rules, tables or broker"]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`. After an error it starts again from the log."""
@@ -96,9 +101,13 @@ class Alerter:
             book.hear(with_older(await measured(self._clickhouse, _KEPT_ROWS), logged))
             self._use_rules(book)
             await log.send_alerts(book.last_alerts())
-            while True:
-                await self._round(book, log, requests)
-                await asyncio.sleep(_ROUND_SECONDS)
+            try:
+                while True:
+                    await self._round(book, log, requests)
+                    self._is_judging = True
+                    await asyncio.sleep(_ROUND_SECONDS)
+            finally:
+                self._is_judging = False
 
     async def _round(self, book: RuleBook, log: "AlertLog", requests: RequestsComplete) -> None:
         self._use_rules(book)

@@ -72,8 +72,18 @@ class Loader:
         self._unreported = asyncio.Event()
         self._reports = Pace(min(limits.max_age_seconds, _REPORT_SECONDS))
         self._is_draining = False
+        self._has_started = False
         self._liveness = Liveness[Place](settings.stall_seconds)
         self._reader = Reader(settings, group, instance_id, self._buffers, self._positions, self._loaded_offsets)
+
+    async def missing(self) -> list[str]:
+        """Name the parts that readiness waits for, in words."""
+        found = {
+            "stopping": self._is_draining,
+            "ClickHouse": self._store.is_away,
+            "broker": not (self._has_started and self._reader.is_assigned),
+        }
+        return [name for name, is_missing in found.items() if is_missing]
 
     def stalled(self) -> dict[str, float]:
         """Partitions with messages that are not loaded though ClickHouse and the broker are there, and for how many
@@ -105,6 +115,7 @@ class Loader:
         await retry(lambda: migrate(self._clickhouse), clickhouse_away, log, "waiting", waiting_for="ClickHouse")
         await retry(lambda: ensure_topics(self._settings), broker_away, log, "waiting", waiting_for="broker")
         await retry(self._reader.start, broker_away, log, "waiting", waiting_for="broker")
+        self._has_started = True
         log.info("loader_started")
 
     async def _work(self, stopped: asyncio.Task[Any]) -> None:

@@ -60,6 +60,11 @@ class Reader:
         await self._group.stop()
 
     @property
+    def is_assigned(self) -> bool:
+        """True while the group has given this loader its partitions."""
+        return self._group.is_assigned
+
+    @property
     def committed(self) -> Mapping[Place, int]:
         """First uncommitted offset of each partition assigned now."""
         return self._group.committed

@@ -49,6 +49,17 @@ def _nothing_stalls() -> Mapping[str, float]:
     return {}
 
 
+def operations_app(
+    name: str,
+    readiness: ReadinessCheck,
+    stalled: StallCheck = _nothing_stalls,
+) -> FastAPI:
+    """Create the app that a process without an API of its own serves: `/healthz`, `/readyz` and `/metrics`."""
+    app = FastAPI(title=f"AttriKit {name}", openapi_url=None, docs_url=None, redoc_url=None)
+    add_operations(app, readiness, stalled=stalled)
+    return app
+
+
 def add_operations(
     app: FastAPI,
     readiness: ReadinessCheck,

@@ -13,7 +13,6 @@ from typing import Any, Final
 from aiohttp.abc import AbstractResolver
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
-from fastapi import FastAPI
 
 from pipeline.control import SnapshotNotLoaded, SnapshotSource
 from pipeline.control.webhooks import StateChange, WebhookEndpoints
@@ -28,7 +27,6 @@ from pipeline.runtime.topics import ensure_topics
 from schemas.facts import AlertRow, encode_row
 from schemas.ids import partition_for
 from schemas.topics import Topic
-from services.web.operations import add_operations
 from services.webhooks.attempts import Attempts
 from services.webhooks.dispatcher import Dispatcher
 from services.webhooks.endpoint_health import EndpointHealth, NotWritten
@@ -150,13 +148,6 @@ class Webhooks:
     async def _alert(self, row: AlertRow) -> None:
         partition = partition_for(row.app_id, row.rule_id, self._settings.partitions)
         await self._producer.put(Topic.ALERTS, partition, encode_row(row))
-
-
-def create_app(webhooks: Webhooks) -> FastAPI:
-    """Create the app that serves `/healthz`, `/readyz` and `/metrics`."""
-    app = FastAPI(title="AttriKit webhooks", openapi_url=None, docs_url=None, redoc_url=None)
-    add_operations(app, webhooks.missing, stalled=webhooks.stalled)
-    return app
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

@@ -36,6 +36,7 @@ from pipeline.runtime.clickhouse.errors import (
     is_unreachable,
 )
 from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.embedded import require
 from pipeline.runtime.settings import ClickHouseSettings
 
 Row = tuple[Any, ...]
@@ -85,11 +86,12 @@ class ClickHouse:
     @classmethod
     def open(cls, settings: ClickHouseSettings) -> Self:
         """Open the client for `settings.clickhouse_url`, or chDB under `settings.data_dir`. Raises
-        `ClickHouseLocked`.
+        `ClickHouseLocked`, and `NotInstalled` without chDB.
         """
         if url := settings.clickhouse_url.get_secret_value():
             database = database_name(urlsplit(url).path.strip("/") or settings.database)
             return cls(http_connector(url), insert_over_http, database, None)
+        require("chdb", "ATTRIKIT_CLICKHOUSE_URL")
         database = database_name(settings.database)
         directory = settings.data_dir.resolve() / "clickhouse"
         try:

@@ -11,7 +11,7 @@ from webhook_world import Call, Desk, dispatching, informed, publish, receiving,
 from pipeline.runtime import liveness
 from schemas.topics import Topic
 from schemas.webhooks import EventType
-from services.webhooks.app import create_app
+from services.web.operations import operations_app
 
 
 async def test_every_fact_goes_to_whom_it_concerns(tmp_path: Path, broker: str) -> None:
@@ -69,7 +69,7 @@ async def test_a_dispatcher_that_stands_still_is_not_alive(
     desk = Desk(settings)
     desk.add("http://127.0.0.1:9/", EventType.CONVERSION_CREATED)
     async with dispatching(settings) as webhooks:
-        transport = httpx.ASGITransport(create_app(webhooks))
+        transport = httpx.ASGITransport(operations_app("webhooks", webhooks.missing, webhooks.stalled))
         async with httpx.AsyncClient(transport=transport, base_url="http://webhooks") as client:
 
             async def stalled() -> dict[str, float]:
