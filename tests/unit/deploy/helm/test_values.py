@@ -50,5 +50,3 @@ def test_the_settings_it_gives_are_settings() -> None:
         for name in re.findall(r"ATTRIKIT_[A-Z_]+", path.read_text())
     }
     assert sorted(named - known) == []
-
-
