@@ -18,6 +18,7 @@ from deploy.cli.goals import goals
 from deploy.cli.operations import doctor, ledger
 from deploy.cli.rejected import rejected
 from deploy.cli.secrets import secrets
+from deploy.cli.size import size
 from deploy.cli.smoke import probe, smoke
 from deploy.cli.webhooks import webhooks
 
@@ -46,6 +47,7 @@ app.command()(ledger)
 app.command()(doctor)
 app.command()(smoke)
 app.command()(probe)
+app.command()(size)
 
 
 def main() -> None:

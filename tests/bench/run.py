@@ -24,6 +24,7 @@ PARTS = (
     "hostile",
     "domain",
     "floor",
+    "bytes",
     "idle",
 )
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 CHINESE = (ROOT / "README.zh-CN.md").read_text("utf-8")
 BLOCK = re.compile(r"^```(bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-ELSEWHERE = re.compile(r"kafka-1|your-domain\.com|whe_…")
+ELSEWHERE = re.compile(r"kafka-1|your-domain\.com|whe_…|^helm |^kubectl ")
 """In commands that cannot be run here: other people's machines, ids that only an installation has."""
 MAY_FIND_SOMETHING = ("attrikit doctor", "attrikit rejected replay")
 """Their exit code 1 says what they found, in the disk of this machine or in what other tests have sent."""
