@@ -16,7 +16,7 @@ from pipeline.runtime.kafka.clients import build_consumer, open_admin, started
 from pipeline.runtime.kafka.read_range import first_record, whole_range
 from pipeline.runtime.settings import KafkaSettings
 from pipeline.runtime.topics import partitions_of
-from pipeline.stream.app import CHANGELOG_TOPIC
+from pipeline.stream.partition.changelog import CHANGELOG_TOPIC
 from schemas.topics import LOADER_GROUP, Topic
 from schemas.webhooks import RETRY_DELAYS_MS
 

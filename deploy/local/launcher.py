@@ -47,7 +47,7 @@ _TAIL_LINES: Final = 15
 _ORDERLY_EXITS: Final = (0, 128 + signal.SIGTERM)
 """Exit codes of a broker that ended in order; a JVM stopped by SIGTERM says 143."""
 WORKER_RESTARTS: Final = 70
-"""The exit code of a worker that is to be started again (`pipeline.stream.worker.EXIT_FATAL`)."""
+"""The exit code of a worker that is to be started again (`pipeline.stream.fatal.EXIT_FATAL`)."""
 _STOP_ORDER: Final = ("gateway", "worker", "webhooks", "store")
 _CONSUMERS: Final = ("store", "worker", "webhooks")
 _COMMANDS: Final = {"webhooks": ("webhooks", "serve")}

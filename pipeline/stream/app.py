@@ -1,7 +1,7 @@
 """The stream worker: a Faust app that turns `events` into sessions, touches, conversions and attributions.
 
-Faust brings the group membership, the assignment of partitions with their tables, recovery before processing, and the
-commit of offsets. Decoding is `decode`, decisions are `pipeline.domain`, the writing is `group_commit`.
+Faust and what is replaced of it is `faust_adapter`; taking partitions is `assignment`, decoding `decode`, decisions are
+`pipeline.domain`, the writing is `group_commit`.
 """
 
 import asyncio
@@ -9,14 +9,9 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-import faust
 from aiokafka.errors import KafkaError
-from faust.auth import Credentials, OAuthCredentials, SASLCredentials, SSLCredentials
-from faust.types import TP
-from faust.worker import Worker as FaustWorker
 
 from pipeline.control import SnapshotSource
 from pipeline.runtime.kafka.connection import connection_options
@@ -25,83 +20,26 @@ from pipeline.runtime.log import configure_logging, get_logger
 from pipeline.runtime.retry import retry
 from pipeline.runtime.settings import WorkerSettings
 from pipeline.runtime.topics import ensure_topics
-from pipeline.stream.agents import register_agent
 from pipeline.stream.beginning import ensure_changelog
-from pipeline.stream.recovery import BulkTableManager
+from pipeline.stream.faust_adapter import StreamApp, broker_credentials, run_until_signal
+from pipeline.stream.partition.changelog import CHANGELOG_TOPIC, TABLE_NAME
+from pipeline.stream.partition.open_stores import OpenStores, store_factory
 from pipeline.stream.rules_book import Snapshots
-from pipeline.stream.source_consumer import SourceConsumer
-from pipeline.stream.table import TABLE_NAME, PersonTable, store_factory
-from pipeline.stream.worker import Worker, exit_process
+from pipeline.stream.worker import Worker
 from schemas.ids import digest
 from schemas.topics import MAX_MESSAGE_BYTES, STREAM_GROUP, Topic
 
-CHANGELOG_TOPIC: Final = f"{STREAM_GROUP}-{TABLE_NAME}-changelog"
 _log = get_logger("stream.app")
 
 
-class StreamApp(faust.App):
-    """A Faust app with a `Worker` that starts before partitions are taken and ends after they are given up."""
-
-    worker: Worker
-
-    async def on_start(self) -> None:
-        await self.worker.start()
-        await super().on_start()
-
-    async def _consumer_wait_empty(self, consumer: Any, logger: Any) -> None:
-        # Called on every revocation and at shutdown. Once Faust has seen every message acknowledged, finish the flushes
-        # that belong to no message (timers, publication), while the stores are still open.
-        await super()._consumer_wait_empty(consumer, logger)
-        await self.worker.release()
-
-    async def on_stop(self) -> None:
-        await super().on_stop()
-        await self.worker.stop()
-
-
-def build_app(settings: WorkerSettings, source: Snapshots) -> StreamApp:
-    """The app, ready to run. Topics must exist."""
+async def build_app(settings: WorkerSettings, control_plane: Snapshots) -> StreamApp:
+    """The app, ready to run on this event loop. Topics must exist."""
     directory = settings.data_dir.resolve() / "stream"
     directory.mkdir(parents=True, exist_ok=True)
-    app = StreamApp(STREAM_GROUP, **_faust_settings(settings, str(directory)))
-    transport: Any = app.transport
-    transport.Consumer = SourceConsumer
-    table = PersonTable(app, name=TABLE_NAME, partitions=settings.partitions, key_type=bytes, value_type=bytes)
-    app.tables.add(table)
-    table.factory = store_factory(settings.stream_store, directory / "tables")
-    table.settings = settings
-    app.worker = Worker(
-        settings,
-        source,
-        table.partition,
-        CHANGELOG_TOPIC,
-        EventsTopic(app),
-        settings.worker_session_timeout_seconds,
-    )
-    table.on_ready = app.worker.take
-    topic = app.topic(
-        Topic.EVENTS.value, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
-    )
-    register_agent(app, topic, app.worker.committers, app.worker.directory, exit_process)
-    return app
-
-
-class EventsTopic:
-    """`events` through the consumer of the running app."""
-
-    def __init__(self, app: faust.App) -> None:
-        self._app = app
-
-    async def commit(self, offsets: dict[int, int]) -> None:
-        """Faust seeks to the committed offsets next; the log's own position is what they must be."""
-        consumer: Any = self._app.consumer
-        await consumer._commit({TP(Topic.EVENTS.value, p): offset for p, offset in offsets.items()})
-
-    def end_offset(self, partition: int) -> int:
-        try:
-            return self._app.consumer.highwater(TP(Topic.EVENTS.value, partition)) or 0
-        except (AssertionError, KeyError):
-            return 0  # not assigned any more
+    stores = OpenStores(store_factory(settings.stream_store, directory / "tables"))
+    worker = Worker(settings, control_plane, stores, CHANGELOG_TOPIC)
+    faust_settings = _faust_settings(settings, str(directory))
+    return StreamApp(STREAM_GROUP, Topic.EVENTS.value, TABLE_NAME, worker, stores, **faust_settings)
 
 
 def _faust_settings(settings: WorkerSettings, directory: str) -> dict[str, Any]:
@@ -115,7 +53,6 @@ def _faust_settings(settings: WorkerSettings, directory: str) -> dict[str, Any]:
         "autodiscover": False,
         "web_enabled": False,
         "canonical_url": f"http://{socket.gethostname()}:{settings.worker_port or 6066}",
-        "TableManager": BulkTableManager,
         "topic_partitions": settings.partitions,
         "topic_replication_factor": settings.replication_factor,
         "table_standby_replicas": 0,  # a standby re-reads the changelog record by record
@@ -137,21 +74,6 @@ def _faust_settings(settings: WorkerSettings, directory: str) -> dict[str, Any]:
         "cython_optimizations": True,
         "worker_redirect_stdouts": False,
     }
-
-
-def broker_credentials(options: Mapping[str, Any]) -> Credentials | None:
-    """Return Faust's form of `connection_options`; None: no TLS and no login."""
-    context, mechanism = options.get("ssl_context"), options.get("sasl_mechanism")
-    if mechanism is None:
-        return None if context is None else SSLCredentials(context)
-    if mechanism == "OAUTHBEARER":
-        return OAuthCredentials(oauth_cb=options["sasl_oauth_token_provider"], ssl_context=context)
-    return SASLCredentials(
-        username=options["sasl_plain_username"],
-        password=options["sasl_plain_password"],
-        mechanism=mechanism,
-        ssl_context=context,
-    )
 
 
 def instance_id(hostname: str, directory: str) -> str:
@@ -180,17 +102,7 @@ def main(settings: WorkerSettings, source: Snapshots | None = None) -> None:
         _log.error("cannot_start", kafka=settings.kafka_bootstrap, error=str(error))
         sys.exit(1)
     source = source or SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
-    app = build_app(settings, source)
-    worker = _Process(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
-    worker.spinner = None
-    worker.execute_from_commandline()
-
-
-class _Process(FaustWorker):
-    """Signal handling and exit code. Faust's own lingers for a second after everything has stopped."""
-
-    async def _sentinel_task(self) -> None:
-        await asyncio.sleep(0)
+    run_until_signal(loop.run_until_complete(build_app(settings, source)), loop)
 
 
 async def _prepare(settings: WorkerSettings) -> None:

@@ -30,7 +30,7 @@ class Fences:
 
     def __init__(self, settings: KafkaSettings, changelog_topic: str) -> None:
         self._settings = settings
-        self._topic = changelog_topic
+        self.topic = changelog_topic
         self._producers: dict[int, AIOKafkaProducer] = {}
 
     def producer(self, partition: int) -> AIOKafkaProducer:
@@ -49,10 +49,10 @@ class Fences:
         await asyncio.gather(*(producer.stop() for producer in dropped), return_exceptions=True)
 
     async def _raise_one(self, partition: int) -> int:
-        producer = build_fenced_producer(self._settings, f"{self._topic}-{partition}", compression="zstd")
+        producer = build_fenced_producer(self._settings, f"{self.topic}-{partition}", compression="zstd")
         try:
             await producer.start()
-            offset = await append_group(producer, self._topic, partition, [(FENCE_KEY, b"")], [], now_ms())
+            offset = await append_group(producer, self.topic, partition, [(FENCE_KEY, b"")], [], now_ms())
         except BaseException:  # a taking that is cancelled leaves no producer behind
             await producer.stop()
             raise

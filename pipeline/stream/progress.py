@@ -26,7 +26,7 @@ class ProgressReporter:
         self._any = asyncio.Event()
         self._urgent = asyncio.Event()
 
-    def report(self, row: ProgressRow, *, at_once: bool) -> None:
+    def report(self, row: ProgressRow, at_once: bool) -> None:
         """Replaces the row of this partition that was not sent yet."""
         self._newest[row.partition] = row
         self._any.set()

@@ -1,30 +1,27 @@
 """Recovery in bulk: the changelog is read thousands of records at a time, straight into the stores.
 
-Faust reads it record by record through its stream machinery; with a million persons that takes many minutes. Here
-Faust still decides when to recover and resumes the streams afterwards; only the reading in between is ours.
+Record by record through Faust's streams, a million persons take many minutes.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from faust.tables.manager import TableManager
-from faust.tables.recovery import Recovery
-from faust.types import TP
 
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.kafka.clients import build_consumer, started
-from pipeline.runtime.kafka.read_range import read_range
+from pipeline.runtime.kafka.read_range import read_range, whole_range
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import KafkaSettings
+from pipeline.stream.partition.open_stores import OpenStores
 from pipeline.stream.partition.stores import PartitionStore
-from pipeline.stream.table import PersonTable
 
 _RECORDS_PER_STEP: Final = 10_000
 _POLL_MS: Final = 500
 _STALL_SECONDS: Final = 60.0
+_BACKOFF_MS: Final = 20
 _log = get_logger("stream.recovery")
 
 
@@ -56,13 +53,36 @@ def plan_load(partition: int, store: PartitionStore, begin_offset: int, end_offs
     return Load(partition, store, start_offset, end_offset) if start_offset < end_offset else None
 
 
+async def load_changelog(settings: KafkaSettings, topic: str, partitions: Iterable[int], stores: OpenStores) -> None:
+    """Bring the stores of the partitions to the present end of the changelog."""
+    started_at = monotonic_seconds()
+    async with started(_build_consumer(settings)) as consumer:
+        whole = await whole_range(consumer, [TopicPartition(topic, partition) for partition in sorted(partitions)])
+        planned = [plan_load(place.partition, stores.of(place.partition), *span) for place, span in whole.items()]
+        loads = [load for load in planned if load is not None]
+        await _drain(consumer, topic, loads)
+    if loads:
+        _log.info(
+            "recovered",
+            partitions=[load.partition for load in loads],
+            records=sum(load.records for load in loads),
+            seconds=round(monotonic_seconds() - started_at, 3),
+        )
+
+
 async def load_all(settings: KafkaSettings, topic: str, loads: Sequence[Load]) -> None:
     """Bring every store up to date, all partitions at once."""
-    async with started(build_consumer(settings, auto_offset_reset="none")) as consumer:
-        await _drain(consumer, {TopicPartition(topic, load.partition): load for load in loads})
+    async with started(_build_consumer(settings)) as consumer:
+        await _drain(consumer, topic, loads)
 
 
-async def _drain(consumer: AIOKafkaConsumer, loads: dict[TopicPartition, Load]) -> None:
+def _build_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
+    # It waits as long as the back-off says once, to learn of the topic.
+    return build_consumer(settings, auto_offset_reset="none", retry_backoff_ms=_BACKOFF_MS)
+
+
+async def _drain(consumer: AIOKafkaConsumer, topic: str, wanted: Sequence[Load]) -> None:
+    loads = {TopicPartition(topic, load.partition): load for load in wanted}
     ranges = {tp: (load.start_offset, load.end_offset) for tp, load in loads.items()}
     steps = read_range(consumer, ranges, poll_ms=_POLL_MS, max_records=_RECORDS_PER_STEP, stall_seconds=_STALL_SECONDS)
     try:
@@ -86,58 +106,3 @@ def _write(load: Load, records: Sequence[ConsumerRecord]) -> None:
 
 def _finish(load: Load) -> None:
     load.store.write((), (), load.end_offset - 1)
-
-
-class BulkRecovery(Recovery):
-    """Faust's recovery with the reading replaced: when Faust compares offsets, nothing is left for it to read."""
-
-    async def _wait(self, coro: Any, timeout: Any = None) -> None:  # noqa: ASYNC109 - Faust's signature
-        # Faust bounds each of these steps by the request timeout; loading a large changelog rightly takes longer.
-        await super()._wait(coro, timeout=None)
-
-    async def _build_offsets(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
-        if title == "active":
-            await self._load(consumer, tps)
-            for tp in tps:
-                destination[tp] = self.tp_to_table[tp].persisted_offset(tp)
-        await super()._build_offsets(consumer, tps, destination, title)
-
-    async def _load(self, consumer: Any, tps: set[TP]) -> None:
-        begin_offsets = await consumer.earliest_offsets(*tps)
-        started = monotonic_seconds()
-        for table in {self.tp_to_table[tp] for tp in tps}:
-            if isinstance(table, PersonTable):
-                own = [tp for tp in tps if self.tp_to_table[tp] is table]
-                await self._load_table(table, own, begin_offsets, started)
-
-    async def _load_table(self, table: PersonTable, tps: list[TP], begins: Any, started: float) -> None:
-        planned = (
-            # Faust's highwater is the last offset, ours the one after it.
-            plan_load(tp.partition, table.partition(tp.partition), begins[tp] or 0, self.active_highwaters[tp] + 1)
-            for tp in tps
-        )
-        loads = [load for load in planned if load is not None]
-        if not loads:
-            return
-        await load_all(table.settings, table.changelog_topic_name, loads)
-        _log.info(
-            "recovered",
-            partitions=sorted(load.partition for load in loads),
-            records=sum(load.records for load in loads),
-            seconds=round(monotonic_seconds() - started, 3),
-        )
-
-
-class BulkTableManager(TableManager):
-    """Plugged in by `faust.App(TableManager=…)`."""
-
-    async def on_start(self) -> None:
-        # Faust's own sleeps a second first, for tables that are still to be declared; ours is.
-        await self._update_channels()
-        await self.recovery.start()
-
-    @property
-    def recovery(self) -> Recovery:
-        if self._recovery is None:
-            self._recovery = BulkRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
-        return self._recovery

@@ -42,7 +42,7 @@ from deploy.local.broker import Broker, NoidaBroker
 from pipeline.control.alerts import AlertRules
 from pipeline.domain.alerts import Judge
 from pipeline.readmodel.progress import open_reader, wait_until_settled
-from pipeline.stream.worker import EXIT_FATAL
+from pipeline.stream.fatal import EXIT_FATAL
 from schemas.control import AlertMetric, AlertRule, Comparison
 from schemas.facts import AlertWindowRow
 from schemas.topics import Topic

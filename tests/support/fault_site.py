@@ -29,7 +29,7 @@ from pipeline.control.webhooks import WebhookEndpoints
 from pipeline.readmodel.progress import ProgressReader, evaluate, open_reader
 from pipeline.runtime.secret_box import SecretBox
 from pipeline.runtime.settings import Settings
-from pipeline.stream.worker import EXIT_FATAL
+from pipeline.stream.fatal import EXIT_FATAL
 from schemas.control import WebhookEndpoint
 from schemas.topics import Topic
 from schemas.webhooks import EventType, delivery_id

@@ -11,8 +11,10 @@ from typing import Any, Final
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from schemas.topics import MAX_MESSAGE_BYTES
+from schemas.topics import MAX_MESSAGE_BYTES, STREAM_GROUP
 
+TABLE_NAME: Final = "persons"
+CHANGELOG_TOPIC: Final = f"{STREAM_GROUP}-{TABLE_NAME}-changelog"
 MARKER_KEY: Final = b"\x00applied"
 """Key of the marker. No state key begins with NUL: they begin with an app id."""
 MAX_BATCH_BYTES: Final = MAX_MESSAGE_BYTES - 64 * 1024

@@ -157,6 +157,11 @@ class PartitionCommitter:
             self._around.on_fatal(error)
             raise
 
+    @property
+    def lag(self) -> int:
+        """Messages of the source that are known, and not contained in the log."""
+        return max(0, self._around.end_offset(self.partition) - self.committed_offset)
+
     def stop(self) -> None:
         """`run` ends once everything applied is committed."""
         self._is_stopping = True

@@ -10,7 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
-from pipeline.stream import worker as worker_module
+from pipeline.stream import fatal
+from pipeline.stream.partition.open_stores import OpenStores
 from pipeline.stream.partition.stores import MemoryStore
 from pipeline.stream.worker import Worker
 from schemas.control import Snapshot
@@ -53,7 +54,14 @@ class Bench:
         self.source = HeldSource()
         self.committed = Committed()
         self.stores = {partition: MemoryStore() for partition in range(settings.partitions)}
-        self.worker = Worker(settings, self.source, self.stores.__getitem__, topic, self.committed, 30.0)
+        self.worker = Worker(settings, self.source, OpenStores(self.stores.__getitem__), topic)
+
+    async def take(self, partitions: set[int]) -> None:
+        await self.worker.take(partitions, self.committed)
+
+    @property
+    def owned(self) -> list[int]:
+        return sorted(self.worker.committers.by_partition)
 
 
 @pytest.fixture
@@ -77,13 +85,13 @@ def _committer_tasks() -> list[str]:
 
 
 async def test_a_second_taking_ends_the_first(bench: Bench) -> None:
-    first = asyncio.create_task(bench.worker.take({0, 1}))
-    second = asyncio.create_task(bench.worker.take({1, 2}))
+    first = asyncio.create_task(bench.take({0, 1}))
+    second = asyncio.create_task(bench.take({1, 2}))
     await asyncio.sleep(0)
     bench.source.is_loaded = True
     async with asyncio.timeout(LIMIT_SECONDS):
         await asyncio.gather(first, second)
-    assert sorted(bench.worker.committers) == [1, 2]
+    assert bench.owned == [1, 2]
     assert _committer_tasks() == ["committer-1", "committer-2"], "one committer per partition"
     # By partition only: other tests of this broker delete records, so `events` need not begin at 0.
     assert [sorted(offsets) for offsets in bench.committed.offsets] == [[1, 2]]
@@ -93,22 +101,22 @@ async def test_a_second_taking_ends_the_first(bench: Bench) -> None:
 async def test_takings_that_meet_while_partitions_are_given_up_end_as_the_last_says(bench: Bench) -> None:
     bench.source.is_loaded = True
     async with asyncio.timeout(LIMIT_SECONDS):
-        await bench.worker.take({0, 1})
-        await asyncio.gather(*(bench.worker.take(wanted) for wanted in ({0, 1}, {0, 2}, {1, 2})))
-    assert sorted(bench.worker.committers) == [1, 2]
+        await bench.take({0, 1})
+        await asyncio.gather(*(bench.take(wanted) for wanted in ({0, 1}, {0, 2}, {1, 2})))
+    assert bench.owned == [1, 2]
     assert _committer_tasks() == ["committer-1", "committer-2"]
     assert sorted(bench.committed.offsets[-1]) == [1, 2]
 
 
 async def test_a_revocation_during_a_taking_ends_it(bench: Bench) -> None:
-    taking = asyncio.create_task(bench.worker.take({0, 1}))
+    taking = asyncio.create_task(bench.take({0, 1}))
     await asyncio.sleep(0)
     async with asyncio.timeout(LIMIT_SECONDS):
         await bench.worker.release()
         bench.source.is_loaded = True
         await taking
-        assert (bench.worker.committers, _committer_tasks(), bench.worker.is_ready()) == ({}, [], False)
-        await bench.worker.take({0, 1})
+        assert (bench.owned, _committer_tasks(), bench.worker.is_ready()) == ([], [], False)
+        await bench.take({0, 1})
     assert _committer_tasks() == ["committer-0", "committer-1"]
 
 
@@ -116,13 +124,13 @@ async def test_a_revocation_during_a_taking_ends_it(bench: Bench) -> None:
 async def test_a_taking_that_is_cancelled_anywhere_leaves_nothing_behind(bench: Bench, steps: int) -> None:
     """`steps`: turns of the loop after which the group rebalances. What is taken back afterwards works."""
     bench.source.is_loaded = True
-    taking = asyncio.create_task(bench.worker.take({0, 1, 2}))
+    taking = asyncio.create_task(bench.take({0, 1, 2}))
     for _ in range(steps):
         await asyncio.sleep(0.001)
     async with asyncio.timeout(LIMIT_SECONDS):
         await bench.worker.release()
         await taking
-        await bench.worker.take({1, 2})
+        await bench.take({1, 2})
     assert _committer_tasks() == ["committer-1", "committer-2"]
     assert bench.worker.is_ready()
 
@@ -131,7 +139,7 @@ async def test_a_failure_while_partitions_are_taken_ends_the_process(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[BaseException] = []
-    monkeypatch.setattr(worker_module, "exit_process", ended.append)
+    monkeypatch.setattr(fatal, "exit_process", ended.append)
 
     def fail(*_args: Any) -> Any:
         raise OSError("the disk is gone")
@@ -139,6 +147,6 @@ async def test_a_failure_while_partitions_are_taken_ends_the_process(
     monkeypatch.setattr(bench.stores[1], "scan", fail)
     bench.source.is_loaded = True
     async with asyncio.timeout(LIMIT_SECONDS):
-        await bench.worker.take({0, 1})
+        await bench.take({0, 1})
     assert [str(error) for error in ended] == ["the disk is gone"]
     assert not bench.worker.is_ready()

@@ -9,7 +9,7 @@ from deploy.local import launcher as module
 from deploy.local.launcher import WORKER_RESTARTS, BrokerKind, Launcher
 from deploy.local.process import ChildEnded
 from pipeline.runtime.settings import Settings
-from pipeline.stream.worker import EXIT_FATAL
+from pipeline.stream.fatal import EXIT_FATAL
 
 
 class Worker(SimpleNamespace):

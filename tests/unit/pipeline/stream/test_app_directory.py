@@ -1,8 +1,6 @@
-from pipeline.stream.agents import AppDirectory
-from pipeline.stream.decode import Place, decode_message
+from pipeline.stream.app_directory import AppDirectory
 from pipeline.stream.rules_book import RulesBook
 from schemas.control import DEFAULT_GOALS, App, Snapshot
-from schemas.events import AcceptedEvent, encode_event
 
 
 class Source:
@@ -28,15 +26,11 @@ class Source:
     async def stop(self) -> None: ...
 
 
-def _message(app_id: str) -> bytes:
-    return encode_event(AcceptedEvent(app_id, "e", "purchase", 1, 1, user_id="u"))
-
-
 async def test_an_app_not_known_yet_is_looked_for_before_its_first_event_is_judged() -> None:
     source, rules = Source(App("new", "New", goals=DEFAULT_GOALS)), RulesBook()
     directory = AppDirectory(source, rules)
     for _ in range(3):
-        await directory.prepare(decode_message(_message("new"), Place("events", 0, 0, 0)))
+        await directory.prepare(["new"])
     assert "purchase" in rules["new"].goals_by_event
     assert source.refreshes == 1
 
@@ -45,6 +39,6 @@ async def test_an_app_that_does_not_exist_is_looked_for_once() -> None:
     source, rules = Source(), RulesBook()
     directory = AppDirectory(source, rules)
     for _ in range(3):
-        await directory.prepare(decode_message(_message("gone"), Place("events", 0, 0, 0)))
+        await directory.prepare(["gone"])
     assert source.refreshes == 1
     assert not rules["gone"].goals_by_event
