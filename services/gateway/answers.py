@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.domain.rules import AppRules
 from schemas.control import App
-from schemas.events import MAX_BATCH_EVENTS, AcceptedEvent
+from schemas.events import FIELDS, MAX_BATCH_EVENTS, AcceptedEvent
 from services.gateway.outcomes import Accepted, Duplicate, Outcome, Rejected
 from services.gateway.preview import MetGoal, preview, rules_of
 from services.gateway.warnings import Warned, WarningBody, told
@@ -61,8 +61,13 @@ class EventError(msgspec.Struct):
     details: dict[str, Any]
 
 
-class NormalizedEvent(msgspec.Struct):
-    """An event as it would be stored, and its consequences (see `preview`)."""
+_CAMPAIGN: Final = {one.name: one.shown.path.rpartition(".")[2] for one in FIELDS if ".campaign." in one.shown.path}
+FLAT_FIELDS: Final = tuple(one for one in FIELDS if one.name not in _CAMPAIGN)
+"""The fields that a normalised event has under their own names."""
+
+
+class _Normalized(msgspec.Struct, kw_only=True):
+    """An event as it would be stored, and its consequences (see `preview`). The `FLAT_FIELDS` are added below."""
 
     index: int
     event_id: str | None
@@ -74,14 +79,7 @@ class NormalizedEvent(msgspec.Struct):
     user_id: str | None
     anonymous_id: str | None
     properties: msgspec.Raw
-    page_url: str
-    page_title: str
-    referrer: str
     campaign: dict[str, str]
-    ip: str
-    user_agent: str
-    locale: str
-    is_bot: bool
     channel: str | None
     channel_rule: str | None
     touch_type: str | None
@@ -89,10 +87,15 @@ class NormalizedEvent(msgspec.Struct):
     may_be_late: bool
 
 
+NormalizedEvent: Final[Any] = msgspec.defstruct(
+    "NormalizedEvent", [(one.name, one.type) for one in FLAT_FIELDS], bases=(_Normalized,), kw_only=True
+)
+
+
 class Validation(msgspec.Struct, omit_defaults=True):
     valid: bool
     errors: list[EventError]
-    normalized: list[NormalizedEvent]
+    normalized: list[_Normalized]
     warnings: list[WarningBody] = []
     more_warnings: int = 0
 
@@ -162,7 +165,7 @@ def validation(
     """
     rules = rules_of(app)
     errors: list[EventError] = []
-    normalized: list[NormalizedEvent] = []
+    normalized: list[_Normalized] = []
     for outcome in outcomes:
         if isinstance(outcome, Rejected):
             body = outcome.error.body(language)
@@ -172,15 +175,10 @@ def validation(
     return Validation(not errors, errors, normalized, *told(found, language, has_index=True))
 
 
-def _normalized(index: int, event: AcceptedEvent, minted: frozenset[str], rules: AppRules) -> NormalizedEvent:
+def _normalized(index: int, event: AcceptedEvent, minted: frozenset[str], rules: AppRules) -> _Normalized:
     original_ms = event.original_timestamp_ms
     would_be = preview(event, rules)
-    campaign = {
-        name: value
-        for name in ("source", "medium", "name", "term", "content")
-        if (value := getattr(event, "campaign_" + name))
-    }
-    return NormalizedEvent(
+    normalized: _Normalized = NormalizedEvent(
         index=index,
         event_id=None if event.event_id in minted else event.event_id,
         event_name=event.event_name,
@@ -189,17 +187,8 @@ def _normalized(index: int, event: AcceptedEvent, minted: frozenset[str], rules:
         user_id=event.user_id or None,
         anonymous_id=event.anonymous_id or None,
         properties=event.properties,
-        page_url=event.page_url,
-        page_title=event.page_title,
-        referrer=event.referrer,
-        campaign=campaign,
-        ip=event.ip,
-        user_agent=event.user_agent,
-        locale=event.locale,
-        is_bot=event.is_bot,
-        channel=would_be.channel,
-        channel_rule=would_be.channel_rule,
-        touch_type=would_be.touch_type,
-        goals=would_be.goals,
-        may_be_late=would_be.may_be_late,
+        campaign={name: value for field, name in _CAMPAIGN.items() if (value := getattr(event, field))},
+        **{one.name: getattr(event, one.name) for one in FLAT_FIELDS},
+        **msgspec.structs.asdict(would_be),
     )
+    return normalized

@@ -12,32 +12,11 @@ import msgspec
 import orjson
 
 from schemas.errors import ErrorCode
+from services.gateway.context import IncomingContext
 from services.web.errors import ApiError, Text, invalid, missing
 
 AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
 ABSENT: Final = msgspec.Raw(b"")
-
-
-class IncomingPage(msgspec.Struct, gc=False):
-    url: str | None = None
-    title: str | None = None
-    referrer: str | None = None
-
-
-class IncomingCampaign(msgspec.Struct, gc=False):
-    source: str | None = None
-    medium: str | None = None
-    name: str | None = None
-    term: str | None = None
-    content: str | None = None
-
-
-class IncomingContext(msgspec.Struct, gc=False):
-    ip: str | None = None
-    user_agent: str | None = None
-    locale: str | None = None
-    page: IncomingPage | None = None
-    campaign: IncomingCampaign | None = None
 
 
 class IncomingEvent(msgspec.Struct, gc=False):

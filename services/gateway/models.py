@@ -4,13 +4,22 @@ Checking is `services.gateway.validate`; a unit test keeps the two the same.
 """
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
 from schemas.errors import WarningCode
-from schemas.events import EVENT_ID_PATTERN, EVENT_NAME_PATTERN, MAX_BATCH_EVENTS, MAX_ID_CHARACTERS
+from schemas.events import (
+    EVENT_ID_PATTERN,
+    EVENT_NAME_PATTERN,
+    MAX_BATCH_EVENTS,
+    MAX_ID_CHARACTERS,
+    TREE,
+    EventField,
+    Tree,
+)
 from schemas.facts import TouchType
+from services.gateway.answers import FLAT_FIELDS
 from services.gateway.validate import PLACEHOLDERS
 from services.gateway.visitors import VISITOR_ID_PATTERN
 from services.gateway.warnings import MAX_WARNINGS
@@ -23,7 +32,6 @@ _EVENT_ID: Final = EVENT_ID_PATTERN.pattern.replace(r"{1,", "{0,").replace(r"\Z"
 _PLACEHOLDER: Final = "|".join(sorted(re.escape(word).replace("\\ ", " ") for word in PLACEHOLDERS if word))
 NO_NUL: Final = r"^[^\u0000]*$"
 
-Text = Annotated[str, Field(pattern=NO_NUL)]
 PersonId = Annotated[
     str,
     WithJsonSchema(
@@ -35,10 +43,6 @@ PersonId = Annotated[
         }
     ),
 ]
-Address = Annotated[
-    str,
-    WithJsonSchema({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}, {"const": ""}]}),
-]
 
 
 EMPTY: Final[dict[str, Any]] = {"const": ""}
@@ -49,34 +53,23 @@ def _or_empty(schema: dict[str, Any]) -> None:
     schema["anyOf"].append(EMPTY)
 
 
-class Page(BaseModel):
-    url: Text | None = None
-    title: Text | None = None
-    referrer: Text | None = None
+def _object(name: str, tree: Tree, words: str | None = None) -> type[BaseModel]:
+    members: dict[str, Any] = {key: _member(key, one) for key, one in tree.items()}
+    return create_model(name, __doc__=words, **members)
 
 
-class Campaign(BaseModel):
-    source: Text | None = None
-    medium: Text | None = None
-    name: Text | None = None
-    term: Text | None = None
-    content: Text | None = None
+def _member(key: str, one: EventField | Tree) -> tuple[Any, Any]:
+    if not isinstance(one, EventField):
+        return _object(key.title(), one) | None, Field(None, json_schema_extra=_or_empty)
+    schema = one.shown.schema
+    text = Annotated[str, WithJsonSchema(dict(schema))] if schema else Annotated[str, Field(pattern=NO_NUL)]
+    return text | None, Field(None, description=one.shown.description or None)
 
 
-class Context(BaseModel):
-    """Circumstances of the event: page, client, campaign."""
-
-    ip: Address | None = Field(
-        None,
-        description="The visitor's address; the caller's if absent. Stored as the app's settings say: "
-        "whole, shortened to /24 or /48 (new apps), or not at all.",
-    )
-    user_agent: Text | None = Field(
-        None, description="The visitor's agent; the caller's if absent. Cut at 1,024 characters."
-    )
-    locale: Text | None = None
-    page: Page | None = Field(None, json_schema_extra=_or_empty)
-    campaign: Campaign | None = Field(None, json_schema_extra=_or_empty)
+if TYPE_CHECKING:
+    Context: TypeAlias = BaseModel
+else:
+    Context = _object("Context", TREE["context"], "Circumstances of the event: page, client, campaign.")
 
 
 class Event(BaseModel):
@@ -245,7 +238,7 @@ class MetGoal(BaseModel):
     )
 
 
-class NormalizedEvent(BaseModel):
+class _Normalized(BaseModel):
     """The event as it would be stored, and the result if a visit began with it: after others of its person's it may
     also be a repeat, fall into a visit that has its channel already, or be late (see `may_be_late`).
     """
@@ -258,14 +251,7 @@ class NormalizedEvent(BaseModel):
     user_id: str | None
     anonymous_id: str | None
     properties: dict[str, Any]
-    page_url: str
-    page_title: str
-    referrer: str
     campaign: dict[str, str]
-    ip: str
-    user_agent: str
-    locale: str
-    is_bot: bool
     channel: str | None = Field(description="Of the visit it would begin; null for an event without a person.")
     channel_rule: str | None = Field(
         description="Which rule decided the channel: `click_id:gclid`, `tags:medium`, `referrer:search_engine`, "
@@ -279,6 +265,17 @@ class NormalizedEvent(BaseModel):
     may_be_late: bool = Field(
         description="Its time is before the present less the app's allowed lateness. It counts as imported history, "
         "unless its person has been active since and that is final: then it is stored, in no session and no credit."
+    )
+
+
+if TYPE_CHECKING:
+    NormalizedEvent: TypeAlias = _Normalized
+else:
+    NormalizedEvent = create_model(
+        "NormalizedEvent",
+        __base__=_Normalized,
+        __doc__=_Normalized.__doc__,
+        **{one.name: (one.type, ...) for one in FLAT_FIELDS},
     )
 
 
@@ -317,6 +314,7 @@ class ValidationResponse(BaseModel):
                                 "user_agent": "",
                                 "locale": "",
                                 "is_bot": False,
+                                "key_id": "key_1a2b3c4d",
                                 "channel": "paid_search",
                                 "channel_rule": "tags:medium_and_source",
                                 "touch_type": "click",

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from schemas.events import EMPTY_OBJECT, MAX_PROPERTY_DEPTH
+from services.gateway.context import PROPERTIES
 from services.gateway.event_fields import NOT_OBJECT, NOT_UTF8
 from services.web.errors import Text, invalid
 
@@ -33,8 +34,6 @@ HAS_NUL: Final = Text("包含 NUL 字符（\\u0000）", "it holds a NUL characte
 TOO_WIDE: Final = Text("整数超出 64 位范围，请改用字符串", "it is an integer of more than 64 bits: send it as a string")
 NO_NUMBER: Final = Text("数字超出双精度浮点数范围", "it holds a number beyond double precision")
 
-PAGE_FIELDS: Final = ("page_url", "page_title", "referrer")
-"""Properties that stand for fields of `context.page`."""
 Values = dict[str, Any]
 _Int64 = Annotated[int, msgspec.Meta(ge=_MIN_INT64, le=_MAX_INT64)]
 _Scalar: Final[Any] = _Int64 | float | str | bool | None
@@ -51,7 +50,7 @@ _decode_nested: Final = msgspec.json.Decoder(dict[str, _nested(MAX_PROPERTY_DEPT
 
 
 def check_properties(given: msgspec.Raw, is_one_line: bool = False) -> tuple[msgspec.Raw, Values]:
-    """Return the object as one line, and decoded, of a nested one the `PAGE_FIELDS` alone.
+    """Return the object as one line, and decoded, of a nested one the context's `PROPERTIES` alone.
 
     Raises `ApiError` on `properties` or on a path below it.
 
@@ -121,7 +120,7 @@ def _check_uncommon(raw: bytes) -> tuple[msgspec.Raw, Values]:
         values = _check_odd(raw)
     one = _last_of_each(values) if has_repeats(raw, values) else one_line(msgspec.Raw(raw))
     # A batch can hold millions of values in small objects: what is read of them later is kept, and no more.
-    return one, {name: values[name] for name in PAGE_FIELDS if name in values}
+    return one, {name: values[name] for name in PROPERTIES if name in values}
 
 
 def _check_odd(raw: bytes) -> Values:

@@ -14,12 +14,12 @@ Source: segment.com/docs/connections/spec and …/sources/catalog/libraries/serv
 
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from schemas.events import EVENT_ID_PATTERN, MAX_BATCH_EVENTS, MAX_PROPERTY_DEPTH
+from schemas.events import EVENT_ID_PATTERN, MAX_BATCH_EVENTS, MAX_PROPERTY_DEPTH, TREE, EventField
 from schemas.ids import digest
 from services.gateway.body_split import BODY, NOT_LIST, TOO_MANY
 from services.gateway.errors import too_large
@@ -39,6 +39,7 @@ _NAMES: Final = {
     "group": "group",
 }
 """Kind of a message → name of the event; a `track` brings its own."""
+_CONTEXT: Final = TREE["context"]
 _HAS_TRAITS: Final = frozenset({"identify", "group"})
 _KEEPS: Final = "segment"
 """Property for what has no field of ours."""
@@ -245,29 +246,34 @@ def _move(rest: Message, properties: Message, name: str, to: str) -> None:
 
 def _context_of(unused: Message, properties: Any) -> Message:
     """Take what we have fields for out of a context. What is no text stays in it: a circumstance costs no event."""
-    page = _taken(unused, "page", ("url", "title", "referrer"))
-    for name in ("url", "title", "referrer"):
-        if name not in page and isinstance(properties, dict) and isinstance(properties.get(name), str):
-            page[name] = properties[name]
-    context: Message = {
-        "page": page or None,
-        "campaign": _taken(unused, "campaign", ("source", "medium", "name", "term", "content")) or None,
-    }
-    for name, to in (("ip", "ip"), ("userAgent", "user_agent"), ("locale", "locale")):
-        if isinstance(unused.get(name), str):
+    context: Message = {}
+    for to, one in _CONTEXT.items():
+        name = _camel_case(to)
+        if not isinstance(one, EventField):
+            context[to] = _taken(unused, name, one)
+        elif isinstance(unused.get(name), str):
             context[to] = unused.pop(name)
+    for name in _CONTEXT["page"]:
+        if name not in context["page"] and isinstance(properties, dict) and isinstance(properties.get(name), str):
+            context["page"][name] = properties[name]
     if "ip" in context:
         context["ip"] = context["ip"].partition(",")[0].strip()  # of the hops on its way, the first is the client
-    return {name: value for name, value in context.items() if value is not None}
+    return {name: value for name, value in context.items() if value != {}}
 
 
-def _taken(unused: Message, name: str, fields: Sequence[str]) -> Message:
+def _camel_case(name: str) -> str:
+    """Return Segment's name of a field: `userAgent` for `user_agent`."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.title, others))
+
+
+def _taken(unused: Message, name: str, fields: Container[str]) -> Message:
     """Take the texts out of an object inside the context; the rest of it stays there."""
     given = unused.get(name)
     if not isinstance(given, dict):
         return {}
     unused[name] = {field: value for field, value in given.items() if field not in fields or not _is_text(value)}
-    return {field: _id(given[field]) for field in fields if _is_text(given.get(field))}
+    return {field: _id(value) for field, value in given.items() if field in fields and _is_text(value)}
 
 
 def _is_text(value: Any) -> bool:

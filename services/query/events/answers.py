@@ -1,49 +1,46 @@
 """Answers about events: shapes and examples. Pure."""
 
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from schemas.events import TREE, EventField, Tree, shown
 from services.query.core.answers import META, JsonObject, Meta, NextCursor, Number, Refunded, Text, ValueIssueText
 
 
-class Page(TypedDict):
-    url: Text
-    title: Text
-    referrer: Text
+def _members(tree: Tree) -> dict[str, Any]:
+    return {key: _member(key, one) for key, one in tree.items()}
 
 
-class Campaign(TypedDict):
-    source: Text
-    medium: Text
-    name: Text
-    term: Text
-    content: Text
+def _member(key: str, one: EventField | Tree) -> Any:
+    if not isinstance(one, EventField):
+        return TypedDict(key.title(), _members(one))  # type: ignore[operator]
+    shown = Text if one.type is str else one.type
+    return shown if one.shown.is_sent else Annotated[shown, Field(description=one.shown.description or None)]
 
 
-class Context(TypedDict):
-    page: Page
-    campaign: Campaign
-    ip: Text
-    user_agent: Text
-    locale: Text
-
-
-class Event(TypedDict):
-    event_id: str
-    event_name: str
-    timestamp: Annotated[str, Field(description="Event time, corrected for clock skew if `sent_at` was given.")]
-    original_timestamp: Annotated[Text, Field(description="As the caller gave it, where correction changed it.")]
-    received_at: str
-    user_id: Text
-    anonymous_id: Text
-    properties: JsonObject
-    context: Context
-    is_bot: bool
-    key_id: Annotated[
-        Text, Field(description="Key it was reported with; `app_id`: none, a page reported with the app's id.")
-    ]
+if TYPE_CHECKING:
+    Event: TypeAlias = dict[str, Any]
+else:
+    Event = TypedDict(
+        "Event",
+        {
+            "event_id": str,
+            "event_name": str,
+            "timestamp": Annotated[
+                str, Field(description="Event time, corrected for clock skew if `sent_at` was given.")
+            ],
+            "original_timestamp": Annotated[
+                Text, Field(description="As the caller gave it, where correction changed it.")
+            ],
+            "received_at": str,
+            "user_id": Text,
+            "anonymous_id": Text,
+            "properties": JsonObject,
+        }
+        | _members(TREE),
+    )
 
 
 class EventList(TypedDict):
@@ -144,7 +141,13 @@ class EventDetail(TypedDict):
     meta: Meta
 
 
-_NOTHING: Final[dict[str, Any]] = {"source": None, "medium": None, "name": None, "term": None, "content": None}
+_SHOWN: Final = {
+    "page_url": "https://example.com/checkout",
+    "page_title": "结算",
+    "locale": "zh-CN",
+    "is_bot": False,
+    "key_id": "key_0123456789abcdef",
+}
 _EVENT: Final = {
     "event_id": "evt_01hm5rxqe0x5jw3kq8n4v2t6yz",
     "event_name": "purchase",
@@ -154,16 +157,7 @@ _EVENT: Final = {
     "user_id": "u_42",
     "anonymous_id": "a_7",
     "properties": {"order_id": "O-1001", "revenue": 199.0, "currency": "CNY"},
-    "context": {
-        "page": {"url": "https://example.com/checkout", "title": "结算", "referrer": None},
-        "campaign": _NOTHING,
-        "ip": None,
-        "user_agent": None,
-        "locale": "zh-CN",
-    },
-    "is_bot": False,
-    "key_id": "key_0123456789abcdef",
-}
+} | shown(lambda one: _SHOWN.get(one.name))
 EXAMPLE_LIST: Final = {"items": [_EVENT], "next_cursor": None, "meta": META}
 _SESSION: Final = {
     "session_id": "ses_0b9c2f6f5d3e4a1b8c7d6e5f",

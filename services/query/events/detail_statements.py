@@ -9,9 +9,9 @@ from services.query.events.statements import EventRow
 from services.query.identity.sessions import LONGEST_SESSION_MS
 
 
-class EventPlaceRow(EventRow):
-    person_key: str
-    stored_at_ms: int
+class EventPlaceRow(EventRow, gc=False):
+    person_key: str = ""
+    stored_at_ms: int = 0
 
 
 class StoredSession(SessionRow, gc=False):

@@ -4,8 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import msgspec
-
+from schemas.events import AcceptedEvent
 from services.query.core.lists import Page, PageListing
 from services.query.core.sql import (
     OF_FEW_ROWS,
@@ -37,30 +36,10 @@ ORDER: Final = SortKey("timestamp_ms", "event_id")
 _NUMBER: Final = re.compile(r"^-?[0-9]{1,15}(\.[0-9]{1,15})?\Z")
 
 
-class EventRow(msgspec.Struct):
-    """The columns of an event an answer shows. `properties` is the caller's object as text."""
+class EventRow(AcceptedEvent, gc=False):
+    """The columns of an event. `properties` is the caller's object as text."""
 
-    event_id: str
-    event_name: str
-    timestamp_ms: int
-    received_us: int
-    user_id: str
-    anonymous_id: str
-    properties: str
-    page_url: str
-    page_title: str
-    referrer: str
-    campaign_source: str
-    campaign_medium: str
-    campaign_name: str
-    campaign_term: str
-    campaign_content: str
-    ip: str
-    user_agent: str
-    locale: str
-    original_timestamp_ms: int
-    is_bot: bool
-    key_id: str
+    properties: str = "{}"  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

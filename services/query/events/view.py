@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import msgspec
 
+from schemas.events import shown
 from services.query.core.answers import Meta
 from services.query.core.numbers import money_by_currency, seconds
 from services.query.core.times import time_in_zone
@@ -38,26 +40,11 @@ def event_of(row: EventRow, zone: str) -> Event:
         "user_id": row.user_id or None,
         "anonymous_id": row.anonymous_id or None,
         "properties": msgspec.Raw(row.properties.encode()),
-        "context": {
-            "page": {
-                "url": row.page_url or None,
-                "title": row.page_title or None,
-                "referrer": row.referrer or None,
-            },
-            "campaign": {
-                "source": row.campaign_source or None,
-                "medium": row.campaign_medium or None,
-                "name": row.campaign_name or None,
-                "term": row.campaign_term or None,
-                "content": row.campaign_content or None,
-            },
-            "ip": row.ip or None,
-            "user_agent": row.user_agent or None,
-            "locale": row.locale or None,
-        },
-        "is_bot": row.is_bot,
-        "key_id": row.key_id or None,
-    }
+    } | shown(lambda one: _or_null(getattr(row, one.name)))
+
+
+def _or_null(given: Any) -> Any:
+    return None if given == "" else given
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas.control import App
+from schemas.events import FIELDS
 from schemas.facts import Model
 from services.query.conversions.statements import NET_VALUE, ConversionFilter, conditions_of
 from services.query.core.parameters import InRange, range_of
@@ -61,9 +62,7 @@ EVENT_COLUMNS: Final = (
     Column("received_at", _TIME, "intDiv(received_us, 1000)"),
     *_texts("user_id", "anonymous_id"),
     Column("properties", Kind.JSON, "properties"),
-    *_texts("page_url", "page_title", "referrer", "campaign_source", "campaign_medium", "campaign_name"),
-    *_texts("campaign_term", "campaign_content", "ip", "user_agent", "locale"),
-    Column("is_bot", Kind.FLAG, "is_bot"),
+    *(_texts(one.name)[0] if one.type is str else Column(one.name, Kind.FLAG, one.name) for one in FIELDS),
 )
 SESSION_COLUMNS: Final = (
     *_texts("session_id", "person_key", "user_id", "anonymous_id"),

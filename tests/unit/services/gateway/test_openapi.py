@@ -29,8 +29,6 @@ def test_every_reference_leads_somewhere() -> None:
     [
         (models.Event, event_fields.IncomingEvent),
         (models.Context, event_fields.IncomingContext),
-        (models.Page, event_fields.IncomingPage),
-        (models.Campaign, event_fields.IncomingCampaign),
         (models.Tracked, answers.Tracked),
         (models.BatchResult, answers.BatchResult),
         (models.EventResult, answers.EventResult),
