@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     cls=PlainGroup,
-    help="Self-hosted marketing attribution. Settings come from ATTRIKIT_… environment variables (.env.example).",
+    help="Self-hosted marketing attribution. Settings come from ATTRIKIT_… environment variables (SETTINGS.md).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -132,6 +132,16 @@ def create_topics() -> None:
 
     asyncio.run(ensure_topics(settings))
     typer.echo("the topics are there")
+
+
+@app.command()
+def settings(
+    as_env: Annotated[bool, typer.Option("--env", help="As a file of variables with their defaults.")] = False,
+) -> None:
+    """Print the document of all settings, grouped by the processes that read them."""
+    from deploy.settings_document import document, env_file
+
+    typer.echo(env_file() if as_env else document(), nl=False)
 
 
 @app.command()

@@ -100,7 +100,7 @@ def _is_other(name: str, value: str) -> bool:
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, [*known, *OTHER_VARIABLES], n=1, cutoff=0.75)
-    return f"; did you mean {near[0]}?" if near else ", see .env.example"
+    return f"; did you mean {near[0]}?" if near else ", see SETTINGS.md"
 
 
 def _problem(place: tuple[int | str, ...], message: str) -> str:

@@ -1,8 +1,9 @@
 """Settings of the processes: frozen, typed, read once at the edge from `ATTRIKIT_…` environment variables.
 
 One model per process (`GatewaySettings`, `WorkerSettings` …), put together from what its parts need (`KafkaSettings`
-…); a part takes the smallest model that has its fields. `.env.example` lists every setting with its default; a unit
-test keeps the two the same. A secret, or a URL that may hold one, is a `SecretStr`: no `repr`, log or trace shows it.
+…); a part takes the smallest model that has its fields. `SETTINGS.md` and `.env.example` are made from these models and
+their docstrings (`attrikit settings`). A secret, or a URL that may hold one, is a `SecretStr`: no `repr`, log or trace
+shows it.
 """
 
 import re
@@ -95,13 +96,14 @@ Networks = Annotated[str, AfterValidator(_check_networks)]
 
 
 class ProcessSettings(BaseSettings):
-    """What every process has."""
+    """Every process: what all of them have."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     data_dir: Path = Path(".attrikit")
     """Folder where embedded parts and the stream's local state keep their files."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lines of this level and above are logged."""
 
     @field_validator("*")
     @classmethod
@@ -121,6 +123,8 @@ class ProcessSettings(BaseSettings):
 
 
 class PartitionSettings(ProcessSettings):
+    """Topics of Kafka."""
+
     partitions: int = Field(default=4, ge=1, le=1024)
     """Number of partitions of every topic. It decides where a person's events go, so it cannot change once there are
     events.
@@ -128,6 +132,8 @@ class PartitionSettings(ProcessSettings):
 
 
 class KafkaSettings(PartitionSettings):
+    """Kafka: where it is, and how to be let in."""
+
     kafka_bootstrap: Annotated[str, AfterValidator(_check_addresses)] = "127.0.0.1:9092"
     """`host:port[,host:port…]`"""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -142,6 +148,7 @@ class KafkaSettings(PartitionSettings):
     kafka_key_password: SecretStr = _NO_SECRET
     """Password of the private key; empty: it is not encrypted."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
+    """Kind of login."""
     kafka_username: str = ""
     """User of PLAIN and SCRAM; with OAUTHBEARER the client id for `kafka_token_url`."""
     kafka_password: SecretStr = _NO_SECRET
@@ -153,7 +160,9 @@ class KafkaSettings(PartitionSettings):
     kafka_token_path: str = ""
     """File with OAUTHBEARER's token, read anew for every connection: a service account token of Kubernetes, say."""
     replication_factor: int = Field(default=1, ge=1, le=1000)
+    """Number of brokers that keep each record of a topic, when it is created."""
     min_insync_replicas: int = Field(default=1, ge=1, le=1000)
+    """Number of them that must have a record before it is acknowledged; with fewer alive, events are refused."""
     bells: str = Field(default="", pattern=r"^(\d*;\d+(,\d+)*)?$")
     """Descriptors of the pipes by which processes beside an embedded broker tell each other of new records, set by
     `attrikit up`; empty: there are none."""
@@ -173,24 +182,30 @@ class KafkaSettings(PartitionSettings):
 
 
 class ClickHouseSettings(ProcessSettings):
+    """ClickHouse."""
+
     clickhouse_url: Annotated[SecretStr, _secret(_check_url("http", "https"))] = _NO_SECRET
     """`http(s)://user:password@host:port/database`; empty: embedded (chDB under `data_dir`)."""
     database: str = "attrikit"
+    """Name of the database where the URL names none."""
 
 
 class ControlPlaneSettings(ProcessSettings):
+    """Control plane: apps, keys, goals."""
+
     control_plane_url: Annotated[SecretStr, _secret(_check_url("sqlite", "postgresql", "postgresql+psycopg"))] = (
         _NO_SECRET
     )
-    """SQLAlchemy URL; empty: SQLite under `data_dir`."""
+    """SQLAlchemy URL (`postgresql+psycopg://user:password@host/database`); empty: SQLite under `data_dir`."""
     control_plane_refresh_seconds: float = Field(default=2.0, gt=0)
+    """Time between looks for changes there."""
 
     def control_plane_dsn(self) -> str:
         return self.control_plane_url.get_secret_value() or f"sqlite:///{self.data_dir.resolve()}/control.db"
 
 
 class SecretBoxSettings(ControlPlaneSettings):
-    """The control plane with the secrets it keeps encrypted."""
+    """Encrypted secrets: the control plane with those it keeps."""
 
     webhook_key: SecretStr = _NO_SECRET
     """Key that encrypts endpoints' secrets and the signing key (a Fernet key; several, separated by commas: the first
@@ -199,17 +214,22 @@ class SecretBoxSettings(ControlPlaneSettings):
 
 
 class HostSettings(ProcessSettings):
+    """Address of HTTP."""
+
     host: str = "127.0.0.1"
+    """Address to listen at; 0.0.0.0: all of this machine's."""
 
 
 class LivenessSettings(ProcessSettings):
+    """Liveness."""
+
     stall_seconds: float = Field(default=120.0, gt=0)
     """A process that has something to do and gets nothing done for so long is not alive (`/healthz`: 503). Longer than
     the 30 seconds after which a gateway gives up a connection to the broker."""
 
 
 class QuotaSettings(ProcessSettings):
-    """Request limits of the plans."""
+    """Request limits of plans."""
 
     count_requests: bool = True
     """True if this process counts. Every request has to be counted once: not again by a query service behind a gateway
@@ -222,9 +242,10 @@ class QuotaSettings(ProcessSettings):
 
 
 class HttpSettings(HostSettings, QuotaSettings):
-    """A service that callers reach: the gateway and the query service."""
+    """HTTP services that callers reach: the gateway and the query service."""
 
     port: Port = 8000
+    """Port to listen at."""
     public_metrics: bool = False
     """True if anybody who reaches the port of the gateway or of the query service may read `/metrics`."""
     metrics_token: SecretStr = _NO_SECRET
@@ -234,6 +255,8 @@ class HttpSettings(HostSettings, QuotaSettings):
 
 
 class BrokerDiskSettings(ProcessSettings):
+    """Disk of an embedded broker."""
+
     broker_data_dir: str = ""
     """Data folder of the embedded broker (noida), set by `attrikit up`; empty: the broker looks after its own disk."""
     broker_margin_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
@@ -241,6 +264,8 @@ class BrokerDiskSettings(ProcessSettings):
 
 
 class GatewaySettings(KafkaSettings, BrokerDiskSettings, LivenessSettings, ControlPlaneSettings, HttpSettings):
+    """Gateway."""
+
     query_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
     """URL the gateway forwards reads to, so that one port serves all; empty: reads are answered with 404 here."""
     trusted_proxies: Networks = "127.0.0.1,::1"
@@ -255,13 +280,16 @@ class GatewaySettings(KafkaSettings, BrokerDiskSettings, LivenessSettings, Contr
     """Requests a second by an app's id (pages without a key) that one client network, an address or a /64 of IPv6, may
     send to a gateway process; past that they get 429 with `Retry-After`, which the SDK obeys."""
     publish_timeout_seconds: float = Field(default=2.0, gt=0)
+    """Maximum wait of a request for the broker's acknowledgement."""
 
 
 class WorkerSettings(KafkaSettings, LivenessSettings, ControlPlaneSettings, HostSettings):
-    """The stream."""
+    """Stream."""
 
     stream_store: Literal["rocksdb", "memory"] = "rocksdb"
+    """Where states of persons are kept: on disk, or in memory, with a start that reads all of the changelog."""
     out_of_orderness_seconds: float = Field(default=60.0, ge=0)
+    """How much later than a younger event an older one may come and still count as in order."""
     idle_seconds: float = Field(default=10.0, gt=0)
     """A partition without messages this long has its watermark moved on by the wall clock."""
     live_persons: int = Field(default=100_000, gt=0)
@@ -277,6 +305,8 @@ class WorkerSettings(KafkaSettings, LivenessSettings, ControlPlaneSettings, Host
 
 
 class ExportSettings(SecretBoxSettings):
+    """Exports."""
+
     export_url: Annotated[SecretStr, _secret(_check_url("s3", "file"))] = _NO_SECRET
     """`s3://bucket/prefix` (endpoint and credentials: the usual `AWS_…` variables) or `file:///folder`; empty: the
     folder `exports` under `data_dir`. Query services that share a control plane must share it too."""
@@ -285,31 +315,42 @@ class ExportSettings(SecretBoxSettings):
     export_max_unfinished: int = Field(default=100, gt=0)
     """Jobs of one app that wait or run."""
     export_max_seconds: float = Field(default=3600.0, gt=0)
+    """Limit on the time of the query of one export."""
     export_max_memory_bytes: int = Field(default=2 * 1024 * 1024 * 1024, ge=0)
     """Limit on the memory of the query of one export; 0: no limit."""
 
 
 class QuerySettings(PartitionSettings, ClickHouseSettings, ExportSettings, HttpSettings):
+    """Query service."""
+
     operator_token: SecretStr = _NO_SECRET
     """Token of `attrikit ledger` and `attrikit doctor` for the process that has the tables open; it lets them see the
     counts of every app. Empty: nobody may.
     """
     query_max_seconds: float = Field(default=20.0, gt=0)
-    """What one read may cost, like the two that follow; past it the answer is an error that says so. 0: no limit."""
+    """Limit on the time of one read; past it, or one of the two that follow, the answer is an error that says so."""
     query_max_rows_to_read: int = Field(default=2_000_000_000, ge=0)
+    """Limit on the rows of one read; 0: none."""
     query_max_memory_bytes: int = Field(default=4 * 1024 * 1024 * 1024, ge=0)
+    """Limit on the memory of one read; 0: none."""
 
 
 class LoaderSettings(KafkaSettings, ClickHouseSettings, LivenessSettings, HostSettings):
+    """Loader."""
+
     loader_max_rows: int = Field(default=50_000, gt=0)
+    """A block is inserted when it holds this many rows,"""
     loader_max_bytes: int = Field(default=32 * 1024 * 1024, gt=0)
+    """or this many bytes,"""
     loader_max_age_seconds: float = Field(default=0.2, ge=0)
-    """A block is inserted when it holds this many rows or bytes, or is this old."""
+    """or is this old."""
     loader_port: Port = 0
     """Port of the `/healthz`, `/readyz` and `/metrics` of a loader of its own; 0: none."""
 
 
 class AlertsSettings(KafkaSettings, ClickHouseSettings, ControlPlaneSettings, HostSettings):
+    """Alerts."""
+
     alerts_port: Port = 0
     """Port of the `/healthz`, `/readyz` and `/metrics` of the alerts; 0: none."""
 
@@ -319,11 +360,14 @@ class StoreSettings(LoaderSettings, QuerySettings, AlertsSettings):
 
 
 class WebhooksSettings(KafkaSettings, LivenessSettings, SecretBoxSettings, HostSettings):
+    """Webhook dispatcher."""
+
     webhook_allowed_networks: Networks = ""
     """Networks webhooks may be sent to though they are not public, separated by commas: `10.1.0.0/16,127.0.0.1`."""
     webhook_retry_seconds: Annotated[str, AfterValidator(_check_delays)] = "5,300,1800,7200,18000,36000,36000"
     """Waits after each failed attempt (±20 %); after the last, the delivery is dead-lettered."""
     webhook_connect_seconds: float = Field(default=3.0, gt=0)
+    """Timeout of the connection of an attempt."""
     webhook_timeout_seconds: float = Field(default=10.0, gt=0)
     """Timeout of a whole attempt."""
     webhook_queue_deliveries: int = Field(default=5_000, gt=0)
