@@ -33,7 +33,7 @@ DEV := $(VENV)/.dev
 # Without its interpreter (a link to one that was removed, say) a stamp says nothing about what is installed.
 $(shell [ -e $(PY) ] || rm -f $(RUNTIME) $(DEV))
 
-.PHONY: help install run test unit check sdk fuzz demo chaos bench image compose deploy-check deploy-test lock clean
+.PHONY: help install run test unit check sdk fuzz demo chaos bench image compose deploy-check deploy-test lock clean screenshots
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ chaos: $(DEV) ## Kill, cut off, fill, damage and lock everything again and again
 
 demo: $(RUNTIME) ## Post a month of traffic, wait, compare the models, prove the ledger
 	@exec $(PY) -m deploy.cli demo $(if $(KEEP),--keep) $(ARGS)
+
+screenshots: $(DEV) ## Take pictures of every page of the console over the demo's data, into build/screenshots
+	@exec $(PY) tests/support/console_screenshots.py $(ARGS)
 
 bench: $(DEV) ## Measure the parts and the whole against their baselines
 	@exec $(PY) tests/bench/run.py $(ARGS)

@@ -16,6 +16,7 @@ from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.kafka.fetch_pause import use_bells
 from pipeline.runtime.settings import (
     AlertsSettings,
+    ConsoleSettings,
     GatewaySettings,
     LoaderSettings,
     ProcessSettings,
@@ -145,6 +146,14 @@ def run_webhooks(settings: WebhooksSettings) -> None:
         await _run_with_port(stop, webhooks.run(stop), app, settings.host, settings.webhooks_port)
 
     _run(deliver)
+
+
+def run_console(settings: ConsoleSettings) -> None:
+    """Run the console: HTML over the query service's API and the control plane."""
+    from services.console.app import create_app
+
+    host, port = settings.console_host or settings.host, settings.console_port or settings.port + 1
+    _run(lambda stop: _serve(create_app(settings), host, port, stop))
 
 
 def run_alerts(settings: AlertsSettings) -> None:

@@ -23,6 +23,7 @@ PROCESSES: Final[dict[str, type[ProcessSettings]]] = {
     "alerts serve": models.AlertsSettings,
     "webhooks serve": models.WebhooksSettings,
     "store": models.StoreSettings,
+    "console": models.ConsoleSettings,
 }
 """Command of each process and what it reads. `up` and the commands for operators read all settings."""
 _WIDTH: Final = 120

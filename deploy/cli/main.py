@@ -20,6 +20,7 @@ from deploy.cli.rejected import rejected
 from deploy.cli.secrets import secrets
 from deploy.cli.size import size
 from deploy.cli.smoke import probe, smoke
+from deploy.cli.users import users
 from deploy.cli.webhooks import webhooks
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ app.add_typer(costs, name="costs")
 app.add_typer(rejected, name="rejected")
 app.add_typer(secrets, name="secrets")
 app.add_typer(topics, name="topics")
+app.add_typer(users, name="users")
 app.add_typer(webhooks, name="webhooks")
 app.command()(ledger)
 app.command()(doctor)
@@ -77,6 +79,17 @@ def worker() -> None:
     from deploy.processes import run_worker
 
     run_worker(settings)
+
+
+@app.command()
+def console() -> None:
+    """Serve the console, where people see the numbers and set things up; it reads from ATTRIKIT_QUERY_URL."""
+    from pipeline.runtime.settings import ConsoleSettings
+
+    settings = load_settings("console", ConsoleSettings, Kept.CONTROL_PLANE)
+    from deploy.processes import run_console
+
+    run_console(settings)
 
 
 @app.command()

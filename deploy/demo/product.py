@@ -14,6 +14,8 @@ from pipeline.runtime.settings import Settings
 _READY_SECONDS: Final = 180.0
 _STOP_SECONDS: Final = 120.0
 _BROKER_LINE: Final = re.compile(r"^broker\b.*?(\d+\.\d+\.\d+\.\d+:\d+)", re.MULTILINE)
+_CONSOLE_LINE: Final = re.compile(r"^console\s+(\S+)", re.MULTILINE)
+_ADMIN_LINE: Final = re.compile(r"\S+/setup/\S+")
 
 
 class Product:
@@ -67,6 +69,18 @@ class Product:
     @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def console_url(self) -> str:
+        """Return where the console listens."""
+        found = _CONSOLE_LINE.search(self._log_path.read_text("utf-8", "replace"))
+        return found[1] if found else ""
+
+    @property
+    def admin_link(self) -> str:
+        """Return the link that sets the password of `admin`; empty once it has one."""
+        found = _ADMIN_LINE.search(self._log_path.read_text("utf-8", "replace"))
+        return found[0] if found else ""
 
     @property
     def key(self) -> str:

@@ -75,6 +75,7 @@ def _run_on(product: Product, console: Console) -> None:
     product.start()
     lines = (
         f"it runs on with this data until Ctrl-C: {product.base_url}/docs",
+        f"console   {product.admin_link or product.console_url}",
         f"key       {product.key}",
         f"data      {product.data_dir}",
         f"again     make run DATA={product.data_dir}",

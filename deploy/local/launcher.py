@@ -1,7 +1,8 @@
-"""`attrikit up`: broker, store, worker and gateway as children of this process, started, watched and stopped in order.
+"""`attrikit up`: broker, store, worker, gateway and console as children of this process: started, watched, stopped.
 
-lock the data folder → check the port → broker → topics → control plane → store, worker, gateway, webhooks → ready
-→ until a signal comes or a child ends → gateway, worker, webhooks, store, broker stopped, each drained in time
+lock the data folder → check the ports → broker → topics → control plane → store, worker, gateway, webhooks, console
+→ ready → until a signal comes or a child ends → console, gateway, worker, webhooks, store, broker stopped, each drained
+in time
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from deploy.local import running, trim
 from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
 from deploy.local.demo_app import ensure_demo_key, quick_start
+from deploy.local.first_admin import new_admin_link
 from deploy.local.folder import DataFolder, Say
 from deploy.local.ports import free_port, problem_with
 from deploy.local.process import ChildEnded, ChildProcess, LaunchError
@@ -48,7 +50,7 @@ _ORDERLY_EXITS: Final = (0, 128 + signal.SIGTERM)
 """Exit codes of a broker that ended in order; a JVM stopped by SIGTERM says 143."""
 WORKER_RESTARTS: Final = 70
 """The exit code of a worker that is to be started again (`pipeline.stream.fatal.EXIT_FATAL`)."""
-_STOP_ORDER: Final = ("gateway", "worker", "webhooks", "store")
+_STOP_ORDER: Final = ("console", "gateway", "worker", "webhooks", "store")
 _CONSUMERS: Final = ("store", "worker", "webhooks")
 _COMMANDS: Final = {"webhooks": ("webhooks", "serve")}
 """Commands of services whose command is not their name."""
@@ -107,9 +109,9 @@ class Launcher:
 
     def start(self) -> None:
         if not self._given.data_dir.exists():
-            _check_port(self._given)  # before there is anything to leave behind
+            _check_port(self._given.port, self._given.host)  # before there is anything to leave behind
         folder = self._folder = DataFolder.open(self._given.data_dir, self._say)
-        _check_port(self._given)
+        _check_port(self._given.port, self._given.host)
         folder.claim_for(self._kind)
         broker = self._start_broker(folder)
         given = {
@@ -117,7 +119,7 @@ class Launcher:
             "kafka_bootstrap": broker.bootstrap,
             "broker_data_dir": str(_broker_folder(folder, self._kind)) if self._kind is BrokerKind.NOIDA else "",
             "operator_token": self._given.operator_token or SecretStr(running.new_token()),
-        }
+        } | _console_of(self._given)
         settings = self._given.model_copy(update=given)
         self._room = BrokerRoom(settings.broker_data_dir, settings.broker_margin_bytes)
         asyncio.run(_ensure_topics(settings))
@@ -174,7 +176,7 @@ class Launcher:
     def _start_broker(self, folder: DataFolder) -> Broker:
         data_dir, log_path = _broker_folder(folder, self._kind), folder.path / "logs" / "broker.log"
         make = NoidaBroker if self._kind is BrokerKind.NOIDA else KafkaBroker
-        port = free_port(avoid=[self._given.port])
+        port = free_port(avoid=[self._given.port, self._given.port + 1])
         broker: Broker = make(data_dir, log_path, port, (folder.lock_fd,))
         self._say(f"broker    {broker.description}, {broker.bootstrap}")
         if folder.was_broker_cut_off() and self._kind is BrokerKind.NOIDA:
@@ -187,14 +189,16 @@ class Launcher:
         return broker
 
     def _start_services(self, settings: Settings, folder: DataFolder) -> None:
-        query_port = free_port(avoid=[settings.port])
-        worker_port = free_port(avoid=[settings.port, query_port])
-        webhooks_port = free_port(avoid=[settings.port, query_port, worker_port])
+        taken = [settings.port, settings.console_port]
+        query_port = free_port(avoid=taken)
+        worker_port = free_port(avoid=[*taken, query_port])
+        webhooks_port = free_port(avoid=[*taken, query_port, worker_port])
         query_url = f"http://127.0.0.1:{query_port}"
         plans: dict[str, dict[str, Any]] = {
             "store": {"host": "127.0.0.1", "port": query_port, "count_requests": False},
             "worker": {"worker_port": worker_port},
             "gateway": {"query_url": query_url},
+            "console": {"query_url": query_url},
             "webhooks": {"host": "127.0.0.1", "webhooks_port": webhooks_port, "webhooks_instance": "local"},
         }
         bells_of = self._open.enter_context(make_bells(_CONSUMERS if self._kind is BrokerKind.NOIDA else ()))
@@ -208,6 +212,7 @@ class Launcher:
                 "store": query_url,
                 "worker": f"http://127.0.0.1:{worker_port}",
                 "gateway": _base_url(settings),
+                "console": _listens_on(settings.console_host or settings.host, settings.console_port),
                 "webhooks": f"http://127.0.0.1:{webhooks_port}",
             }
         )
@@ -275,6 +280,9 @@ class Launcher:
         base = _base_url(settings)
         self._say(f"data      {folder.path}")
         self._say(f"docs      {base}/docs")
+        self._say(f"console   {settings.console_url}")
+        if link := new_admin_link(settings, now_ms()):
+            self._say(f"          log in as `admin`; set its password first, once: {link}")
         self._say(
             f"demo key  {key}\n          (shown this once; it lies in {path})" if is_new else f"demo key  in {path}"
         )
@@ -359,10 +367,10 @@ def _demo_key(settings: Settings, folder: DataFolder) -> tuple[str, bool]:
         store.close()
 
 
-def _check_port(settings: Settings) -> None:
-    problem = problem_with(settings.port, settings.host)
+def _check_port(port: int, host: str) -> None:
+    problem = problem_with(port, host)
     if problem:
-        raise LaunchError(f"port {settings.port} cannot be used: {problem}; choose another (PORT=)")
+        raise LaunchError(f"port {port} cannot be used: {problem}; choose another (PORT=)")
 
 
 async def _ensure_topics(settings: Settings) -> None:
@@ -388,8 +396,24 @@ def _without_files(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _base_url(settings: Settings) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
-    return f"http://{host}:{settings.port}"
+    return _listens_on(settings.host, settings.port)
+
+
+def _listens_on(host: str, port: int) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://{host}:{port}"
+
+
+def _console_of(settings: Settings) -> dict[str, Any]:
+    """Return the console's settings: the port asked for, else the one after the API's, if it is free."""
+    host, port = settings.console_host or settings.host, settings.console_port
+    if port:
+        _check_port(port, host)
+    else:
+        after = settings.port + 1
+        port = after if after < 65_536 and not problem_with(after, host) else free_port(host, avoid=[settings.port])
+    url = settings.console_url or _listens_on(host, port)
+    return {"console_port": port, "console_url": url, "api_url": settings.api_url or _base_url(settings)}
 
 
 def _answers(client: httpx.Client, url: str) -> bool:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from pipeline.runtime.settings import Settings
 
-_NAMES: Final = ("kafka_bootstrap", "query_url", "operator_token", "partitions", "port", "worker_port")
+_NAMES: Final = ("kafka_bootstrap", "query_url", "operator_token", "partitions", "port", "worker_port", "console_url")
 
 
 def _path(data_dir: Path) -> Path:

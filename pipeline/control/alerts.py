@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from pipeline.control.apps import app_row
-from pipeline.control.engine import build_engine
+from pipeline.control.audit import AuditEntry, open_writer
 from pipeline.control.errors import InvalidRecord, UnknownRecord
 from pipeline.control.tables import ALERT_RULES
 from schemas.control import AlertMetric, AlertRule, Comparison
@@ -47,8 +47,8 @@ def _require(is_met: bool, what: str, value: object, expected: str) -> None:
 class AlertRules:
     """Reads and writes rules in the database at `dsn` (a SQLAlchemy URL). Blocking; one transaction a method."""
 
-    def __init__(self, dsn: str) -> None:
-        self._writer = build_engine(dsn, writes=True, creates=False)
+    def __init__(self, dsn: str, audit: AuditEntry | None = None) -> None:
+        self._writer = open_writer(dsn, audit, creates=False)
 
     def close(self) -> None:
         self._writer.dispose()

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pipeline.control.alerts import load_rules
 from pipeline.control.apps import app_row
+from pipeline.control.audit import AuditEntry, open_writer
 from pipeline.control.engine import build_engine
 from pipeline.control.errors import AlreadyExists, InvalidRecord, UnknownRecord
 from pipeline.control.history import (
@@ -73,8 +74,9 @@ class NewKey:
 class ControlPlane:
     """Apps, goals and keys in the database at `dsn` (a SQLAlchemy URL). Blocking."""
 
-    def __init__(self, dsn: str) -> None:
-        self._writer = build_engine(dsn, writes=True)
+    def __init__(self, dsn: str, audit: AuditEntry | None = None) -> None:
+        """`audit`: an entry that each write adds to the log of changes."""
+        self._writer = open_writer(dsn, audit)
         self._reader = build_engine(dsn, writes=False)
         self._updater = build_engine(dsn, writes=True, creates=False)
 

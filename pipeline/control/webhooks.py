@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from pipeline.control.apps import app_row
-from pipeline.control.engine import build_engine
+from pipeline.control.audit import AuditEntry, open_writer
 from pipeline.control.errors import InvalidRecord, UnknownRecord
 from pipeline.control.tables import METADATA
 from schemas.control import WebhookEndpoint
@@ -68,8 +68,8 @@ class StateChange:
 class WebhookEndpoints:
     """Reads and writes endpoints in the database at `dsn` (a SQLAlchemy URL). Blocking; one transaction a method."""
 
-    def __init__(self, dsn: str) -> None:
-        self._writer = build_engine(dsn, writes=True, creates=False)
+    def __init__(self, dsn: str, audit: AuditEntry | None = None) -> None:
+        self._writer = open_writer(dsn, audit, creates=False)
 
     def close(self) -> None:
         self._writer.dispose()

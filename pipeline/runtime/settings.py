@@ -241,8 +241,8 @@ class QuotaSettings(ProcessSettings):
     """Maximum wait for Redis of a request of a limited plan; then it is let through uncounted."""
 
 
-class HttpSettings(HostSettings, QuotaSettings):
-    """HTTP services that callers reach: the gateway and the query service."""
+class ListenSettings(HostSettings):
+    """Ports for everybody: of the gateway, the query service and the console."""
 
     port: Port = 8000
     """Port to listen at."""
@@ -254,6 +254,43 @@ class HttpSettings(HostSettings, QuotaSettings):
     """
 
 
+class HttpSettings(ListenSettings, QuotaSettings):
+    """HTTP services that callers reach: the gateway and the query service."""
+
+
+class ReadsSettings(ProcessSettings):
+    """Reads from the query service."""
+
+    query_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
+    """URL the gateway forwards reads to, so that one port serves all, and the console reads from; empty: the gateway
+    answers reads with 404."""
+
+
+class ProxySettings(ProcessSettings):
+    """Proxies in front."""
+
+    trusted_proxies: Networks = "127.0.0.1,::1"
+    """Addresses and networks of the proxies in front, separated by commas: what they say in `X-Forwarded-For` of where
+    a request came from is believed, and nobody else's word is. Empty: the client is whoever connects."""
+
+
+class OperatorSettings(ProcessSettings):
+    """Operators' reads."""
+
+    operator_token: SecretStr = _NO_SECRET
+    """Token of `attrikit ledger` and `attrikit doctor` for the process that has the tables open; it lets them see the
+    counts of every app. Empty: nobody may.
+    """
+
+
+class ConsoleAddressSettings(ProcessSettings):
+    """Address of the console."""
+
+    console_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
+    """Address of the console as people reach it, to which the gateway leads a browser that asks for `/`; empty: there
+    is none."""
+
+
 class BrokerDiskSettings(ProcessSettings):
     """Disk of an embedded broker."""
 
@@ -263,14 +300,18 @@ class BrokerDiskSettings(ProcessSettings):
     """Disk space to be left beside the embedded broker's next save; with less, the gateway refuses events."""
 
 
-class GatewaySettings(KafkaSettings, BrokerDiskSettings, LivenessSettings, ControlPlaneSettings, HttpSettings):
+class GatewaySettings(
+    KafkaSettings,
+    BrokerDiskSettings,
+    LivenessSettings,
+    ControlPlaneSettings,
+    HttpSettings,
+    ReadsSettings,
+    ProxySettings,
+    ConsoleAddressSettings,
+):
     """Gateway."""
 
-    query_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
-    """URL the gateway forwards reads to, so that one port serves all; empty: reads are answered with 404 here."""
-    trusted_proxies: Networks = "127.0.0.1,::1"
-    """Addresses and networks of the proxies in front, separated by commas: what they say in `X-Forwarded-For` of where
-    a request came from is believed, and nobody else's word is. Empty: the client is whoever connects."""
     max_in_flight_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
     """Bodies being read and records waiting for the broker's acknowledgement, shared by apps and client networks; past
     its share a request is answered 500 with `Retry-After`."""
@@ -320,13 +361,9 @@ class ExportSettings(SecretBoxSettings):
     """Limit on the memory of the query of one export; 0: no limit."""
 
 
-class QuerySettings(PartitionSettings, ClickHouseSettings, ExportSettings, HttpSettings):
+class QuerySettings(PartitionSettings, ClickHouseSettings, ExportSettings, HttpSettings, OperatorSettings):
     """Query service."""
 
-    operator_token: SecretStr = _NO_SECRET
-    """Token of `attrikit ledger` and `attrikit doctor` for the process that has the tables open; it lets them see the
-    counts of every app. Empty: nobody may.
-    """
     query_max_seconds: float = Field(default=20.0, gt=0)
     """Limit on the time of one read; past it, or one of the two that follow, the answer is an error that says so."""
     query_max_rows_to_read: int = Field(default=2_000_000_000, ge=0)
@@ -386,5 +423,18 @@ class WebhooksSettings(KafkaSettings, LivenessSettings, SecretBoxSettings, HostS
         return _seconds_of(self.webhook_retry_seconds)
 
 
-class Settings(GatewaySettings, StoreSettings, WorkerSettings, WebhooksSettings):
+class ConsoleSettings(
+    SecretBoxSettings, ListenSettings, ReadsSettings, ProxySettings, OperatorSettings, ConsoleAddressSettings
+):
+    """Console."""
+
+    console_host: str = ""
+    """Address the console listens on; empty: that of `host`."""
+    console_port: Port = 0
+    """Port of the console; 0: the one after `port`."""
+    api_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
+    """Address of the API as senders reach it, which the console's examples name; empty: that of `host` and `port`."""
+
+
+class Settings(GatewaySettings, StoreSettings, WorkerSettings, WebhooksSettings, ConsoleSettings):
     """All settings: what `attrikit up` hands to its processes, and what operators' commands read."""

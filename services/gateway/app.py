@@ -32,6 +32,7 @@ from services.gateway.budget import Budget
 from services.gateway.client_rate import ClientRate
 from services.gateway.docs import add_docs
 from services.gateway.forward import Forwarder
+from services.gateway.home import home
 from services.gateway.intake import Intake
 from services.gateway.openapi import merge, own_document
 from services.gateway.publish import Publisher
@@ -140,6 +141,8 @@ def build_app(settings: GatewaySettings, snapshots: Snapshots, publisher: Publis
     add_operations(app, app.state.readiness.missing, access, lambda: publisher.stalled(settings.stall_seconds))
     add_docs(app, _document(app.version, forwarder))
     add_sdk(app)
+    if settings.console_url:
+        app.router.routes.append(home(settings.console_url))
     if forwarder is not None:
         app.router.default = forwarder
     routes = frozenset(getattr(route, "path", "") for route in app.router.routes)

@@ -7,6 +7,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from pipeline.control import SnapshotNotLoaded, SnapshotSource
+from pipeline.control.signing_key import SigningKeyReader
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.secret_box import SecretBoxError
 from pipeline.runtime.settings import QuerySettings
@@ -17,7 +18,6 @@ from services.query.core.encoded_slashes import KeepSlashes
 from services.query.core.freshness import Freshness
 from services.query.core.reader import Reader, Snapshots
 from services.query.core.routing import repeatable_parameters
-from services.query.core.signing_key import SigningKeyReader
 from services.query.core.sql import QueryLimits
 from services.query.costs.routes import router as costs
 from services.query.deliveries.routes import router as deliveries

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
-from services.web.envelope import failure, language_of
+from services.web.envelope import Reply, failure, language_of
 from services.web.errors import server_error
 from services.web.request_log import REQUEST_LOG
 
@@ -49,10 +49,12 @@ def choose_request_id(given: str | None, random_hex: str) -> str:
 class EnvelopeMiddleware:
     """Pure ASGI. Put it around everything else, so that no answer escapes without an id or outside the envelope."""
 
-    def __init__(self, app: ASGIApp, service: str) -> None:
-        """`service`: the label in metrics and logs."""
+    def __init__(self, app: ASGIApp, service: str, reply_to_crash: Callable[[Scope, str], Reply] | None = None) -> None:
+        """`service`: the label in metrics and logs. `reply_to_crash`: makes the answer after a crash, from the request
+        and its id; by default the envelope."""
         self._app = app
         self._service = service
+        self._reply_to_crash = reply_to_crash or _envelope_of_crash
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,7 +73,7 @@ class EnvelopeMiddleware:
             _log.exception("request_crashed", method=scope["method"], route=_route_of(scope))
             if answer.status:
                 raise  # part of an answer is out: only a broken connection can still say that it is wrong
-            await answer.crash(scope)
+            await answer.crash(self._reply_to_crash(scope, request_id_of(scope)))
         finally:
             self._record(scope, answer.status, monotonic_seconds() - began)
 
@@ -100,12 +102,15 @@ class _Answer:
             message["headers"] = [*message["headers"], *self._state.get(ANSWER_HEADERS, ())]
         await self._send(message)
 
-    async def crash(self, scope: Scope) -> None:
-        language = language_of(Headers(scope=scope).get("Accept-Language", "").encode("latin-1", "replace"))
-        reply = failure(server_error(CRASH_RETRY_AFTER_SECONDS, request_id=self._request_id), language)
+    async def crash(self, reply: Reply) -> None:
         headers = [*reply.headers, (b"content-length", str(len(reply.body)).encode())]
         await self.send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": reply.body})
+
+
+def _envelope_of_crash(scope: Scope, request_id: str) -> Reply:
+    language = language_of(Headers(scope=scope).get("Accept-Language", "").encode("latin-1", "replace"))
+    return failure(server_error(CRASH_RETRY_AFTER_SECONDS, request_id=request_id), language)
 
 
 def _route_of(scope: Scope) -> str:

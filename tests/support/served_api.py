@@ -4,15 +4,11 @@ The gateway keeps its records in memory and forwards reads; the query service re
 the same fixed control plane.
 """
 
-import asyncio
-import socket
 from collections.abc import Callable
-from concurrent.futures import Future
 from hashlib import sha256
-from threading import Thread
 from typing import Any
 
-import uvicorn
+from app_servers import AppServers
 from query_world import SIGNING_KEY
 from starlette.types import ASGIApp
 
@@ -27,7 +23,6 @@ from services.gateway.publish import Publisher
 from services.gateway.sink import MemorySink
 from services.gateway.snapshots import FixedSnapshots
 from services.query.app import create_app
-from services.web.server import SERVER_OPTIONS
 
 APP_ID = "alpha"
 ENDPOINT_ID = "whe_1"
@@ -79,15 +74,13 @@ class SwitchedSnapshots(FixedSnapshots):
         return super().current()
 
 
-class ServedApi:
+class ServedApi(AppServers):
     """`url`: the gateway's, which serves everything; `query_url`: the query service's own."""
 
     def __init__(self, settings: Settings, clickhouse: ClickHouse) -> None:
         self._settings = settings
         self.clickhouse = clickhouse
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="served-api", daemon=True)
-        self._servers: list[tuple[uvicorn.Server, Future[None]]] = []
+        super().__init__()
         self.snapshots = SwitchedSnapshots(control_plane())
         self.sink: MemorySink
         self.publisher: Publisher
@@ -95,7 +88,7 @@ class ServedApi:
         self.query_url = ""
 
     def start(self) -> None:
-        self._thread.start()
+        super().start()
         # Reads come through the gateway, which counts them.
         query_settings = self._settings.model_copy(update={"count_requests": False})
         query = create_app(query_settings, self.clickhouse, self.snapshots)
@@ -121,23 +114,3 @@ class ServedApi:
 
         publisher, app = self.run(gateway)
         return publisher, self.serve(around(app), **options)
-
-    def run(self, make: Callable[[], Any]) -> Any:
-        """The result of a coroutine function, run in the servers' event loop."""
-        return asyncio.run_coroutine_threadsafe(make(), self._loop).result(30)
-
-    def stop(self) -> None:
-        for server, serving in reversed(self._servers):
-            server.should_exit = True
-            serving.result(30)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
-        self._loop.close()
-
-    def serve(self, app: ASGIApp, **options: Any) -> str:
-        listening = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(app, **SERVER_OPTIONS | options)
-        server = uvicorn.Server(config)
-        serving = asyncio.run_coroutine_threadsafe(server.serve([listening]), self._loop)
-        self._servers.append((server, serving))
-        return f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -56,6 +56,34 @@ class ConversionFact(msgspec.Struct):
 
 
 @dataclass(frozen=True)
+class TouchFilter:
+    """What one touch of a conversion's path must have; None: anything."""
+
+    channel: str | None = None
+    source: str | None = None
+    medium: str | None = None
+    campaign: str | None = None
+
+    def conditions(self, time_range: TimeRange) -> list[Condition]:
+        """Select the conversions of the range with such a touch: in the attributions, as the reports credit it, where
+        the fields of a path's touches are arrays beside each other."""
+        asked = {
+            "channel": self.channel,
+            "source": self.source,
+            "medium": self.medium,
+            "campaign": self.campaign,
+        }
+        given = {name: value for name, value in asked.items() if value is not None}
+        if not given:
+            return []
+        is_it = " AND ".join(f"{name} = {{touch_{name}:String}}" for name in given)
+        has_it = Condition(f"arrayExists(({', '.join(given)}) -> {is_it}, {', '.join(f'{name}s' for name in given)})")
+        rows = source(Table.ATTRIBUTIONS, [has_it, *within("converted_at_ms", time_range)])
+        bound = {f"touch_{name}": value for name, value in given.items()}
+        return [Condition(f"conversion_hash IN (SELECT conversion_hash FROM {rows})", bound)]
+
+
+@dataclass(frozen=True)
 class ConversionFilter:
     goals: tuple[str, ...] = ()
     user_id: str | None = None
@@ -64,6 +92,7 @@ class ConversionFilter:
     min_value: Decimal | None = None
     """Minimum value, in whole units of `currency`, which must be given with it."""
     include_bots: bool = False
+    touch: TouchFilter = TouchFilter()
 
 
 def list_conversions(app_id: str, wanted: ConversionFilter, page: Page) -> Newest[ConversionFact]:
@@ -77,6 +106,7 @@ def conditions_of(wanted: ConversionFilter) -> list[Condition]:
         *equals("user_id", wanted.user_id),
         *equals("currency", wanted.currency),
         *_at_least(wanted),
+        *wanted.touch.conditions(wanted.time_range),
         *within("converted_at_ms", wanted.time_range),
         *but_bots(wanted.include_bots),
     ]

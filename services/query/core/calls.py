@@ -1,23 +1,25 @@
 """A call of a route: its authenticated caller and what it needs to answer. Every list route answers by `ListCall`."""
 
 from dataclasses import dataclass
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 from fastapi import Depends, Request
 from starlette.responses import Response
 
 from pipeline.control import SnapshotNotLoaded
-from schemas.control import App, Scope
+from pipeline.runtime.clock import now_ms
+from schemas.control import ApiKey, App, Scope, Snapshot
 from schemas.errors import ErrorCode
 from services.query.core.answers import Meta
 from services.query.core.cursors import Cursors
 from services.query.core.lists import Page, ResourceList, page_of
 from services.query.core.parameters import InRange, InZone, ListParameters, range_of, zone_of
 from services.query.core.reader import RETRY_AFTER_SECONDS, Reader
-from services.query.core.signing_key import SigningKey
+from services.query.core.signing_key import SigningKey, signing_key_of
 from services.query.core.times import ALL_TIME, time_in_zone
-from services.web.auth import Caller, authenticate
+from services.web.auth import CHALLENGE, UNKNOWN, Caller, authenticate
+from services.web.console_key import PREFIX, app_of_console_key
 from services.web.errors import ApiError, server_error
 from services.web.handlers import success_response
 
@@ -26,6 +28,7 @@ GivenT = TypeVar("GivenT", bound=ListParameters)
 WantedT = TypeVar("WantedT")
 RowT = TypeVar("RowT", bound=msgspec.Struct)
 ItemT = TypeVar("ItemT")
+_CONSOLE: Final = f"Bearer {PREFIX}."
 
 
 def caller_of(request: Request) -> Caller:
@@ -34,10 +37,20 @@ def caller_of(request: Request) -> Caller:
         snapshot = request.app.state.snapshots.current()
     except SnapshotNotLoaded:
         raise server_error(RETRY_AFTER_SECONDS) from None
-    authorization = request.headers.get("Authorization", "").encode("latin-1", "replace")
-    caller = authenticate(authorization, snapshot, Scope.READ)
+    given = request.headers.get("Authorization", "")
+    if given.startswith(_CONSOLE):
+        return _console(request, given.removeprefix("Bearer "), snapshot)
+    caller = authenticate(given.encode("latin-1", "replace"), snapshot, Scope.READ)
     request.app.state.snapshots.note_use(caller.key.key_id)
     return caller
+
+
+def _console(request: Request, given: str, snapshot: Snapshot) -> Caller:
+    """The console, on behalf of a person who may see the app."""
+    app = snapshot.apps.get(app_of_console_key(given, signing_key_of(request), now_ms()) or "")
+    if app is None:
+        raise ApiError(ErrorCode.INVALID_API_KEY, reason=UNKNOWN, headers=CHALLENGE)
+    return Caller(ApiKey(PREFIX, app.app_id, "", frozenset({Scope.READ})), app)
 
 
 Key = Annotated[Caller, Depends(caller_of)]

@@ -186,7 +186,10 @@ INJECTIONS = [
 TEXT_PARAMETERS = [
     *(("/v1/events", name) for name in ("event_name", "user_id", "anonymous_id", "session_id", "property.label")),
     *(("/v1/events/rejected", name) for name in ("code", "field", "from", "cursor")),
-    *(("/v1/conversions", name) for name in ("goal", "user_id", "currency", "min_value")),
+    *(
+        ("/v1/conversions", name)
+        for name in ("goal", "user_id", "currency", "min_value", "channel", "source", "campaign")
+    ),
     *(("/v1/attribution", name) for name in ("goal", "model", "dimension", "conversion_id", "currency")),
     *(
         ("/v1/reports/performance", name)

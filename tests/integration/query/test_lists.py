@@ -167,6 +167,13 @@ def left(row: ConversionRow) -> int:
     return row.value_minor - row.refunded_minor
 
 
+def has_touch(row: ConversionRow, from_day: int = 0, **wanted: str) -> bool:
+    """Whether one touch of the path has all of these."""
+    fields = {"channel": row.path_channels, "source": row.path_sources, "campaign": row.path_campaigns}
+    touches = zip(*(fields[name] for name in wanted), strict=True)
+    return row.converted_at_ms >= FIRST_MS + from_day * DAY_MS and tuple(wanted.values()) in touches
+
+
 CONVERSION_FILTERS: list[tuple[dict[str, Any], Any]] = [
     ({"goal": "purchase"}, lambda c: c.goal == "purchase"),
     ({"goal": ["purchase", "user_signup"]}, lambda c: c.goal in ("purchase", "user_signup")),
@@ -176,6 +183,11 @@ CONVERSION_FILTERS: list[tuple[dict[str, Any], Any]] = [
     ({"min_value": "500"}, lambda c: c.currency == "CNY" and left(c) >= 50_000),
     ({"min_value": "500.01"}, lambda c: c.currency == "CNY" and left(c) >= 50_001),
     ({"min_value": "500", "currency": "JPY"}, lambda c: c.currency == "JPY" and left(c) >= 500),
+    ({"channel": "paid_search"}, lambda c: "paid_search" in c.path_channels),
+    ({"channel": "direct"}, lambda c: "direct" in c.path_channels or not c.path_channels),
+    ({"source": "baidu", "from_": "2024-01-20T08:00:00+08:00"}, lambda c: has_touch(c, source="baidu", from_day=19)),
+    ({"channel": "paid_search", "campaign": "brand"}, lambda c: has_touch(c, channel="paid_search", campaign="brand")),
+    ({"medium": "') OR 1 = ('1"}, lambda c: False),
     ({"from_": "2024-01-20T08:00:00+08:00"}, lambda c: c.converted_at_ms >= FIRST_MS + 19 * DAY_MS),
 ]
 

@@ -166,8 +166,10 @@ spec:
       env:
         - {name: {{ $process.portSetting }}, value: {{ $process.port | quote }}}
         {{- include "attrikit.env" (dict "root" $root "needs" $process.needs) | nindent 8 }}
-        {{- if eq .name "gateway" }}
+        {{- if has .name (list "gateway" "console") }}
         - {name: ATTRIKIT_QUERY_URL, value: http://{{ include "attrikit.fullname" $root }}-query:8000}
+        {{- end }}
+        {{- if eq .name "gateway" }}
         - {name: ATTRIKIT_TRUSTED_PROXIES, value: {{ $v.gateway.trustedProxies | quote }}}
         {{- end }}
         {{- if eq .name "query" }}

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from cryptography.fernet import Fernet
 
+from pipeline.control.signing_key import SigningKeyReader
 from pipeline.runtime.secret_box import SecretBox, SecretBoxError
 from pipeline.runtime.settings import Settings
 from schemas.control import Snapshot
-from services.query.core.signing_key import SigningKeyReader
 
 CLEAR = "ab" * 32
 

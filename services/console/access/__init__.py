@@ -1,0 +1,1 @@
+"""Access: passwords, sessions, protection of forms, throttling of logins."""

@@ -1,0 +1,45 @@
+"""Codes of an authenticator (RFC 6238, SHA-1, 6 digits, 30 s), as a second factor."""
+
+import base64
+import secrets
+from hmac import compare_digest
+from hmac import digest as hmac_digest
+from typing import Final
+from urllib.parse import quote
+
+from pipeline.control.users import User
+from pipeline.runtime.secret_box import SecretBox
+from pipeline.runtime.settings import SecretBoxSettings
+
+STEP_SECONDS: Final = 30
+_DIGITS: Final = 6
+_SECRET_BYTES: Final = 20
+
+
+def make_secret() -> str:
+    return base64.b32encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+
+
+def code_at(secret: str, seconds: int) -> str:
+    """Return the code of the step that holds the time (RFC 4226, section 5.3)."""
+    counter = (seconds // STEP_SECONDS).to_bytes(8, "big")
+    mac = hmac_digest(base64.b32decode(secret), counter, "sha1")
+    start = mac[-1] & 0x0F
+    number = int.from_bytes(mac[start : start + 4], "big") & 0x7FFF_FFFF
+    return str(number % 10**_DIGITS).zfill(_DIGITS)
+
+
+def fits(secret: str, code: str, now_ms: int) -> bool:
+    """Tell whether the code is that of now, or of the step before or after: clocks differ a little."""
+    steps = (now_ms // 1000 + shift * STEP_SECONDS for shift in (0, -1, 1))
+    return any(compare_digest(code_at(secret, at).encode(), code.replace(" ", "").encode()) for at in steps)
+
+
+def is_code(settings: SecretBoxSettings, user: User, code: str, now_ms: int) -> bool:
+    """Check a code against the user's secret, which is stored encrypted."""
+    return fits(SecretBox.open(settings, creates=False).unlock(user.totp_secret), code, now_ms)
+
+
+def address_of_secret(secret: str, login: str) -> str:
+    """Return the address by which an authenticator takes the secret."""
+    return f"otpauth://totp/AttriKit:{quote(login)}?secret={secret}&issuer=AttriKit"

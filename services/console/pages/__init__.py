@@ -1,0 +1,23 @@
+"""The pages, a module for each area."""
+
+from typing import Final
+
+from services.console.pages.api_keys import router as api_keys
+from services.console.pages.apps import router as apps
+from services.console.pages.conversions import router as conversions
+from services.console.pages.events import router as events
+from services.console.pages.first_event import router as first_event
+from services.console.pages.help import router as help_pages
+from services.console.pages.overview import router as overview
+from services.console.pages.paths import router as paths
+from services.console.pages.people import router as people
+from services.console.pages.performance import router as performance
+from services.console.pages.profile import router as profile
+from services.console.pages.sign_in import router as sign_in
+from services.console.pages.system import router as system
+from services.console.pages.users import router as users
+
+ROUTERS: Final = (
+    *(sign_in, apps, api_keys, first_event, profile, users, system),
+    *(overview, performance, conversions, people, paths, events, help_pages),
+)

@@ -1,0 +1,74 @@
+"""People: search by any id, and the timeline of one: sessions, events, conversions, ids that were joined."""
+
+from itertools import groupby
+from typing import Any, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from services.console.page import Page, go
+from services.console.reading import ReadFailed
+from services.console.report_page import render_report, report_filters
+from services.console.visitor import OfApp
+
+router = APIRouter()
+_LIMIT: Final = 50
+_EVENTS: Final = 100
+
+
+@router.get("/apps/{app_id}/people")
+async def list_people(page: OfApp) -> Response:
+    """The people seen last; with `q`, the page of what has that id."""
+    asked_for = page.request.query_params.get("q", "").strip()
+    if asked_for and (found := await _find(page, asked_for)):
+        return go(found)
+    asked = {"limit": _LIMIT, "cursor": page.request.query_params.get("cursor")}
+    people = await page.read("/v1/users", asked)
+    filters = report_filters(page)
+    return render_report(page, "people.html", filters, people["meta"], ("/v1/users", asked), found=people, q=asked_for)
+
+
+@router.get("/apps/{app_id}/people/{person_id:path}")
+async def show_person(page: OfApp, person_id: str) -> Response:
+    path = f"/v1/users/{quote(person_id, safe='')}"
+    user = await page.read(path)
+    events = await page.read(path + "/events", {"limit": _EVENTS, "cursor": page.request.query_params.get("cursor")})
+    conversions = await _conversions_of(page, user["user"])
+    values = {
+        "person": user["user"],
+        "days": days_of(events["items"]),
+        "next_cursor": events["next_cursor"],
+        "conversions": {one["event_id"]: one for one in conversions},
+    }
+    return render_report(page, "person.html", report_filters(page), user["meta"], (path, {}), **values)
+
+
+async def _conversions_of(page: Page, user: dict[str, Any]) -> list[dict[str, Any]]:
+    if user["user_id"] is None:
+        return []
+    found = await page.read("/v1/conversions", {"user_id": user["user_id"], "limit": 200, "include_bots": "true"})
+    return list(found["items"])
+
+
+def days_of(events: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Group events, newest first, by day."""
+    return [(day, list(group)) for day, group in groupby(events, key=lambda event: event["timestamp"][:10])]
+
+
+async def _find(page: Page, text: str) -> str:
+    """Return the page of what has this id: a conversion, an event, a person, the events of a session or an order."""
+    tried: tuple[tuple[str, dict[str, Any], str], ...] = (
+        ("/v1/attribution", {"conversion_id": text}, f"conversions/{quote(text, safe='')}"),
+        (f"/v1/users/{quote(text, safe='')}", {}, f"people/{quote(text, safe='')}"),
+        (f"/v1/events/{quote(text, safe='')}", {}, f"events/{quote(text, safe='')}"),
+    )
+    for path, parameters, shown in tried:
+        try:
+            await page.read(path, parameters)
+        except ReadFailed as error:
+            if error.status >= 500:
+                raise
+            continue
+        return page.url(shown)
+    return ""

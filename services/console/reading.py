@@ -1,0 +1,99 @@
+"""Reads over the query service's API, with a signed key for the app a page is about."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import httpx
+
+from pipeline.control import SnapshotNotLoaded
+from pipeline.control.signing_key import SigningKeyReader
+from pipeline.runtime.clock import now_ms
+from pipeline.runtime.log import get_logger
+from pipeline.runtime.secret_box import SecretBoxError
+from pipeline.runtime.settings import ConsoleSettings
+from schemas.control import Snapshot
+from services.web.console_key import LIFE_MS, make_console_key
+from services.web.envelope import Language
+
+_TIMEOUT: Final = httpx.Timeout(30.0, connect=2.0)
+_MARGIN_MS: Final = 5_000
+"""A key is signed for a little less than it may hold, so that clocks may differ a little."""
+_log = get_logger("console")
+Parameters = Mapping[str, Any]
+
+
+class ReadFailed(Exception):
+    """Error of a read. `code` is one of the API's; `message` is in the reader's language."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{status} {code}")
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+class QueryApi:
+    """The query service at `settings.query_url`."""
+
+    def __init__(self, settings: ConsoleSettings, snapshot: Callable[[], Snapshot]) -> None:
+        self._settings = settings
+        self._snapshot = snapshot
+        self._signing_keys = SigningKeyReader(settings)
+        self._client = httpx.AsyncClient(base_url=settings.query_url, timeout=_TIMEOUT, trust_env=False)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def get(self, app_id: str, language: Language, path: str, parameters: Parameters | None = None) -> Any:
+        """Return `data` of a read. Raises `ReadFailed`."""
+        return await self._call("GET", app_id, language, path, params=_given(parameters or {}))
+
+    async def send(self, method: str, app_id: str, language: Language, path: str, body: Any = None) -> Any:
+        """Return `data` of another call (an export). Raises `ReadFailed`."""
+        return await self._call(method, app_id, language, path, json=body)
+
+    async def operator(self, path: str) -> Any:
+        """Return `data` of an operators' read. Raises `ReadFailed`."""
+        headers = {"Authorization": f"Bearer {self._settings.operator_token.get_secret_value()}"}
+        return _data(await self._answer("GET", path, headers=headers))
+
+    async def is_there(self) -> bool:
+        try:
+            return (await self._client.get("/readyz", timeout=2.0)).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    async def _call(self, method: str, app_id: str, language: Language, path: str, **given: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self._key(app_id)}", "Accept-Language": language}
+        return _data(await self._answer(method, path, headers=headers, **given))
+
+    async def _answer(self, method: str, path: str, **given: Any) -> httpx.Response:
+        try:
+            return await self._client.request(method, path, **given)
+        except httpx.HTTPError as error:
+            _log.warning("query_away", error=f"{type(error).__name__}: {error}")
+            raise ReadFailed(503, "SERVER_ERROR", "") from None
+
+    def _key(self, app_id: str) -> str:
+        try:
+            signing_key = self._signing_keys.key_of(self._snapshot())
+        except (SnapshotNotLoaded, SecretBoxError) as error:
+            _log.error("signing_key_unreadable", error=str(error))
+            raise ReadFailed(503, "SERVER_ERROR", "") from None
+        return make_console_key(signing_key, app_id, now_ms() + LIFE_MS - _MARGIN_MS)
+
+
+def _given(parameters: Parameters) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value not in (None, "", [], ())}
+
+
+def _data(response: httpx.Response) -> Any:
+    try:
+        body = response.json(parse_float=Decimal)
+    except ValueError:
+        raise ReadFailed(502, "SERVER_ERROR", "") from None
+    if not body.get("success"):
+        error = body.get("error", {})
+        raise ReadFailed(response.status_code, error.get("code", ""), error.get("message", ""))
+    return body["data"]

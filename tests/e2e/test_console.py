@@ -1,0 +1,259 @@
+"""The console in Chromium with the running product: from the set-up link to the explanation of a conversion."""
+
+import gzip
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from axe_playwright_python.base import AXE_FILE_PATH
+from chromium import chromium
+
+from deploy.demo.product import Product
+
+PASSWORD = "Console-Test-2026"
+APP = "console-shop"
+SCRIPT = "<script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'>"
+MAX_PAGE_BYTES = 150 * 1024
+MAX_ASSET_BYTES = 60 * 1024
+NARROW = {"width": 320, "height": 700}
+WIDE = {"width": 1280, "height": 900}
+APP_PAGES = (
+    *("overview", "performance", "performance?dimension=campaign", "models?base=linear", "paths", "funnel"),
+    *("conversions", "people", "live", "rejected", "api-keys", "settings", "changes", "help", "first-event"),
+)
+PAGES = (*(f"/apps/{APP}/{path}" for path in APP_PAGES), "/apps", "/apps/new", "/users", "/profile", "/audit")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any, product: Product, eventually: Callable[..., Any]) -> Iterator[Any]:
+    """A page of an admin, who came by the set-up link, made an app and a key, and sent events with it."""
+    context = browser.new_context(locale="en", viewport=WIDE)
+    opened = context.new_page()
+    opened.faults = []
+    opened.on("console", lambda message: message.type == "error" and opened.faults.append(message.text))
+    opened.on("pageerror", lambda error: opened.faults.append(str(error)))
+    opened.goto(product.admin_link)
+    opened.get_by_label("New password").fill(PASSWORD)
+    opened.get_by_label("The same again").fill(PASSWORD)
+    opened.keyboard.press("Enter")
+    opened.wait_for_url("**/apps/**")
+    yield opened
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def key(page: Any, product: Product) -> str:
+    """The key of a new app, made with the keyboard alone, as the page shows it once."""
+    page.goto(product.console_url + "/apps/new")
+    page.get_by_label("Name").focus()
+    page.keyboard.type("Console shop")
+    page.keyboard.press("Tab")
+    page.keyboard.type(APP)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/apps/{APP}/api-keys")
+    page.get_by_role("button", name="Create a key").focus()
+    page.keyboard.press("Enter")
+    shown: str = page.locator("[data-secret]").inner_text()
+    assert shown in page.locator("pre").first.inner_text(), "the request has the real key"
+    page.reload()  # as a form sent again would: the browser is asked, here it goes back to a page without the key
+    return shown
+
+
+@pytest.fixture(scope="module")
+def shop(page: Any, key: str, product: Product, eventually: Callable[..., Any]) -> httpx.Client:
+    """The app with a few journeys; one of its senders writes markup into every text."""
+    client = httpx.Client(base_url=product.base_url, headers={"Authorization": f"Bearer {key}"}, trust_env=False)
+    page.goto(f"{product.console_url}/apps/{APP}/first-event")
+    assert page.get_by_text("Waiting for the first event").is_visible()
+    now = datetime.now(UTC) - timedelta(minutes=5)
+    bad = client.post("/v1/events/track", json={"event_name": "Not A Name", "anonymous_id": "a"})
+    assert bad.status_code == 400, bad.text
+    page.get_by_text("INVALID_EVENT_NAME").wait_for()
+    eventually(lambda: client.post("/v1/events/batch", json={"events": list(_journeys(now))}).status_code == 201)
+    page.get_by_text("The first event is here").wait_for()
+    return client
+
+
+def _journeys(now: datetime) -> Iterator[dict[str, Any]]:
+    for number, (source, medium) in enumerate([("google", "cpc"), ("newsletter", "email"), ("bing", "cpc"), ("", "")]):
+        person = {"anonymous_id": f"visitor-{number}", "user_id": f"customer-{number}"}
+        campaign = {"source": source, "medium": medium, "name": f"spring-{number}"} if source else {}
+        at = now + timedelta(seconds=number)
+        view = {"event_name": "page_view", "properties": {"page_url": "https://shop.example/"}}
+        yield {**view, **person, "timestamp": at.isoformat(), "context": {"campaign": campaign}}
+        bought = {"event_name": "purchase", "properties": {"order_id": f"o-{number}", "revenue": 19.99 + number}}
+        yield {**bought, **person, "timestamp": (at + timedelta(seconds=30)).isoformat()}
+    hostile = {"anonymous_id": SCRIPT, "user_id": SCRIPT, "timestamp": now.isoformat()}
+    where = {"url": f"https://shop.example/{SCRIPT}", "title": SCRIPT, "referrer": f"https://evil.example/{SCRIPT}"}
+    campaign = {"source": SCRIPT, "medium": SCRIPT, "name": SCRIPT, "term": SCRIPT, "content": SCRIPT}
+    context = {"page": where, "campaign": campaign, "user_agent": SCRIPT, "locale": "en"}
+    yield {
+        "event_name": "page_view",
+        "properties": {"page_title": SCRIPT, SCRIPT[:50]: SCRIPT},
+        "context": context,
+        **hostile,
+    }
+    order = {"order_id": SCRIPT, "revenue": 5, "currency": "CNY"}
+    yield {"event_name": "purchase", "properties": order, "context": context, **hostile}
+
+
+def test_the_port_of_the_api_leads_a_browser_to_the_console(product: Product) -> None:
+    found = httpx.get(product.base_url + "/", headers={"Accept": "text/html"}, trust_env=False)
+    assert (found.status_code, found.headers["location"]) == (303, product.console_url)
+    assert httpx.get(product.base_url + "/", trust_env=False).status_code == 404
+
+
+def test_numbers_on_pages_equal_those_of_the_api(page: Any, shop: httpx.Client, product: Product, settled: Any) -> None:
+    settled()
+    day = datetime.now(UTC).date()
+    asked = {"from": str(day - timedelta(days=7)), "to": str(day + timedelta(days=1)), "model": "all"}
+    console = f"{product.console_url}/apps/{APP}"
+    for dimension in ("channel", "source", "campaign"):
+        report = shop.get("/v1/reports/performance", params=asked | {"dimension": dimension}).json(parse_float=Decimal)[
+            "data"
+        ]
+        where = f"from={asked['from']}&to={asked['to']}&dimension={dimension}"
+        for model, totals in report["totals"]["models"].items():
+            page.goto(f"{console}/performance?{where}&model={model}")
+            rows = _table(page)
+            expected = {_number(row["models"][model]["credited_value"]) for row in report["items"]}
+            assert {row[4] for row in rows[:-1]} == expected
+            assert rows[-1][3:5] == [_number(totals["credited_conversions"]), _number(totals["credited_value"])]
+        page.goto(f"{console}/models?{where}&show=value")
+        rows = _table(page)
+        assert rows[-1][1:] == [_number(totals["credited_value"]) for totals in report["totals"]["models"].values()]
+        assert page.get_by_text("adds up to the same total").is_visible()
+
+
+def _table(page: Any) -> list[list[Decimal | None]]:
+    """The numbers of the page's first table, row by row, the footer last."""
+    rows = page.locator("table").first.locator("tbody tr, tfoot tr").all()
+    return [[_read(cell.inner_text()) for cell in row.locator("td").all()] for row in rows]
+
+
+def _read(text: str) -> Decimal | None:
+    found = re.search(r"-?[\d,]+(\.\d+)?", text)
+    return Decimal(found[0].replace(",", "")) if found else None
+
+
+def _number(value: Any) -> Decimal:
+    return Decimal(value)
+
+
+def test_from_a_number_to_the_touch_in_three_clicks(
+    page: Any, shop: httpx.Client, product: Product, settled: Any
+) -> None:
+    settled()
+    page.goto(f"{product.console_url}/apps/{APP}/models")
+    row = page.locator("tbody tr", has_text="Paid search")
+    row.locator("td a").first.click()
+    page.wait_for_url("**/conversions?*channel=paid_search*")
+    assert page.locator("tbody tr").count() == 2
+    page.locator("tbody th a").first.click()
+    page.get_by_text("Every touch before it, and what each model gave it").wait_for()
+    assert page.locator("tbody tr", has_text="Paid search").first.is_visible()
+    assert "100.0%" in page.locator("tfoot").first.inner_text()
+    page.locator("dl a").first.click()
+    page.get_by_text("Timeline").wait_for()
+
+
+def test_pages_are_accessible_light_narrow_and_report_nothing(
+    page: Any, shop: httpx.Client, product: Product, settled: Any
+) -> None:
+    settled()
+    page.faults.clear()
+    script = Path(AXE_FILE_PATH).read_text()
+    problems: dict[str, Any] = {}
+    weights = dict[str, int]()
+    for path in PAGES:
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            body = page.goto(product.console_url + path).body()
+            weights[path] = len(body)
+            found = _violations(page, script)
+            if found:
+                problems[f"{path} {theme}"] = found
+        page.set_viewport_size(NARROW)
+        if page.evaluate("document.documentElement.scrollWidth") > NARROW["width"]:
+            problems[f"{path} narrow"] = page.evaluate("document.documentElement.scrollWidth")
+        page.set_viewport_size(WIDE)
+    assert problems == {}
+    assert {path: size for path, size in weights.items() if size > MAX_PAGE_BYTES} == {}
+    assert page.faults == [], "a content security policy violated, or an error of a script"
+
+
+def _violations(page: Any, script: str) -> list[tuple[str, str]]:
+    """What axe finds. It is put in through the debugger: the page's own policy would refuse it."""
+    session = page.context.new_cdp_session(page)
+    session.send("Runtime.evaluate", {"expression": script})
+    session.detach()
+    result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in result["violations"]]
+
+
+def test_style_and_scripts_are_light(page: Any, shop: httpx.Client, product: Product) -> None:
+    page.goto(f"{product.console_url}/apps/{APP}/overview")
+    addresses = page.evaluate(
+        "[...document.querySelectorAll('link[rel=stylesheet], script')].map(e => e.href || e.src)"
+    )
+    found = [httpx.get(address, trust_env=False) for address in addresses]
+    assert len(found) == 2
+    assert all("immutable" in one.headers["cache-control"] for one in found)
+    assert sum(len(gzip.compress(one.content)) for one in found) < MAX_ASSET_BYTES
+
+
+def test_what_senders_write_is_shown_and_does_nothing(
+    page: Any, shop: httpx.Client, product: Product, settled: Any
+) -> None:
+    settled()
+    page.faults.clear()
+    page.goto(f"{product.console_url}/apps/{APP}/people")
+    page.get_by_role("link", name=SCRIPT[:30]).first.click()
+    page.get_by_text("Timeline").wait_for()
+    assert SCRIPT in page.locator("main").inner_text()
+    for path in (
+        "live",
+        "conversions",
+        "rejected",
+        "performance?dimension=source",
+        "models?dimension=campaign",
+        "overview",
+    ):
+        page.goto(f"{product.console_url}/apps/{APP}/{path}")
+        assert page.evaluate("window.hurt") is None, path
+    assert page.faults == []
+
+
+def test_pages_speak_chinese(browser: Any, page: Any, shop: httpx.Client, product: Product) -> None:
+    page.goto(f"{product.console_url}/apps/{APP}/overview")
+    page.get_by_label("Language and theme").click()
+    page.get_by_role("button", name="中文").click()
+    page.get_by_role("heading", name="概览").wait_for()
+    assert page.locator("html").get_attribute("lang") == "zh-CN"
+    page.get_by_label("语言与主题").click()
+    page.get_by_role("button", name="English").click()
+    page.get_by_role("heading", name="Overview").wait_for()
+
+
+def test_pages_work_without_scripts(browser: Any, page: Any, shop: httpx.Client, product: Product) -> None:
+    context = browser.new_context(java_script_enabled=False, locale="en")
+    context.add_cookies(page.context.cookies())
+    plain = context.new_page()
+    plain.goto(f"{product.console_url}/apps/{APP}/performance")
+    plain.get_by_label("Goal").select_option("purchase")
+    plain.get_by_role("button", name="Apply").click()
+    plain.wait_for_url("**goal=purchase**")
+    plain.locator("tfoot a").first.click()
+    assert "conversions" in plain.url
+    context.close()

@@ -1,0 +1,51 @@
+"""Texts of the console: every one has a translation with the same values, and templates hold no other text."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from console_texts import templates, texts_in_code, translated_texts
+
+_VALUE = re.compile(r"%\((\w+)\)s")
+_OF_JINJA = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
+_SHOWN_ATTRIBUTES = {"title", "alt", "placeholder", "aria-label"}
+
+
+def test_every_text_is_translated() -> None:
+    chinese = translated_texts()
+    assert sorted(text for text in texts_in_code() if not chinese.get(text)) == []
+    assert sorted(chinese.keys() - texts_in_code()) == [], "no longer used"
+
+
+def test_a_translation_has_the_values_of_its_text() -> None:
+    for english, chinese in translated_texts().items():
+        assert set(_VALUE.findall(english)) == set(_VALUE.findall(chinese)), english
+
+
+class _Texts(HTMLParser):
+    """Collects what a reader sees of a template."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._inside: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside.append(tag)
+        self.found += [value or "" for name, value in attrs if name in _SHOWN_ATTRIBUTES]
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._inside and self._inside.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._inside:
+            self.found.append(data)
+
+
+@pytest.mark.parametrize("template", templates(), ids=lambda path: path.name)
+def test_a_template_holds_no_text_outside_the_catalogue(template) -> None:
+    parser = _Texts()
+    parser.feed(_OF_JINJA.sub("", template.read_text()))
+    words = [word for text in parser.found for word in re.findall(r"[A-Za-z\u4e00-\u9fff]{2,}", text)]
+    assert [word for word in words if word != "AttriKit"] == []
