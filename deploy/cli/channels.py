@@ -105,7 +105,7 @@ def try_out(
 
     with control_plane() as (store, _):
         settings = store.app(app_id).attribution.channels
-    found = classify_arrival(page, referrer, source, medium, campaign, compile_channels(settings))
+    found = classify_arrival(page, referrer, (source, medium, campaign), compile_channels(settings))
     for name, value in (
         ("channel", str(found.channel)),
         ("source", found.source),

@@ -15,13 +15,13 @@ Rows of touches, conversions and attributions go out here, because they follow f
 every event, so they are written from time to time (`publish_sessions`), and their final rows do not depend on when.
 """
 
+from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions.counting import counts_once
 from pipeline.domain.conversions.goals import REFUND, conversions_of
 from pipeline.domain.conversions.order_rows import write_owed_of_order
 from pipeline.domain.conversions.recount import Change, restructure
 from pipeline.domain.conversions.refunds import refund_of, send_refund
-from pipeline.domain.conversions.restatement import Desk, owes_rows, settle, write_owed
-from pipeline.domain.effects import Effects
+from pipeline.domain.conversions.restatement import owes_rows, restating, settle, write_owed
 from pipeline.domain.rows import mark_row
 from pipeline.domain.rules import DAY_MS, SESSION_CAP_MS, AppRules
 from pipeline.domain.sessions.event_ids import (
@@ -74,26 +74,16 @@ __all__ = [
 _NOBODY = "e:"
 
 
-def apply_event(
-    state: PersonState,
-    event: StreamEvent,
-    person: str,
-    rules: AppRules,
-    watermark_ms: int,
-    partition: int,
-    offset: int,
-    index: int,
-    effects: Effects,
-) -> None:
-    """Fold one event into `state` and append what it brings about to `effects`.
+def apply_event(context: PersonContext, event: StreamEvent) -> None:
+    """Fold one event into its person's state and append what it brings about to the effects.
 
-    `person`: `schemas.events.person_key`. (partition, offset, index): the event's place in the topic. Raises
-    struct.error, having changed nothing, on a time outside what fits the state, which no gateway lets through.
+    Raises struct.error, having changed nothing, on a time outside what fits the state, which no gateway lets through.
     """
+    state, rules, watermark_ms = context.state, context.rules, context.watermark_ms
     timestamp_ms = event.timestamp_ms
     received_s = event.received_us // 1_000_000
     mark = fingerprint(event.event_id)
-    is_somebodys = not person.startswith(_NOBODY)
+    is_somebodys = not context.person.startswith(_NOBODY)
     what = IS_PAGE_VIEW if event.event_name == PAGE_VIEW else 0
     times = pack_times(timestamp_ms, event.received_us, what)
     late = False
@@ -102,60 +92,57 @@ def apply_event(
         state.last_ms = timestamp_ms  # what `is_late` would do, for nearly every event
     elif is_somebodys:
         if timestamp_ms < watermark_ms - rules.lateness_ms:
-            _end_if_due(state, event.app_id, person, rules, watermark_ms, effects)
+            _end_if_due(context)
         if is_late(state, timestamp_ms, received_s, rules, watermark_ms):
             late, times = True, pack_times(timestamp_ms, event.received_us, what | IS_LATE)
     known = first_seen(state, mark, received_s)
     if known is not None:
-        effects.marks.append(mark_row(event, "duplicate", known.at_ms, (partition, offset, index)))
+        context.effects.marks.append(mark_row(event, "duplicate", known.at_ms, context.place))
         return
     remember(state, mark, times)
     if received_s > state.received_s:
         state.received_s = received_s
     if late:
-        effects.marks.append(mark_row(event, "late", timestamp_ms, (partition, offset, index)))
+        context.effects.marks.append(mark_row(event, "late", timestamp_ms, context.place))
     elif is_somebodys:
-        fold(state, event, person, rules, watermark_ms, effects)
+        fold(context, event)
         return
     if event.event_name == REFUND:
-        send_refund(refund_of(event, rules.currency), event, effects)
+        send_refund(refund_of(event, rules.currency), event, context.effects)
 
 
-def write_owed_rows(state: PersonState, app_id: str, person: str, rules: AppRules, effects: Effects) -> None:
+def write_owed_rows(context: PersonContext) -> None:
     """Some of the rows that earlier events have left owed. It must come first in a group, before any event: the state
     is then a stored one, so that it writes the same rows when it is done again after a crash."""
-    if state.order is not None:
-        write_owed_of_order(state.order, app_id, rules, effects)
+    if context.state.order is not None:
+        write_owed_of_order(context, context.state.order)
     else:
-        write_owed(Desk(state, app_id, person, rules, effects))
+        write_owed(restating(context))
 
 
-def _end_if_due(
-    state: PersonState, app_id: str, person: str, rules: AppRules, watermark_ms: int, effects: Effects
-) -> None:
+def _end_if_due(context: PersonContext) -> None:
     """A state past its end is dropped at the next look at its timer. History must not count by when that is."""
-    if state.version and is_due_to_expire(state, rules, watermark_ms):
-        publish_sessions(state, app_id, person, rules, watermark_ms, effects)
-        end(state, app_id, person, rules, effects)
-        become(state, new_state())
+    if context.state.version and is_due_to_expire(context.state, context.rules, context.watermark_ms):
+        publish_sessions(context)
+        end(context)
+        become(context.state, new_state())
 
 
-def fold(
-    state: PersonState, event: StreamEvent, person: str, rules: AppRules, watermark_ms: int, effects: Effects
-) -> None:
+def fold(context: PersonContext, event: StreamEvent) -> None:
     """Steps 4 to 6, of an event that counts."""
+    state, rules = context.state, context.rules
     is_thawed = False
     if event.timestamp_ms < state.sealed_before_ms and state.archive:
         is_thawed = True
-        thaw_regrouped(Desk(state, event.app_id, person, rules, effects), event.timestamp_ms)
+        thaw_regrouped(restating(context), event.timestamp_ms)
     if state.gap_ms != rules.gap_ms:
-        regroup(Desk(state, event.app_id, person, rules, effects))
+        regroup(restating(context))
     goals = rules.goals_by_event.get(event.event_name)
     conversions = conversions_of(event, goals, rules) if goals else []
     refund = None
     if event.event_name == REFUND:
         refund = refund_of(event, rules.currency)
-        send_refund(refund, event, effects)
+        send_refund(refund, event, context.effects)
     marketing = marketing_touch(event, rules.channels) if is_marketing(event) else None
     state.version += 1
     state.is_unpublished = True
@@ -170,12 +157,12 @@ def fold(
         change = Change([session for session in sessions_of(state.segments, rules.gap_ms) if segment in session])
     else:
         drop_old(state, event.received_us // 1_000_000)
-        change = restructure(state, event, person, rules, marketing, conversions, effects)
+        change = restructure(context, event, marketing, conversions)
         if holds_too_much(state):
-            publish_sessions(state, event.app_id, person, rules, watermark_ms, effects)
+            publish_sessions(context)
         if not (state.conversions or conversions or refund or change.won or change.lost):
             return
-    settle(Desk(state, event.app_id, person, rules, effects), change, conversions, refund)
+    settle(restating(context), change, conversions, refund)
 
 
 def _open_segment(state: PersonState, event: StreamEvent, marketing: Touch | None, rules: AppRules) -> Segment | None:

@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 from pipeline.domain.attribution.models import credit_path
 from pipeline.domain.channels.tables import Channel
-from pipeline.domain.rules import AppRules
+from pipeline.domain.context import PersonContext, Place
 from pipeline.domain.sessions.event_ids import Seen
 from pipeline.domain.sessions.segments import Session, values_of, whole
 from pipeline.domain.state import Conversion, Touch
@@ -26,8 +26,8 @@ def anonymous_of(person: str, known: str) -> str:
     return person[2:] if person.startswith(_ANONYMOUS) else known
 
 
-def session_row(app_id: str, person: str, session: Session, is_closed: bool, revision: int) -> SessionRow:
-    visit = whole(session)
+def session_row(context: PersonContext, session: Session, is_closed: bool, revision: int) -> SessionRow:
+    app_id, person, visit = context.app_id, context.person, whole(session)
     entry, events = visit.entry, visit.events
     conversions = visit.conversions + len(visit.firsts)
     return SessionRow(
@@ -82,14 +82,14 @@ def session_tombstone(app_id: str, person: str, key: tuple[int, str], revision: 
 
 
 def touch_row(
-    app_id: str, person: str, touch: Touch, key: tuple[int, str], revision: int, is_deleted: bool = False
+    context: PersonContext, touch: Touch, key: tuple[int, str], revision: int, is_deleted: bool = False
 ) -> TouchRow:
     """`key` names the touch's session inside the person."""
     return TouchRow(
-        app_id=app_id,
+        app_id=context.app_id,
         touch_id=touch.touch_id,
-        person_key=person,
-        session_id=session_id(app_id, person, *key),
+        person_key=context.person,
+        session_id=session_id(context.app_id, context.person, *key),
         touched_at_ms=touch.at_ms,
         touch_type=touch.touch_type,
         channel=touch.channel,
@@ -132,14 +132,10 @@ NO_TOUCH: Final = columns_of([])
 
 
 def conversion_row(
-    app_id: str,
-    person: str,
-    conversion: Conversion,
-    path: PathColumns,
-    reason: str,
-    is_deleted: bool = False,
+    context: PersonContext, conversion: Conversion, path: PathColumns, reason: str, is_deleted: bool = False
 ) -> ConversionRow:
     """Revision `conversion.row_revision`."""
+    app_id, person = context.app_id, context.person
     return ConversionRow(
         app_id=app_id,
         conversion_id=conversion_id(app_id, conversion.goal, conversion.event_id),
@@ -173,25 +169,19 @@ def conversion_row(
 
 
 def attribution_row(
-    app_id: str,
-    person: str,
-    conversion: Conversion,
-    path: PathColumns,
-    rules: AppRules,
-    reason: str,
-    is_deleted: bool = False,
+    context: PersonContext, conversion: Conversion, path: PathColumns, reason: str, is_deleted: bool = False
 ) -> AttributionRow:
     """Revision `conversion.attribution_revision`. The value credited is what refunds have left of it."""
     value_minor = conversion.value_minor - conversion.refunded_minor
     credited = path
     if not path.touches:
         credited = columns_of([Touch(conversion.at_ms, "", VISIT, Channel.DIRECT.value, "", "", "")])
-    credits_nanos, values_minor = credit_path(credited.touches, value_minor, rules)
+    credits_nanos, values_minor = credit_path(credited.touches, value_minor, context.rules)
     return AttributionRow(
-        app_id=app_id,
-        conversion_id=conversion_id(app_id, conversion.goal, conversion.event_id),
+        app_id=context.app_id,
+        conversion_id=conversion_id(context.app_id, conversion.goal, conversion.event_id),
         goal=conversion.goal,
-        person_key=person,
+        person_key=context.person,
         converted_at_ms=conversion.at_ms,
         value_minor=value_minor,
         currency=conversion.currency,
@@ -233,8 +223,7 @@ def twin_mark_row(app_id: str, person: str, event_id: str, first: Seen, later: S
     )
 
 
-def mark_row(event: StreamEvent, mark: str, first_timestamp_ms: int, place: tuple[int, int, int]) -> EventMarkRow:
-    """`place`: (partition, offset, index) of the event in the `events` topic."""
+def mark_row(event: StreamEvent, mark: str, first_timestamp_ms: int, place: Place) -> EventMarkRow:
     return EventMarkRow(
         app_id=event.app_id,
         event_id=event.event_id,

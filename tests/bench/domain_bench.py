@@ -29,6 +29,7 @@ import touches_bench  # noqa: E402
 from figures import Figure  # noqa: E402
 
 from pipeline.domain.apply import apply_event, has_unpublished, publish_sessions  # noqa: E402
+from pipeline.domain.context import PersonContext  # noqa: E402
 from pipeline.domain.effects import Effects  # noqa: E402
 from pipeline.domain.rules import compile_rules  # noqa: E402
 from pipeline.domain.state import PersonState, new_state  # noqa: E402
@@ -76,11 +77,13 @@ def domain_seconds(events: Sequence[StreamEvent]) -> float:
             state = states.get(person)
             if state is None:
                 state = states[person] = new_state()
-            apply_event(state, event, person, rules, watermark.value_ms, 0, start, index, effects)
+            apply_event(
+                PersonContext(state, event.app_id, person, rules, watermark.value_ms, effects, (0, start, index)), event
+            )
             changed.add(person)
         for person in changed:
             if has_unpublished(states[person]):
-                publish_sessions(states[person], "demo", person, rules, watermark.value_ms, effects)
+                publish_sessions(PersonContext(states[person], "demo", person, rules, watermark.value_ms, effects))
     return time.process_time() - started
 
 

@@ -13,6 +13,7 @@ import time
 import faust
 
 from pipeline.domain.apply import apply_event, publish_sessions
+from pipeline.domain.context import PersonContext
 from pipeline.domain.effects import Effects
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import decode_state, encode_state, new_state
@@ -58,8 +59,9 @@ async def process(stream: faust.StreamT) -> None:
         effects = Effects()
         place = (message.message.partition, message.message.offset, 0)
         watermark.observe(event.timestamp_ms, event.received_us // 1000)
-        apply_event(state, event, person, RULES, watermark.value_ms, *place, effects)
-        publish_sessions(state, event.app_id, person, RULES, watermark.value_ms, effects)
+        context = PersonContext(state, event.app_id, person, RULES, watermark.value_ms, effects, place)
+        apply_event(context, event)
+        publish_sessions(context)
         for name, topic in outputs.items():
             for row in getattr(effects, name):
                 await topic.send(value=encode_row(row))

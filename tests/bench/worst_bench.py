@@ -32,6 +32,7 @@ import stream_traffic  # noqa: E402
 from figures import Figure  # noqa: E402
 from heavy_persons import PERSONS, Heavy, events_for, journey_of, newcomer, order_of_many  # noqa: E402
 
+from pipeline.domain.context import PersonContext  # noqa: E402
 from pipeline.domain.conversions.orders import apply_order  # noqa: E402
 from pipeline.domain.identity.stitching import absorb  # noqa: E402
 from pipeline.domain.state import encode_state  # noqa: E402
@@ -108,7 +109,12 @@ def state_bytes(name: str, heavy: Heavy) -> Figure:
 def refund_of_many(usual_us: float) -> Figure:
     """A refund of an order to which 100 conversions with 100 touches have gone."""
     order, refund = order_of_many()
-    spent_us, _ = cost(order, lambda copy: apply_order(copy.state, refund, copy.rules, copy.effects))
+    spent_us, _ = cost(
+        order,
+        lambda copy: apply_order(
+            PersonContext(copy.state, refund.app_id, refund.person, copy.rules, 0, copy.effects), refund
+        ),
+    )
     name = "worst, a refund of 100 conversions of an order"
     return Figure(name, spent_us, "µs", usual_us, MOST_TIMES_USUAL * usual_us)
 
@@ -120,7 +126,9 @@ def merges(usual_us: float, name: str, heavy: Heavy) -> list[Figure]:
         moved = journey_of(journey)
 
         def act(copy: Heavy, moved: bytes = moved) -> None:
-            absorb(copy.state, moved, "demo", "other", "user", copy.rules, copy.at_ms, copy.effects)
+            absorb(
+                PersonContext(copy.state, "demo", "u:" + "user", copy.rules, copy.at_ms, copy.effects), moved, "other"
+            )
 
         spent_us, _ = cost(heavy, act, REPEATS if journey.sent == 1 else 5)
         told = f"worst, {name}: a journey of {what} is taken in"

@@ -10,6 +10,7 @@ import msgspec
 from pipeline.domain.apply import apply_event, publish_sessions, write_owed_rows
 from pipeline.domain.attribution.path import Paths
 from pipeline.domain.channels.addresses import MAX_VALUE_CHARACTERS
+from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions.expiry import Closed, encode_closed
 from pipeline.domain.conversions.orders import apply_order
 from pipeline.domain.effects import Effects
@@ -69,7 +70,12 @@ class Heavy:
 
     def apply(self, event: StreamEvent) -> None:
         watermark_ms = max(self.at_ms, event.timestamp_ms) - 60 * SECOND_MS
-        apply_event(self.state, event, self.person, self.rules, watermark_ms, 0, self.sent, 0, self.effects)
+        apply_event(
+            PersonContext(
+                self.state, event.app_id, self.person, self.rules, watermark_ms, self.effects, (0, self.sent, 0)
+            ),
+            event,
+        )
         self.at_ms = max(self.at_ms, event.timestamp_ms)
 
     def does(self, name: str, after_ms: int = SECOND_MS, campaign: str = "", **properties: Any) -> None:
@@ -85,13 +91,15 @@ class Heavy:
 
     def visit(self) -> None:
         """What a group does at its end: sessions and owed rows are written."""
-        publish_sessions(self.state, "demo", self.person, self.rules, self.at_ms - 60 * SECOND_MS, self.effects)
+        publish_sessions(
+            PersonContext(self.state, "demo", self.person, self.rules, self.at_ms - 60 * SECOND_MS, self.effects)
+        )
 
     def settled(self) -> "Heavy":
         """All that it owes is written, and nobody has asked for it yet."""
         self.visit()
         while any(conversion.owed for conversion in self.state.conversions):
-            write_owed_rows(self.state, "demo", self.person, self.rules, self.effects)
+            write_owed_rows(PersonContext(self.state, "demo", self.person, self.rules, 0, self.effects))
         self.effects = Effects()
         self.state = decode_state(encode_state(self.state))
         return self
@@ -231,7 +239,17 @@ def order_of_many() -> tuple[Heavy, OrderRefund]:
     paths = Paths(buyer.state, RULES).at(found.at_ms for found in conversions)
     closed = [ClosedConversion(found, path, PERSON) for found, path in zip(conversions, paths, strict=True)]
     data = encode_closed(Closed(closed, []))
-    apply_order(order.state, OrderClosed("demo", "the order", PERSON, 1, data), RULES, order.effects)
+    apply_order(
+        PersonContext(
+            order.state,
+            OrderClosed("demo", "the order", PERSON, 1, data).app_id,
+            OrderClosed("demo", "the order", PERSON, 1, data).person,
+            RULES,
+            0,
+            order.effects,
+        ),
+        OrderClosed("demo", "the order", PERSON, 1, data),
+    )
     return order.copy(), OrderRefund("demo", "the order", "refund", buyer.at_ms, "", "", 1, "")
 
 

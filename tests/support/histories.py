@@ -11,6 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from pipeline.domain.apply import apply_event, has_unpublished, owes_rows, publish_sessions, write_owed_rows
+from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions import restatement
 from pipeline.domain.conversions.orders import apply_order
 from pipeline.domain.effects import Effects
@@ -283,7 +284,12 @@ class Run:
     def apply(self, start: int, stop: int) -> None:
         for place in range(start, stop):
             event, watermark_ms = self.history.arrivals[place], self.history.event_watermarks_ms[place]
-            apply_event(self.state, event, self.person, self.rules, watermark_ms, 0, place, 0, self.effects)
+            apply_event(
+                PersonContext(
+                    self.state, event.app_id, self.person, self.rules, watermark_ms, self.effects, (0, place, 0)
+                ),
+                event,
+            )
             self.deliver()
             if Random(self.groups + place).random() < 0.4:
                 self.pay()
@@ -298,14 +304,14 @@ class Run:
 
     def pay(self) -> None:
         for key, state in self.states.items():
-            write_owed_rows(state, "shop", key, self.rules, self.effects)
+            write_owed_rows(PersonContext(state, "shop", key, self.rules, 0, self.effects))
 
     def pay_all(self) -> None:
         while any(map(owes_rows, self.states.values())):
             self.pay()
 
     def publish(self, watermark_ms: int) -> None:
-        publish_sessions(self.state, "shop", self.person, self.rules, watermark_ms, self.effects)
+        publish_sessions(PersonContext(self.state, "shop", self.person, self.rules, watermark_ms, self.effects))
         assert has_unpublished(self.state) == owes_rows(self.state)
         self.deliver()
 
@@ -317,7 +323,7 @@ class Run:
                 wire: Any = msgspec.json.decode(msgspec.json.encode(record), type=PeopleRecord)
                 key = person_of(wire)
                 state = self.state if key == self.person else self.orders.setdefault(key, new_state())
-                apply_order(state, wire, self.rules, self.effects)
+                apply_order(PersonContext(state, wire.app_id, wire.person, self.rules, 0, self.effects), wire)
 
     def finish(self) -> Ledger:
         self.pay_all()

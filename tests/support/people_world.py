@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from reference_lateness import SentBefore
 
 from pipeline.domain.apply import apply_event, owes_rows, publish_sessions, write_owed_rows
+from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions.orders import apply_order
 from pipeline.domain.effects import Effects
 from pipeline.domain.identity import stitching
@@ -158,13 +159,13 @@ class Partition:
         """Whether rows of conversions were owed, some of which are written now."""
         owing = [person for person in {**self.states, **group.states} if owes_rows(self._state(group, person))]
         for person in owing:
-            write_owed_rows(self._state(group, person), "shop", person, self.rules, group.effects)
+            write_owed_rows(PersonContext(self._state(group, person), "shop", person, self.rules, 0, group.effects))
         return bool(owing)
 
     def publish(self, group: Group, watermark_ms: int) -> None:
         for person in {**self.states, **group.states}:
             state = self._state(group, person)
-            publish_sessions(state, "shop", person, self.rules, watermark_ms, group.effects)
+            publish_sessions(PersonContext(state, "shop", person, self.rules, watermark_ms, group.effects))
 
     def _state(self, group: Group, person: str) -> PersonState:
         if person not in group.states:
@@ -181,32 +182,33 @@ class Partition:
             is_late = lateness.is_late(state, event.timestamp_ms, received_s, self.rules, watermark_ms)
             group.effects.messages.append(Forwarded(user_id, event, is_late, self.number, offset, 0))
         else:
-            apply_event(state, event, person, self.rules, watermark_ms, self.number, offset, 0, group.effects)
+            apply_event(
+                PersonContext(
+                    state, event.app_id, person, self.rules, watermark_ms, group.effects, (self.number, offset, 0)
+                ),
+                event,
+            )
 
     def _apply_record(self, group: Group, record: PeopleRecord, watermark_ms: int) -> None:
         if isinstance(record, Link):
             self._apply_link(group, record)
         elif isinstance(record, Journey):
-            state = self._state(group, "u:" + record.user_id)
-            where = ("shop", record.anonymous_id, record.user_id)
-            stitching.absorb(state, record.state, *where, self.rules, watermark_ms, group.effects)
+            key = "u:" + record.user_id
+            context = PersonContext(self._state(group, key), "shop", key, self.rules, watermark_ms, group.effects)
+            stitching.absorb(context, record.state, record.anonymous_id)
         elif isinstance(record, Forwarded):
             self._apply_forwarded(group, record, watermark_ms)
         else:
-            apply_order(self._state(group, person_of(record)), record, self.rules, group.effects)
+            apply_order(
+                PersonContext(
+                    self._state(group, person_of(record)), record.app_id, record.person, self.rules, 0, group.effects
+                ),
+                record,
+            )
 
     def _apply_link(self, group: Group, record: Link) -> None:
         state = self._state(group, "a:" + record.anonymous_id)
-        outcome = stitching.apply_link(
-            state,
-            record.app_id,
-            record.anonymous_id,
-            record.user_id,
-            record.timestamp_ms,
-            record.event_id,
-            record.received_us // 1_000_000,
-            group.effects,
-        )
+        outcome = stitching.apply_link(state, record, group.effects)
         if outcome is LinkOutcome.NEW_OWNER:
             journey = stitching.hand_over(state)
             if journey:
@@ -222,7 +224,9 @@ class Partition:
         whole = (record.partition, *place)
         state = self._state(group, person)
         stitching.apply_forwarded(
-            state, record.event, person, self.rules, watermark_ms, record.is_late, whole, group.effects
+            PersonContext(state, record.event.app_id, person, self.rules, watermark_ms, group.effects, whole),
+            record.event,
+            record.is_late,
         )
 
 

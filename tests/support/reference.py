@@ -186,8 +186,8 @@ def _session_row(
 def _arrival(event: StreamEvent) -> Any:
     campaign = (event.campaign_source, event.campaign_medium, event.campaign_name)
     if event.event_name in AD_TYPES:
-        return classify_ad(json.loads(bytes(event.properties)), event.page_url, *campaign)
-    return classify_arrival(event.page_url, event.referrer, *campaign)
+        return classify_ad(json.loads(bytes(event.properties)), event.page_url, campaign)
+    return classify_arrival(event.page_url, event.referrer, campaign)
 
 
 def _says_something(event: StreamEvent) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from pipeline.domain.apply import apply_event, owes_rows, publish_sessions, write_owed_rows
+from pipeline.domain.context import PersonContext
 from pipeline.domain.effects import Effects
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import PersonState, new_state
@@ -64,11 +65,16 @@ def reference(app: App, messages: Iterable[tuple[int, bytes]], out_of_orderness_
             person = person_key(event.user_id, event.anonymous_id, event.event_id)
             state = states.setdefault((partition, person), new_state())
             watermark.observe(event.timestamp_ms, event.received_us // 1000)
-            apply_event(state, event, person, rules, watermark.value_ms, partition, offset, index, effects)
+            apply_event(
+                PersonContext(
+                    state, event.app_id, person, rules, watermark.value_ms, effects, (partition, offset, index)
+                ),
+                event,
+            )
     for (partition, person), state in states.items():
         while owes_rows(state):
-            write_owed_rows(state, app.app_id, person, rules, effects)
-        publish_sessions(state, app.app_id, person, rules, watermarks[partition].value_ms, effects)
+            write_owed_rows(PersonContext(state, app.app_id, person, rules, 0, effects))
+        publish_sessions(PersonContext(state, app.app_id, person, rules, watermarks[partition].value_ms, effects))
     return fold(
         {
             Topic.SESSIONS: msgspec.to_builtins(effects.sessions),

@@ -12,7 +12,7 @@
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -84,6 +84,8 @@ class ChannelRules(msgspec.Struct, frozen=True):
     rules: tuple[CompiledRule, ...] = ()
 
 
+CampaignFields: TypeAlias = tuple[str, str, str]
+"""Source, medium and name of the campaign an event names itself."""
 NO_RULES: Final = ChannelRules()
 DIRECT: Final = Arrival(Channel.DIRECT, "direct", MEDIUM_OF[Channel.DIRECT], "", False, "direct")
 
@@ -102,14 +104,12 @@ def compile_channels(settings: ChannelSettings) -> ChannelRules:
     )
 
 
-def classify_arrival(
-    page_url: str, referrer: str, source: str, medium: str, campaign: str, rules: ChannelRules = NO_RULES
-) -> Arrival:
-    """`source`, `medium`, `campaign`: the event's own campaign fields, which go before the page's tags."""
-    is_tagged = bool(source or medium or campaign or has_tags(page_url))
+def classify_arrival(page_url: str, referrer: str, campaign: CampaignFields, rules: ChannelRules = NO_RULES) -> Arrival:
+    """`campaign`: the event's own, which go before the page's tags."""
+    is_tagged = any(campaign) or has_tags(page_url)
     if not (is_tagged or referrer or rules.rules):
         return DIRECT
-    tags = tags_of(source, medium, campaign, page_url) if is_tagged else _NO_TAGS
+    tags = tags_of(*campaign, page_url) if is_tagged else _NO_TAGS
     origin = _origin_of(referrer, page_url, rules) if referrer else None
     own = _by_app_rules(rules, tags, referrer, page_url) if rules.rules else None
     if own is not None:
@@ -127,7 +127,7 @@ _NO_TAGS: Final = Tags()
 
 
 def classify_ad(
-    properties: dict[str, Any], page_url: str, source: str, medium: str, campaign: str, rules: ChannelRules = NO_RULES
+    properties: dict[str, Any], page_url: str, campaign: CampaignFields, rules: ChannelRules = NO_RULES
 ) -> Arrival:
     """The channel of an `ad_*` event: its properties first, then the campaign fields and the page's tags.
 
@@ -135,10 +135,10 @@ def classify_ad(
     """
     named = [value if isinstance(value := properties.get(name), str) else "" for name in _AD_PROPERTIES]
     if rules.rules:
-        own = _by_app_rules(rules, _ad_tags(page_url, source, medium, campaign, *named), "", page_url)
+        own = _by_app_rules(rules, _ad_tags(page_url, *campaign, *named), "", page_url)
         if own is not None and own.channel not in UNPAID:
             return own
-    return _classify_ad(page_url if has_tags(page_url) else "", source, medium, campaign, *named)
+    return _classify_ad(page_url if has_tags(page_url) else "", *campaign, *named)
 
 
 _AD_PROPERTIES: Final = (

@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from pipeline.domain.attribution.path import Paths
-from pipeline.domain.effects import Effects
-from pipeline.domain.state import ClosedConversion, Conversion, PersonState, Refund
+from pipeline.domain.context import PersonContext
+from pipeline.domain.state import ClosedConversion, Conversion, Refund
 from schemas.people import OrderClosed, OrderCounted
 
 
@@ -26,11 +26,12 @@ encode_closed: Final = msgspec.msgpack.Encoder().encode
 decode_closed: Final = msgspec.msgpack.Decoder(Closed).decode
 
 
-def announce(effects: Effects, app_id: str, person: str, received_s: int, conversions: Iterable[Conversion]) -> None:
+def announce(context: PersonContext, conversions: Iterable[Conversion]) -> None:
     """Tell the orders of new conversions who has them. What has no value has nothing to give back."""
     valued = ((found.order_id, found.at_ms) for found in conversions if found.order_id and found.value_minor)
     for order_id, at_ms in dict.fromkeys(valued):
-        effects.messages.append(OrderCounted(app_id, order_id, person, at_ms, received_s))
+        record = OrderCounted(context.app_id, order_id, context.person, at_ms, context.state.received_s)
+        context.effects.messages.append(record)
 
 
 def matters_to_order(conversion: Conversion) -> bool:
@@ -38,15 +39,14 @@ def matters_to_order(conversion: Conversion) -> bool:
     return conversion.is_counted and conversion.order_id != "" and conversion.value_minor > 0
 
 
-def close(
-    state: PersonState, app_id: str, person: str, effects: Effects, gone: Iterable[Conversion], paths: Paths
-) -> None:
+def close(context: PersonContext, gone: Iterable[Conversion], paths: Paths) -> None:
     """Hand `gone`, which are by time, to their orders. Their touches must still be in `paths`."""
     by_order: dict[str, list[ClosedConversion]] = {}
     closing = list(filter(matters_to_order, gone))
     for conversion, path in zip(closing, paths.at(found.at_ms for found in closing), strict=True):
-        by_order.setdefault(conversion.order_id, []).append(ClosedConversion(conversion, path, person))
+        by_order.setdefault(conversion.order_id, []).append(ClosedConversion(conversion, path, context.person))
     for order_id, conversions in by_order.items():
-        refunds = [refund for refund in state.refunds if refund.order_id == order_id]
+        refunds = [refund for refund in context.state.refunds if refund.order_id == order_id]
         data = encode_closed(Closed(conversions, refunds))
-        effects.messages.append(OrderClosed(app_id, order_id, person, state.received_s, data))
+        record = OrderClosed(context.app_id, order_id, context.person, context.state.received_s, data)
+        context.effects.messages.append(record)

@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from pipeline.domain.effects import Effects
+from pipeline.domain.context import PersonContext
 from pipeline.domain.rows import attribution_row, columns_of, conversion_row
-from pipeline.domain.rules import AppRules
 from pipeline.domain.state import OWES_ALL, ClosedConversion, Order
 from schemas.facts import Reason
 
@@ -15,25 +14,23 @@ MAX_PER_VISIT: Final = 10
 """Conversions that each later group writes."""
 
 
-def write_owed_of_order(
-    order: Order, app_id: str, rules: AppRules, effects: Effects, most: int = MAX_PER_VISIT
-) -> None:
+def write_owed_of_order(context: PersonContext, order: Order, most: int = MAX_PER_VISIT) -> None:
     """Write the rows of conversions whose value has changed by refunds, of `most` of them."""
     for closed in [found for found in order.closed if found.conversion.owed][:most]:
-        _write(closed, app_id, rules, effects)
+        _write(context.about(closed.person), closed)
 
 
 def owe(closed: ClosedConversion) -> None:
     closed.conversion.owed, closed.conversion.owed_reason = OWES_ALL, _REFUND
 
 
-def _write(closed: ClosedConversion, app_id: str, rules: AppRules, effects: Effects) -> None:
+def _write(context: PersonContext, closed: ClosedConversion) -> None:
     """Write the next revision of a conversion that has left its person. Its order is its only writer from then on."""
     conversion = closed.conversion
     conversion.owed, conversion.owed_reason = 0, ""
     conversion.attribution_revision += 1
-    conversion.config_version = rules.config_version
+    conversion.config_version = context.rules.config_version
     conversion.row_revision += 1
     path = columns_of(closed.path)
-    effects.conversions.append(conversion_row(app_id, closed.person, conversion, path, _REFUND))
-    effects.attributions.append(attribution_row(app_id, closed.person, conversion, path, rules, _REFUND))
+    context.effects.conversions.append(conversion_row(context, conversion, path, _REFUND))
+    context.effects.attributions.append(attribution_row(context, conversion, path, _REFUND))

@@ -22,14 +22,13 @@ from itertools import groupby
 
 import msgspec
 
+from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions.expiry import Closed, decode_closed
 from pipeline.domain.conversions.order_rows import MAX_AT_ONCE, owe, write_owed_of_order
 from pipeline.domain.conversions.recount import Change
 from pipeline.domain.conversions.refunds import allocate, order_message, united
-from pipeline.domain.conversions.restatement import Desk, settle
-from pipeline.domain.effects import Effects
+from pipeline.domain.conversions.restatement import RestatementContext, restating, settle
 from pipeline.domain.identity.stitching import is_moved, owner_of
-from pipeline.domain.rules import AppRules
 from pipeline.domain.sessions.regrouping import regroup
 from pipeline.domain.state import (
     MAX_CLOSED_TOUCHES,
@@ -45,35 +44,33 @@ from pipeline.domain.state import (
 from schemas.people import OrderClosed, OrderCounted, OrderRefund
 
 
-def apply_order(
-    state: PersonState, record: OrderCounted | OrderRefund | OrderClosed, rules: AppRules, effects: Effects
-) -> None:
+def apply_order(context: PersonContext, record: OrderCounted | OrderRefund | OrderClosed) -> None:
     """A message about an order, in the state it is for: the order's, or that of a person with a conversion of it."""
     if isinstance(record, OrderCounted):
-        _note_holder(state, record, rules, effects)
+        _note_holder(context, record)
     elif isinstance(record, OrderClosed):
-        _note_closed(state, record, rules, effects)
+        _note_closed(context, record)
     elif not record.person:
-        _note_refund(state, record, rules, effects)
-    elif is_moved(state):
-        effects.messages.append(msgspec.structs.replace(record, person="u:" + owner_of(state)))
+        _note_refund(context, record)
+    elif is_moved(context.state):
+        context.effects.messages.append(msgspec.structs.replace(record, person="u:" + owner_of(context.state)))
     else:
-        _take_refund(Desk(state, record.app_id, record.person, rules, effects), record)
+        _take_refund(restating(context), record)
 
 
-def _take_refund(desk: Desk, record: OrderRefund) -> None:
+def _take_refund(context: RestatementContext, record: OrderRefund) -> None:
     """Take a refund. If the conversions have left the state meanwhile, the order is about to hear of that."""
-    state = desk.state
+    state = context.state
     is_known = any(refund.event_id == record.event_id for refund in state.refunds)
     if is_known or all(found.order_id != record.order_id for found in state.conversions):
         return
-    if state.gap_ms != desk.rules.gap_ms:
-        regroup(desk)
-    settle(desk, Change([]), [], _refund(record))
+    if state.gap_ms != context.rules.gap_ms:
+        regroup(context)
+    settle(context, Change([]), [], _refund(record))
 
 
-def _note_holder(state: PersonState, record: OrderCounted, rules: AppRules, effects: Effects) -> None:
-    order = _order(state, record.received_s)
+def _note_holder(context: PersonContext, record: OrderCounted) -> None:
+    order = _order(context.state, record.received_s)
     holder = next((found for found in order.holders if found.person == record.person), None)
     if holder is None:
         if len(order.holders) >= MAX_HOLDERS:
@@ -81,24 +78,24 @@ def _note_holder(state: PersonState, record: OrderCounted, rules: AppRules, effe
         holder = Holder(record.person, [])
         order.holders.append(holder)
         for refund in order.refunds:
-            effects.messages.append(order_message(record.app_id, refund, record.received_s, record.person))
+            context.effects.messages.append(order_message(record.app_id, refund, record.received_s, record.person))
     if record.at_ms not in holder.times_ms:
         holder.times_ms = sorted([*holder.times_ms, record.at_ms])[-MAX_CONVERSIONS:]
-        _settle(order, record.app_id, rules, effects)
+        _settle(context, order)
 
 
-def _note_refund(state: PersonState, record: OrderRefund, rules: AppRules, effects: Effects) -> None:
-    order = _order(state, record.received_s)
+def _note_refund(context: PersonContext, record: OrderRefund) -> None:
+    order = _order(context.state, record.received_s)
     if len(order.refunds) >= MAX_REFUNDS or any(found.event_id == record.event_id for found in order.refunds):
         return
     order.refunds = united(order.refunds, [_refund(record)])
     for holder in order.holders:
-        effects.messages.append(msgspec.structs.replace(record, person=holder.person))
-    _settle(order, record.app_id, rules, effects)
+        context.effects.messages.append(msgspec.structs.replace(record, person=holder.person))
+    _settle(context, order)
 
 
-def _note_closed(state: PersonState, record: OrderClosed, rules: AppRules, effects: Effects) -> None:
-    order = _order(state, record.received_s)
+def _note_closed(context: PersonContext, record: OrderClosed) -> None:
+    order = _order(context.state, record.received_s)
     given: Closed = decode_closed(record.conversions)
     order.holders = [found for found in order.holders if found.person != record.person]
     order.refunds = united(order.refunds, given.refunds)[:MAX_REFUNDS]
@@ -107,7 +104,7 @@ def _note_closed(state: PersonState, record: OrderClosed, rules: AppRules, effec
         known.setdefault(_key(found), found)
     closed = sorted(known.values(), key=lambda found: (found.person, found.conversion.at_ms, *_key(found)))
     order.closed = _within_bounds(closed)
-    _settle(order, record.app_id, rules, effects)
+    _settle(context, order)
 
 
 def _within_bounds(closed: list[ClosedConversion]) -> list[ClosedConversion]:
@@ -120,7 +117,7 @@ def _within_bounds(closed: list[ClosedConversion]) -> list[ClosedConversion]:
     return closed
 
 
-def _settle(order: Order, app_id: str, rules: AppRules, effects: Effects) -> None:
+def _settle(context: PersonContext, order: Order) -> None:
     """The rows of closed conversions whose value has changed by refunds are owed, and some written."""
     if not (order.refunds and order.closed):
         return
@@ -132,7 +129,7 @@ def _settle(order: Order, app_id: str, rules: AppRules, effects: Effects) -> Non
         for closed in members:
             if id(closed.conversion) in ids:
                 owe(closed)
-    write_owed_of_order(order, app_id, rules, effects, MAX_AT_ONCE)
+    write_owed_of_order(context, order, MAX_AT_ONCE)
 
 
 def _order(state: PersonState, received_s: int) -> Order:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions.counting import candidates_of, displace, every_of
-from pipeline.domain.effects import Effects
 from pipeline.domain.rows import touch_row
-from pipeline.domain.rules import AppRules
 from pipeline.domain.sessions.segments import (
     Session,
     add_conversions,
@@ -24,6 +23,7 @@ from pipeline.domain.sessions.segments import (
 from pipeline.domain.state import Conversion, First, PersonState, Segment, Touch
 from pipeline.domain.touches.touch import entry_of
 from schemas.events import StreamEvent
+from schemas.facts import TouchRow
 
 SessionKey = tuple[int, str]
 Touches: TypeAlias = dict[str, tuple[SessionKey, Touch]]
@@ -64,15 +64,10 @@ class View:
 
 
 def restructure(
-    state: PersonState,
-    event: StreamEvent,
-    person: str,
-    rules: AppRules,
-    marketing: Touch | None,
-    conversions: list[Conversion],
-    effects: Effects,
+    context: PersonContext, event: StreamEvent, marketing: Touch | None, conversions: list[Conversion]
 ) -> Change:
     """Fold the event in where it belongs and write what that changed about touches."""
+    state, rules = context.state, context.rules
     firsts = candidates_of(state, conversions) if conversions else []
     lost = displace(state, firsts) if firsts else []
     gap_ms, segments = rules.gap_ms, state.segments
@@ -83,14 +78,14 @@ def restructure(
     low, high = neighbourhood(segments, event.timestamp_ms, gap_ms)
     if low == high:
         segments.insert(low, new)
-        return _begun(state, event.app_id, person, new, lost, effects)
+        return _begun(context, new, lost)
     before = View(sessions_of(segments[low:high], gap_ms))
     high = insert(segments, low, high, new, gap_ms)
     sessions = sessions_of(segments[low:high], gap_ms)
     after = View(sessions)
     stamp(state, sessions, before)
     retire(state, before, after)
-    touched_ms = write_touches(event.app_id, person, before.touches, after.touches, 2 * state.version, effects)
+    touched_ms = write_touches(context, before.touches, after.touches)
     change = Change(sessions, min(touched_ms + moved_ms(before, after), default=None))
     if lost or before.firsts or after.firsts:
         change.won = [first for key, first in after.firsts.items() if key not in before.firsts]
@@ -98,14 +93,14 @@ def restructure(
     return change
 
 
-def _begun(state: PersonState, app_id: str, person: str, new: Segment, lost: list[First], effects: Effects) -> Change:
+def _begun(context: PersonContext, new: Segment, lost: list[First]) -> Change:
     """Add an event that is a session of its own: the short way of `restructure`, which most such events take."""
-    session = [new]
+    state, session = context.state, [new]
     key = session_key(session)
     if key in state.retired:
         state.retired.remove(key)
     touches = session_touches(session)
-    effects.touches += [touch_row(app_id, person, touch, key, 2 * state.version) for touch in touches]
+    context.effects.touches += [touch_row(context, touch, key, 2 * state.version) for touch in touches]
     return Change([session], min((touch.at_ms for touch in touches), default=None), new.firsts, lost)
 
 
@@ -139,24 +134,18 @@ def retire(state: PersonState, before: View, after: View) -> None:
 _NONE: Final[Touches] = {}
 
 
-def write_touches(
-    app_id: str,
-    person: str,
-    before: Touches,
-    after: Touches,
-    revision: int,
-    effects: Effects,
-    moved: Touches = _NONE,
-) -> list[int]:
+def write_touches(context: PersonContext, before: Touches, after: Touches, moved: Touches = _NONE) -> list[int]:
     """Rows for touches that came, changed session or went; returns their times.
 
     `moved`: were another person's before, so their rows change in any case.
     """
-    count = len(effects.touches)
+    written: list[TouchRow] = []
+    revision = 2 * context.state.version
     for touch_id, (key, touch) in after.items():
         if touch_id in moved or before.get(touch_id) != (key, touch):
-            effects.touches.append(touch_row(app_id, person, touch, key, revision))
+            written.append(touch_row(context, touch, key, revision))
     for touch_id, (key, touch) in (before | moved if moved else before).items():
         if touch_id not in after:
-            effects.touches.append(touch_row(app_id, person, touch, key, revision, is_deleted=True))
-    return [row.touched_at_ms for row in effects.touches[count:]]
+            written.append(touch_row(context, touch, key, revision, is_deleted=True))
+    context.effects.touches += written
+    return [row.touched_at_ms for row in written]

@@ -7,18 +7,18 @@ costs no more than its share, however many conversions it changes; what several 
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
 from typing import Final
 
+import msgspec
+
 from pipeline.domain.attribution.path import Paths
+from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions.counting import counts_once
 from pipeline.domain.conversions.expiry import announce, close
 from pipeline.domain.conversions.recount import Change
 from pipeline.domain.conversions.refunds import apply_refunds, take_in
-from pipeline.domain.effects import Effects
 from pipeline.domain.rows import NO_TOUCH, attribution_row, columns_of, conversion_row
-from pipeline.domain.rules import AppRules
 from pipeline.domain.sessions.segments import Session, session_key
 from pipeline.domain.state import (
     MAX_CONVERSIONS,
@@ -59,18 +59,12 @@ _Occasions = dict[_Key, tuple[Conversion, str]]
 """Conversions that must be written, with the reason."""
 
 
-@dataclass(slots=True)
-class Desk:
-    """The person whose rows are written, the rules, and where rows go."""
+class RestatementContext(PersonContext, gc=False):
+    """A context with what is noted while rows of conversions are written again; made anew whenever that begins."""
 
-    state: PersonState
-    app_id: str
-    person: str
-    rules: AppRules
-    effects: Effects
     reason: str = ""
     """Reason of all restatements; empty: each has its own."""
-    gone: list[Conversion] = field(default_factory=list)
+    gone: list[Conversion] = msgspec.field(default_factory=list)
     """Conversions the bounds have dropped from the state, to be handed to their orders."""
     known_paths: Paths | None = None
 
@@ -86,46 +80,62 @@ class Desk:
         self.known_paths = None
 
 
-def settle(desk: Desk, change: Change, new: list[Conversion], refund: Refund | None) -> None:
+def restating(context: PersonContext, reason: str = "") -> RestatementContext:
+    """Begin a restatement."""
+    return RestatementContext(
+        context.state,
+        context.app_id,
+        context.person,
+        context.rules,
+        context.watermark_ms,
+        context.effects,
+        context.place,
+        reason,
+    )
+
+
+def settle(context: RestatementContext, change: Change, new: list[Conversion], refund: Refund | None) -> None:
     """Write what an event changed about conversions: its `new` ones, its `refund`, and earlier ones by its `change`."""
-    state = desk.state
-    desk.forget_paths()
+    state = context.state
+    context.forget_paths()
     occasions: _Occasions = {}
     orders: list[str] = []
     if new or change.won or change.lost:
-        state.conversions = _recount(desk, change, new, occasions, orders)
-        _bound(desk)
-        announce(desk.effects, desk.app_id, desk.person, state.received_s, new)
+        state.conversions = _recount(context, change, new, occasions, orders)
+        _bound(context)
+        announce(context, new)
     if refund is not None:
-        desk.gone += take_in(state, refund)
+        context.gone += take_in(state, refund)
         orders.append(refund.order_id)
-    _owe_refunds(desk, orders)
+    _owe_refunds(context, orders)
     if change.from_ms is not None:
-        _owe_paths(desk, change.from_ms, change.sessions)
-    if desk.gone and occasions:
-        desk.paths.look_up(found.at_ms for found in (*desk.gone, *(each for each, _ in occasions.values())))
-    _write_occasions(desk, change.sessions, occasions)
-    _pay_if_little(desk)
-    _close_gone(desk)
+        _owe_paths(context, change.from_ms, change.sessions)
+    if context.gone and occasions:
+        context.paths.look_up(found.at_ms for found in (*context.gone, *(each for each, _ in occasions.values())))
+    _write_occasions(context, change.sessions, occasions)
+    _pay_if_little(context)
+    _close_gone(context)
 
 
-def settle_all(desk: Desk, change: Change, moved: Sequence[Conversion] = (), refunds: Sequence[Refund] = ()) -> None:
-    """Write what was changed about conversions, of any time, for the reason of `desk`.
+def settle_all(
+    context: RestatementContext, change: Change, moved: Sequence[Conversion] = (), refunds: Sequence[Refund] = ()
+) -> None:
+    """Write what was changed about conversions, of any time, for the reason of `context`.
 
     `moved`, `refunds`: those that belonged to another journey, or stand for one of its. They are in the state."""
-    state = desk.state
-    desk.forget_paths()
+    state = context.state
+    context.forget_paths()
     occasions: _Occasions = {}
     orders = [found.order_id for found in moved] + [refund.order_id for refund in refunds]
-    state.conversions = in_order(_recount(desk, change, [], occasions, orders))
+    state.conversions = in_order(_recount(context, change, [], occasions, orders))
     for conversion in moved:
-        _owe(conversion, OWES_ALL, desk.reason)
-    _owe_refunds(desk, orders)
-    _owe_paths(desk, 0, change.sessions)
-    _write_occasions(desk, change.sessions, occasions)
-    _pay_if_little(desk)
-    _bound(desk)
-    _close_gone(desk)
+        _owe(conversion, OWES_ALL, context.reason)
+    _owe_refunds(context, orders)
+    _owe_paths(context, 0, change.sessions)
+    _write_occasions(context, change.sessions, occasions)
+    _pay_if_little(context)
+    _bound(context)
+    _close_gone(context)
 
 
 def owes_rows(state: PersonState) -> bool:
@@ -136,59 +146,59 @@ def owes_rows(state: PersonState) -> bool:
     return any(conversion.owed or conversion.is_leaving for conversion in state.conversions)
 
 
-def write_owed(desk: Desk) -> None:
+def write_owed(context: RestatementContext) -> None:
     """Write owed rows, the oldest conversions first, up to `MAX_PER_VISIT`; when there are no more, let conversions
     leave."""
-    conversions = desk.state.conversions
+    conversions = context.state.conversions
     if any(conversion.owed for conversion in conversions):
-        _pay(desk, conversions, MAX_PER_VISIT)
+        _pay(context, conversions, MAX_PER_VISIT)
     else:
-        _let_leave(desk, MAX_CLOSED_PER_VISIT)
-        _close_gone(desk)
+        _let_leave(context, MAX_CLOSED_PER_VISIT)
+        _close_gone(context)
 
 
-def _let_leave(desk: Desk, count: int) -> None:
+def _let_leave(context: RestatementContext, count: int) -> None:
     """The oldest of those that are leaving are gone."""
-    leaving = [found for found in desk.state.conversions if found.is_leaving][:count]
+    leaving = [found for found in context.state.conversions if found.is_leaving][:count]
     if leaving:
         ids = set(map(id, leaving))
-        desk.gone += leaving
-        desk.state.conversions = [found for found in desk.state.conversions if id(found) not in ids]
+        context.gone += leaving
+        context.state.conversions = [found for found in context.state.conversions if id(found) not in ids]
 
 
-def _pay_if_little(desk: Desk) -> None:
-    state = desk.state
+def _pay_if_little(context: RestatementContext) -> None:
+    state = context.state
     owing = sum(conversion.owed > 0 for conversion in state.conversions)
     if owing:
         touches = len(state.touches) + sum(len(segment.touches) for segment in state.segments)
         if owing * (min(touches, MAX_TOUCHES) + _TOUCHES_OF_ONE) <= MAX_AT_ONCE:
-            _pay(desk, state.conversions)
+            _pay(context, state.conversions)
 
 
-def write_all_owed(desk: Desk) -> None:
+def write_all_owed(context: RestatementContext) -> None:
     """Write all owed rows, before the state's conversions end."""
-    _pay(desk, desk.state.conversions)
+    _pay(context, context.state.conversions)
 
 
-def _pay(desk: Desk, conversions: Sequence[Conversion], bound: int | None = None) -> None:
+def _pay(context: RestatementContext, conversions: Sequence[Conversion], bound: int | None = None) -> None:
     owing = [found for found in conversions if found.owed]
     if not owing:
         return
     spent = 0
-    for conversion, path in zip(owing, desk.paths.at(found.at_ms for found in owing), strict=True):
-        _write_changed(desk, conversion, path)
+    for conversion, path in zip(owing, context.paths.at(found.at_ms for found in owing), strict=True):
+        _write_changed(context, conversion, path)
         spent += len(path) + _TOUCHES_OF_ONE
         if bound is not None and spent >= bound:
             return
 
 
-def _write_changed(desk: Desk, conversion: Conversion, path: list[Touch]) -> None:
+def _write_changed(context: RestatementContext, conversion: Conversion, path: list[Touch]) -> None:
     """Both rows if its path differs, that of the conversion alone if only its session does."""
     owed, reason = conversion.owed, conversion.owed_reason
     if owed == OWES_ALL or _digest(path) != conversion.path_digest:
-        _write(desk, conversion, path, reason)
+        _write(context, conversion, path, reason)
     elif owed == OWES_SESSION:
-        _write(desk, conversion, path, None)
+        _write(context, conversion, path, None)
     conversion.owed, conversion.owed_reason = 0, ""
 
 
@@ -202,31 +212,31 @@ def _merge_or(conversion: Conversion, reason: str) -> str:
     return _MERGE if conversion.owed_reason == _MERGE and reason != _INITIAL else reason
 
 
-def _owe_refunds(desk: Desk, orders: list[str]) -> None:
-    if desk.state.refunds and orders:
-        for conversion in apply_refunds(desk.state, orders):
-            _owe(conversion, OWES_ALL, desk.reason or _REFUND)
+def _owe_refunds(context: RestatementContext, orders: list[str]) -> None:
+    if context.state.refunds and orders:
+        for conversion in apply_refunds(context.state, orders):
+            _owe(conversion, OWES_ALL, context.reason or _REFUND)
 
 
-def _owe_paths(desk: Desk, from_ms: int, sessions: list[Session]) -> None:
+def _owe_paths(context: RestatementContext, from_ms: int, sessions: list[Session]) -> None:
     """Conversions from here on, whose path or session may have changed."""
-    spans = _spans(desk, sessions)
-    for conversion in desk.state.conversions:
+    spans = _spans(context, sessions)
+    for conversion in context.state.conversions:
         if conversion.at_ms >= from_ms:
-            has_new_config = conversion.config_version != desk.rules.config_version
+            has_new_config = conversion.config_version != context.rules.config_version
             is_moved = _place(spans, conversion)
-            reason = desk.reason or (_CONFIG if has_new_config else _LATE_TOUCH)
+            reason = context.reason or (_CONFIG if has_new_config else _LATE_TOUCH)
             _owe(conversion, OWES_SESSION if is_moved else OWES_PATH, reason)
 
 
-def _write_occasions(desk: Desk, sessions: list[Session], occasions: _Occasions) -> None:
+def _write_occasions(context: RestatementContext, sessions: list[Session], occasions: _Occasions) -> None:
     if not occasions:
         return
-    spans = _spans(desk, sessions)
+    spans = _spans(context, sessions)
     found = in_order([conversion for conversion, _ in occasions.values()])
-    for conversion, path in zip(found, desk.paths.at(each.at_ms for each in found), strict=True):
+    for conversion, path in zip(found, context.paths.at(each.at_ms for each in found), strict=True):
         _place(spans, conversion)
-        _write(desk, conversion, path, _merge_or(conversion, occasions[_key(conversion)][1]))
+        _write(context, conversion, path, _merge_or(conversion, occasions[_key(conversion)][1]))
         conversion.owed, conversion.owed_reason = 0, ""
 
 
@@ -235,17 +245,17 @@ def _key(found: Conversion | First) -> _Key:
 
 
 def _recount(
-    desk: Desk, change: Change, new: list[Conversion], occasions: _Occasions, orders: list[str]
+    context: RestatementContext, change: Change, new: list[Conversion], occasions: _Occasions, orders: list[str]
 ) -> list[Conversion]:
     """The conversions to be known from now on, each counting or not as it does now. What has begun to count becomes an
     occasion; `orders` gets the orders of everything that did or no longer does."""
     if not (change.won or change.lost or any(map(counts_once, new))):
-        return _count_every(desk, new, occasions, orders)
-    known = {_key(found): found for found in desk.state.conversions}
+        return _count_every(context, new, occasions, orders)
+    known = {_key(found): found for found in context.state.conversions}
     candidates = {_key(first) for session in change.sessions for segment in session for first in segment.firsts}
     for first in change.lost:
-        conversion = known.get(_key(first)) or _forgotten(first, desk.state.version)
-        take_back(desk, conversion)
+        conversion = known.get(_key(first)) or _forgotten(first, context.state.version)
+        take_back(context, conversion)
         orders.append(conversion.order_id)
         if _key(first) not in candidates:
             known.pop(_key(first), None)
@@ -261,19 +271,24 @@ def _recount(
         if key in known:
             conversion = known[key]
             conversion.is_counted = True
-            occasions[key] = (conversion, (desk.reason or _LATE_TOUCH) if conversion.attribution_revision else _INITIAL)
+            occasions[key] = (
+                conversion,
+                (context.reason or _LATE_TOUCH) if conversion.attribution_revision else _INITIAL,
+            )
             orders.append(conversion.order_id)
     return list(known.values())
 
 
-def _count_every(desk: Desk, new: list[Conversion], occasions: _Occasions, orders: list[str]) -> list[Conversion]:
+def _count_every(
+    context: RestatementContext, new: list[Conversion], occasions: _Occasions, orders: list[str]
+) -> list[Conversion]:
     """`_recount`, where all of `new` count and nothing else has changed."""
     for conversion in new:
         occasions[_key(conversion)] = (conversion, _INITIAL)
         orders.append(conversion.order_id)
     event_ids = {conversion.event_id for conversion in new}
     kept = [
-        found for found in desk.state.conversions if found.event_id not in event_ids or _key(found) not in occasions
+        found for found in context.state.conversions if found.event_id not in event_ids or _key(found) not in occasions
     ]
     return kept + new
 
@@ -287,11 +302,11 @@ def _forgotten(first: First, version: int) -> Conversion:
     )
 
 
-def _bound(desk: Desk) -> None:
+def _bound(context: RestatementContext) -> None:
     """Keep the newest by (time, event id, goal), and of an order all or none: of the others one more than there are too
     many leaves at once. Those that wait to count are kept beyond the bound: there are no more of them than open
     segments and goals."""
-    desk.state.conversions = ordered = in_order(desk.state.conversions)
+    context.state.conversions = ordered = in_order(context.state.conversions)
     excess = len(ordered) - MAX_CONVERSIONS
     if excess <= 0:
         return
@@ -299,60 +314,59 @@ def _bound(desk: Desk) -> None:
     orders = {found.order_id for found in oldest if found.order_id}
     for found in (*oldest, *(found for found in ordered[excess:] if found.order_id in orders and found.is_counted)):
         found.is_leaving = True
-    _let_leave(desk, min(excess + 1, MAX_CLOSED_PER_VISIT))
+    _let_leave(context, min(excess + 1, MAX_CLOSED_PER_VISIT))
 
 
-def _close_gone(desk: Desk) -> None:
-    if desk.gone:
-        gone = in_order(desk.gone)
+def _close_gone(context: RestatementContext) -> None:
+    if context.gone:
+        gone = in_order(context.gone)
         for conversion in gone:
             conversion.is_leaving = False
-        _pay(desk, gone)
-        close(desk.state, desk.app_id, desk.person, desk.effects, gone, desk.paths)
-        desk.gone = []
+        _pay(context, gone)
+        close(context, gone, context.paths)
+        context.gone = []
 
 
 def in_order(conversions: list[Conversion]) -> list[Conversion]:
     return sorted(conversions, key=_place_of)
 
 
-def _write(desk: Desk, conversion: Conversion, path: list[Touch], reason: str | None) -> None:
+def _write(context: RestatementContext, conversion: Conversion, path: list[Touch], reason: str | None) -> None:
     """`reason` None: the credits stay as they are."""
-    _raise_revision(desk, conversion)
+    _raise_revision(context, conversion)
     columns = columns_of(path)
-    desk.effects.conversions.append(conversion_row(desk.app_id, desk.person, conversion, columns, reason or ""))
+    context.effects.conversions.append(conversion_row(context, conversion, columns, reason or ""))
     if reason is not None:
         conversion.path_digest = _digest(path)
-        conversion.config_version = desk.rules.config_version
+        conversion.config_version = context.rules.config_version
         conversion.attribution_revision += 1
-        row = attribution_row(desk.app_id, desk.person, conversion, columns, desk.rules, reason)
-        desk.effects.attributions.append(row)
+        row = attribution_row(context, conversion, columns, reason)
+        context.effects.attributions.append(row)
 
 
-def _raise_revision(desk: Desk, conversion: Conversion) -> None:
+def _raise_revision(context: RestatementContext, conversion: Conversion) -> None:
     """Raise the revision, which counts the rows, wherever the conversion lives. Rows that were not counted had up to
     twice the version.
     """
     was_not_counted = conversion.attribution_revision and not conversion.row_revision
-    conversion.row_revision = (2 * desk.state.version if was_not_counted else conversion.row_revision) + 1
+    conversion.row_revision = (2 * context.state.version if was_not_counted else conversion.row_revision) + 1
 
 
-def take_back(desk: Desk, conversion: Conversion) -> None:
-    _raise_revision(desk, conversion)
-    reason = _merge_or(conversion, desk.reason or _LATE_TOUCH)
+def take_back(context: RestatementContext, conversion: Conversion) -> None:
+    _raise_revision(context, conversion)
+    reason = _merge_or(conversion, context.reason or _LATE_TOUCH)
     conversion.is_counted, conversion.owed, conversion.owed_reason = False, 0, ""
     conversion.attribution_revision += 1
     conversion.path_digest = ""
-    app_id, person = desk.app_id, desk.person
-    gone = conversion_row(app_id, person, conversion, NO_TOUCH, _LATE_TOUCH, is_deleted=True)
-    desk.effects.conversions.append(gone)
-    row = attribution_row(app_id, person, conversion, NO_TOUCH, desk.rules, reason, is_deleted=True)
-    desk.effects.attributions.append(row)
+    gone = conversion_row(context, conversion, NO_TOUCH, _LATE_TOUCH, is_deleted=True)
+    context.effects.conversions.append(gone)
+    row = attribution_row(context, conversion, NO_TOUCH, reason, is_deleted=True)
+    context.effects.attributions.append(row)
 
 
-def _spans(desk: Desk, sessions: list[Session]) -> list[_Span]:
+def _spans(context: RestatementContext, sessions: list[Session]) -> list[_Span]:
     return [
-        (found[0].start_ms, found[-1].end_ms, session_id(desk.app_id, desk.person, *session_key(found)))
+        (found[0].start_ms, found[-1].end_ms, session_id(context.app_id, context.person, *session_key(found)))
         for found in sessions
     ]
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from pipeline.domain.conversions.counting import unite_firsts
 from pipeline.domain.conversions.recount import View
 from pipeline.domain.conversions.refunds import unite_refunds
-from pipeline.domain.conversions.restatement import Desk, settle_all
+from pipeline.domain.conversions.restatement import RestatementContext, restating, settle_all
 from pipeline.domain.identity.twins import take_back_twins
 from pipeline.domain.rows import session_tombstone
 from pipeline.domain.sessions.archive import EVERYTHING, Span
@@ -17,27 +19,28 @@ from pipeline.domain.state import Conversion, PersonState, raise_revisions
 from pipeline.domain.touches.touch import place
 
 
-def unite_journeys(desk: Desk, other: PersonState, anonymous_id: str, watermark_ms: int) -> None:
-    """`desk.state` becomes the state of a user whose own events the anonymous `other`'s have been from the start.
+def unite_journeys(context: RestatementContext, other: PersonState, anonymous_id: str) -> None:
+    """`context.state` becomes the state of a user whose own events the anonymous `other`'s have been from the start.
 
     The new version exceeds both, so every row written exceeds all that was written of either.
     """
-    state = desk.state
+    state = context.state
     state.version = other.version = max(state.version, other.version) + 1
     pairs = shared(state, other)
-    theirs = thawed_view(other, desk.rules.gap_ms, EVERYTHING)
-    ours = thawed_view(state, desk.rules.gap_ms, _changes(state, other, pairs))
-    standing = take_back_twins(desk, other, anonymous_id, ours, theirs, pairs)
+    theirs = thawed_view(other, context.rules.gap_ms, EVERYTHING)
+    ours = thawed_view(state, context.rules.gap_ms, _changes(state, other, pairs))
+    anonymous = restating(msgspec.structs.replace(context, state=other, person="a:" + anonymous_id), context.reason)
+    standing = take_back_twins(context, anonymous, ours, theirs, pairs)
     _name(other, anonymous_id)
     moved = other.conversions
-    _take_back_sessions(desk, anonymous_id, other, theirs)
-    desk.gone += _unite_facts(state, other)
-    state.segments = unite(state.segments, other.segments, desk.rules.gap_ms)
-    state.gap_ms = desk.rules.gap_ms
+    _take_back_sessions(context, anonymous_id, other, theirs)
+    context.gone += _unite_facts(state, other)
+    state.segments = unite(state.segments, other.segments, context.rules.gap_ms)
+    state.gap_ms = context.rules.gap_ms
     sessions = sessions_of(state.segments, state.gap_ms)
-    settle_all(desk, compare(desk, ours, sessions, View(sessions), theirs), moved + standing, other.refunds)
-    trim_touches(state, desk.rules)
-    publish_sessions(state, desk.app_id, desk.person, desk.rules, watermark_ms, desk.effects)
+    settle_all(context, compare(context, ours, sessions, View(sessions), theirs), moved + standing, other.refunds)
+    trim_touches(state, context.rules)
+    publish_sessions(context)
 
 
 def _changes(state: PersonState, other: PersonState, pairs: Sequence[tuple[Seen, Seen]]) -> Iterator[Span]:
@@ -60,10 +63,10 @@ def _name(other: PersonState, anonymous_id: str) -> None:
         conversion.anonymous_id = anonymous_id
 
 
-def _take_back_sessions(desk: Desk, anonymous_id: str, other: PersonState, theirs: View) -> None:
-    person, revision = "a:" + anonymous_id, 2 * desk.state.version
+def _take_back_sessions(context: RestatementContext, anonymous_id: str, other: PersonState, theirs: View) -> None:
+    person, revision = "a:" + anonymous_id, 2 * context.state.version
     for key in (*theirs.sizes, *(key for key in other.retired if key not in theirs.sizes)):
-        desk.effects.sessions.append(session_tombstone(desk.app_id, person, key, revision))
+        context.effects.sessions.append(session_tombstone(context.app_id, person, key, revision))
 
 
 def _unite_facts(state: PersonState, other: PersonState) -> list[Conversion]:

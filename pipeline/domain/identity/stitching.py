@@ -33,13 +33,13 @@ from typing import Final
 import msgspec
 
 from pipeline.domain.apply import fold
+from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions.goals import REFUND
 from pipeline.domain.conversions.refunds import refund_of, send_refund
-from pipeline.domain.conversions.restatement import Desk
+from pipeline.domain.conversions.restatement import restating
 from pipeline.domain.effects import Effects
 from pipeline.domain.identity.joining import unite_journeys
 from pipeline.domain.rows import mark_row, twin_mark_row, user_of
-from pipeline.domain.rules import AppRules
 from pipeline.domain.sessions.event_ids import (
     IS_LATE,
     IS_PAGE_VIEW,
@@ -54,6 +54,7 @@ from pipeline.domain.sessions.segments import PAGE_VIEW
 from pipeline.domain.state import Links, PersonState, become
 from schemas.events import StreamEvent
 from schemas.facts import PersonLinkRow, Reason
+from schemas.people import Link
 
 MAX_LINKED_USERS: Final = 100
 """Users remembered per anonymous id; beyond it one of the later ones may be written as linked again."""
@@ -105,22 +106,13 @@ def link(state: PersonState, user_id: str, at_ms: int, event_id: str, received_s
     return LinkOutcome.NEW_OTHER
 
 
-def apply_link(
-    state: PersonState,
-    app_id: str,
-    anonymous_id: str,
-    user_id: str,
-    at_ms: int,
-    event_id: str,
-    received_s: int,
-    effects: Effects,
-) -> LinkOutcome:
+def apply_link(state: PersonState, record: Link, effects: Effects) -> LinkOutcome:
     """`link`, and the row of a pair that was not known."""
-    outcome = link(state, user_id, at_ms, event_id, received_s)
+    at_ms, received_s = record.timestamp_ms, record.received_us // 1_000_000
+    outcome = link(state, record.user_id, at_ms, record.event_id, received_s)
     if outcome is not LinkOutcome.KNOWN:
-        is_owner = outcome is LinkOutcome.NEW_OWNER
-        row = PersonLinkRow(app_id, anonymous_id, user_id, at_ms, event_id, is_owner, revision=received_s)
-        effects.links.append(row)
+        pair, is_owner = (record.app_id, record.anonymous_id, record.user_id), outcome is LinkOutcome.NEW_OWNER
+        effects.links.append(PersonLinkRow(*pair, at_ms, record.event_id, is_owner, revision=received_s))
     return outcome
 
 
@@ -174,27 +166,18 @@ def note_forwarded(state: PersonState, received_s: int) -> bool:
 # Where the user lives
 
 
-def absorb(
-    state: PersonState,
-    journey: bytes,
-    app_id: str,
-    anonymous_id: str,
-    user_id: str,
-    rules: AppRules,
-    watermark_ms: int,
-    effects: Effects,
-) -> None:
+def absorb(context: PersonContext, journey: bytes, anonymous_id: str) -> None:
     """The journey that `hand_over` gave for `anonymous_id` is the user's; one taken in before changes nothing.
 
-    All that follows is written, sessions too. `watermark_ms`: of the user's partition.
+    All that follows is written, sessions too.
     """
+    state = context.state
     moved = _decode(journey)
     mark = _fingerprint(anonymous_id, moved)
     if _is_merged(state, mark):
         return
     state.merged = (state.merged + mark)[-MAX_MERGED * _MARK_BYTES :]
-    desk = Desk(state, app_id, "u:" + user_id, rules, effects, Reason.MERGE.value)
-    unite_journeys(desk, moved.state, anonymous_id, watermark_ms)
+    unite_journeys(restating(context, Reason.MERGE.value), moved.state, anonymous_id)
 
 
 def _fingerprint(anonymous_id: str, journey: Journey) -> bytes:
@@ -207,38 +190,31 @@ def _is_merged(state: PersonState, mark: bytes) -> bool:
     return any(marks[at : at + _MARK_BYTES] == mark for at in range(0, len(marks), _MARK_BYTES))
 
 
-def apply_forwarded(
-    state: PersonState,
-    event: StreamEvent,
-    person: str,
-    rules: AppRules,
-    watermark_ms: int,
-    is_late: bool,
-    place: tuple[int, int, int],
-    effects: Effects,
-) -> None:
-    """Fold in an event of an anonymous id that is the user's. `person`: the user's key. `is_late`: judged where it came
-    from, and not again here. `place`: (partition, offset, index) in `events`, for marks."""
+def apply_forwarded(context: PersonContext, event: StreamEvent, is_late: bool) -> None:
+    """Fold in an event of an anonymous id that is the user's. `is_late`: judged where it came from, and not again here.
+    The context's place is where it came from, too.
+    """
+    state, rules, effects = context.state, context.rules, context.effects
     received_s = event.received_us // 1_000_000
     mark = fingerprint(event.event_id)
     late = is_late or event.timestamp_ms < state.cut_ms
     known = first_seen(state, mark, received_s)
     if known is not None and (late or not known.is_late):
-        effects.marks.append(mark_row(event, "duplicate", known.at_ms, place))
+        effects.marks.append(mark_row(event, "duplicate", known.at_ms, context.place))
         return
     if known is not None:  # the user's own sending of it came too late to count
         forget(state, {mark})
         this = Seen(mark, event.timestamp_ms, event.received_us // 1000, False, late, True)
-        effects.marks.append(twin_mark_row(event.app_id, person, event.event_id, this, known))
+        effects.marks.append(twin_mark_row(event.app_id, context.person, event.event_id, this, known))
     what = IS_PAGE_VIEW * (event.event_name == PAGE_VIEW) | IS_LATE * late
     take(state, mark, pack_times(event.timestamp_ms, event.received_us, what))
     state.received_s = max(state.received_s, received_s)
     if late:
-        effects.marks.append(mark_row(event, "late", event.timestamp_ms, place))
+        effects.marks.append(mark_row(event, "late", event.timestamp_ms, context.place))
         if event.event_name == REFUND:
             send_refund(refund_of(event, rules.currency), event, effects)
         return
     state.taken_last_ms = max(state.taken_last_ms, event.timestamp_ms)
-    if event.timestamp_ms < watermark_ms - rules.lateness_ms:
+    if event.timestamp_ms < context.watermark_ms - rules.lateness_ms:
         state.held_s = max(state.held_s, received_s)
-    fold(state, msgspec.structs.replace(event, user_id=user_of(person)), person, rules, watermark_ms, effects)
+    fold(context, msgspec.structs.replace(event, user_id=user_of(context.person)))

@@ -25,7 +25,7 @@ from typing import Final
 
 from pipeline.domain.conversions.counting import counts_once
 from pipeline.domain.conversions.recount import View
-from pipeline.domain.conversions.restatement import Desk, take_back
+from pipeline.domain.conversions.restatement import RestatementContext, take_back
 from pipeline.domain.rows import touch_row, twin_mark_row
 from pipeline.domain.sessions.event_ids import Seen, counted_times_ms, fingerprint, forget
 from pipeline.domain.sessions.segments import take_out
@@ -38,14 +38,18 @@ _NO_ENTRY_RANK: Final = 3
 class _Side:
     """One of the two journeys, with its sessions as they have been written."""
 
-    desk: Desk
+    context: RestatementContext
     view: View
     times_ms: list[int]
     """Times of the events it counts, ascending."""
 
 
 def take_back_twins(
-    desk: Desk, other: PersonState, anonymous_id: str, ours: View, theirs: View, pairs: Sequence[tuple[Seen, Seen]]
+    context: RestatementContext,
+    their_context: RestatementContext,
+    ours: View,
+    theirs: View,
+    pairs: Sequence[tuple[Seen, Seen]],
 ) -> list[Conversion]:
     """Take events that both journeys have seen (`pairs`: ours, theirs) out of one of them; returns the conversions that
     stand.
@@ -54,32 +58,32 @@ def take_back_twins(
     """
     if not pairs:
         return []
-    names = {fingerprint(name): name for state in (desk.state, other) for name in _names(state)}
-    their_desk = Desk(other, desk.app_id, "a:" + anonymous_id, desk.rules, desk.effects, desk.reason)
-    our_side = _Side(desk, ours, counted_times_ms(desk.state))
-    their_side = _Side(their_desk, theirs, counted_times_ms(other))
+    other = their_context.state
+    names = {fingerprint(name): name for state in (context.state, other) for name in _names(state)}
+    our_side = _Side(context, ours, counted_times_ms(context.state))
+    their_side = _Side(their_context, theirs, counted_times_ms(other))
     standing: list[Conversion] = []
     gone: dict[int, set[bytes]] = {id(our_side): set(), id(their_side): set()}
     for our, their in pairs:
         first, later = (their, our) if their.received_ms <= our.received_ms else (our, their)
         side, stays = (our_side, their_side) if later is our else (their_side, our_side)
-        standing += _take_back(side, stays.desk.state, first, later, names.get(our.mark, ""))
+        standing += _take_back(side, stays.context.state, first, later, names.get(our.mark, ""))
         gone[id(side)].add(our.mark)
     for side in (our_side, their_side):
-        forget(side.desk.state, gone[id(side)])
-    desk.state.version += 1
-    other.version = desk.state.version
+        forget(side.context.state, gone[id(side)])
+    context.state.version += 1
+    other.version = context.state.version
     return standing
 
 
 def _take_back(side: _Side, stays: PersonState, first: Seen, later: Seen, name: str) -> list[Conversion]:
-    state = side.desk.state
+    state = side.context.state
     conversions = [found for found in state.conversions if name and found.event_id == name]
     if not later.is_late:
         _uncount(side, later, name, conversions)
     if name or first.at_ms == later.at_ms:
-        person = "" if later.is_taken else side.desk.person
-        side.desk.effects.marks.append(twin_mark_row(side.desk.app_id, person, name, first, later))
+        person = "" if later.is_taken else side.context.person
+        side.context.effects.marks.append(twin_mark_row(side.context.app_id, person, name, first, later))
     if not name:
         return []
     state.conversions = [found for found in state.conversions if found.event_id != name]
@@ -102,13 +106,13 @@ def _take_back_conversions(
             raise_revisions(conversion, twin)
             found.append(twin)
         if conversion.attribution_revision:
-            take_back(side.desk, conversion)
+            take_back(side.context, conversion)
         if twin is not None:
             raise_revisions(twin, conversion)
     written = {conversion.goal for conversion in conversions}
     for goal, twin in standing.items():
         if goal not in written:
-            _rise_above_forgotten(twin, side.desk.state.version)
+            _rise_above_forgotten(twin, side.context.state.version)
     return found
 
 
@@ -120,25 +124,25 @@ def _rise_above_forgotten(twin: Conversion, version: int) -> None:
 
 def _take_back_touch(side: _Side, first: Seen, later: Seen, name: str) -> None:
     """Rows of one id and time replace each other; of another time it has to be deleted."""
-    state = side.desk.state
+    state = side.context.state
     state.touches = [touch for touch in state.touches if touch.touch_id != name]
     found = side.view.touches.get(name)
     if found is not None and first.at_ms != later.at_ms:
         del side.view.touches[name]
         key, touch = found
-        row = touch_row(side.desk.app_id, side.desk.person, touch, key, 2 * state.version, is_deleted=True)
-        side.desk.effects.touches.append(row)
+        row = touch_row(side.context, touch, key, 2 * state.version, is_deleted=True)
+        side.context.effects.touches.append(row)
 
 
 def _uncount(side: _Side, seen: Seen, name: str, conversions: list[Conversion]) -> None:
-    segments = side.desk.state.segments
+    segments = side.context.state.segments
     segment = next((found for found in segments if found.start_ms <= seen.at_ms <= found.end_ms), None)
     if segment is None:
         return
     place = bisect_left(side.times_ms, seen.at_ms)
     if side.times_ms[place : place + 1] == [seen.at_ms]:
         del side.times_ms[place]
-    segment.version = side.desk.state.version
+    segment.version = side.context.state.version
     take_out(segment, seen.is_page_view, [found for found in conversions if not counts_once(found)])
     if not segment.events:
         segments[:] = [found for found in segments if found is not segment]

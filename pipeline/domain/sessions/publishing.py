@@ -6,10 +6,10 @@ reach it any more (see `lateness`); its touches then stay, its aggregate goes to
 
 from pipeline.domain.attribution.path import Paths
 from pipeline.domain.attribution.path_limit import bounded
+from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions.expiry import close, matters_to_order
 from pipeline.domain.conversions.refunds import forget_old
-from pipeline.domain.conversions.restatement import MAX_CLOSED_PER_VISIT, Desk, in_order, owes_rows, write_all_owed
-from pipeline.domain.effects import Effects
+from pipeline.domain.conversions.restatement import MAX_CLOSED_PER_VISIT, in_order, owes_rows, restating, write_all_owed
 from pipeline.domain.rows import session_row, session_tombstone
 from pipeline.domain.rules import SESSION_CAP_MS, TIMER_STEP_MS, AppRules
 from pipeline.domain.sessions.archive import oldest_start_ms, put_away, trim
@@ -39,18 +39,17 @@ from pipeline.domain.state import (
 from pipeline.domain.touches.touch import VISIT, place
 
 
-def publish_sessions(
-    state: PersonState, app_id: str, person: str, rules: AppRules, watermark_ms: int, effects: Effects
-) -> None:
+def publish_sessions(context: PersonContext) -> None:
     """Append the rows of sessions that changed or closed since last written, and take back those that are no more.
 
     A row's revision is 2 x (the person's version at the session's last change) + 1 if closed: a function of the log, so
     it does not matter how often or when this is called. Final sessions leave the state.
     """
+    state, rules, watermark_ms, effects = context.state, context.rules, context.watermark_ms, context.effects
     if state.gap_ms != rules.gap_ms and state.segments:
-        regroup(Desk(state, app_id, person, rules, effects))
+        regroup(restating(context))
     for key in state.retired:
-        effects.sessions.append(session_tombstone(app_id, person, key, 2 * state.version))
+        effects.sessions.append(session_tombstone(context.app_id, context.person, key, 2 * state.version))
     if state.retired:
         state.retired = []
     cut_ms = _cut_before_ms(state)
@@ -60,7 +59,7 @@ def publish_sessions(
         revision = 2 * session_version(session) + is_closed
         if revision > session[0].published:
             session[0].published = revision
-            effects.sessions.append(session_row(app_id, person, session, is_closed, revision))
+            effects.sessions.append(session_row(context, session, is_closed, revision))
     state.is_unpublished = False
     if cut_ms:
         _seal(state, rules, cut_ms)
@@ -72,7 +71,7 @@ def publish_sessions(
     if owes_rows(state):
         return  # rows come before what they are made of is forgotten
     reachable_ms = min(watermark_ms - rules.lateness_ms, final_before_ms(state, rules, watermark_ms))
-    _forget(state, app_id, person, rules, reachable_ms - _reach_ms(rules), effects)
+    _forget(context, reachable_ms - _reach_ms(rules))
 
 
 def has_unpublished(state: PersonState) -> bool:
@@ -109,13 +108,14 @@ def is_expired(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
     return is_due and not has_unpublished(state) and not _open_until(state, rules)
 
 
-def end_in_steps(state: PersonState, app_id: str, person: str, rules: AppRules, effects: Effects) -> bool:
+def end_in_steps(context: PersonContext) -> bool:
     """`end`; False if that is too much for one visit: then rows are owed, and it can end once they are written."""
-    if _is_too_much(state.conversions):
-        for conversion in state.conversions:
+    conversions = context.state.conversions
+    if _is_too_much(conversions):
+        for conversion in conversions:
             conversion.is_leaving = True
         return False
-    end(state, app_id, person, rules, effects)
+    end(context)
     return True
 
 
@@ -123,10 +123,10 @@ def _is_too_much(conversions: list[Conversion]) -> bool:
     return sum(map(matters_to_order, conversions)) > MAX_CLOSED_PER_VISIT
 
 
-def end(state: PersonState, app_id: str, person: str, rules: AppRules, effects: Effects) -> None:
+def end(context: PersonContext) -> None:
     """End a state that has expired: what refunds may still need of it moves to the orders."""
-    write_all_owed(Desk(state, app_id, person, rules, effects))
-    close(state, app_id, person, effects, state.conversions, Paths(state, rules))
+    write_all_owed(restating(context))
+    close(context, context.state.conversions, Paths(context.state, context.rules))
 
 
 def is_due_to_expire(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
@@ -283,10 +283,11 @@ def trim_touches(state: PersonState, rules: AppRules) -> None:
     state.touches = [*bounded(touches[:settled], rules.window_ms), *touches[settled:]]
 
 
-def _forget(state: PersonState, app_id: str, person: str, rules: AppRules, reachable_ms: int, effects: Effects) -> None:
+def _forget(context: PersonContext, reachable_ms: int) -> None:
     """Conversions and refunds past their keep, and touches in no window from `reachable_ms` on nor of a conversion that
     is kept. Only from the old end: what is newer may still take the place of others in a path (see
     `attribution.path_limit`)."""
+    state, rules = context.state, context.rules
     gone = forget_old(state, reachable_ms)
     if _is_too_much(gone):
         for conversion in gone:
@@ -294,7 +295,7 @@ def _forget(state: PersonState, app_id: str, person: str, rules: AppRules, reach
         state.conversions = in_order(gone + state.conversions)
         return
     if gone:
-        close(state, app_id, person, effects, gone, Paths(state, rules))
+        close(context, gone, Paths(state, rules))
     touches, conversions = state.touches, state.conversions
     needed_from_ms = min(reachable_ms, conversions[0].at_ms) if conversions else reachable_ms
     while touches and touches[0].at_ms < needed_from_ms - rules.max_window_ms:

@@ -9,27 +9,27 @@ smaller gap would have kept apart within one UTC day, and has been counted toget
 from collections.abc import Iterable
 
 from pipeline.domain.conversions.recount import Change, View, retire, stamp, write_touches
-from pipeline.domain.conversions.restatement import Desk, settle_all
+from pipeline.domain.conversions.restatement import RestatementContext, settle_all
 from pipeline.domain.sessions.archive import Span, thaw
 from pipeline.domain.sessions.segments import Session, sessions_of, unite
 from pipeline.domain.state import PersonState
 from schemas.facts import Reason
 
 
-def regroup(desk: Desk) -> None:
+def regroup(context: RestatementContext) -> None:
     """Group the segments by the gap of the rules, and write what that changed about touches and conversions."""
-    state = desk.state
+    state = context.state
     if state.gap_ms and state.segments:
-        _restate(desk, View(sessions_of(state.segments, state.gap_ms)))
-    state.gap_ms = desk.rules.gap_ms
+        _restate(context, View(sessions_of(state.segments, state.gap_ms)))
+    state.gap_ms = context.rules.gap_ms
 
 
-def thaw_regrouped(desk: Desk, at_ms: int) -> None:
+def thaw_regrouped(context: RestatementContext, at_ms: int) -> None:
     """Turn the final sessions that an event of this time can change into segments again; they may have been grouped by
     another gap. An event that is a person's first takes the place of the one that was."""
-    changes = [(at_ms, at_ms), *((first[0], first[0]) for first in desk.state.firsts if first[0] >= at_ms)]
-    _restate(desk, thawed_view(desk.state, desk.rules.gap_ms, changes))
-    desk.state.gap_ms = desk.rules.gap_ms
+    changes = [(at_ms, at_ms), *((first[0], first[0]) for first in context.state.firsts if first[0] >= at_ms)]
+    _restate(context, thawed_view(context.state, context.rules.gap_ms, changes))
+    context.state.gap_ms = context.rules.gap_ms
 
 
 def thawed_view(state: PersonState, gap_ms: int, changes: Iterable[Span]) -> View:
@@ -39,8 +39,8 @@ def thawed_view(state: PersonState, gap_ms: int, changes: Iterable[Span]) -> Vie
     return View(archived + sessions_of(live, state.gap_ms or gap_ms))
 
 
-def _restate(desk: Desk, before: View) -> None:
-    state, gap_ms = desk.state, desk.rules.gap_ms
+def _restate(context: RestatementContext, before: View) -> None:
+    state, gap_ms = context.state, context.rules.gap_ms
     state.segments = unite(state.segments, [], gap_ms)
     sessions = sessions_of(state.segments, gap_ms)
     after = View(sessions)
@@ -50,21 +50,23 @@ def _restate(desk: Desk, before: View) -> None:
     state.is_unpublished = True
     for session in sessions:
         session[0].version = state.version
-    desk.reason = Reason.CONFIG.value
-    settle_all(desk, compare(desk, before, sessions, after))
-    desk.reason = ""
+    context.reason = Reason.CONFIG.value
+    settle_all(context, compare(context, before, sessions, after))
+    context.reason = ""
 
 
-def compare(desk: Desk, before: View, sessions: list[Session], after: View, theirs: View | None = None) -> Change:
+def compare(
+    context: RestatementContext, before: View, sessions: list[Session], after: View, theirs: View | None = None
+) -> Change:
     """Write what changed about the touches of `sessions`, and say what changed about conversions.
 
     `theirs`: of another person, whose sessions these are now too.
     """
-    state = desk.state
+    state = context.state
     stamp(state, sessions, before)
     retire(state, before, after)
     moved = theirs.touches if theirs else {}
-    write_touches(desk.app_id, desk.person, before.touches, after.touches, 2 * state.version, desk.effects, moved)
+    write_touches(context, before.touches, after.touches, moved)
     firsts = theirs.firsts | before.firsts if theirs else before.firsts
     return Change(
         sessions,

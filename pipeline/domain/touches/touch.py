@@ -21,7 +21,15 @@ second contact. Rows keep both, or there would be no click rate.
 
 from typing import Final
 
-from pipeline.domain.channels.classify import DIRECT, Arrival, ChannelRules, classify_ad, classify_arrival, has_tags
+from pipeline.domain.channels.classify import (
+    DIRECT,
+    Arrival,
+    CampaignFields,
+    ChannelRules,
+    classify_ad,
+    classify_arrival,
+    has_tags,
+)
 from pipeline.domain.channels.tables import Channel
 from pipeline.domain.properties import read_properties
 from pipeline.domain.state import Touch
@@ -72,11 +80,11 @@ def arrival_of(event: StreamEvent, rules: ChannelRules) -> Arrival:
     """Return how the person came, as far as this event shows."""
     if event.event_name in AD_EVENTS:
         fields = (event.campaign_source, event.campaign_medium, event.campaign_name)
-        return classify_ad(read_properties(event.properties), event.page_url, *fields, rules)
-    return classify_arrival(event.page_url, event.referrer, *campaign_of(event), rules)
+        return classify_ad(read_properties(event.properties), event.page_url, fields, rules)
+    return classify_arrival(event.page_url, event.referrer, campaign_of(event), rules)
 
 
-def campaign_of(event: StreamEvent) -> tuple[str, str, str]:
+def campaign_of(event: StreamEvent) -> CampaignFields:
     """Source, medium and name: the event's campaign fields; of a page also `utm_…` among its properties, where most web
     SDKs put them."""
     source, medium, name = event.campaign_source, event.campaign_medium, event.campaign_name

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from pipeline.domain.apply import apply_event, end_in_steps, is_expired, publish_sessions, write_owed_rows
+from pipeline.domain.context import NO_PLACE, PersonContext, Place
 from pipeline.domain.conversions.orders import apply_order
 from pipeline.domain.effects import Effects
 from pipeline.domain.identity.stitching import (
@@ -135,7 +136,8 @@ def _apply(group: OpenGroup, step: EventStep) -> None:
         if state.links is not None and state.links.is_handed_over:
             _forward(group, state, event, offset, index)
         else:
-            apply_event(state, event, person, rules[event.app_id], at_ms, partition, offset, index, effects)
+            place, app_id = (partition, offset, index), event.app_id
+            apply_event(PersonContext(state, app_id, person, rules[app_id], at_ms, effects, place), event)
 
 
 def _forward(group: OpenGroup, state: PersonState, event: StreamEvent, offset: int, index: int) -> None:
@@ -152,30 +154,25 @@ def _merge(group: OpenGroup, record: PeopleRecord, key: str) -> None:
     if isinstance(record, Link):
         _link(group, record, state)
     elif isinstance(record, Journey):
-        rules, at_ms = group.rules[record.app_id], group.watermark.value_ms
-        absorb(state, record.state, record.app_id, record.anonymous_id, record.user_id, rules, at_ms, group.effects)
+        absorb(_context(group, key), record.state, record.anonymous_id)
     elif not isinstance(record, Forwarded):
-        apply_order(state, record, group.rules[record.app_id], group.effects)
+        apply_order(_context(group, key), record)
     elif _is_new(group, record):
-        event, place = record.event, (record.partition, record.offset, record.index)
-        rules, at_ms = group.rules[event.app_id], group.watermark.value_ms
-        apply_forwarded(state, event, "u:" + record.user_id, rules, at_ms, record.is_late, place, group.effects)
+        context = _context(group, key, (record.partition, record.offset, record.index))
+        apply_forwarded(context, record.event, record.is_late)
 
 
 def _link(group: OpenGroup, record: Link, state: PersonState) -> None:
     """The journey is handed over at once. The state follows from the order of the logs alone, so it is the same when it
     is sent again after a crash."""
-    app_id, anonymous_id = record.app_id, record.anonymous_id
-    received_s = record.received_us // 1_000_000
-    apply_link(
-        state, app_id, anonymous_id, record.user_id, record.timestamp_ms, record.event_id, received_s, group.effects
-    )
+    apply_link(state, record, group.effects)
     if is_moving(state):
         journey = hand_over(state)
         if len(journey) > MAX_JOURNEY_BYTES:
             raise ValueError(f"a journey of {len(journey)} bytes is too large to be handed over")
         if journey:
-            group.effects.messages.append(Journey(app_id, anonymous_id, record.user_id, journey))
+            moved = Journey(record.app_id, record.anonymous_id, record.user_id, journey)
+            group.effects.messages.append(moved)
 
 
 def _is_new(group: OpenGroup, record: Forwarded) -> bool:
@@ -188,18 +185,22 @@ def _is_new(group: OpenGroup, record: Forwarded) -> bool:
 
 
 def _visit(group: OpenGroup, key: str) -> None:
-    app_id, _, person = key.partition(SEPARATOR)
-    state, rules, watermark_ms = group.states.hot[key], group.rules[app_id], group.watermark.value_ms
-    if is_expired(state, rules, watermark_ms):
-        if end_in_steps(state, app_id, person, rules, group.effects):
+    context = _context(group, key)
+    if is_expired(context.state, context.rules, context.watermark_ms):
+        if end_in_steps(context):
             group.expired.add(key)
     else:
-        publish_sessions(state, app_id, person, rules, watermark_ms, group.effects)
+        publish_sessions(context)
 
 
 def _write_owed(group: OpenGroup, key: str) -> None:
+    write_owed_rows(_context(group, key))
+
+
+def _context(group: OpenGroup, key: str, place: Place = NO_PLACE) -> PersonContext:
     app_id, _, person = key.partition(SEPARATOR)
-    write_owed_rows(group.states.hot[key], app_id, person, group.rules[app_id], group.effects)
+    state, rules, at_ms = group.states.hot[key], group.rules[app_id], group.watermark.value_ms
+    return PersonContext(state, app_id, person, rules, at_ms, group.effects, place)
 
 
 def redo_carefully(group: OpenGroup, error: Exception) -> None:
@@ -224,24 +225,22 @@ def redo_carefully(group: OpenGroup, error: Exception) -> None:
 
 def _apply_carefully(group: OpenGroup, step: EventStep) -> None:
     place = step.decoded.place
-    for position, key, person in zip(range(step.start, step.stop), step.keys, step.persons, strict=True):
+    for position, key in zip(range(step.start, step.stop), step.keys, strict=True):
         event, index = step.decoded.events[position], step.decoded.indexes[position]
         group.watermark.observe(event.timestamp_ms, event.received_us // 1000)
-        error = _attempt(group, key, _application(group, event, person, place.offset, index))
+        error = _attempt(group, key, _application(group, event, key, place.offset, index))
         if error is not None:
             group.refused.append(reject_event(place, index, event, error))
 
 
 def _application(
-    group: OpenGroup, event: StreamEvent, person: str, offset: int, index: int
+    group: OpenGroup, event: StreamEvent, key: str, offset: int, index: int
 ) -> Callable[[PersonState], None]:
-    rules, at_ms = group.rules[event.app_id], group.watermark.value_ms
-
     def apply(state: PersonState) -> None:
         if state.links is not None and state.links.is_handed_over:
             _forward(group, state, event, offset, index)
         else:
-            apply_event(state, event, person, rules, at_ms, group.partition, offset, index, group.effects)
+            apply_event(_context(group, key, (group.partition, offset, index)), event)
 
     return apply
 

@@ -9,6 +9,7 @@ import pytest
 from stories import START_MS
 
 from pipeline.domain.apply import apply_event, owes_rows, publish_sessions, write_owed_rows
+from pipeline.domain.context import PersonContext
 from pipeline.domain.effects import Effects
 from pipeline.domain.identity import stitching
 from pipeline.domain.rules import AppRules, compile_rules
@@ -41,7 +42,12 @@ class Person:
         self.state = decode_state(encode_state(self.state))
         if self.owner is None:
             key = person_key(event.user_id, event.anonymous_id, event.event_id)
-            apply_event(self.state, event, key, self.rules, self.watermark_ms, 3, self.sent, 1, self.effects)
+            apply_event(
+                PersonContext(
+                    self.state, event.app_id, key, self.rules, self.watermark_ms, self.effects, (3, self.sent, 1)
+                ),
+                event,
+            )
         else:
             self._forward(event, self.owner)
         self.sent += 1
@@ -63,8 +69,9 @@ class Person:
 
     def absorbs(self, journey: bytes, anonymous_id: str) -> None:
         self.state = decode_state(encode_state(self.state))
-        whose = ("shop", anonymous_id, self.user_id)
-        stitching.absorb(self.state, journey, *whose, self.rules, self.watermark_ms, self.effects)
+        key = "u:" + self.user_id
+        context = PersonContext(self.state, "shop", key, self.rules, self.watermark_ms, self.effects)
+        stitching.absorb(context, journey, anonymous_id)
 
     def _forward(self, event: StreamEvent, owner: "Person") -> None:
         received_s = event.received_us // 1_000_000
@@ -72,7 +79,9 @@ class Person:
         owner.state = decode_state(encode_state(owner.state))
         key, place = "u:" + owner.user_id, (3, self.sent, 1)
         stitching.apply_forwarded(
-            owner.state, event, key, owner.rules, owner.watermark_ms, is_late, place, owner.effects
+            PersonContext(owner.state, event.app_id, key, owner.rules, owner.watermark_ms, owner.effects, place),
+            event,
+            is_late,
         )
 
     def publish(self, watermark_minutes: float | None = None) -> list[SessionRow]:
@@ -81,7 +90,7 @@ class Person:
             self.watermark_ms = START_MS + int(watermark_minutes * 60_000)
         before = len(self.effects.sessions)
         key = person_key(self.user_id, self.anonymous_id, "")
-        publish_sessions(self.state, "shop", key, self.rules, self.watermark_ms, self.effects)
+        publish_sessions(PersonContext(self.state, "shop", key, self.rules, self.watermark_ms, self.effects))
         return self.effects.sessions[before:]
 
     def sessions(self) -> list[SessionRow]:
@@ -103,7 +112,7 @@ class Person:
         if not owes_rows(self.state):
             return False
         key = person_key(self.user_id, self.anonymous_id, "")
-        write_owed_rows(self.state, "shop", key, self.rules, self.effects)
+        write_owed_rows(PersonContext(self.state, "shop", key, self.rules, 0, self.effects))
         return True
 
     def conversions(self) -> list[ConversionRow]:

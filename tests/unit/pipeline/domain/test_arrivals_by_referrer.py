@@ -117,7 +117,7 @@ SITE = "https://www.shop.example.com"
     ],
 )
 def test_referrers(referrer: str, channel: str, source: str) -> None:
-    arrival = classify_arrival(SITE + "/p/1", referrer, "", "", "")
+    arrival = classify_arrival(SITE + "/p/1", referrer, ("", "", ""))
     assert (arrival.channel, arrival.source, arrival.is_click) == (channel, source, False)
     assert arrival.medium == MEDIUM_OF[Channel(channel)]
 
@@ -136,4 +136,4 @@ def test_referrers(referrer: str, channel: str, source: str) -> None:
     ],
 )
 def test_same_site(referrer: str, page: str, is_same: bool) -> None:
-    assert (classify_arrival(page, referrer, "", "", "") == DIRECT) is is_same
+    assert (classify_arrival(page, referrer, ("", "", "")) == DIRECT) is is_same

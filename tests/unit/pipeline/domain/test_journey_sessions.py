@@ -9,6 +9,7 @@ import pytest
 from stories import AD, BAIDU, DAY, HOUR, SITE, START_MS, MakePerson
 
 from pipeline.domain.apply import apply_event, has_unpublished, next_timer_ms
+from pipeline.domain.context import PersonContext
 from pipeline.domain.state import encode_state
 from schemas.events import StreamEvent
 
@@ -226,4 +227,4 @@ def test_absurd_times_are_refused_before_anything_changes(person: Any, field: st
 
 
 def _apply(person: Any, event: StreamEvent) -> None:
-    apply_event(person.state, event, "u:u1", person.rules, 0, 0, 0, 0, person.effects)
+    apply_event(PersonContext(person.state, event.app_id, "u:u1", person.rules, 0, person.effects, (0, 0, 0)), event)

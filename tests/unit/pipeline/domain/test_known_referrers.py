@@ -36,7 +36,7 @@ def hosts_of(name: str) -> list[str]:
 @pytest.mark.parametrize(("name", "channel", "least", "others"), CASES)
 def test_public_lists(name: str, channel: str, least: float, others: set[str]) -> None:
     hosts = hosts_of(name)
-    found = Counter(classify_arrival(PAGE, f"https://{host}/", "", "", "").channel for host in hosts)
+    found = Counter(classify_arrival(PAGE, f"https://{host}/", ("", "", "")).channel for host in hosts)
     share = found[channel] / len(hosts)
     print(f"\n{name}: {share:.0%} of {len(hosts)} hosts known as {channel}; {dict(found)}")
     assert share >= least

@@ -10,6 +10,7 @@ from histories import Ledger
 from reference import compute
 
 from pipeline.domain.apply import apply_event, publish_sessions
+from pipeline.domain.context import PersonContext
 from pipeline.domain.effects import Effects
 from pipeline.domain.rules import DAY_MS, compile_rules
 from pipeline.domain.state import new_state
@@ -48,8 +49,10 @@ def ledger(journeys: list[list[StreamEvent]]) -> Ledger:
     for events in journeys:
         state, person = new_state(), "u:" + events[0].user_id
         for place, event in enumerate(events):
-            apply_event(state, event, person, RULES, event.timestamp_ms, 0, place, 0, effects)
-        publish_sessions(state, "shop", person, RULES, events[-1].timestamp_ms, effects)
+            apply_event(
+                PersonContext(state, event.app_id, person, RULES, event.timestamp_ms, effects, (0, place, 0)), event
+            )
+        publish_sessions(PersonContext(state, "shop", person, RULES, events[-1].timestamp_ms, effects))
     found.add(effects)
     return found
 

@@ -9,6 +9,7 @@ import pytest
 from heavy_persons import PERSONS, Heavy, events_for, journey_of, newcomer, order_of_many
 from work import instructions
 
+from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions.orders import apply_order
 from pipeline.domain.identity.stitching import absorb
 
@@ -22,7 +23,11 @@ MOST_BYTES_OF_LONG_NAMES = 250_000
 
 def test_a_refund_of_many_conversions_writes_few_of_them() -> None:
     order, refund = order_of_many()
-    steps = instructions(lambda: apply_order(order.state, refund, order.rules, order.effects))
+    steps = instructions(
+        lambda: apply_order(
+            PersonContext(order.state, refund.app_id, refund.person, order.rules, 0, order.effects), refund
+        )
+    )
     assert steps <= MOST_INSTRUCTIONS
     assert order.written()[1] <= MOST_BYTES
 
@@ -37,7 +42,9 @@ def test_a_page_view_in_order_takes_few_steps() -> None:
 def test_a_short_journey_costs_its_share_whatever_the_user_was_prepared_with(prepare: Callable[[], Heavy]) -> None:
     user, journey = prepare().copy(), journey_of(newcomer())
     rules, at_ms, effects = user.rules, user.at_ms, user.effects
-    steps = instructions(lambda: absorb(user.state, journey, "demo", "other", "user", rules, at_ms, effects))
+    steps = instructions(
+        lambda: absorb(PersonContext(user.state, "demo", "u:" + "user", rules, at_ms, effects), journey, "other")
+    )
     assert steps <= MOST_INSTRUCTIONS_OF_A_MERGE
     assert user.written()[1] <= MOST_BYTES
 
@@ -47,7 +54,11 @@ def test_a_short_journey_leaves_sessions_in_the_archive_that_it_cannot_change() 
     archive = user.state.archive
     journey = newcomer()
     journey.does("page_view", user.at_ms - journey.at_ms)
-    absorb(user.state, journey_of(journey), "demo", "other", "user", user.rules, user.at_ms, user.effects)
+    absorb(
+        PersonContext(user.state, "demo", "u:" + "user", user.rules, user.at_ms, user.effects),
+        journey_of(journey),
+        "other",
+    )
     assert len(archive) > 30_000
     assert archive in user.state.archive
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.domain.apply import apply_event
+from pipeline.domain.context import PersonContext
 from pipeline.domain.effects import Effects
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import new_state
@@ -65,7 +66,12 @@ def test_it_is_what_the_stream_does(
     foretold = preview(event, rules)
     done = Effects()
     key = person_key(event.user_id, event.anonymous_id, event.event_id)
-    apply_event(new_state(), decode_stream_event(encode_event(event)), key, rules, NOW_MS, 0, 0, 0, done)
+    apply_event(
+        PersonContext(
+            new_state(), decode_stream_event(encode_event(event)).app_id, key, rules, NOW_MS, done, (0, 0, 0)
+        ),
+        decode_stream_event(encode_event(event)),
+    )
 
     touches = [(touch.channel, touch.touch_type) for touch in done.touches]
     assert touches == ([(foretold.channel, foretold.touch_type)] if user_id and foretold.channel else [])

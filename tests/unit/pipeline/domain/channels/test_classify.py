@@ -143,7 +143,7 @@ BY_PAGE = [
 
 @pytest.mark.parametrize(("query", "channel", "source", "medium", "campaign", "is_click"), BY_PAGE)
 def test_click_ids_and_tags(query: str, channel: str, source: str, medium: str, campaign: str, is_click: bool) -> None:
-    arrival = classify_arrival(f"{SITE}/landing?{query}#top", "", "", "", "")
+    arrival = classify_arrival(f"{SITE}/landing?{query}#top", "", ("", "", ""))
     assert _facts(arrival) == (channel, source, medium, campaign, is_click)
     assert arrival.rule
 
@@ -169,34 +169,40 @@ def _facts(arrival: Arrival) -> tuple[str, str, str, str, bool]:
     ],
 )
 def test_addresses_are_read_one_way(address: str) -> None:
-    arrival = classify_arrival(SITE + address, "", "", "", "")
+    arrival = classify_arrival(SITE + address, "", ("", "", ""))
     assert (arrival.channel, arrival.source, arrival.medium) == ("paid_search", "baidu", "cpc")
 
 
 def test_first_match_wins() -> None:
     page = SITE + "/?utm_source=baidu&utm_medium=cpc"
-    assert classify_arrival(page, "https://www.zhihu.com/", "", "", "").channel == "paid_search"
-    assert classify_arrival(SITE + "/?gclid=1", "https://www.zhihu.com/", "edm", "email", "").channel == "paid_search"
-    assert classify_arrival(SITE + "/?id=1", "https://www.zhihu.com/", "", "", "").channel == "organic_social"
+    assert classify_arrival(page, "https://www.zhihu.com/", ("", "", "")).channel == "paid_search"
+    assert classify_arrival(SITE + "/?gclid=1", "https://www.zhihu.com/", ("edm", "email", "")).channel == "paid_search"
+    assert classify_arrival(SITE + "/?id=1", "https://www.zhihu.com/", ("", "", "")).channel == "organic_social"
 
 
 def test_the_events_own_campaign_fields_go_before_the_page() -> None:
     page = SITE + "/?utm_source=baidu&utm_medium=cpc&utm_campaign=old"
-    assert _facts(classify_arrival(page, "", "", "", "new")) == ("paid_search", "baidu", "cpc", "new", True)
-    assert _facts(classify_arrival("", "", "Facebook", "Paid Social", "x")) == (
+    assert _facts(classify_arrival(page, "", ("", "", "new"))) == ("paid_search", "baidu", "cpc", "new", True)
+    assert _facts(classify_arrival("", "", ("Facebook", "Paid Social", "x"))) == (
         "paid_social",
         "facebook",
         "paid_social",
         "x",
         True,
     )
-    assert _facts(classify_arrival(page, "", "(direct)", "(none)", "")) == ("paid_search", "baidu", "cpc", "old", True)
+    assert _facts(classify_arrival(page, "", ("(direct)", "(none)", ""))) == (
+        "paid_search",
+        "baidu",
+        "cpc",
+        "old",
+        True,
+    )
 
 
 def test_a_referrer_is_a_second_hint() -> None:
-    arrival = classify_arrival(SITE + "/?clickid=1", "https://www.douyin.com/", "", "", "")
+    arrival = classify_arrival(SITE + "/?clickid=1", "https://www.douyin.com/", ("", "", ""))
     assert (arrival.channel, arrival.source, arrival.rule) == ("feed", "oceanengine", "click_id:clickid")
-    assert classify_arrival(SITE + "/?clickid=1", "https://partner.org/", "", "", "").channel == "referral"
+    assert classify_arrival(SITE + "/?clickid=1", "https://partner.org/", ("", "", "")).channel == "referral"
 
 
 RULES = compile_channels(
@@ -234,12 +240,12 @@ RULES = compile_channels(
     ],
 )
 def test_the_apps_own_rules_come_first(page: str, referrer: str, channel: str, source: str, rule: str) -> None:
-    arrival = classify_arrival(SITE + page, referrer, "", "", "", RULES)
+    arrival = classify_arrival(SITE + page, referrer, ("", "", ""), RULES)
     assert (arrival.channel, arrival.source, arrival.rule) == (channel, source, rule)
 
 
 def test_an_ad_is_judged_by_the_apps_rules_too() -> None:
-    assert classify_ad({"source": "kol_x"}, "", "", "", "", RULES).channel == "influencer"
+    assert classify_ad({"source": "kol_x"}, "", ("", "", ""), RULES).channel == "influencer"
 
 
 @pytest.mark.parametrize(
@@ -259,20 +265,20 @@ def test_an_ad_is_judged_by_the_apps_rules_too() -> None:
     ],
 )
 def test_ads_are_never_unpaid(properties: dict, page: str, channel: str, source: str, campaign: str) -> None:
-    arrival = classify_ad(properties, page, "", "", "")
+    arrival = classify_ad(properties, page, ("", "", ""))
     assert (arrival.channel, arrival.source, arrival.campaign, arrival.is_click) == (channel, source, campaign, True)
     assert arrival.channel not in UNPAID
 
 
 def test_an_ad_may_be_described_by_the_campaign_fields() -> None:
-    assert _facts(classify_ad({}, "", "tencent", "feed", "c")) == ("feed", "tencent", "feed", "c", True)
+    assert _facts(classify_ad({}, "", ("tencent", "feed", "c"))) == ("feed", "tencent", "feed", "c", True)
 
 
 def test_what_is_searched_of_an_address_is_bounded() -> None:
     tags = "utm_source=baidu&utm_medium=cpc"
     assert has_tags(SITE + "/?" + "?" * 3_000 + tags)
     assert not has_tags(SITE + "/?" + "?" * MAX_ADDRESS_CHARACTERS + tags)
-    assert classify_arrival(SITE + "/?" + "?" * MAX_ADDRESS_CHARACTERS + tags, "", "", "", "").channel == "direct"
+    assert classify_arrival(SITE + "/?" + "?" * MAX_ADDRESS_CHARACTERS + tags, "", ("", "", "")).channel == "direct"
 
 
 def test_tags_are_bounded_and_the_first_that_says_something_counts() -> None:
@@ -282,7 +288,7 @@ def test_tags_are_bounded_and_the_first_that_says_something_counts() -> None:
 
 @given(st.text(), st.text(), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
 def test_no_text_breaks_the_rules(page: str, referrer: str, source: str, medium: str, campaign: str) -> None:
-    arrival = classify_arrival("https://" + page, "https://" + referrer, source, medium, campaign)
+    arrival = classify_arrival("https://" + page, "https://" + referrer, (source, medium, campaign))
     assert arrival.channel in set(Channel)
     is_paid_or_tagged = arrival.channel not in UNPAID and not arrival.rule.startswith("referrer:")
     assert arrival.is_click == is_paid_or_tagged, "a mail site as referrer is e-mail, and no click on an ad"

@@ -19,6 +19,7 @@ from pipeline.domain.apply import (
     publish_sessions,
     write_owed_rows,
 )
+from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions.order_rows import MAX_AT_ONCE, MAX_PER_VISIT
 from pipeline.domain.conversions.orders import apply_order
 from pipeline.domain.effects import Effects
@@ -28,7 +29,7 @@ from pipeline.domain.state import PersonState, decode_state, encode_state, new_s
 from pipeline.stream.identity.messages import person_of
 from schemas.control import DEFAULT_GOALS, App
 from schemas.events import StreamEvent, person_key
-from schemas.people import PeopleRecord
+from schemas.people import Link, PeopleRecord
 
 AD = "https://shop.example.com/?utm_source=baidu&utm_medium=cpc"
 FULL: dict[str, Any] = {"order_id": "A"}
@@ -55,7 +56,12 @@ class Shop:
         event = StreamEvent("shop", event_id, name, at_ms, received_us, *ids, properties=properties, **fields)
         key = person_key(user_id, anonymous_id, event_id)
         effects = Effects()
-        apply_event(self.state(key), event, key, self.rules, self.watermark_ms, 0, self.sent, 0, effects)
+        apply_event(
+            PersonContext(
+                self.state(key), event.app_id, key, self.rules, self.watermark_ms, effects, (0, self.sent, 0)
+            ),
+            event,
+        )
         self.deliver(effects)
 
     def buys(self, days: float, revenue: float = 100, user_id: str = "", anonymous_id: str = "g1") -> None:
@@ -76,7 +82,9 @@ class Shop:
             messages, effects.messages = effects.messages, []
             for message in messages * 2:
                 wire: Any = msgspec.json.decode(msgspec.json.encode(message), type=PeopleRecord)
-                apply_order(self.state(person_of(wire)), wire, self.rules, effects)
+                apply_order(
+                    PersonContext(self.state(person_of(wire)), wire.app_id, wire.person, self.rules, 0, effects), wire
+                )
         self.ledger.add(effects)
 
     def passes(self, days: float) -> None:
@@ -85,9 +93,9 @@ class Shop:
         for key in list(self.states):
             effects, state = Effects(), self.state(key)
             if not key.startswith("o:"):
-                publish_sessions(state, "shop", key, self.rules, self.watermark_ms, effects)
+                publish_sessions(PersonContext(state, "shop", key, self.rules, self.watermark_ms, effects))
             if is_expired(state, self.rules, self.watermark_ms):
-                end(state, "shop", key, self.rules, effects)
+                end(PersonContext(state, "shop", key, self.rules, 0, effects))
                 del self.states[key]
             self.deliver(effects)
 
@@ -96,18 +104,19 @@ class Shop:
         counts = []
         while owes_rows(self.state(key)):
             effects = Effects()
-            write_owed_rows(self.states[key], "shop", key, self.rules, effects)
+            write_owed_rows(PersonContext(self.states[key], "shop", key, self.rules, 0, effects))
             counts.append(len(effects.conversions))
             self.deliver(effects)
         return counts
 
     def logs_in(self, days: float, anonymous_id: str, user_id: str) -> None:
         at_ms, effects, state = MIDNIGHT_MS + int(days * DAY_MS), Effects(), self.state("a:" + anonymous_id)
-        apply_link(state, "shop", anonymous_id, user_id, at_ms, "link", at_ms // 1000, effects)
+        apply_link(state, Link("shop", anonymous_id, user_id, "link", at_ms, at_ms // 1000 * 1_000_000), effects)
         journey = hand_over(state)
         if journey:
-            ids = ("shop", anonymous_id, user_id)
-            absorb(self.state("u:" + user_id), journey, *ids, self.rules, self.watermark_ms, effects)
+            key = "u:" + user_id
+            context = PersonContext(self.state(key), "shop", key, self.rules, self.watermark_ms, effects)
+            absorb(context, journey, anonymous_id)
         self.deliver(effects)
 
     def value(self) -> int:

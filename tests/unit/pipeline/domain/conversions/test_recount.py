@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from stories import START_MS
 
+from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions.expiry import decode_closed
 from pipeline.domain.conversions.recount import restructure
 from pipeline.domain.conversions.restatement import MAX_CLOSED_PER_VISIT
@@ -22,7 +23,8 @@ def change_from(person: Any, minutes: float, campaign: str = "") -> float | None
         event.campaign_source, event.campaign_medium, event.campaign_name = "google", "cpc", campaign
     event.page_url = "https://shop.example/"
     marketing = marketing_touch(event, person.rules.channels) if campaign else None
-    change = restructure(person.state, event, "u:u1", person.rules, marketing, [], Effects())
+    context = PersonContext(person.state, "shop", "u:u1", person.rules, event.timestamp_ms, Effects())
+    change = restructure(context, event, marketing, [])
     return None if change.from_ms is None else (change.from_ms - START_MS) / 60_000
 
 

@@ -11,6 +11,7 @@ from pipeline.domain.identity.stitching import LinkOutcome
 from pipeline.domain.sessions import archive
 from pipeline.domain.state import encode_state, new_state
 from schemas.control import Counting, Goal
+from schemas.people import Link
 
 SITE = "https://shop.example.com"
 AD = SITE + "/?utm_source=baidu&utm_medium=cpc&utm_campaign=spring"
@@ -34,7 +35,9 @@ def test_the_first_user_owns_the_anonymous_id() -> None:
     state, effects = new_state(), Effects()
 
     def link(user_id: str, event_id: str, second: int) -> LinkOutcome:
-        return stitching.apply_link(state, "shop", "a1", user_id, second * 1000, event_id, second, effects)
+        return stitching.apply_link(
+            state, Link("shop", "a1", user_id, event_id, second * 1000, second * 1_000_000), effects
+        )
 
     assert link("u1", "e1", 5) is LinkOutcome.NEW_OWNER
     assert stitching.is_moving(state)

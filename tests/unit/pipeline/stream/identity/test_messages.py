@@ -4,7 +4,6 @@ those of a batch computation that knew from the start whose each anonymous id is
 from collections import deque
 from collections.abc import Iterator, Sequence
 from random import Random
-from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +13,7 @@ from histories import Ledger
 from reference import compute, owners_of
 from stream_reference import ROWS
 
+from pipeline.domain.context import PersonContext
 from pipeline.domain.effects import Effects
 from pipeline.domain.watermark import Watermark
 from pipeline.stream.decode import MAX_REJECTS_PER_MESSAGE, Place, decode_message
@@ -241,8 +241,8 @@ def test_what_raises_costs_one_record_and_leaves_no_trace(monkeypatch: pytest.Mo
     accepted = history(200, 10)
     absorb = steps.absorb
 
-    def failing(state: Any, journey: bytes, app_id: str, anonymous_id: str, *rest: Any) -> None:
-        absorb(state, journey, app_id, anonymous_id, *rest)
+    def failing(context: PersonContext, journey: bytes, anonymous_id: str) -> None:
+        absorb(context, journey, anonymous_id)
         if anonymous_id == "anon-3":
             raise ValueError("after the state was changed")
 

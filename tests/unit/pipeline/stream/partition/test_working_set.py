@@ -10,6 +10,7 @@ from histories import paying
 from stream_reference import IDS, Folded, reference
 
 from pipeline.domain.apply import apply_event, owes_rows
+from pipeline.domain.context import PersonContext
 from pipeline.domain.state import decode_state
 from pipeline.stream.partition import steps, working_set
 from schemas.events import AcceptedEvent, encode_event
@@ -98,12 +99,12 @@ def test_a_message_already_applied_in_part_is_not_rejected_twice(
 
 
 def _failing(ids: set[str], after: bool) -> Callable[..., None]:
-    def apply(state: Any, event: Any, *rest: Any) -> None:
+    def apply(context: PersonContext, event: Any) -> None:
         if event.event_id in ids and not after:
             raise KeyError("before")
-        apply_event(state, event, *rest)
+        apply_event(context, event)
         if event.event_id in ids:
-            state.version += 1_000
+            context.state.version += 1_000
             raise ValueError("after the state was changed")
 
     return apply
@@ -143,10 +144,10 @@ def test_an_event_whose_state_cannot_be_encoded_is_rejected_too(
 ) -> None:
     bad = msgspec.json.decode(messages[0].splitlines()[7])["event_id"]
 
-    def apply(state: Any, event: Any, *rest: Any) -> None:
-        apply_event(state, event, *rest)
+    def apply(context: PersonContext, event: Any) -> None:
+        apply_event(context, event)
         if event.event_id == bad:
-            state.version = 2**80
+            context.state.version = 2**80
 
     monkeypatch.setattr(steps, "apply_event", apply)
     partition = make_partition()
@@ -160,9 +161,9 @@ def test_a_visit_that_raises_is_left_alone_and_the_others_are_published(
 ) -> None:
     publish = steps.publish_sessions
 
-    def failing(state: Any, app_id: str, person: str, *rest: Any) -> None:
-        publish(state, app_id, person, *rest)
-        if person == "u:user-7":
+    def failing(context: PersonContext) -> None:
+        publish(context)
+        if context.person == "u:user-7":
             raise RuntimeError("no")
 
     monkeypatch.setattr(steps, "publish_sessions", failing)
