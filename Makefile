@@ -88,7 +88,11 @@ image: ## Build the image of every process (BASE=… IMAGE=… name what it is b
 
 compose: image ## Start the whole product in containers; its secrets are made the first time
 	@[ -e deploy/compose/.env ] || (umask 077; docker run --rm "$(IMAGE_NAME)" secrets init > deploy/compose/.env)
-	ATTRIKIT_IMAGE="$(IMAGE_NAME)" docker compose -f deploy/compose/compose.yaml up --detach --wait
+	IMAGE="$(IMAGE_NAME)" docker compose -f deploy/compose/compose.yaml up --detach --wait
+
+deploy-check: $(DEV) ## Check what is shipped without running it: chart, alerts, compose, Dockerfile
+	@tests/deploy/install_tools.sh
+	@exec $(PY) -m pytest tests/deploy/test_static.py tests/unit/deploy/helm tests/unit/deploy/test_compose_file.py $(ARGS)
 
 lock: $(DEV) ## Pin the newest versions pyproject.toml allows
 	$(PY) -m pip --disable-pip-version-check install --quiet uv

@@ -1,12 +1,22 @@
 #!/bin/sh
-# Remove from the environment $1 what no process runs: tests, C headers, stubs, and parts of Arrow that exports do not use.
+# Remove from the environment $1 what no process runs: tests, C headers, stubs, debug symbols, and parts of packages that
+# nothing here imports. The build imports every process afterwards.
 set -eu
-packages=$(echo "$1"/lib/python3.*/site-packages)
-cd "$packages"
-find . -depth -type d \( -name tests -o -name test -o -name include \) -not -path './attrikit*' -exec rm -rf {} +
-find . -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.a' -o -name '*.h' \) -delete
-# Arrow: RPC, query plans of other engines, ORC and data sets; CSV, JSON and Parquet stay.
-rm -rf pyarrow/libarrow_flight.so* pyarrow/libarrow_python_flight.so* pyarrow/_flight*.so \
-  pyarrow/libarrow_substrait.so* pyarrow/_substrait*.so pyarrow/src pyarrow/_orc*.so \
-  pyarrow/libarrow_python_parquet_encryption.so* pyarrow/_parquet_encryption*.so
-rm -rf numpy/f2py numpy/distutils
+cd "$1"/lib/python3.*/site-packages
+find . -depth -type d \( -name tests -o -name test -o -name include \) -exec rm -rf {} +
+find . -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.pxi' -o -name '*.a' -o -name '*.h' \) -delete
+# Arrow: RPC, ORC and file systems of clouds; CSV, JSON and Parquet stay.
+rm -rf pyarrow/libarrow_flight.so* pyarrow/libarrow_python_flight.so* pyarrow/_flight*.so pyarrow/src \
+  pyarrow/_substrait*.so pyarrow/_orc*.so pyarrow/_dataset_orc*.so \
+  pyarrow/libarrow_python_parquet_encryption.so* pyarrow/_parquet_encryption*.so pyarrow/_dataset_parquet_encryption*.so \
+  pyarrow/libarrow_s3.so* pyarrow/_s3fs*.so pyarrow/_gcsfs*.so pyarrow/_azurefs*.so pyarrow/_hdfs*.so pyarrow/_pyarrow_cpp*.so
+# Wheels have no links: the same library lies there under three names.
+for library in pyarrow/*.so.*.*.*; do
+  [ -e "$library" ] || continue
+  soname=${library%.*.*}
+  rm -f "$soname" "${library%%.so*}.so"
+  mv "$library" "$soname"
+done
+rm -rf numpy/f2py numpy/distutils sqlalchemy/dialects/mysql sqlalchemy/dialects/mssql sqlalchemy/dialects/oracle
+find pygments/lexers -type f ! -name '__init__.py' ! -name '_mapping.py' ! -name 'python.py' -delete
+find . -type f -name '*.so*' -exec strip --strip-unneeded {} +
