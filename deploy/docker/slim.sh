@@ -19,4 +19,5 @@ for library in pyarrow/*.so.*.*.*; do
 done
 rm -rf numpy/f2py numpy/distutils sqlalchemy/dialects/mysql sqlalchemy/dialects/mssql sqlalchemy/dialects/oracle
 find pygments/lexers -type f ! -name '__init__.py' ! -name '_mapping.py' ! -name 'python.py' -delete
-find . -type f -name '*.so*' -exec strip --strip-unneeded {} +
+# Libraries in `….libs` were laid out anew by the wheel's maker, and strip would break them.
+find . -type f -name '*.so*' -not -path '*.libs/*' -exec strip --strip-unneeded {} +
