@@ -165,12 +165,14 @@ def run_alerts(settings: AlertsSettings) -> None:
     from services.query.core.freshness import Freshness
     from services.query.core.reader import Reader
     from services.query.core.sql import QueryLimits
+    from services.web.budget import Budget
     from services.web.operations import operations_app
 
     async def judge(stop: asyncio.Event) -> None:
         clickhouse = ClickHouse.open(settings)
         snapshots = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
-        reader = Reader(clickhouse, Freshness(settings.partitions), QueryLimits())
+        no_rows = Budget(0)
+        reader = Reader(clickhouse, Freshness(settings.partitions), QueryLimits(), no_rows)
         await snapshots.start()
         try:
             alerter = Alerter(settings, clickhouse, snapshots, _known(reader.complete_through_ms))

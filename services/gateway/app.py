@@ -28,7 +28,6 @@ from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import GatewaySettings
 from services.gateway import resend, visitors
 from services.gateway.admission import Admission
-from services.gateway.budget import Budget
 from services.gateway.client_rate import ClientRate
 from services.gateway.docs import add_docs
 from services.gateway.forward import Forwarder
@@ -45,6 +44,7 @@ from services.gateway.sink import KafkaSink
 from services.gateway.snapshots import Snapshots, note_app
 from services.gateway.threads import SWITCH_SECONDS
 from services.gateway.usage_counts import Tallies, TallyWriter
+from services.web.budget import Budget
 from services.web.openapi import Document
 from services.web.operations import MetricsAccess, add_operations
 from services.web.quota import Quota, limited_app, open_quota

@@ -6,11 +6,11 @@ from typing import Final
 from starlette.types import Receive
 
 from schemas.errors import ErrorCode
-from services.gateway.budget import Held
 from services.gateway.decompression import inflate
 from services.gateway.errors import ClientGone
 from services.gateway.request_head import Call
 from services.gateway.threads import compute
+from services.web.budget import Held
 from services.web.errors import ApiError, Text, invalid
 
 _DRAIN_BYTES: Final = 16 * 1024 * 1024

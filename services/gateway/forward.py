@@ -9,14 +9,14 @@ from starlette.types import Receive, Scope, Send
 
 from pipeline.runtime.log import get_logger
 from services.gateway.bodies import read_coded_body
-from services.gateway.budget import Budget, Held, payer_of
 from services.gateway.errors import ClientGone
 from services.gateway.metrics import FORWARD_FAILURES
 from services.gateway.request_edge import RETRY_SECONDS, reply_to, send_reply
 from services.gateway.request_head import CALL, Call
 from services.gateway.snapshots import Snapshots, note_app
+from services.web.budget import Budget, Held, payer_of
 from services.web.client_disconnect import CallerGone, answer_unless_gone
-from services.web.errors import Text, invalid, no_path, server_error
+from services.web.errors import BrokenAnswer, Text, invalid, no_path, server_error
 from services.web.quota import API_PREFIX
 
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=2.0, pool=2.0)
@@ -148,8 +148,11 @@ async def _relay(response: httpx.Response, send: Send) -> None:
     """Pass the answer on as it comes."""
     headers = _response_headers(response.headers.raw)
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-    async for chunk in response.aiter_raw():
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    try:
+        async for chunk in response.aiter_raw():
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except httpx.HTTPError as error:
+        raise BrokenAnswer(f"{type(error).__name__}: {error}") from error
     await send({"type": "http.response.body", "body": b""})
 
 

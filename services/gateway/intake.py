@@ -18,7 +18,6 @@ from services.gateway.answers import IS_KEPT, Tracked, all_accepted, batch_resul
 from services.gateway.bodies import read_body
 from services.gateway.body_split import BODY, BrokenJson, Events
 from services.gateway.bots import MAX_USER_AGENT_CHARACTERS
-from services.gateway.budget import Held, Payer, payer_of
 from services.gateway.identity_links import KnownLinks
 from services.gateway.metrics import EVENTS, REJECTED, REJECTS_DROPPED
 from services.gateway.outcomes import Accepted, Duplicate, Outcome, Rejected, judge, rejected_row
@@ -33,6 +32,7 @@ from services.gateway.validate import Receipt, check_event
 from services.gateway.warnings import Warned, doubtful, told, warnings_of
 from services.gateway.whole_batch import accept_all
 from services.web.auth import Caller
+from services.web.budget import Held, Payer, payer_of
 from services.web.envelope import Language, Reply, success
 from services.web.errors import ApiError
 

@@ -13,7 +13,7 @@ piece costs half of the processor time of a lone line there (25 to 30 µs agains
     └── NotAcknowledged     no answer in time, or a failure: the events may still land. The caller's retry with the
                             same event_id is what makes that safe.
 
-`services.gateway.budget.Overloaded` is raised when too many bytes wait already.
+`services.web.budget.Overloaded` is raised when too many bytes wait already.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.kafka.producer import NotConnected, SendFailed
 from pipeline.runtime.log import get_logger
 from schemas.topics import Topic
-from services.gateway.budget import Budget, Overloaded, Payer
 from services.gateway.metrics import IN_FLIGHT_BYTES, PUBLISH_FAILURES, PUBLISH_SECONDS, RECORD_BYTES, RECORD_PIECES
 from services.gateway.packing import Piece
 from services.gateway.sink import Sink
+from services.web.budget import Budget, Overloaded, Payer
 
 MAX_RECORD_BYTES: Final = 1024 * 1024
 """Size at which a record stops gathering. A single larger piece still goes, alone."""

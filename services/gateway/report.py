@@ -17,13 +17,13 @@ from services.gateway.admission import Admission
 from services.gateway.answers import validation
 from services.gateway.bodies import read_body
 from services.gateway.body_split import Events, is_batch, parse_any, parse_batch
-from services.gateway.budget import Payer
 from services.gateway.intake import LONG_BYTES, Intake, Reading, receipt_of, warnings_for
 from services.gateway.outcomes import judge
 from services.gateway.request_head import Call
 from services.gateway.threads import compute
 from services.gateway.validate import Receipt
 from services.web.auth import Caller
+from services.web.budget import Payer
 from services.web.envelope import Reply, success
 from services.web.errors import Text, invalid
 

@@ -16,12 +16,12 @@ from pipeline.runtime.client_address import TrustedProxies
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
 from schemas.errors import ErrorCode
-from services.gateway.budget import Overloaded
 from services.gateway.errors import ClientGone
 from services.gateway.metrics import ERRORS, REQUEST_SECONDS, REQUESTS
 from services.gateway.paths import canonical_path, encoded_path
 from services.gateway.publish import PublishError
 from services.gateway.request_head import CALL, RANDOM_BYTES, Call
+from services.web.budget import Overloaded
 from services.web.envelope import Language, Reply, failure
 from services.web.errors import ApiError, no_path, server_error
 from services.web.handlers import http_error, response_of

@@ -17,13 +17,13 @@ from schemas.events import MAX_EVENT_BYTES
 from services.gateway.admission import Admission
 from services.gateway.bodies import read_body
 from services.gateway.body_split import Events, events_of
-from services.gateway.budget import Budget, Held, payer_of
 from services.gateway.intake import Intake, Reading
 from services.gateway.request_edge import Endpoint, Handle
 from services.gateway.request_head import Call
 from services.gateway.segment import BATCH, KINDS, MAX_SEGMENT_BATCH_BYTES, key_in_basic, key_in_body, pieces_of
 from services.gateway.threads import compute
 from services.web.auth import Caller
+from services.web.budget import Budget, Held, payer_of
 from services.web.envelope import JSON_HEADER, Language, Reply, encode_json
 from services.web.errors import ApiError, ErrorBody
 

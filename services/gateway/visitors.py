@@ -19,10 +19,10 @@ from schemas.ids import mint_visitor_id
 from services.gateway.admission import Admission
 from services.gateway.bodies import read_body
 from services.gateway.body_split import BODY
-from services.gateway.budget import Budget, Held, payer_of
 from services.gateway.event_fields import NOT_OBJECT, syntax_reason
 from services.gateway.request_head import Call
 from services.gateway.validate import IS_PLACEHOLDER, PLACEHOLDERS
+from services.web.budget import Budget, Held, payer_of
 from services.web.envelope import Language, Reply, success
 from services.web.errors import Text, invalid
 

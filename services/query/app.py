@@ -30,6 +30,7 @@ from services.query.rejected.routes import router as rejected
 from services.query.reports.conversion.routes import router as conversion_report
 from services.query.reports.performance.routes import router as performance_report
 from services.query.users.routes import router as users
+from services.web.budget import Budget
 from services.web.client_disconnect import EndWithCaller
 from services.web.docs_page import DOCUMENT_PATH, add_docs_page
 from services.web.handlers import install_handlers
@@ -94,8 +95,14 @@ def create_app(
     )
     app.state.snapshots = snapshots or own
     app.state.signing_keys = SigningKeyReader(settings)
-    limits = QueryLimits(settings.query_max_seconds, settings.query_max_rows_to_read, settings.query_max_memory_bytes)
-    app.state.reader = Reader(clickhouse, Freshness(settings.partitions), limits)
+    limits = QueryLimits(
+        settings.query_max_seconds,
+        settings.query_max_rows_to_read,
+        settings.query_max_memory_bytes,
+        settings.query_max_user_memory_bytes,
+    )
+    budget = Budget(settings.query_answer_bytes)
+    app.state.reader = Reader(clickhouse, Freshness(settings.partitions), limits, budget)
     app.state.repeatable_parameters = repeatable_parameters(ROUTERS)
     for router in ROUTERS:
         app.include_router(router)

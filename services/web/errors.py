@@ -102,3 +102,7 @@ def server_error(retry_after_seconds: int, **details: Any) -> ApiError:
     """Anything on our side; the caller may try again after that time."""
     headers = ((b"retry-after", str(retry_after_seconds).encode()),)
     return ApiError(ErrorCode.SERVER_ERROR, headers=headers, **details)
+
+
+class BrokenAnswer(Exception):
+    """Error: the rest of an answer that has begun cannot be had. The connection ends before the answer does."""

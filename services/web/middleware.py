@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
 from services.web.envelope import Reply, failure, language_of
-from services.web.errors import server_error
+from services.web.errors import BrokenAnswer, server_error
 from services.web.request_log import REQUEST_LOG
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
@@ -69,10 +69,13 @@ class EnvelopeMiddleware:
         began = monotonic_seconds()
         try:
             await self._app(scope, receive, answer.send)
+        except BrokenAnswer as error:
+            # The server closes a connection whose answer is not completed: only that can still say that it is wrong.
+            _log.warning("answer_broken_off", route=_route_of(scope), error=str(error))
         except Exception:
             _log.exception("request_crashed", method=scope["method"], route=_route_of(scope))
             if answer.status:
-                raise  # part of an answer is out: only a broken connection can still say that it is wrong
+                raise  # part of an answer is out
             await answer.crash(self._reply_to_crash(scope, request_id_of(scope)))
         finally:
             self._record(scope, answer.status, monotonic_seconds() - began)

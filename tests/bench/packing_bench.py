@@ -13,10 +13,10 @@ from figures import Figure
 from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.settings import Settings
 from schemas.topics import Topic
-from services.gateway.budget import Budget, Payer
 from services.gateway.packing import Piece
 from services.gateway.publish import Publisher
 from services.gateway.sink import MemorySink
+from services.web.budget import Budget, Payer
 
 PIECES: Final = 20_000
 PARTITIONS: Final = 4

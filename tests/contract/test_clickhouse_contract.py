@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -95,6 +96,18 @@ async def test_parameters_are_bound_and_never_read_as_sql(tables: ClickHouse) ->
 async def test_an_answer_can_come_as_bytes(engine: ClickHouse) -> None:
     assert await engine.query_bytes("SELECT {n:Int64} AS n", {"n": 3}) == b'{"n":3}\n'
     assert await engine.query_bytes("SELECT 1 AS a, 'x' AS b", format="CSVWithNames") == b'"a","b"\n1,"x"\n'
+
+
+async def test_an_answer_can_be_read_in_pieces_and_left(engine: ClickHouse) -> None:
+    sql = "SELECT number AS n FROM numbers({count:UInt64})"
+    whole = await engine.read(sql, {"count": 100_000}, use=b"".join, piece_bytes=4_096)
+    assert whole == await engine.query_bytes(sql, {"count": 100_000})
+    begin = await engine.read(
+        sql, {"count": 10**12}, use=lambda pieces: [next(pieces), next(pieces)], piece_bytes=4_096
+    )
+    assert [len(piece) for piece in begin] == [4_096, 4_096]
+    assert whole.startswith(b"".join(begin))
+    assert await engine.query("SELECT 1") == [(1,)]
 
 
 async def test_bad_sql_is_rejected_with_the_code(engine: ClickHouse) -> None:
@@ -291,7 +304,8 @@ async def test_a_server_that_is_not_there_is_worth_waiting_for(free_port: Callab
     clickhouse.close()
 
 
-async def test_a_query_that_nobody_waits_for_is_stopped(engine: ClickHouse) -> None:
+@pytest.mark.parametrize("is_in_pieces", [False, True])
+async def test_a_query_that_nobody_waits_for_is_stopped(engine: ClickHouse, is_in_pieces: bool) -> None:
     sql = "SELECT sleepEachRow(0.1) FROM numbers(1200) SETTINGS max_block_size = 1, max_execution_time = 120"
     is_running = (
         "SELECT count() FROM system.processes WHERE query LIKE '%numbers(1200)%' AND query NOT LIKE '%processes%'"
@@ -300,7 +314,8 @@ async def test_a_query_that_nobody_waits_for_is_stopped(engine: ClickHouse) -> N
     async def count() -> int:
         return int((await engine.query(is_running))[0][0])
 
-    asking = asyncio.create_task(engine.query_bytes(sql))
+    read = partial(engine.read, use=b"".join, piece_bytes=1_000) if is_in_pieces else engine.query_bytes
+    asking = asyncio.create_task(read(sql))
     async with asyncio.timeout(30):
         while not await count():
             await asyncio.sleep(0.05)

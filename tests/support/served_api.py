@@ -18,11 +18,11 @@ from pipeline.runtime.settings import Settings
 from schemas.control import DEFAULT_GOALS, ApiKey, App, Plan, Scope, Snapshot, WebhookEndpoint
 from schemas.webhooks import EventType
 from services.gateway.app import build_app
-from services.gateway.budget import Budget
 from services.gateway.publish import Publisher
 from services.gateway.sink import MemorySink
 from services.gateway.snapshots import FixedSnapshots
 from services.query.app import create_app
+from services.web.budget import Budget
 
 APP_ID = "alpha"
 ENDPOINT_ID = "whe_1"

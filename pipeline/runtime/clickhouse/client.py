@@ -127,18 +127,46 @@ class ClickHouse:
         timeout_seconds: float | None = None,
     ) -> bytes:
         """The answer as ClickHouse writes it in `format`, without building Python objects."""
+
+        def call(client: Client, marked_sql: str, settings: dict[str, Any] | None) -> bytes:
+            return client.raw_query(marked_sql, dict(parameters or {}), settings, format)
+
+        return await self._stoppable(sql, call, timeout_seconds)
+
+    async def read(
+        self, sql: str, parameters: Parameters | None = None, *, use: Callable[[Iterator[bytes]], T], piece_bytes: int
+    ) -> T:
+        """Return `use(pieces)`, called in the query's thread: pieces of the JSON lines of the answer as they come. What
+        it leaves unread is not read. An HTTP server is read piece by piece; chDB gives blocks of rows, so up to one of
+        those is held beside the piece."""
+
+        def call(client: Client, marked_sql: str, settings: dict[str, Any] | None) -> T:
+            source: Any = client.raw_stream(marked_sql, dict(parameters or {}), settings, "JSONEachRow")
+            try:
+                return use(iter(partial(source.read, piece_bytes), b""))
+            finally:
+                source.close()
+
+        return await self._stoppable(sql, call, None)
+
+    async def _stoppable(
+        self, sql: str, call: Callable[[Client, str, dict[str, Any] | None], T], limit: float | None
+    ) -> T:
+        """Run a query that ends when its caller is cancelled."""
         began, ended = threading.Event(), threading.Event()
         mark = f"/* {uuid4().hex} */"
 
-        def call(client: Client, settings: dict[str, Any] | None) -> bytes:
+        def marked(client: Client, settings: dict[str, Any] | None) -> T:
             began.set()
             try:
-                return b"" if ended.is_set() else client.raw_query(mark + sql, dict(parameters or {}), settings, format)
+                if ended.is_set():
+                    raise ClickHouseUnavailable("nobody waits for the answer")
+                return call(client, mark + sql, settings)
             finally:
                 ended.set()
 
         try:
-            return await self._query(call, timeout_seconds)
+            return await self._query(marked, limit)
         except asyncio.CancelledError:
             if began.is_set():
                 self._ends.submit(self._end, mark, ended)

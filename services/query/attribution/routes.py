@@ -8,15 +8,18 @@ from starlette.responses import Response
 
 from schemas.control import AttributionSettings
 from services.query.aggregates.parameters import models_of
-from services.query.aggregates.report_parts import refuse_long
+from services.query.aggregates.report_parts import ReportRow, refuse_long
 from services.query.attribution import statements
 from services.query.attribution.answers import EXAMPLE, AttributionPath, AttributionReport
 from services.query.attribution.parameters import AttributionParameters, attribution_query, check_path_alone
+from services.query.attribution.statements import AttributionQuery
 from services.query.attribution.view import PathFacts, attribution_path, attribution_report
 from services.query.conversions.statements import find_conversion
+from services.query.core.answer_text import large_success
+from services.query.core.answers import Meta
 from services.query.core.calls import Call, ReadCall, required
 from services.query.core.routing import NOT_FOUND, documented, new_router
-from services.web.handlers import success_response
+from services.web.handlers import response_of, success_response
 
 SettingsVersions = dict[tuple[str, int], AttributionSettings]
 """(app, configuration version) → its attribution settings."""
@@ -42,9 +45,13 @@ async def get_attribution(
     wanted = attribution_query(given, call.app)
     meta = await call.meta(given)
     rows = await call.reader.rows(statements.attribution_rows(call.app_id, wanted))
+    return await asyncio.to_thread(_answer, wanted, rows, meta)
+
+
+def _answer(wanted: AttributionQuery, rows: list[ReportRow], meta: Meta) -> Response:
     report = attribution_report(wanted, rows, meta)
     refuse_long(report["items"], "dimension")
-    return success_response(report)
+    return response_of(large_success(report))
 
 
 async def _explain(

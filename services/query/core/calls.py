@@ -1,11 +1,13 @@
 """A call of a route: its authenticated caller and what it needs to answer. Every list route answers by `ListCall`."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Annotated, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from fastapi import Depends, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from pipeline.control import SnapshotNotLoaded
 from pipeline.runtime.clock import now_ms
@@ -13,15 +15,17 @@ from schemas.control import ApiKey, App, Scope, Snapshot
 from schemas.errors import ErrorCode
 from services.query.core.answers import Meta
 from services.query.core.cursors import Cursors
-from services.query.core.lists import Page, ResourceList, page_of
+from services.query.core.lists import Page, PageText, ResourceList, page_of
 from services.query.core.parameters import InRange, InZone, ListParameters, range_of, zone_of
-from services.query.core.reader import RETRY_AFTER_SECONDS, Reader
+from services.query.core.reader import RETRY_AFTER_SECONDS, AnswerReader, Reader
+from services.query.core.rows import Found
 from services.query.core.signing_key import SigningKey, signing_key_of
 from services.query.core.times import ALL_TIME, time_in_zone
 from services.web.auth import CHALLENGE, UNKNOWN, Caller, authenticate
 from services.web.console_key import PREFIX, app_of_console_key
-from services.web.errors import ApiError, server_error
-from services.web.handlers import success_response
+from services.web.envelope import Reply
+from services.web.errors import ApiError, BrokenAnswer, server_error
+from services.web.handlers import response_of
 
 T = TypeVar("T")
 GivenT = TypeVar("GivenT", bound=ListParameters)
@@ -56,9 +60,11 @@ def _console(request: Request, given: str, snapshot: Snapshot) -> Caller:
 Key = Annotated[Caller, Depends(caller_of)]
 
 
-def reader_of(request: Request) -> Reader:
+async def reader_of(request: Request, caller: Key) -> AsyncIterator[AnswerReader]:
+    """Give the call its reader; what that holds is given back when the answer has been sent."""
     reader: Reader = request.app.state.reader
-    return reader
+    with reader.answering(caller.app.app_id) as answering:
+        yield answering
 
 
 def required(row: T | None) -> T:
@@ -73,7 +79,7 @@ class Call:
     """A call that reads: a dependency of routes."""
 
     caller: Key
-    reader: Annotated[Reader, Depends(reader_of)]
+    reader: Annotated[AnswerReader, Depends(reader_of, scope="request")]
 
     @property
     def app(self) -> App:
@@ -108,7 +114,7 @@ class ListCall(Call):
 
     async def answer(self, listed: ResourceList[GivenT, WantedT, RowT, ItemT], given: GivenT) -> Response:
         asked = await self.ask(listed, given)
-        return asked.response(await asked.rows(asked.wanted))
+        return await asked.answer(asked.pieces(asked.wanted))
 
     async def ask(
         self, listed: ResourceList[GivenT, WantedT, RowT, ItemT], given: GivenT
@@ -129,11 +135,54 @@ class AskedPage(Generic[GivenT, WantedT, RowT, ItemT]):
     page: Page
     meta: Meta
 
-    async def rows(self, wanted: WantedT) -> list[RowT]:
-        return await self.call.reader.page(self.listed.statement(self.call.app_id, wanted, self.page))
+    async def pieces(self, wanted: WantedT) -> AsyncIterator[Found[RowT]]:
+        """Read the page in pieces: more than one only where its rows are large. Each is read when the one before has
+        been sent, and is a query of its own, so that a slow reader keeps nothing waiting in ClickHouse.
+        """
+        page: Page | None = self.page
+        while page is not None:
+            found = await self.call.reader.page(self.listed.statement(self.call.app_id, wanted, page))
+            found.is_cut = found.is_cut and len(found.rows) < page.row_limit
+            page = page.rest(len(found.rows), self.listed.order.position(found.rows[-1])) if found.is_cut else None
+            yield found
+            del found
+            self.call.reader.release()
 
-    def response(self, rows: list[RowT]) -> Response:
-        return success_response(self.listed.answer(rows, self.page, self.meta))
+    async def answer(self, pieces: AsyncIterator[Found[RowT]]) -> Response:
+        """Answer with the page. One that is cut is sent as it is read; if that fails, the connection breaks off."""
+        first = await anext(pieces)
+        page = PageText(self.listed, self.page, self.meta)
+        if first.is_cut:
+            return StreamingResponse(_stream(page, first, pieces), media_type="application/json")
+        return response_of(Reply(200, b"".join([part async for part in _parts(page, first)])))
+
+
+async def _stream(page: PageText[RowT], found: Found[RowT], pieces: AsyncIterator[Found[RowT]]) -> AsyncIterator[bytes]:
+    """Yield the text of the answer. Rows that have been sent are forgotten before the next ones are read."""
+    is_cut = True
+    while is_cut:
+        async for part in _parts(page, found):
+            yield part
+        if is_cut := found.is_cut:
+            del found
+            try:
+                found = await anext(pieces)
+            except ApiError as error:
+                raise BrokenAnswer(str(error)) from error
+
+
+async def _parts(page: PageText[RowT], found: Found[RowT]) -> AsyncIterator[bytes]:
+    """Yield the text of some rows, part by part, with a turn of the event loop for others between them."""
+    for part in page.add(found.rows):
+        yield part
+        await asyncio.sleep(0)
+    if not found.is_cut:
+        yield page.end()
+
+
+async def no_rows() -> AsyncIterator[Found[Any]]:
+    """Give the pieces of a page with nothing on it."""
+    yield Found([])
 
 
 ReadCall = Annotated[Call, Depends()]

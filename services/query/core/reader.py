@@ -2,6 +2,9 @@
 
 import asyncio
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -10,10 +13,13 @@ from pipeline.runtime.clickhouse import ClickHouse, ClickHouseRejected, ClickHou
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
 from schemas.control import Snapshot
+from schemas.errors import ErrorCode
 from schemas.facts import ProgressRow
 from services.query.core.concurrency import ConcurrencyLimit
 from services.query.core.freshness import LOADED_SQL, PROGRESS_SQL, Freshness, LoadedRow
+from services.query.core.rows import CUT_BYTES, PIECE_BYTES, BrokenRows, Found, collect_rows, decode_rows
 from services.query.core.sql import Listing, QueryLimits, Statement
+from services.web.budget import Budget, Held, Overloaded, Payer
 from services.web.errors import ApiError, Text, invalid, server_error
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
@@ -28,6 +34,11 @@ _OF_THE_QUERY: Final = re.compile(r"query memory limit|\(for query\)", re.IGNORE
 """Messages of memory limits of one query, in the words of newer and older releases; else it is the server that is short
 of memory.
 """
+_RETRY_AFTER: Final = ((b"retry-after", b"2"),)
+_TOO_MUCH: Final = Text(
+    "该应用同时返回的数据过多，请稍后重试或减少每次查询的数据量",
+    "answers of this app hold too much memory at once; try again in a moment, or ask for less",
+)
 _log = get_logger("query")
 
 
@@ -40,45 +51,23 @@ class Snapshots(Protocol):
 
 
 class Reader:
-    def __init__(self, clickhouse: ClickHouse, freshness: Freshness, limits: QueryLimits) -> None:
-        self._clickhouse = clickhouse
-        self._limits = limits
-        self._concurrency = ConcurrencyLimit()
+    """Reader of the tables, one per process. `answering` gives what one answer reads with."""
+
+    def __init__(self, clickhouse: ClickHouse, freshness: Freshness, limits: QueryLimits, budget: Budget) -> None:
+        """`budget`: for the rows that answers hold."""
+        self.clickhouse = clickhouse
+        self.limits = limits
+        self.concurrency = ConcurrencyLimit()
+        self.budget = budget
         self._freshness = freshness
         self._observing: asyncio.Task[None] | None = None
         self._fresh_until = 0.0
 
-    async def rows(self, statement: Statement[RowT]) -> list[RowT]:
-        """Return all rows of one query, which runs when its app has a turn.
-
-        Raises `ApiError`: INVALID_PARAMETER where it would cost more than one query may, RATE_LIMIT_EXCEEDED where too
-        many of the app's queries wait, SERVER_ERROR, with when to try again, where it cannot be answered now.
-        """
-        sql = statement.sql + self._limits.clause() + statement.settings
-        try:
-            async with self._concurrency.turn(statement.parameters["app_id"]):
-                body = await self._clickhouse.query_bytes(sql, statement.parameters)
-        except (ClickHouseUnavailable, ClickHouseRejected) as error:
-            raise as_api_error(error, self._limits) from error
-        return decode_rows(statement.row_type, body)
-
-    async def first(self, statement: Statement[RowT]) -> RowT | None:
-        found = await self.rows(statement)
-        return found[0] if found else None
-
-    async def page(self, listing: Statement[RowT] | Listing[RowT]) -> list[RowT]:
-        """Read the newest rows of a list, as many as its page needs."""
-        if isinstance(listing, Statement):
-            return await self.rows(listing)
-        reach = listing.first_reach
-        while True:
-            edge = (await self.rows(listing.edge(reach)))[0]
-            if edge.from_ms is None:
-                return []
-            found = await self.rows(listing.rows(edge))
-            if len(found) >= listing.row_limit or edge.found < reach:
-                return found
-            reach *= _REACH_GROWTH
+    @contextmanager
+    def answering(self, app_id: str) -> Iterator["AnswerReader"]:
+        """Read for one answer to `app_id`; its rows are charged to the app until the end."""
+        with Held(self.budget, Payer(app_id)) as held:
+            yield AnswerReader(self, held)
 
     async def complete_through_ms(self) -> int | None:
         """Return the time; None while it is unknown. All who ask at one time share one reading, and its failure too,
@@ -90,29 +79,81 @@ class Reader:
             # A caller that gives up must not end it for the others.
             await asyncio.shield(self._observing)
         except (ClickHouseUnavailable, ClickHouseRejected) as error:
-            raise as_api_error(error, self._limits) from error
+            raise as_api_error(error, self.limits) from error
         return self._freshness.complete_through_ms()
 
     async def _observe(self) -> None:
         try:
             # Reports first: offsets read after them can only be further, so none is taken to hold too early.
-            reports = await self._clickhouse.query_bytes(PROGRESS_SQL)
-            loaded = await self._clickhouse.query_bytes(LOADED_SQL)
+            reports = await self.clickhouse.query_bytes(PROGRESS_SQL)
+            loaded = await self.clickhouse.query_bytes(LOADED_SQL)
             self._freshness.observe(decode_rows(ProgressRow, reports), decode_rows(LoadedRow, loaded))
         finally:
             self._fresh_until = monotonic_seconds() + FRESH_FOR_SECONDS
 
     async def ping(self) -> bool:
         try:
-            await self._clickhouse.query_bytes("SELECT 1")
+            await self.clickhouse.query_bytes("SELECT 1")
         except (ClickHouseUnavailable, ClickHouseRejected):
             return False
         return True
 
 
-def decode_rows(row_type: type[RowT], body: bytes) -> list[RowT]:
-    """Decode JSONEachRow to rows."""
-    return msgspec.json.Decoder(row_type).decode_lines(body)
+class AnswerReader:
+    """Reader for one answer. What it has read is charged to `held`."""
+
+    def __init__(self, reader: Reader, held: Held) -> None:
+        self._reader = reader
+        self._held = held
+
+    async def rows(self, statement: Statement[RowT]) -> list[RowT]:
+        """Return all rows of one query, which runs when its app has a turn.
+
+        Raises `ApiError`: INVALID_PARAMETER where it would cost more than one query may, RATE_LIMIT_EXCEEDED where too
+        many of the app's queries wait or its answers hold too much, SERVER_ERROR, with when to try again, where it
+        cannot be answered now.
+        """
+        return (await self._find(statement, None)).rows
+
+    async def first(self, statement: Statement[RowT]) -> RowT | None:
+        found = await self.rows(statement)
+        return found[0] if found else None
+
+    async def page(self, listing: Statement[RowT] | Listing[RowT]) -> Found[RowT]:
+        """Read the newest rows of a list: as many as its page needs, or fewer if these are large."""
+        if isinstance(listing, Statement):
+            return await self._find(listing, CUT_BYTES)
+        reach = listing.first_reach
+        while True:
+            edge = (await self.rows(listing.edge(reach)))[0]
+            if edge.from_ms is None:
+                return Found([])
+            found = await self._find(listing.rows(edge), CUT_BYTES)
+            if found.is_cut or len(found.rows) >= listing.row_limit or edge.found < reach:
+                return found
+            reach *= _REACH_GROWTH
+
+    async def complete_through_ms(self) -> int | None:
+        return await self._reader.complete_through_ms()
+
+    def release(self) -> None:
+        """Forget the rows read so far: they have been sent."""
+        self._held.release()
+
+    async def _find(self, statement: Statement[RowT], cut_bytes: int | None) -> Found[RowT]:
+        reader = self._reader
+        sql = statement.sql + reader.limits.clause() + statement.settings
+        use = partial(collect_rows, statement.row_type, held=self._held, cut_bytes=cut_bytes)
+        try:
+            async with reader.concurrency.turn(statement.parameters["app_id"]):
+                return await reader.clickhouse.read(sql, statement.parameters, use=use, piece_bytes=PIECE_BYTES)
+        except (ClickHouseUnavailable, ClickHouseRejected) as error:
+            raise as_api_error(error, reader.limits) from error
+        except BrokenRows as error:
+            _log.warning("clickhouse_broke_off", message=str(error)[:500])
+            raise server_error(RETRY_AFTER_SECONDS) from error
+        except Overloaded:
+            raise ApiError(ErrorCode.RATE_LIMIT_EXCEEDED, reason=_TOO_MUCH, headers=_RETRY_AFTER) from None
 
 
 def as_api_error(error: ClickHouseUnavailable | ClickHouseRejected, limits: QueryLimits) -> ApiError:

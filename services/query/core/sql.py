@@ -34,11 +34,14 @@ class QueryLimits:
     seconds: float = 20.0
     rows_to_read: int = 0
     memory_bytes: int = 0
+    user_memory_bytes: int = 0
+    """Of all queries of the ClickHouse user together."""
 
     def clause(self) -> str:
+        of_user = f", max_memory_usage_for_user = {self.user_memory_bytes}" if self.user_memory_bytes else ""
         return (
             f" SETTINGS max_execution_time = {self.seconds:g}, max_rows_to_read = {self.rows_to_read},"
-            f" max_memory_usage = {self.memory_bytes}, max_result_rows = {MAX_RESULT_ROWS}"
+            f" max_memory_usage = {self.memory_bytes}, max_result_rows = {MAX_RESULT_ROWS}{of_user}"
         )
 
 

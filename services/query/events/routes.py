@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import Path, Query
 from starlette.responses import Response
 
-from services.query.core.calls import Call, ReadCall, ReadListCall, required
+from services.query.core.calls import Call, ReadCall, ReadListCall, no_rows, required
 from services.query.core.lists import ResourceList
 from services.query.core.parameters import InZone
 from services.query.core.routing import NOT_FOUND, documented, new_router
@@ -30,9 +30,9 @@ async def list_events(call: ReadListCall, given: Annotated[EventsParameters, Que
     """List events, newest first. An event is in a session if its person and time are; an unknown session has none."""
     asked = await call.ask(EVENTS, given)
     if given.session_id is None:
-        return asked.response(await asked.rows(asked.wanted))
+        return await asked.answer(asked.pieces(asked.wanted))
     session = await find_session(call.app_id, call.reader, given.session_id)
-    return asked.response(await asked.rows(replace(asked.wanted, session=session)) if session else [])
+    return await asked.answer(asked.pieces(replace(asked.wanted, session=session)) if session else no_rows())
 
 
 @router.get("/events/{event_id}", tags=["events"], **documented(EventDetail, EXAMPLE_DETAIL, NOT_FOUND))

@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
+from services.query.core.rows import BrokenRows, whole_lines
 from services.query.exports.columns import Column, Kind, file_schema, read_schema
 from services.query.exports.csv_text import csv_header, csv_lines
 from services.query.exports.parameters import Compression, FileFormat
 
 _GZIP_LEVEL: Final = 6
 _ROW_GROUP_ROWS: Final = 64 * 1024
-_MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 _JSON_BLOCK_BYTES: Final = 4 * 1024 * 1024
 _MEDIA_TYPES: Final = {
     FileFormat.CSV: "text/csv; charset=utf-8",
@@ -25,10 +25,6 @@ _MEDIA_TYPES: Final = {
     FileFormat.PARQUET: "application/vnd.apache.parquet",
 }
 _ENDINGS: Final = {Compression.NONE: "", Compression.GZIP: ".gz", Compression.ZSTD: ".zst"}
-
-
-class BrokenRows(Exception):
-    """Error: the data received are no rows: the query failed after it had begun to answer."""
 
 
 def file_name(report: str, job_id: str, file_format: FileFormat, compression: Compression) -> str:
@@ -88,22 +84,6 @@ class FileEncoder:
         if not self._is_parquet:
             self._compressed.close()
         yield self._sink.take()
-
-
-def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes, cut at line ends."""
-    rest = b""
-    for piece in pieces:
-        end = piece.rfind(b"\n") + 1
-        if end:
-            yield rest + piece[:end]
-            rest = piece[end:]
-        else:
-            rest += piece
-        if len(rest) > _MAX_LINE_BYTES:
-            raise BrokenRows("a line without end")
-    if rest:
-        raise BrokenRows(rest[-300:].decode("utf-8", "replace"))
 
 
 class _Sink(io.RawIOBase):

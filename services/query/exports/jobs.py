@@ -25,9 +25,10 @@ from pipeline.runtime.waiting import event_or_timeout
 from schemas.control import App
 from schemas.errors import ErrorCode
 from services.query.core.parameters import InZone, zone_of
-from services.query.core.reader import Reader, Snapshots
+from services.query.core.reader import AnswerReader, Reader, Snapshots
+from services.query.core.rows import BrokenRows
 from services.query.exports.columns import Column
-from services.query.exports.files import BrokenRows, FileEncoder
+from services.query.exports.files import FileEncoder
 from services.query.exports.parameters import ROW_LIMITS, AnyExport, EventsExport, PerformanceExport, restored
 from services.query.exports.performance_rows import performance_pieces
 from services.query.exports.statements import EXPORT_SETTINGS, ExportSource, source_of, too_many_rows
@@ -174,43 +175,25 @@ class ExportRunner:
             raise ApiError(ErrorCode.SERVER_ERROR, reason=_GIVEN_UP)
         running.complete_through_ms = await self._reader.complete_through_ms()
         export = restored(job.request)
-        if isinstance(export, PerformanceExport):
-            columns, pieces = await performance_pieces(self._reader, app, export)
-            running.rows_total = sum(piece.count(b"\n") for piece in pieces)
-            await self._store(running, _encoder(columns, export, app), iter(pieces))
-        else:
-            await self._stream(running, app, export)
+        with self._reader.answering(app.app_id) as reader:
+            if isinstance(export, PerformanceExport):
+                columns, pieces = await performance_pieces(reader, app, export)
+                running.rows_total = sum(piece.count(b"\n") for piece in pieces)
+                await self._store(running, _encoder(columns, export, app), iter(pieces))
+            else:
+                await self._stream(running, app, export, reader)
         ended_ms = now_ms()
         return {"finished_at_ms": ended_ms, "expires_at_ms": ended_ms + int(self._limits.file_hours * 3_600_000)}
 
-    async def _stream(self, running: "_Running", app: App, export: AnyExport) -> None:
-        wanted = source_of(app, export, await self._session(app, export))
-        running.rows_total = await self._count(app, wanted)
+    async def _stream(self, running: "_Running", app: App, export: AnyExport, reader: AnswerReader) -> None:
+        wanted = source_of(app, export, await _session(app, export, reader))
+        running.rows_total = await _count(app, wanted, reader)
         statement = wanted.rows
         stream = self._clickhouse.stream(statement.sql + self._limits.clause(), statement.parameters)
         try:
             await self._store(running, _encoder(wanted.columns, export, app), iter(stream))
         finally:
             await asyncio.to_thread(stream.close)
-
-    async def _session(self, app: App, export: AnyExport) -> FoundSession | None:
-        if not isinstance(export, EventsExport) or export.filters.session_id is None:
-            return None
-        return await find_session(app.app_id, self._reader, export.filters.session_id)
-
-    async def _count(self, app: App, wanted: ExportSource) -> int:
-        """Count the rows (step 2)."""
-        found = await self._reader.rows(wanted.count)
-        count, limit = found[0].row_count, ROW_LIMITS[app.plan]
-        if count > limit:
-            raise ApiError(
-                ErrorCode.PAYLOAD_TOO_LARGE,
-                field="filters",
-                reason=too_many_rows(limit, count),
-                limit=limit,
-                actual=count,
-            )
-        return count
 
     async def _store(self, running: "_Running", encoder: FileEncoder, pieces: Iterator[bytes]) -> None:
         """Store the file (step 3)."""
@@ -230,6 +213,27 @@ class ExportRunner:
             except Exception as error:
                 _log.warning("export_sweep_failed", error=type(error).__name__)
             await asyncio.sleep(_SWEEP_SECONDS)
+
+
+async def _session(app: App, export: AnyExport, reader: AnswerReader) -> FoundSession | None:
+    if not isinstance(export, EventsExport) or export.filters.session_id is None:
+        return None
+    return await find_session(app.app_id, reader, export.filters.session_id)
+
+
+async def _count(app: App, wanted: ExportSource, reader: AnswerReader) -> int:
+    """Count the rows (step 2)."""
+    found = await reader.rows(wanted.count)
+    count, limit = found[0].row_count, ROW_LIMITS[app.plan]
+    if count > limit:
+        raise ApiError(
+            ErrorCode.PAYLOAD_TOO_LARGE,
+            field="filters",
+            reason=too_many_rows(limit, count),
+            limit=limit,
+            actual=count,
+        )
+    return count
 
 
 def _encoder(columns: Sequence[Column], export: AnyExport, app: App) -> FileEncoder:

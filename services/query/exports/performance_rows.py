@@ -1,5 +1,6 @@
 """The performance report as rows of a file: computed like the answer over HTTP, so the numbers are the same."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -8,8 +9,9 @@ import msgspec
 
 from schemas.control import App
 from schemas.facts import Model
-from services.query.aggregates.report_parts import refuse_long
-from services.query.core.reader import Reader
+from services.query.aggregates.report_parts import ReportRow, refuse_long
+from services.query.core.answer_text import batches
+from services.query.core.reader import AnswerReader
 from services.query.exports.columns import Column, Kind
 from services.query.exports.parameters import FileFormat, PerformanceExport, PerformanceFilters
 from services.query.reports.performance.parameters import PerformanceParameters, performance_query
@@ -26,10 +28,18 @@ Cell = str | int | bool | Decimal | None
 Row = dict[str, Cell]
 
 
-async def performance_pieces(reader: Reader, app: App, export: PerformanceExport) -> tuple[list[Column], list[bytes]]:
-    """Return the columns, and the rows as JSON lines in one piece (a report has a bounded number of rows)."""
+async def performance_pieces(
+    reader: AnswerReader, app: App, export: PerformanceExport
+) -> tuple[list[Column], list[bytes]]:
+    """Return the columns, and the rows as JSON lines (a report has a bounded number of rows)."""
     wanted = performance_query_of(export.filters, app)
     rows = await reader.rows(performance_rows(app.app_id, wanted))
+    return await asyncio.to_thread(_pieces, export, wanted, rows)
+
+
+def _pieces(
+    export: PerformanceExport, wanted: PerformanceQuery, rows: list[ReportRow]
+) -> tuple[list[Column], list[bytes]]:
     meta: Any = {}
     report = performance_report(wanted, rows, meta)
     refuse_long(report["items"], "filters")
@@ -38,7 +48,7 @@ async def performance_pieces(reader: Reader, app: App, export: PerformanceExport
         lines = [_as_text(line) for line in lines]
     if export.spreadsheet:
         lines = [line | {"period": _clock(line["period"])} for line in lines]
-    return _columns(wanted), [_encode(lines)] if lines else []
+    return _columns(wanted), [_encode(batch) for batch in batches(lines)]
 
 
 def performance_query_of(filters: PerformanceFilters, app: App) -> PerformanceQuery:

@@ -5,10 +5,10 @@ from typing import Annotated, Final
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from schemas.facts import RejectedRow
 from schemas.rejected_payload import is_cut
 from services.query.core.answers import META, Meta, NextCursor, Text
 from services.query.core.times import time_in_zone
-from services.query.rejected.statements import RejectedEventRow
 
 
 class RejectedEvent(TypedDict):
@@ -56,7 +56,7 @@ EXAMPLE_LIST: Final = {
 }
 
 
-def rejected_event_of(row: RejectedEventRow, zone: str) -> RejectedEvent:
+def rejected_event_of(row: RejectedRow, zone: str) -> RejectedEvent:
     return {
         "reject_id": row.reject_id,
         "rejected_at": time_in_zone(row.rejected_at_ms, zone),

@@ -13,12 +13,7 @@ from services.query.rejected.answers import EXAMPLE_LIST, RejectedList, rejected
 from services.query.rejected.parameters import RejectedParameters, rejected_filter
 
 REJECTED: Final = ResourceList(
-    "rejected",
-    rejected_filter,
-    statements.list_rejected,
-    statements.ORDER,
-    rejected_event_of,
-    lambda row: bool(row.fits),
+    "rejected", rejected_filter, statements.list_rejected, statements.ORDER, rejected_event_of
 )
 router = new_router()
 

@@ -22,14 +22,6 @@ from services.query.core.times import ALL_TIME, TimeRange
 
 ORDER: Final = SortKey("rejected_at_ms", "reject_id")
 
-MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
-"""A page ends with the payload that fills this, however many items were asked for."""
-
-
-class RejectedEventRow(RejectedRow, gc=False):
-    fits: int = 1
-    """0: it is for the next page, so its payload was not read."""
-
 
 @dataclass(frozen=True)
 class RejectedFilter:
@@ -39,22 +31,15 @@ class RejectedFilter:
     time_range: TimeRange = ALL_TIME
 
 
-def list_rejected(app_id: str, wanted: RejectedFilter, page: Page) -> Statement[RejectedEventRow]:
+def list_rejected(app_id: str, wanted: RejectedFilter, page: Page) -> Statement[RejectedRow]:
     conditions = [
         *one_of("code", wanted.codes),
         *_about(wanted.about),
         *within("rejected_at_ms", wanted.time_range),
         *older_than(ORDER, page.after),
     ]
-    newest = newest_first(ORDER)
-    sql = f"""SELECT * REPLACE (if(fits, payload, '') AS payload)
-FROM (
-    SELECT *, sum(length(payload)) OVER (ORDER BY rejected_at_ms DESC, reject_id DESC) - length(payload)
-        < {MAX_PAGE_BYTES} AS fits
-    FROM (SELECT {columns(RejectedRow)} FROM {source(Table.REJECTED, conditions)}{newest})
-)
-ORDER BY rejected_at_ms DESC, reject_id DESC"""
-    return statement(RejectedEventRow, app_id, sql, conditions, row_limit=page.row_limit)
+    sql = f"SELECT {columns(RejectedRow)} FROM {source(Table.REJECTED, conditions)}" + newest_first(ORDER)
+    return statement(RejectedRow, app_id, sql, conditions, row_limit=page.row_limit)
 
 
 def _about(path: str | None) -> list[Condition]:

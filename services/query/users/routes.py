@@ -1,5 +1,6 @@
 """The routes of users: the list, one of them, and their events."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated, Final
 
@@ -12,10 +13,12 @@ from services.query.core.encoded_slashes import WithSlashes
 from services.query.core.lists import ResourceList
 from services.query.core.parameters import InZone
 from services.query.core.routing import NOT_FOUND, documented, new_router
+from services.query.core.rows import Found
 from services.query.events import statements as event_statements
 from services.query.events.answers import EXAMPLE_LIST as EXAMPLE_EVENTS
 from services.query.events.answers import EventList
 from services.query.events.parameters import UserEventsParameters, user_event_filter
+from services.query.events.statements import EventRow
 from services.query.events.view import event_of
 from services.query.identity.lookup import find_event_keys, find_links, find_person_key
 from services.query.identity.person_links import ANONYMOUS_PREFIX, USER_PREFIX
@@ -46,7 +49,10 @@ router = new_router()
 async def list_users(call: ReadListCall, given: Annotated[UsersParameters, Query()]) -> Response:
     """List people with sessions, the most recently first seen first; `from` and `to` are about that first time."""
     asked = await call.ask(USERS, given)
-    return asked.response(await _completed(call, await asked.rows(asked.wanted), given.include_bots))
+    pieces = asked.pieces(asked.wanted)
+    return await asked.answer(
+        Found(await _completed(call, found.rows, given.include_bots), found.is_cut) async for found in pieces
+    )
 
 
 @router.get("/users/{user_id}", tags=["users"], **documented(UserDetail, EXAMPLE_DETAIL, NOT_FOUND))
@@ -79,7 +85,13 @@ async def list_user_events(
     keys: tuple[str, ...] = (USER_PREFIX + user_id, ANONYMOUS_PREFIX + user_id)
     if person:
         keys = await find_event_keys(call.app_id, call.reader, person)
-    rows = await asked.rows(replace(asked.wanted, person_keys=keys))
-    if not rows and person is None:
-        raise ApiError(ErrorCode.NOT_FOUND)
-    return asked.response(rows)
+    return await asked.answer(_known(asked.pieces(replace(asked.wanted, person_keys=keys)), person is not None))
+
+
+async def _known(pieces: AsyncIterator[Found[EventRow]], is_known: bool) -> AsyncIterator[Found[EventRow]]:
+    """Pass the pieces on. Raises `ApiError` (NOT_FOUND) if there is no row of one who is not known."""
+    async for found in pieces:
+        if not found.rows and not is_known:
+            raise ApiError(ErrorCode.NOT_FOUND)
+        is_known = True
+        yield found

@@ -20,7 +20,7 @@ ROWS = list(conformance.rows())
 LANGUAGES = {"": "zh", "en-GB,en;q=0.9": "en"}
 
 
-async def _unavailable(*_: Any) -> bytes:
+async def _unavailable(*_: Any, **__: Any) -> bytes:
     raise ClickHouseUnavailable("it is away")
 
 
@@ -33,6 +33,7 @@ def failing(part: str, served: ServedApi, monkeypatch: pytest.MonkeyPatch) -> It
             patched.setattr(served.snapshots, "is_away", True)
         elif part == "ClickHouse":
             patched.setattr(served.clickhouse, "query_bytes", _unavailable)
+            patched.setattr(served.clickhouse, "read", _unavailable)
         elif part == "quota":
             patched.setitem(rules.REQUESTS_A_DAY, Plan.FREE, 0)
             patched.setattr(rules, "VALIDATIONS_A_SECOND", 0)

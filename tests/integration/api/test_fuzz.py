@@ -6,10 +6,8 @@ What is accepted meanwhile must be readable for those who read the topics.
 import asyncio
 import json
 import re
-import sys
 from collections.abc import Iterator
-from time import process_time, thread_time
-from types import FrameType
+from time import process_time
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,6 +15,7 @@ import odd_requests
 import pytest
 from fastapi import FastAPI
 from fuzzing import IS_FULL, cases, check_envelope, run
+from loop_steps import TRIES, watched_steps
 from odd_requests import OddRequest
 from served_api import READ_KEY, SECRET_KEY, ServedApi, control_plane
 from starlette.types import ASGIApp, Message
@@ -27,22 +26,17 @@ from schemas.events import MAX_BATCH_BYTES, decode_stream_events
 from schemas.facts import RejectedRow
 from schemas.topics import Topic
 from services.gateway.app import build_app
-from services.gateway.budget import Budget
 from services.gateway.publish import Publisher
 from services.gateway.sink import MemorySink
 from services.gateway.snapshots import FixedSnapshots
 from services.query.app import create_app
+from services.web.budget import Budget
 
 BAD_IN_HEADERS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 DEARER = 8
 """Times the processor time that a batch of page views of as many bytes takes, a request may take."""
 FIXED_SECONDS = 0.01
 """A request may take beside that."""
-LOOP_SECONDS = 0.005
-"""Of processor time that one step of the event loop may take. Looked at by `make fuzz` alone, as every time is."""
-LOOP_CALLS = 20_000
-"""Of functions that one step of the event loop may make: the same on every machine, so looked at in every run."""
-TRIES = 5
 PAGE_VIEWS = b'{"events":[' + b",".join([odd_requests.SEEDS[0]] * 500) + b"]}"
 
 
@@ -174,47 +168,19 @@ def test_dear_events_cost_what_their_bytes_do(gateway: Gateway, event: bytes) ->
     meet(gateway, posted(b'{"events":[' + b",".join([event] * count) + b"]}"))
 
 
-@pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
-    """What each step of the event loop took: calls of functions, and (`make fuzz`) processor seconds of its thread."""
-    found: list[tuple[int, float]] = []
-    run_handle = asyncio.Handle._run
-
-    def counted(handle: asyncio.Handle) -> None:
-        calls = 0
-
-        def count(_frame: FrameType, what: str, _argument: object) -> None:
-            nonlocal calls
-            calls += what.endswith("call")
-
-        sys.setprofile(count)
-        try:
-            run_handle(handle)
-        finally:
-            sys.setprofile(None)
-        found.append((calls, 0.0))
-
-    def timed(handle: asyncio.Handle) -> None:
-        began = thread_time()
-        run_handle(handle)
-        found.append((0, thread_time() - began))
-
-    monkeypatch.setattr(asyncio.Handle, "_run", timed if IS_FULL else counted)
-    return found
-
-
 @pytest.mark.parametrize("size_bytes", [60_000, 250_000, *([MAX_BATCH_BYTES] if IS_FULL else [])])
-def test_no_body_holds_the_event_loop(gateway: Gateway, steps: list[tuple[int, float]], size_bytes: int) -> None:
-    """Nor does one of many events in few bytes. Of times the least of some tries counts."""
+def test_no_body_holds_the_event_loop(gateway: Gateway, size_bytes: int) -> None:
+    """Nor does one of many events in few bytes."""
     for event in (*odd_requests.DEAR_EVENTS, *odd_requests.REFUSED_EVENTS, odd_requests.SEEDS[0]):
         count = max(min(1_000, (size_bytes - 100) // (len(event) + 1)), 1)
         request = posted(b'{"events":[' + b",".join([event] * count) + b"]}")
-        for _ in range(TRIES if IS_FULL else 1):
-            steps.clear()
-            seconds_of(gateway, request)
-            if is_short := max(calls for calls, _ in steps) < LOOP_CALLS and max(s for _, s in steps) < LOOP_SECONDS:
-                break
-        assert is_short, (max(steps), event[:200])
+        with watched_steps() as steps:
+            for _ in range(TRIES):
+                steps.clear()
+                seconds_of(gateway, request)
+                if steps.are_short():
+                    break
+        assert steps.are_short(), (max(steps), event[:200])
 
 
 def test_bodies(gateway: Gateway) -> None:

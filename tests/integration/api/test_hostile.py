@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from threading import Thread
+from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI, Response
 from fuzzing import resident_bytes
@@ -14,10 +16,12 @@ from hostile_clients import KINDS, Hostile, connect, get, post, status_of, wordy
 from odd_requests import MEGABYTE
 from served_api import EMPTY_KEY, READ_KEY, WRITE_KEY, ServedApi
 
+from pipeline.runtime.clickhouse import ClickHouseUnavailable
 from pipeline.runtime.settings import Settings
 from services.gateway.app import protocol
-from services.gateway.budget import Budget
 from services.gateway.sink import MemorySink
+from services.query.core import reader
+from services.web.budget import Budget
 from services.web.client_disconnect import EndWithCaller
 
 Gateway = tuple[str, int, Budget]
@@ -190,3 +194,29 @@ def test_a_hostile_client_fails_no_request_of_another_app(gateway: Gateway, open
     hostile.join()
     assert set(statuses) == {200, 201}
     assert resident_bytes() - before < 128 * MEGABYTE
+
+
+@pytest.mark.parametrize("is_over_the_gateway", [False, True])
+def test_an_answer_that_breaks_off_is_not_taken_for_whole(
+    served: ServedApi, monkeypatch: pytest.MonkeyPatch, is_over_the_gateway: bool
+) -> None:
+    """Of a large list the rest is read when its beginning is out; a failure then can only end the connection."""
+    read_all = served.clickhouse.read
+    reads = 0
+
+    async def read_once(*arguments: Any, **named: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        if reads > 2:  # where the page ends, and its first piece
+            raise ClickHouseUnavailable("it went away")
+        return await read_all(*arguments, **named)
+
+    monkeypatch.setattr(reader, "CUT_BYTES", 3_000)
+    monkeypatch.setattr(reader, "PIECE_BYTES", 500)
+    monkeypatch.setattr(served.clickhouse, "read", read_once)
+    url = served.url if is_over_the_gateway else served.query_url
+    headers = {"Authorization": f"Bearer {READ_KEY}"}
+    with httpx.stream("GET", url + "/v1/events?limit=1000", headers=headers, trust_env=False) as answer:
+        assert answer.status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError):
+            answer.read()

@@ -53,9 +53,10 @@ KEYS = {
     "walk": "ak_test_walk",
     "spend": "ak_test_spend",
     "bots": "ak_test_bots",
+    "large": "ak_test_large",
 }
 SERVER_URL = "ATTRIKIT_TEST_CLICKHOUSE_URL"
-OWN = ("demo", "log", "flow", "walk", "spend", "bots")
+OWN = ("demo", "log", "flow", "walk", "spend", "bots", "large")
 """Apps of one test each."""
 MODELS = {
     "events": EventList,

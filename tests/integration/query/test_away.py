@@ -15,6 +15,7 @@ from services.query.core import reader as reader_module
 from services.query.core.freshness import Freshness
 from services.query.core.reader import Reader
 from services.query.core.sql import QueryLimits
+from services.web.budget import Budget
 from services.web.errors import ApiError
 
 READERS = 40
@@ -55,7 +56,7 @@ async def test_the_freshness_is_looked_up_once_for_all_and_its_failure_kept(
     away: ClickHouse, attempts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clickhouse_module, "AWAY_SECONDS", 0.0)  # the reader's own memory alone
-    reader = Reader(away, Freshness(1), QueryLimits())
+    reader = Reader(away, Freshness(1), QueryLimits(), Budget(1))
     first = await asyncio.gather(*(reader.complete_through_ms() for _ in range(READERS)), return_exceptions=True)
     again = await asyncio.gather(*(reader.complete_through_ms() for _ in range(READERS)), return_exceptions=True)
     assert {type(error) for error in first + again} == {ApiError}
@@ -63,7 +64,7 @@ async def test_the_freshness_is_looked_up_once_for_all_and_its_failure_kept(
 
 
 async def test_a_reader_that_gives_up_leaves_the_others_their_answer(away: ClickHouse, attempts: list[str]) -> None:
-    reader = Reader(away, Freshness(1), QueryLimits())
+    reader = Reader(away, Freshness(1), QueryLimits(), Budget(1))
     impatient = asyncio.create_task(reader.complete_through_ms())
     patient = asyncio.create_task(reader.complete_through_ms())
     await asyncio.sleep(0)  # both have begun to wait

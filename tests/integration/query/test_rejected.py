@@ -13,7 +13,6 @@ from pipeline.runtime.settings import Settings
 from schemas.facts import RejectedRow, encode_rows
 from services.query.app import create_app
 from services.query.core.times import time_in_zone
-from services.query.rejected import statements
 from services.query.rejected.answers import RejectedList
 
 SECOND_MS = 1_000
@@ -115,22 +114,3 @@ async def test_all_of_an_apps_own_newest_first_each_once(listed: Any) -> None:
 )
 async def test_every_filter(listed: Any, asked: dict[str, Any], wanted: Any) -> None:
     assert ids(await listed(limit=1000, **asked)) == [one.reject_id for one in NEWEST_FIRST if wanted(one)]
-
-
-async def test_a_page_is_bounded_in_bytes(listed: Any, clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    payloads = {f"large{n}": str(n) * 10_000 for n in range(7)} | {"small": "{}"}
-    large = [
-        RejectedRow("beta", name, FIRST_MS + 60_000 - n, "gateway", "C", "large", "why", payload)
-        for n, (name, payload) in enumerate(payloads.items())
-    ]
-    await clickhouse.insert_ndjson("rejected", encode_rows(large))
-    monkeypatch.setattr(statements, "MAX_PAGE_BYTES", 25_000)
-    sizes, walked = [], {}
-    cursor = None
-    while not sizes or cursor is not None:
-        page = await listed("ak_test_beta", limit=4, field="large", cursor=cursor)
-        sizes.append(len(page["items"]))
-        walked |= {item["reject_id"]: item["payload"] for item in page["items"]}
-        cursor = page["next_cursor"]
-    assert sizes == [3, 3, 2]
-    assert walked == payloads

@@ -1,19 +1,23 @@
 """The route of the conversion report."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import Query
 from starlette.responses import Response
 
+from schemas.control import Goal
+from services.query.core.answer_text import large_success
+from services.query.core.answers import Meta
 from services.query.core.calls import Call, ReadCall
 from services.query.core.routing import documented, new_router
 from services.query.reports.conversion.answers import EXAMPLE, ConversionReport, Funnel
 from services.query.reports.conversion.funnels import FunnelQuery, funnel_of, funnel_row
 from services.query.reports.conversion.parameters import ConversionReportParameters, conversion_query, funnel_query
-from services.query.reports.conversion.statements import conversion_rows
+from services.query.reports.conversion.statements import ConversionQuery, ConversionRow, conversion_rows
 from services.query.reports.conversion.view import conversion_report
-from services.web.handlers import success_response
+from services.web.handlers import response_of
 
 router = new_router()
 
@@ -25,7 +29,13 @@ async def get_conversion_report(call: ReadCall, given: Annotated[ConversionRepor
     steps = funnel_query(given, call.app)
     meta = await call.meta(given)
     rows, funnel = await asyncio.gather(call.reader.rows(conversion_rows(call.app_id, wanted)), _funnel(call, steps))
-    return success_response(conversion_report(wanted, call.app.goals, rows, funnel, meta))
+    return await asyncio.to_thread(_answer, wanted, call.app.goals, rows, funnel, meta)
+
+
+def _answer(
+    wanted: ConversionQuery, goals: Iterable[Goal], rows: list[ConversionRow], funnel: Funnel | None, meta: Meta
+) -> Response:
+    return response_of(large_success(conversion_report(wanted, goals, rows, funnel, meta)))
 
 
 async def _funnel(call: Call, wanted: FunnelQuery | None) -> Funnel | None:

@@ -1,5 +1,6 @@
 """Rows of the conversion report as its answer. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
@@ -41,7 +42,7 @@ def conversion_report(
     asked_goals = wanted.counted.asked_goals
     known = {goal.name: goal for goal in goals if not asked_goals or goal.name in asked_goals}
     found = {row.goal: row for row in rows if row.part == _GOALS and not row.is_total}
-    paths = [row for row in rows if row.part == _PATHS]
+    paths = _paths(rows)
     active = next((row.user_count for row in rows if row.part == _PEOPLE), 0)
     items: list[GoalItem] = []
     for name in sorted(known.keys() | found.keys()):
@@ -52,19 +53,28 @@ def conversion_report(
                 "display_name": goal.display_name if goal else name,
                 "goal_type": goal.goal_type if goal else (row.newest_goal_type if row else ""),
                 "is_counted": wanted.counted.has_goal(name),
-                **_numbers(wanted, row, [p for p in paths if not p.is_total and p.goal == name], active),
+                **_numbers(wanted, row, paths[name], active),
             }
         )
     total = next((row for row in rows if row.part == _GOALS and row.is_total), None)
     sums = by_goal((_goal_sum(row) for row in rows if row.part == _BESIDE), wanted.counted)
     return {
         "items": items,
-        "totals": _numbers(wanted, total, [p for p in paths if p.is_total], active),
+        "totals": _numbers(wanted, total, paths[None], active),
         "active_users": active,
         "funnel": funnel,
         "by_goal": sums,
         "meta": report_meta(meta, wanted.counted, sums),
     }
+
+
+def _paths(rows: list[ConversionRow]) -> defaultdict[str | None, list[ConversionRow]]:
+    """Return the paths of each goal; None: of all together."""
+    found: defaultdict[str | None, list[ConversionRow]] = defaultdict(list)
+    for row in rows:
+        if row.part == _PATHS:
+            found[None if row.is_total else row.goal].append(row)
+    return found
 
 
 def _goal_sum(row: ConversionRow) -> GoalSum:

@@ -16,11 +16,11 @@ from schemas.events import AcceptedEvent
 from schemas.facts import RejectedRow
 from schemas.topics import Topic
 from services.gateway.app import build_app
-from services.gateway.budget import Budget
 from services.gateway.publish import Publisher
 from services.gateway.sink import MemorySink
 from services.gateway.snapshots import FixedSnapshots
 from services.gateway.validate import Receipt
+from services.web.budget import Budget
 
 WRITE_KEY = "ak_test_write"
 READ_KEY = "ak_test_read"

@@ -9,11 +9,11 @@ from schemas.events import AcceptedEvent
 from schemas.ids import partition_for
 from schemas.people import Link, decode_people
 from schemas.topics import Topic
-from services.gateway.budget import Budget, Payer
 from services.gateway.identity_links import KnownLinks
 from services.gateway.packing import pack_event, pack_links
 from services.gateway.publish import NotAcknowledged, Publisher
 from services.gateway.sink import MemorySink
+from services.web.budget import Budget, Payer
 
 DAY_US = 86_400_000_000
 AT_US = 20_000 * DAY_US

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.topics import Topic
-from services.gateway.budget import Budget, Held, Overloaded, Payer
 from services.gateway.packing import Piece
 from services.gateway.publish import MAX_RECORD_BYTES, BrokerAway, NotAcknowledged, Publisher
 from services.gateway.sink import MemorySink
+from services.web.budget import Budget, Held, Overloaded, Payer
 
 LONG_SECONDS = 30.0
 SHORT_SECONDS = 0.05

@@ -68,8 +68,8 @@ async def test_before_the_control_plane_was_read_nobody_can_be_let_in(
     make_settings: Callable[..., Any], make_client: Callable[[Any], httpx.AsyncClient], make_app: Callable[..., Gateway]
 ) -> None:
     from pipeline.control import SnapshotNotLoaded
-    from services.gateway.budget import Budget
     from services.gateway.publish import Publisher
+    from services.web.budget import Budget
 
     class Unread:
         def current(self) -> Snapshot:

@@ -14,8 +14,9 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.query.core.rows import BrokenRows, whole_lines
 from services.query.exports.columns import Column, Kind
-from services.query.exports.files import BrokenRows, FileEncoder, file_name, media_type, whole_lines
+from services.query.exports.files import FileEncoder, file_name, media_type
 from services.query.exports.parameters import Compression, FileFormat
 
 COLUMNS = (

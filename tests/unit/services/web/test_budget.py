@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.budget import Budget, Payer, payer_of
+from services.web.budget import Budget, Payer, payer_of
 
 LIMIT_BYTES = 1 << 26
 PIECE_BYTES = 1 << 16
