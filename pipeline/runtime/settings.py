@@ -374,8 +374,8 @@ class QuerySettings(PartitionSettings, ClickHouseSettings, ExportSettings, HttpS
     """Limit on the memory of all queries together of the ClickHouse user that this process is; inserts of a loader with
     the same user count, so give the query service a user of its own. 0: none."""
     query_answer_bytes: int = Field(default=256 * 1024 * 1024, gt=0)
-    """Rows and answers that this process holds at once, shared by the apps: one alone may hold 7/16 of it; past that its
-    reads are answered 429 with `Retry-After`. Large lists are read and sent 4 MiB at a time."""
+    """Rows and answers that this process holds at once, shared by the apps: one alone may hold 7/16 of it; past that
+    its reads are answered 429 with `Retry-After`. Large lists are read and sent 4 MiB at a time."""
 
 
 class LoaderSettings(KafkaSettings, ClickHouseSettings, LivenessSettings, HostSettings):

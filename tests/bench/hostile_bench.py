@@ -15,14 +15,16 @@ requests and distinct texts there is no figure yet.
 """
 
 import asyncio
+import os
 import random
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, cycle
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 _HERE = Path(__file__).parent
@@ -34,7 +36,7 @@ from figures import Figure  # noqa: E402
 from gateway_bench import make_event  # noqa: E402
 from hostile_clients import KINDS  # noqa: E402
 from http_load import LoadResult, run_load  # noqa: E402
-from processes import Patience, forget_peak_memory, peak_memory_mb, processes_of, running  # noqa: E402
+from processes import Patience, cpu_seconds, forget_peak_memory, peak_memory_mb, processes_of, running  # noqa: E402
 
 from pipeline.control import ControlPlane  # noqa: E402
 from pipeline.readmodel.progress import open_reader, wait_until_settled  # noqa: E402
@@ -42,10 +44,11 @@ from pipeline.runtime.clock import now_ms  # noqa: E402
 from pipeline.runtime.settings import Settings  # noqa: E402
 from schemas.control import App, Scope  # noqa: E402
 
-ROUNDS: Final = 3
+ROUNDS: Final = int(os.environ.get("ATTRIKIT_BENCH_ROUNDS", "3"))
 """Odd, so that one is the median."""
-SECONDS: Final = 8.0
+SECONDS: Final = float(os.environ.get("ATTRIKIT_BENCH_SECONDS", "8"))
 """Of a round alone, and of one beside."""
+LOOP_PAUSE_SECONDS: Final = 0.02
 START_SECONDS: Final = 1.0
 """A hostile client is at work for so long before its round begins."""
 WRITES_PER_SECOND: Final = 20
@@ -67,12 +70,16 @@ READS: Final = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Answers:
     """What became of the requests of one round."""
 
     writes: LoadResult = field(default_factory=lambda: LoadResult(SECONDS))
     reads: LoadResult = field(default_factory=lambda: LoadResult(SECONDS))
+    loop: LoadResult = field(default_factory=lambda: LoadResult(SECONDS))
+    """Of `/healthz`: what a request takes that only the gateway's event loop answers."""
+    gateway_seconds: float = 0.0
+    """Processor time of the gateway meanwhile."""
 
     @property
     def failed(self) -> int:
@@ -89,13 +96,27 @@ class GoodApp:
         self._numbers = count()
         self._reads = cycle(READS)
 
-    async def behave(self) -> Answers:
+    async def behave(self, gateway_pid: int) -> Answers:
         """One round; returns when everything is answered."""
         answers = Answers()
+        began = cpu_seconds(gateway_pid)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._at_pace(answers.writes, WRITES_PER_SECOND, self._next_write))
             group.create_task(self._at_pace(answers.reads, READS_PER_SECOND, self._next_read))
+            group.create_task(self._look_at_the_loop(answers.loop))
+        answers.gateway_seconds = cpu_seconds(gateway_pid) - began
         return answers
+
+    async def _look_at_the_loop(self, result: LoadResult) -> None:
+        url, until = self._client.base_url, time.perf_counter() + SECONDS
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        while (began := time.perf_counter()) < until:
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]))
+            result.latencies_ms.append((time.perf_counter() - began) * 1000)
+            await asyncio.sleep(LOOP_PAUSE_SECONDS)
+        writer.close()
 
     async def _at_pace(self, result: LoadResult, per_second: int, make: Callable[[], httpx.Request]) -> None:
         started = time.perf_counter()
@@ -153,18 +174,21 @@ async def measure(kind: str, good: GoodApp, settings: Settings, key: str, pids: 
     for _ in range(ROUNDS):
         async with open_reader(settings) as reader:
             await wait_until_settled(reader, SETTLE_SECONDS)
-        alone = await good.behave()
+        alone = await good.behave(pids["gateway"])
         for name in peaks_mb:
             forget_peak_memory(pids[name])
         with running("hostile", arguments, {"HOSTILE_KEY": key}, settings.data_dir.parent) as child:
             await asyncio.sleep(START_SECONDS)
-            rounds.append((alone, await good.behave()))
+            rounds.append((alone, await good.behave(pids["gateway"])))
             assert child.is_running, child.log_tail()
             peaks_mb = {name: max(peak, peak_memory_mb(pids[name])) for name, peak in peaks_mb.items()}
     failures = sum(answers.failed for pair in rounds for answers in pair)
     writes = _times(f"hostile, {kind}: writes", [(alone.writes, beside.writes) for alone, beside in rounds])
     reads = _times(f"hostile, {kind}: reads", [(alone.reads, beside.reads) for alone, beside in rounds])
-    return [*writes, *reads, *_bounds(kind, failures, peaks_mb)]
+    loop = _times(f"hostile, {kind}: event loop", [(alone.loop, beside.loop) for alone, beside in rounds])
+    seconds = [median(answers.gateway_seconds for answers in side) for side in zip(*rounds, strict=True)]
+    gateway = Figure(f"hostile, {kind}: processor time of the gateway, a round", seconds[1], "s", seconds[0])
+    return [*writes, *reads, *(replace(one, most=None) for one in loop), gateway, *_bounds(kind, failures, peaks_mb)]
 
 
 def _times(name: str, rounds: list[tuple[LoadResult, LoadResult]]) -> list[Figure]:
@@ -196,9 +220,10 @@ async def _run() -> list[Figure]:
             url = f"http://127.0.0.1:{settings.port}"
             async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, limits=LIMITS) as client:
                 good = GoodApp(client)
-                await good.behave()  # what is slow once
+                pids = processes_of(child.pid)
+                await good.behave(pids["gateway"])  # what is slow once
                 for kind in KINDS:
-                    found = await measure(kind, good, settings, key, processes_of(child.pid))
+                    found = await measure(kind, good, settings, key, pids)
                     print(*(figure.json_line() for figure in found), sep="\n", file=sys.stderr, flush=True)
                     figures += found
     return figures

@@ -27,7 +27,7 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
     for_code,
 )
-from aiokafka.producer.sender import Sender
+from aiokafka.producer.sender import Sender, SendProduceReqHandler
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from pipeline.runtime.clock import monotonic_seconds
@@ -43,6 +43,8 @@ _COORDINATOR_ERRORS: Final = (
     NotCoordinatorForGroupError,
 )
 _ABORT_SECONDS: Final = 5.0
+LARGE_BATCH_BYTES: Final = 256 * 1024
+"""Size from which a batch is compressed beside the event loop; at it compression takes half a millisecond."""
 _log = get_logger("kafka")
 
 Method = Callable[..., Any]
@@ -145,6 +147,18 @@ def _say_why(bootstrap: Method) -> Method:
     return bootstrap_and_say_why
 
 
+def _build_in_thread(do: Method) -> Method:
+    @wraps(do)
+    async def build_and_do(self: Any, *arguments: Any) -> Any:
+        for batch in self._batches.values():
+            builder = batch._builder
+            if builder._buffer is None and builder.size() > LARGE_BATCH_BYTES:
+                await asyncio.to_thread(builder._build)
+        return await do(self, *arguments)
+
+    return build_and_do
+
+
 _LOADING_COORDINATOR: Final = (
     "A coordinator that has just moved or started again answers OffsetFetch (version 2 and later) with no offsets and "
     "an error for the whole group. aiokafka looks at the offsets only, takes their absence for 'nothing was ever "
@@ -181,6 +195,14 @@ PATCHES: Final = (
     Patch(AIOKafkaClient, "bootstrap", _say_why, ("0.14.",), _NO_REASON + "Here it is said."),
     Patch(Fetcher, "_proc_fetch_request", _pause_after_empty, ("0.14.",), _EMPTY_FETCHES),
     Patch(Sender, "_send_produce_req", _ring_after, ("0.14.",), _EMPTY_FETCHES + " The bell ends the pause."),
+    Patch(
+        SendProduceReqHandler,
+        "do",
+        _build_in_thread,
+        ("0.14.",),
+        "Batches are compressed in the event loop: 6 ms for 3 MB of events, all partitions of a broker in one step. "
+        "Large ones are built in a thread before; the compressor lets go of the interpreter.",
+    ),
 )
 
 

@@ -1,6 +1,7 @@
 """Over a running broker: lines that share records, ranges that are read to their end, a group's generations."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -8,10 +9,12 @@ from uuid import uuid4
 import pytest
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from deploy.local.broker import NoidaBroker
 from pipeline.runtime.kafka.clients import build_consumer, build_producer, started
 from pipeline.runtime.kafka.group_reader import Assignment, GroupReader
+from pipeline.runtime.kafka.patches import LARGE_BATCH_BYTES
 from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.kafka.read_range import first_record, read_range, whole_range
 from pipeline.runtime.kafka.topics import TopicMismatch, WantedTopic, create_topics
@@ -154,3 +157,23 @@ async def test_a_topic_with_other_partitions_is_refused_and_nothing_is_made(sett
     assert await create_topics(settings, [WantedTopic(topic, 2, {})]) == set()
     with pytest.raises(TopicMismatch, match="has 2 partitions"):
         await create_topics(settings, [WantedTopic(topic, 3, {})])
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+async def test_a_large_batch_is_compressed_beside_the_event_loop(
+    settings: Settings, topic: str, consumer: AIOKafkaConsumer, monkeypatch: pytest.MonkeyPatch, is_large: bool
+) -> None:
+    threads: list[threading.Thread] = []
+    build = BatchBuilder._build
+
+    def build_and_note(self: BatchBuilder) -> object:
+        if self._buffer is None:
+            threads.append(threading.current_thread())
+        return build(self)
+
+    monkeypatch.setattr(BatchBuilder, "_build", build_and_note)
+    value = b'{"event_name":"page_view"}' * (LARGE_BATCH_BYTES // 20 if is_large else 20)
+    async with started(build_producer(settings, "zstd")) as producer:
+        await producer.send_and_wait(topic, value, partition=0)
+    assert [thread is not threading.current_thread() for thread in threads] == [is_large]
+    assert await values(consumer, {TopicPartition(topic, 0): (0, 1)}) == [value]
