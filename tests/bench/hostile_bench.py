@@ -34,7 +34,7 @@ import httpx  # noqa: E402
 from end_to_end_bench import SETTLE_SECONDS, batches, product  # noqa: E402
 from figures import Figure  # noqa: E402
 from gateway_bench import make_event  # noqa: E402
-from hostile_clients import KINDS  # noqa: E402
+from hostile_clients import KINDS, ROUND  # noqa: E402
 from http_load import LoadResult, run_load  # noqa: E402
 from processes import Patience, cpu_seconds, forget_peak_memory, peak_memory_mb, processes_of, running  # noqa: E402
 
@@ -169,18 +169,22 @@ async def fill(settings: Settings, keys: dict[str, str]) -> None:
 async def measure(kind: str, good: GoodApp, settings: Settings, key: str, pids: dict[str, int]) -> list[Figure]:
     """Figures of one kind of hostile client."""
     rounds = []
+    done = 0
     peaks_mb = dict.fromkeys(MOST_MEMORY_MB, 0.0)
     arguments = [str(_HERE.parent / "support" / "hostile_clients.py"), kind, str(settings.port)]
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         async with open_reader(settings) as reader:
             await wait_until_settled(reader, SETTLE_SECONDS)
         alone = await good.behave(pids["gateway"])
         for name in peaks_mb:
             forget_peak_memory(pids[name])
-        with running("hostile", arguments, {"HOSTILE_KEY": key}, settings.data_dir.parent) as child:
+        folder = settings.data_dir.parent / f"{kind}-{number}"
+        folder.mkdir()
+        with running("hostile", arguments, {"HOSTILE_KEY": key}, folder) as child:
             await asyncio.sleep(START_SECONDS)
             rounds.append((alone, await good.behave(pids["gateway"])))
             assert child.is_running, child.log_tail()
+            done += child.log_path.read_text().count(ROUND)
             peaks_mb = {name: max(peak, peak_memory_mb(pids[name])) for name, peak in peaks_mb.items()}
     failures = sum(answers.failed for pair in rounds for answers in pair)
     writes = _times(f"hostile, {kind}: writes", [(alone.writes, beside.writes) for alone, beside in rounds])
@@ -188,7 +192,15 @@ async def measure(kind: str, good: GoodApp, settings: Settings, key: str, pids: 
     loop = _times(f"hostile, {kind}: event loop", [(alone.loop, beside.loop) for alone, beside in rounds])
     seconds = [median(answers.gateway_seconds for answers in side) for side in zip(*rounds, strict=True)]
     gateway = Figure(f"hostile, {kind}: processor time of the gateway, a round", seconds[1], "s", seconds[0])
-    return [*writes, *reads, *(replace(one, most=None) for one in loop), gateway, *_bounds(kind, failures, peaks_mb)]
+    work = Figure(f"hostile, {kind}: rounds of the hostile client", done, "rounds")
+    return [
+        work,
+        *writes,
+        *reads,
+        *(replace(one, most=None) for one in loop),
+        gateway,
+        *_bounds(kind, failures, peaks_mb),
+    ]
 
 
 def _times(name: str, rounds: list[tuple[LoadResult, LoadResult]]) -> list[Figure]:

@@ -20,6 +20,7 @@ class AppServers:
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="app-servers", daemon=True)
         self._servers: list[tuple[uvicorn.Server, Future[None]]] = []
+        self._server_of: dict[str, uvicorn.Server] = {}
 
     def start(self) -> None:
         self._thread.start()
@@ -42,4 +43,10 @@ class AppServers:
         server = uvicorn.Server(config)
         serving = asyncio.run_coroutine_threadsafe(server.serve([listening]), self._loop)
         self._servers.append((server, serving))
-        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        self._server_of[url] = server
+        return url
+
+    def open_connections(self, url: str) -> int:
+        """Return how many connections the server at `url` has open."""
+        return len(self._server_of[url].server_state.connections)

@@ -21,6 +21,8 @@ from odd_requests import DEAR_EVENTS, MEGABYTE, REFUSED_EVENTS
 
 HOSTILE: Final = "127.0.0.2"
 """Address from which hostile clients connect: no trusted proxy's."""
+ROUND: Final = "one round done"
+"""A hostile client's log says so."""
 _numbers = count()
 """A number that no text sent before holds."""
 
@@ -172,6 +174,7 @@ def main(kind: str, port: str) -> None:
     hostile = Hostile(("127.0.0.1", int(port)), os.environ["HOSTILE_KEY"])
     while True:
         KINDS[kind](hostile)
+        print(ROUND, flush=True)
 
 
 if __name__ == "__main__":
