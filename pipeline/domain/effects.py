@@ -1,5 +1,7 @@
 """Effects of applying events, gathered for one flush."""
 
+from typing import Any
+
 from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, PersonLinkRow, SessionRow, TouchRow
 from schemas.people import PeopleRecord
 
@@ -19,10 +21,14 @@ class Effects:
         self.links: list[PersonLinkRow] = []
         self.messages: list[PeopleRecord] = []
 
+    def lists(self) -> tuple[list[Any], ...]:
+        """All lists, which can be shortened to undo what came last."""
+        facts = (self.sessions, self.touches, self.conversions, self.attributions)
+        return (*facts, self.marks, self.links, self.messages)
+
     @property
     def is_empty(self) -> bool:
-        facts = self.sessions or self.touches or self.conversions or self.attributions
-        return not (facts or self.marks or self.links or self.messages)
+        return not any(self.lists())
 
     def clear(self) -> None:
         """Start new lists; those handed out before stay as they are."""

@@ -32,8 +32,10 @@ from pipeline.stream.identity.reader import COMMIT_SECONDS, PeopleReader
 from pipeline.stream.parked import ParkedSets
 from pipeline.stream.partition.changelog import MARKER_KEY, decode_marker
 from pipeline.stream.partition.open_stores import OpenStores
+from pipeline.stream.partition.persons import Persons
 from pipeline.stream.partition.restore import restore
-from pipeline.stream.partition.working_set import WorkingSet
+from pipeline.stream.partition.state_cache import LiveStates
+from pipeline.stream.partition.working_set import BEGINNING, WorkingSet
 from pipeline.stream.positions import align, read_positions
 from pipeline.stream.recovery import Load, load_all, load_changelog
 from pipeline.stream.source_topic import SourceTopic
@@ -147,13 +149,11 @@ class Assignment:
     async def _restore(self, partition: int, owned: int) -> WorkingSet:
         """Timers and debts of every stored person, and the positions."""
         store = self._stores.of(partition)
-        working_set = self._new_working_set(partition, owned)
-        marker = decode_marker(store.get_many([MARKER_KEY])[0])
-        if marker is not None:
-            working_set.resume(marker)
+        marker = decode_marker(store.get_many([MARKER_KEY])[0]) or BEGINNING
+        working_set = WorkingSet(self._persons(partition, marker.watermark_ms, owned), marker)
         started = monotonic_seconds()
         persons = 0
-        for count in restore(working_set, store):
+        for count in restore(working_set.agenda, store):
             persons += count
             await asyncio.sleep(0)
         _log.info(
@@ -166,17 +166,13 @@ class Assignment:
         )
         return working_set
 
-    def _new_working_set(self, partition: int, owned: int) -> WorkingSet:
+    def _persons(self, partition: int, watermark_ms: int, owned: int) -> Persons:
         """`owned`: partitions that share this worker's memory."""
         settings = self._settings
-        return WorkingSet(
-            partition,
-            self._directory.rules,
-            self._stores.of(partition).get_many,
-            Watermark(int(settings.out_of_orderness_seconds * 1000)),
-            max(1, settings.live_persons // owned),
-            settings.live_state_bytes // owned,
-        )
+        capacity, capacity_bytes = max(1, settings.live_persons // owned), settings.live_state_bytes // owned
+        states = LiveStates(self._stores.of(partition).get_many, capacity, capacity_bytes)
+        watermark = Watermark(int(settings.out_of_orderness_seconds * 1000), watermark_ms)
+        return Persons(partition, states, self._directory.rules, watermark)
 
     async def _receive_decided(self, working_sets: dict[int, WorkingSet]) -> None:
         queues = {partition: working_set.people for partition, working_set in working_sets.items()}

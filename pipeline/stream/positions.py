@@ -63,9 +63,7 @@ def align(working_set: WorkingSet, partition: int, positions: Positions) -> None
     offset = working_set.next_offset
     if offset > ends[events]:
         _log.error("events_shorter_than_processed", partition=partition, processed=offset, end=ends[events])
-    aligned = min(max(offset, begins[events]), ends[events])
-    if aligned != offset:
-        working_set.next_offset, working_set.next_index = aligned, 0
+    working_set.events.align(begins[events], ends[events])
     next_people = working_set.people.next_offset
     if next_people > ends[people]:
         _log.error("people_shorter_than_processed", partition=partition, processed=next_people, end=ends[people])

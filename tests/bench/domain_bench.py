@@ -36,6 +36,8 @@ from pipeline.domain.state import PersonState, new_state  # noqa: E402
 from pipeline.domain.watermark import Watermark  # noqa: E402
 from pipeline.stream.decode import Place, decode_message  # noqa: E402
 from pipeline.stream.partition.outputs import packed  # noqa: E402
+from pipeline.stream.partition.persons import Persons  # noqa: E402
+from pipeline.stream.partition.state_cache import LiveStates  # noqa: E402
 from pipeline.stream.partition.working_set import WorkingSet  # noqa: E402
 from schemas.control import DEFAULT_GOALS, App  # noqa: E402
 from schemas.events import AcceptedEvent, StreamEvent, decode_stream_events, encode_event, person_key  # noqa: E402
@@ -98,9 +100,8 @@ def group_seconds(messages: Sequence[bytes]) -> float:
 def groups_of(messages: Sequence[bytes]) -> Iterator[Encoded]:
     """Apply the messages, and yield of each group what goes to the broker."""
     stored: dict[bytes, bytes] = {}
-    working_set = WorkingSet(
-        0, RULES, lambda keys: [stored.get(key) for key in keys], Watermark(OUT_OF_ORDERNESS_MS), 10**6, 2**40
-    )
+    states = LiveStates(lambda keys: [stored.get(key) for key in keys], 10**6, 2**40)
+    working_set = WorkingSet(Persons(0, states, RULES, Watermark(OUT_OF_ORDERNESS_MS)))
     for offset, message in enumerate(messages):
         decoded = decode_message(message, Place(Topic.EVENTS, 0, offset, 0))
         while not working_set.apply(decoded):

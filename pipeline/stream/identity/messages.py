@@ -160,14 +160,14 @@ def _times_of(record: PeopleRecord) -> tuple[int, ...]:
 class PeopleQueue:
     """The messages of one partition between their arrival and their turn."""
 
-    def __init__(self) -> None:
-        self.next_offset = 0
+    def __init__(self, next_offset: int = 0, next_index: int = 0, until: int = 0, derived_from: int = 0) -> None:
+        self.next_offset = next_offset
         """The message to apply next; everything before it is applied."""
-        self.next_index = 0
+        self.next_index = next_index
         """Lines of that message already applied."""
-        self.until = 0
+        self.until = until
         """Decided: messages before this offset have their turn before any further event."""
-        self.derived_from = 0
+        self.derived_from = derived_from
         """Journeys and forwarded events before this offset are of a former life of the stream."""
         self.waits_for = 0
         """Offset of `events` up to which events must be applied before anything more is decided."""

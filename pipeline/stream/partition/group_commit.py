@@ -199,7 +199,7 @@ class PartitionCommitter:
 
     def _has_changes(self) -> bool:
         working_set = self.working_set
-        return working_set.has_open_changes or (working_set.has_due_timers and not working_set.is_inside_message)
+        return working_set.has_open_changes or (working_set.agenda.is_due and not working_set.is_inside_message)
 
     def _tick(self, now: float) -> None:
         since = max(self._last_message_at, self._last_tick_at)

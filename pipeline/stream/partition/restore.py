@@ -1,40 +1,40 @@
-"""A partition's working set brought up from its store. The store is passed in."""
+"""Restoring of a partition's agenda from its store. The store is passed in."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from pipeline.stream.partition.agenda import Agenda
 from pipeline.stream.partition.pages import read_states
 from pipeline.stream.partition.stores import PartitionStore
-from pipeline.stream.partition.working_set import WorkingSet
 
 _STEP: Final = 2_000
 
 
-def restore(working_set: WorkingSet, store: PartitionStore) -> Iterator[int]:
-    """Every stored person, some at a time; yields how many. The positions must be there (`WorkingSet.resume`).
+def restore(agenda: Agenda, store: PartitionStore) -> Iterator[int]:
+    """Every stored person, some at a time; yields how many.
 
     Where the store has the visits, few states are looked at: those whose rules have changed since, and those that came
     from the changelog after a crash. Afterwards it has them all.
     """
-    return _by_visits(working_set, store) if store.has_visits else _by_states(working_set, store)
+    return _by_visits(agenda, store) if store.has_visits else _by_states(agenda, store)
 
 
-def _by_visits(working_set: WorkingSet, store: PartitionStore) -> Iterator[int]:
+def _by_visits(agenda: Agenda, store: PartitionStore) -> Iterator[int]:
     visits = store.visits()
     while batch := list(islice(visits, _STEP)):
-        unknown = working_set.restore(batch)
+        unknown = agenda.restore(batch)
         if unknown:
-            store.note_visits(working_set.restore_states(_whole(store, unknown, store.get_many(unknown))))
+            store.note_visits(agenda.restore_states(_whole(store, unknown, store.get_many(unknown))))
         yield len(batch)
 
 
-def _by_states(working_set: WorkingSet, store: PartitionStore) -> Iterator[int]:
+def _by_states(agenda: Agenda, store: PartitionStore) -> Iterator[int]:
     store.forget_visits()
     states = store.scan()
     while batch := list(islice(states, _STEP)):
         keys, values = zip(*batch, strict=True)
-        store.note_visits(working_set.restore_states(_whole(store, keys, values)))
+        store.note_visits(agenda.restore_states(_whole(store, keys, values)))
         yield len(batch)
     store.complete_visits()
 

@@ -12,9 +12,11 @@ from pipeline.domain.watermark import Watermark
 from pipeline.stream.decode import Decoded, Place, decode_message
 from pipeline.stream.partition.group import Group
 from pipeline.stream.partition.outputs import rows_by_topic
+from pipeline.stream.partition.persons import Persons
 from pipeline.stream.partition.restore import restore
+from pipeline.stream.partition.state_cache import LiveStates
 from pipeline.stream.partition.stores import MemoryStore
-from pipeline.stream.partition.working_set import WorkingSet
+from pipeline.stream.partition.working_set import BEGINNING, WorkingSet
 from pipeline.stream.rules_book import RulesBook
 from schemas.control import Snapshot
 from schemas.topics import Topic
@@ -34,10 +36,11 @@ class Partition:
 
     def take(self) -> None:
         """A new owner: everything in memory is gone, the store and the last marker are there."""
-        self.working_set = WorkingSet(0, self.rules, self.store.get_many, Watermark(60_000), 1_000, 1 << 30)
-        if self.groups:
-            self.working_set.resume(self.groups[-1].marker)
-        deque(restore(self.working_set, self.store), maxlen=0)
+        marker = self.groups[-1].marker if self.groups else BEGINNING
+        states = LiveStates(self.store.get_many, 1_000, 1 << 30)
+        persons = Persons(0, states, self.rules, Watermark(60_000, marker.watermark_ms))
+        self.working_set = WorkingSet(persons, marker)
+        deque(restore(self.working_set.agenda, self.store), maxlen=0)
         self.working_set.begin()
 
     def decoded(self, offset: int, value: bytes) -> Decoded:

@@ -19,12 +19,14 @@ from pipeline.domain.watermark import Watermark
 from pipeline.stream.decode import MAX_REJECTS_PER_MESSAGE, Place, decode_message
 from pipeline.stream.identity.messages import PeopleQueue
 from pipeline.stream.identity.messages import decode_message as decode_people_message
-from pipeline.stream.partition import pages, state_cache, steps, working_set
+from pipeline.stream.partition import open_group, pages, state_cache, steps
 from pipeline.stream.partition.changelog import MARKER_KEY, Marker, decode_marker, encode_marker
 from pipeline.stream.partition.outputs import packed
+from pipeline.stream.partition.persons import Persons
 from pipeline.stream.partition.restore import restore
+from pipeline.stream.partition.state_cache import LiveStates
 from pipeline.stream.partition.stores import MemoryStore
-from pipeline.stream.partition.working_set import WorkingSet
+from pipeline.stream.partition.working_set import BEGINNING, WorkingSet
 from pipeline.stream.rules_book import RulesBook
 from schemas.control import Snapshot
 from schemas.events import AcceptedEvent, StreamEvent, decode_stream_event, encode_event
@@ -69,17 +71,16 @@ class Stream:
         self.start()
 
     def start(self) -> None:
-        """What `Worker.take` does."""
+        """What `Assignment.take` does."""
         self.working_sets = []
         for number, store in enumerate(self.stores):
-            taken = WorkingSet(number, self.rules, store.get_many, Watermark(LOST_MS), 50, 1 << 20)
-            marker = decode_marker(store.get_many([MARKER_KEY])[0])
-            if marker is not None:
-                taken.resume(marker)
+            marker = decode_marker(store.get_many([MARKER_KEY])[0]) or BEGINNING
+            states = LiveStates(store.get_many, 50, 1 << 20)
+            taken = WorkingSet(Persons(number, states, self.rules, Watermark(LOST_MS, marker.watermark_ms)), marker)
             taken.people.waits_for = len(self.events[number])
             for offset in range(taken.people.next_to_receive, taken.people.until):
                 self._receive(taken, number, offset)
-            deque(restore(taken, store), maxlen=0)
+            deque(restore(taken.agenda, store), maxlen=0)
             taken.begin()
             self.working_sets.append(taken)
 
@@ -211,7 +212,7 @@ def test_a_kill_after_any_step_of_any_flush_changes_nothing(seed: int, monkeypat
 
 def test_kills_during_the_recovery_from_kills_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """With groups so small that what is decided on takes several."""
-    monkeypatch.setattr(working_set, "GROUP_BYTES", 3_000)
+    monkeypatch.setattr(open_group, "GROUP_BYTES", 3_000)
     accepted = history(120, 8, 3)
     for seed in range(8):
         instants = sorted(Random(seed).sample(range(1, 300), 25))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import stream_traffic
 
-from pipeline.stream.partition import working_set
+from pipeline.stream.partition import intake, open_group
 from pipeline.stream.partition.changelog import MARKER_KEY, decode_marker
 from pipeline.stream.partition.group_commit import PartitionCommitter, Surroundings
 from pipeline.stream.partition.offset_gaps import MessagesSkipped
@@ -138,7 +138,7 @@ async def test_marker_and_states_are_one_batch_and_the_store_gets_the_same(bench
 async def test_the_next_group_is_applied_while_one_is_flushed_and_no_further(
     bench: Bench, messages: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(working_set, "GROUP_BYTES", 60_000)
+    monkeypatch.setattr(open_group, "GROUP_BYTES", 60_000)
     bench.log.gate.clear()
     submitting = asyncio.create_task(_submit_all(bench, messages))
     await bench.until(lambda: bench.committer.working_set.is_inside_message)
@@ -206,7 +206,7 @@ async def test_a_silent_partition_lets_time_pass_and_closes_its_sessions(bench: 
     bench.now += 3_600
     bench.committer._woken.set()
     await bench.until(lambda: bench.committer.working_set.watermark_ms >= before + 3_600_000)
-    await bench.until(lambda: not bench.committer.working_set.has_due_timers)
+    await bench.until(lambda: not bench.committer.working_set.agenda.is_due)
     await bench.until(lambda: bench.reports[-1][0].watermark_ms >= before + 3_600_000)
 
 
@@ -225,8 +225,8 @@ async def test_stopping_commits_what_was_applied(bench: Bench, messages: list[by
 
 
 async def test_under_large_messages_publication_gets_its_turn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(working_set, "GROUP_BYTES", 30_000)
-    monkeypatch.setattr(working_set, "_SLICE", 16)
+    monkeypatch.setattr(open_group, "GROUP_BYTES", 30_000)
+    monkeypatch.setattr(intake, "_SLICE", 16)
     traffic = stream_traffic.events(1_200, 60, seed=11)
     large = [value for _, value in stream_traffic.packed(traffic, 300, 1)]
     for offset, value in enumerate(large):

@@ -22,8 +22,8 @@ Make = Callable[[], Any]
 
 def _plan(working_set: WorkingSet) -> tuple[list[str], dict[int, list[str]]]:
     """Who is owed rows, and who is visited in which minute. Takes the timers out."""
-    pending = sorted(working_set._owed.persons)
-    timers = working_set._timers
+    pending = sorted(working_set.agenda.owed.persons)
+    timers = working_set.agenda._timers
     visited: dict[int, list[str]] = {}
     while timers._minutes:
         minute = timers._minutes[0]
@@ -96,9 +96,9 @@ def test_what_broke_off_is_done_again(make_partition: Make, messages: list[bytes
     partition = make_partition()
     partition.run(messages, publish=True)
     partition.store.forget_visits()
-    next(restore._by_states(partition.working_set, partition.store))
+    next(restore._by_states(partition.working_set.agenda, partition.store))
     assert not partition.store.has_visits
-    deque(restore.restore(partition.working_set, partition.store), maxlen=0)
+    deque(restore.restore(partition.working_set.agenda, partition.store), maxlen=0)
     assert partition.store.has_visits
 
 

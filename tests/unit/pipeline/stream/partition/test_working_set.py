@@ -12,7 +12,7 @@ from stream_reference import IDS, Folded, reference
 from pipeline.domain.apply import apply_event, owes_rows
 from pipeline.domain.context import PersonContext
 from pipeline.domain.state import decode_state
-from pipeline.stream.partition import steps, working_set
+from pipeline.stream.partition import intake, open_group, steps
 from schemas.events import AcceptedEvent, encode_event
 from schemas.topics import Topic
 
@@ -66,8 +66,8 @@ def test_a_session_that_is_over_in_its_group_is_published_with_it(make_partition
 def test_a_message_too_large_for_a_group_is_cut_and_resumed_where_it_was_cut(
     make_partition: Make, messages: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(working_set, "GROUP_BYTES", 20_000)
-    monkeypatch.setattr(working_set, "_SLICE", 16)
+    monkeypatch.setattr(open_group, "GROUP_BYTES", 20_000)
+    monkeypatch.setattr(intake, "_SLICE", 16)
     large = [b"".join(messages[:12]), b"".join(messages[12:])]
     partition = make_partition()
     for offset, value in enumerate(large):
@@ -88,8 +88,8 @@ def test_a_message_too_large_for_a_group_is_cut_and_resumed_where_it_was_cut(
 def test_a_message_already_applied_in_part_is_not_rejected_twice(
     make_partition: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(working_set, "GROUP_BYTES", 5_000)
-    monkeypatch.setattr(working_set, "_SLICE", 4)
+    monkeypatch.setattr(open_group, "GROUP_BYTES", 5_000)
+    monkeypatch.setattr(intake, "_SLICE", 4)
     lines = [encode_event(event) for event in stream_traffic.events(40, 40, seed=2)]
     partition = make_partition()
     partition.run([b"\n".join([b"bad", *lines, b"worse"])])
@@ -189,10 +189,10 @@ def test_time_closes_sessions_and_in_the_end_forgets_the_person(make_partition: 
     partition = make_partition()
     partition.run([_event(0, at_ms)], publish=True)
     assert [row["is_closed"] for row in partition.rows(Topic.SESSIONS)] == [False]
-    assert not partition.working_set.has_due_timers
+    assert not partition.working_set.agenda.is_due
     partition.take()
     partition.working_set.idle_for(33 * 60_000)
-    assert partition.working_set.has_due_timers
+    assert partition.working_set.agenda.is_due
     partition.flush()
     assert [row["is_closed"] for row in partition.rows(Topic.SESSIONS)] == [False, True]
     assert partition.flush() is None
@@ -201,19 +201,19 @@ def test_time_closes_sessions_and_in_the_end_forgets_the_person(make_partition: 
         partition.flush()
     assert not list(partition.store.scan())
     assert partition.groups[-1].deletes == [b"demo\x1fu:u"]
-    assert partition.working_set.timed_persons == 0
+    assert partition.working_set.agenda.timed_persons == 0
     assert partition.working_set.live_persons == 0
 
 
 def test_more_timers_than_fit_fire_over_several_groups(make_partition: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(working_set, "GROUP_BYTES", 50_000)
+    monkeypatch.setattr(open_group, "GROUP_BYTES", 50_000)
     at_ms = stream_traffic.START_MS
     partition = make_partition()
     partition.run([b"\n".join(_event(n, at_ms, f"u{n}") for n in range(200))])
     partition.finish()
     partition.working_set.idle_for(DAY_MS)
     groups_before = len(partition.groups)
-    while partition.working_set.has_due_timers:
+    while partition.working_set.agenda.is_due:
         assert partition.flush() is not None
     assert len(partition.groups) - groups_before > 3
     assert sum(row["is_closed"] for row in partition.folded()[Topic.SESSIONS].values()) == 200
