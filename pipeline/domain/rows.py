@@ -1,6 +1,13 @@
-"""Rows from facts. A row's content is a function of the person's events alone, its revision of the person's version."""
+"""Rows from facts. A row's content is a function of the person's events alone, its revision of the person's version.
 
-from typing import Final, NamedTuple
+What a conversion and its rows have under the same name is copied (`_copier`): only what differs is named here.
+"""
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, get_type_hints
+
+import msgspec
 
 from pipeline.domain.attribution.models import credit_path
 from pipeline.domain.channels.tables import Channel
@@ -15,6 +22,19 @@ from schemas.ids import conversion_id, person_hash, session_id
 
 _USER: Final = "u:"
 _ANONYMOUS: Final = "a:"
+
+
+def _copier(row: type[msgspec.Struct], state: type[msgspec.Struct], *others: str) -> Callable[[Any], dict[str, Any]]:
+    """Return a function that reads the fields of a state that its row has too; not `others`, which mean something else
+    there."""
+    names = [name for name in state.__struct_fields__ if name in row.__struct_fields__ and name not in others]
+    read = attrgetter(*names)
+    return lambda found: dict(zip(names, read(found), strict=True))
+
+
+_conversion_columns: Final = _copier(ConversionRow, Conversion, "anonymous_id")
+_attribution_columns: Final = _copier(AttributionRow, Conversion, "value_minor")
+_EMPTY_SESSION: Final = {name: kind() for name, kind in get_type_hints(SessionRow).items() if kind in (str, int, bool)}
 
 
 def user_of(person: str) -> str:
@@ -57,34 +77,28 @@ def session_row(context: PersonContext, session: Session, is_closed: bool, revis
 
 def session_tombstone(app_id: str, person: str, key: tuple[int, str], revision: int) -> SessionRow:
     return SessionRow(
-        app_id=app_id,
-        session_id=session_id(app_id, person, *key),
-        person_key=person,
-        user_id=user_of(person),
-        anonymous_id=anonymous_of(person, ""),
-        start_ms=key[0],
-        end_ms=key[0],
-        events=0,
-        page_views=0,
-        entry_page="",
-        exit_page="",
-        channel="",
-        source="",
-        medium="",
-        campaign="",
-        conversions=0,
+        **_EMPTY_SESSION
+        | {
+            "app_id": app_id,
+            "session_id": session_id(app_id, person, *key),
+            "person_key": person,
+            "user_id": user_of(person),
+            "anonymous_id": anonymous_of(person, ""),
+            "start_ms": key[0],
+            "end_ms": key[0],
+            "is_closed": True,
+            "revision": revision,
+            "is_deleted": True,
+        },
         values_minor={},
-        is_bounce=False,
-        is_closed=True,
-        revision=revision,
-        is_deleted=True,
     )
 
 
 def touch_row(
     context: PersonContext, touch: Touch, key: tuple[int, str], revision: int, is_deleted: bool = False
 ) -> TouchRow:
-    """`key` names the touch's session inside the person."""
+    """`key` names the touch's session inside the person. Columns are named: copying them by name would cost 2 of the
+    52 µs that an ad click takes."""
     return TouchRow(
         app_id=context.app_id,
         touch_id=touch.touch_id,
@@ -139,17 +153,10 @@ def conversion_row(
     return ConversionRow(
         app_id=app_id,
         conversion_id=conversion_id(app_id, conversion.goal, conversion.event_id),
-        goal=conversion.goal,
-        goal_type=conversion.goal_type,
-        event_id=conversion.event_id,
         person_key=person,
         user_id=user_of(person),
         anonymous_id=anonymous_of(person, conversion.anonymous_id),
-        session_id=conversion.session_id,
         converted_at_ms=conversion.at_ms,
-        value_minor=conversion.value_minor,
-        currency=conversion.currency,
-        order_id=conversion.order_id,
         path_touch_ids=path.touch_ids,
         path_touched_at_ms=path.times_ms,
         path_touch_types=path.types,
@@ -159,12 +166,8 @@ def conversion_row(
         path_campaigns=path.campaigns,
         revision=conversion.row_revision,
         is_deleted=is_deleted,
-        goal_version=conversion.goal_version,
-        refunded_minor=conversion.refunded_minor,
-        refund_excess_minor=conversion.refund_excess_minor,
         reason=reason,
-        value_issue=conversion.value_issue,
-        is_bot=conversion.is_bot,
+        **_conversion_columns(conversion),
     )
 
 
@@ -180,11 +183,9 @@ def attribution_row(
     return AttributionRow(
         app_id=context.app_id,
         conversion_id=conversion_id(context.app_id, conversion.goal, conversion.event_id),
-        goal=conversion.goal,
         person_key=context.person,
         converted_at_ms=conversion.at_ms,
         value_minor=value_minor,
-        currency=conversion.currency,
         touch_ids=credited.touch_ids,
         touched_at_ms=credited.times_ms,
         touch_types=credited.types,
@@ -198,10 +199,7 @@ def attribution_row(
         revision=conversion.attribution_revision,
         is_deleted=is_deleted,
         supersedes=conversion.attribution_revision - 1,
-        config_version=conversion.config_version,
-        refunded_minor=conversion.refunded_minor,
-        value_issue=conversion.value_issue,
-        is_bot=conversion.is_bot,
+        **_attribution_columns(conversion),
     )
 
 
