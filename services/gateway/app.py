@@ -60,25 +60,13 @@ BROKER_DISK: Final = "disk space for the broker"
 _log = get_logger("gateway")
 
 
-class Readiness:
-    """Readiness of the gateway for traffic."""
+class Ending:
+    """How the process comes to its end: by a signal, or by an error."""
 
-    def __init__(self, snapshots: Snapshots, publisher: Publisher) -> None:
-        self._snapshots = snapshots
-        self._publisher = publisher
+    def __init__(self) -> None:
         self.is_draining = False
         self.fatal: Exception | None = None
         self.stop_server: Callable[[], None] | None = None
-
-    async def missing(self) -> list[str]:
-        """Name the parts that readiness waits for, in words."""
-        found = {
-            "stopping": self.is_draining,
-            "broker": not self._publisher.is_ready,
-            BROKER_DISK: self._publisher.lacks_room,
-            "control plane": not self._knows_keys(),
-        }
-        return [name for name, is_missing in found.items() if is_missing]
 
     def fail(self, error: Exception) -> None:
         """End the process, with its reason, for an error that no retry will mend."""
@@ -86,6 +74,25 @@ class Readiness:
         self.is_draining = True
         if self.stop_server is not None:
             self.stop_server()
+
+
+class Readiness:
+    """Readiness of the gateway for traffic."""
+
+    def __init__(self, snapshots: Snapshots, publisher: Publisher, ending: Ending) -> None:
+        self._snapshots = snapshots
+        self._publisher = publisher
+        self._ending = ending
+
+    async def missing(self) -> list[str]:
+        """Name the parts that readiness waits for, in words."""
+        found = {
+            "stopping": self._ending.is_draining,
+            "broker": not self._publisher.is_ready,
+            BROKER_DISK: self._publisher.lacks_room,
+            "control plane": not self._knows_keys(),
+        }
+        return [name for name, is_missing in found.items() if is_missing]
 
     def _knows_keys(self) -> bool:
         try:
@@ -100,22 +107,31 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 
     It starts whether they are there or not, connects as they come, and says in `/readyz` what is missing.
     """
-    app: FastAPI
-    sink = KafkaSink(settings, on_fatal=lambda error: app.state.readiness.fail(error))
+    ending = Ending()
+    sink = KafkaSink(settings, on_fatal=ending.fail)
     budget = Budget(settings.max_in_flight_bytes)
     room = BrokerRoom(settings.broker_data_dir, settings.broker_margin_bytes)
     publisher = Publisher(sink, settings.partitions, budget, settings.publish_timeout_seconds, room)
     snapshots = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
-    app = build_app(settings, snapshots, publisher)
-    return app
+    return build_app(settings, snapshots, publisher, ending)
 
 
-def build_app(settings: GatewaySettings, snapshots: Snapshots, publisher: Publisher) -> FastAPI:
+def build_app(
+    settings: GatewaySettings, snapshots: Snapshots, publisher: Publisher, ending: Ending | None = None
+) -> FastAPI:
     """Wire the parts. They are started and stopped with the application's lifespan."""
+    ending = ending or Ending()
     quota = open_quota(settings)
     tallies = Tallies("gw_" + secrets.token_hex(8))
     forwarder = Forwarder(settings.query_url, publisher.budget, snapshots) if settings.query_url else None
+    admission = Admission(snapshots, quota, ClientRate(settings.app_id_requests_a_second))
+    intake = Intake(publisher, tallies)
+    endpoints = _reporting_endpoints(Reporting(admission, intake)) | SegmentApi(admission, intake).endpoints()
+    endpoints[visitors.PATH] = Endpoint(visitors.Visitors(admission, publisher.budget).visitor)
+    proxies = TrustedProxies(parse_networks(settings.trusted_proxies))
+    counting, tally = _counting(quota, snapshots), _tallying(tallies, snapshots)
     app = Gateway(
+        lambda inner, routes: Edge(inner, endpoints, routes, counting, tally, proxies),
         title="AttriKit API",
         version=version("attrikit"),
         openapi_url=None,
@@ -129,38 +145,35 @@ def build_app(settings: GatewaySettings, snapshots: Snapshots, publisher: Publis
         ),
         exception_handlers={HTTPException: answer_http_exception},
     )
-    app.state.readiness = Readiness(snapshots, publisher)
-    admission = Admission(snapshots, quota, ClientRate(settings.app_id_requests_a_second))
-    intake = Intake(publisher, tallies)
-    endpoints = _reporting_endpoints(Reporting(admission, intake)) | SegmentApi(admission, intake).endpoints()
-    endpoints[visitors.PATH] = Endpoint(visitors.Visitors(admission, publisher.budget).visitor)
+    app.state.ending = ending
     app.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())
     app.router.routes.extend(Route(path, Endpoint(admission.preflight), methods=["OPTIONS"]) for path in endpoints)
     app.router.routes.append(Route(resend.PATH, resend.Resending(snapshots, publisher, forwarder), methods=["POST"]))
     access = MetricsAccess(settings.public_metrics, settings.metrics_token.get_secret_value())
-    add_operations(app, app.state.readiness.missing, access, lambda: publisher.stalled(settings.stall_seconds))
+    add_operations(
+        app, Readiness(snapshots, publisher, ending).missing, access, lambda: publisher.stalled(settings.stall_seconds)
+    )
     add_docs(app, _document(app.version, forwarder))
     add_sdk(app)
     if settings.console_url:
         app.router.routes.append(home(settings.console_url))
     if forwarder is not None:
         app.router.default = forwarder
-    routes = frozenset(getattr(route, "path", "") for route in app.router.routes)
-    tally = _tallying(tallies, snapshots)
-    proxies = TrustedProxies(parse_networks(settings.trusted_proxies))
-    app.surround = lambda inner: Edge(inner, endpoints, routes, _counting(quota, snapshots), tally, proxies)
     return app
 
 
 class Gateway(FastAPI):
     """FastAPI with one layer outside all of its own, and no handler of last resort within: `Edge` is that."""
 
-    surround: Callable[[ASGIApp], ASGIApp]
+    def __init__(self, surround: Callable[[ASGIApp, frozenset[str]], ASGIApp], **options: Any) -> None:
+        """`surround`: (the rest, the paths it has routes for) → the layer outside; called once, when all are there."""
+        super().__init__(**options)
+        self._surround = surround
 
     def build_middleware_stack(self) -> ASGIApp:
         handlers: dict[Any, Any] = dict(self.exception_handlers)
         routed = ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers=handlers)
-        return self.surround(routed)
+        return self._surround(routed, frozenset(getattr(route, "path", "") for route in self.router.routes))
 
 
 def _reporting_endpoints(reporting: Reporting) -> dict[str, Endpoint]:
@@ -236,13 +249,13 @@ def _document(api_version: str, forwarder: Forwarder | None) -> Callable[[], Awa
 class _Server(QuietServer):
     """uvicorn, saying "not ready" from the first signal on, and ending without passing the signal on to itself."""
 
-    def __init__(self, config: uvicorn.Config, readiness: Readiness) -> None:
+    def __init__(self, config: uvicorn.Config, ending: Ending) -> None:
         super().__init__(config)
-        self._readiness = readiness
+        self._ending = ending
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal ends the server when its requests are answered; a second interrupt, at once."""
-        self._readiness.is_draining = True
+        self._ending.is_draining = True
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
@@ -259,7 +272,7 @@ def protocol(settings: GatewaySettings) -> Callable[..., EnvelopeProtocol]:
 def run(settings: GatewaySettings) -> int:
     """Serve until SIGTERM or SIGINT; requests under way are finished first. Returns the process's exit code."""
     app = create_app(settings)
-    readiness: Readiness = app.state.readiness
+    ending: Ending = app.state.ending
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -269,8 +282,8 @@ def run(settings: GatewaySettings) -> int:
         timeout_graceful_shutdown=int(settings.publish_timeout_seconds + _DRAIN_SECONDS),
         **SERVER_OPTIONS | {"http": protocol(settings)},
     )
-    server = _Server(config, readiness)
-    readiness.stop_server = server.end
+    server = _Server(config, ending)
+    ending.stop_server = server.end
     _log.info("gateway_starting", host=settings.host, port=settings.port)
     # What is loaded now stays: keep the collector from walking it again and again.
     gc.collect()
@@ -279,7 +292,7 @@ def run(settings: GatewaySettings) -> int:
     gc.set_threshold(50_000, 20, 50)
     sys.setswitchinterval(SWITCH_SECONDS)
     server.run()
-    if readiness.fatal is not None:
-        _log.error("gateway_failed", error=str(readiness.fatal))
+    if ending.fatal is not None:
+        _log.error("gateway_failed", error=str(ending.fatal))
         return 1
     return 0

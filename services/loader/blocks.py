@@ -121,7 +121,9 @@ class Buffer:
         self._full_bytes = 0
         self.pace = Pace(limits.max_age_seconds)
         self._open_since = 0.0
-        self._reopen()
+        self._messages: list[Message] = []
+        self._rows = 0
+        self._bytes = 0
 
     def add(self, message: Message, now: float) -> None:
         """Add a message. `now`: monotonic seconds, here and below."""
@@ -176,9 +178,7 @@ class Buffer:
         self._reopen()
 
     def _reopen(self) -> None:
-        self._messages: list[Message] = []
-        self._rows = 0
-        self._bytes = 0
+        self._messages, self._rows, self._bytes = [], 0, 0
 
 
 class Positions:

@@ -136,21 +136,28 @@ class _Response(aiohttp.ClientResponse):
     """Response that may come after at most `_MAX_INFORMATIONAL` informational ones."""
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
-        await super().start(_Counted(connection, protocol=_Counted(connection.protocol)))  # type: ignore[arg-type]
+        await super().start(_CountedConnection(connection))  # type: ignore[arg-type]
         self._protocol, self._connection = connection.protocol, connection
         return self
 
 
+class _CountedConnection:
+    """Stands before a connection, with its protocol counted."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+        self.protocol = _Counted(target.protocol)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+
 class _Counted:
-    """Stands before a connection, or its protocol, whose messages are read a limited number of times.
+    """Stands before a protocol whose messages are read a limited number of times: then `read` raises `ClientError`."""
 
-    `replaced`: attributes that are not those of `target`. `read` raises `ClientError` once the limit is reached.
-    """
-
-    def __init__(self, target: Any, **replaced: Any) -> None:
+    def __init__(self, target: Any) -> None:
         self._target = target
         self._reads_left = _MAX_INFORMATIONAL + 1
-        self.__dict__.update(replaced)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._target, name)

@@ -11,9 +11,9 @@ from pipeline.domain.state import Conversion, new_state
 from schemas.control import App
 from schemas.facts import SessionRow
 
-CONVERSION = Conversion(
-    1_000, "e1", "purchase", "macro", "a1", 5_000, "CNY", "o1", "ses_1", 3, "digest", 2, "", True, 4, 700, 30, "issue", 6
-)
+CONVERSION = Conversion(1_000, "e1", "purchase", "macro", "a1", 5_000, "CNY", "o1", "ses_1", 3, "digest", 2)
+CONVERSION.config_version, CONVERSION.refunded_minor, CONVERSION.refund_excess_minor = 4, 700, 30
+CONVERSION.value_issue, CONVERSION.row_revision, CONVERSION.is_bot = "negative_value", 6, True
 CONTEXT = PersonContext(new_state(), "shop", "u:u1", compile_rules(App("shop", "Shop")), 0, Effects())
 
 

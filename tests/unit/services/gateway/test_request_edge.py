@@ -11,7 +11,7 @@ from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from schemas.control import Snapshot
-from services.gateway.app import Gateway, Readiness, build_app
+from services.gateway.app import Ending, Gateway, build_app
 from services.gateway.sink import MemorySink
 from services.web.request_log import OTHERS_A_SECOND, REQUEST_LOG, Sampler
 
@@ -57,8 +57,8 @@ async def test_a_draining_gateway_is_not_ready(
     make_app: Callable[..., Gateway], make_client: Callable[[Any], httpx.AsyncClient]
 ) -> None:
     app = make_app()
-    readiness: Readiness = app.state.readiness
-    readiness.is_draining = True
+    ending: Ending = app.state.ending
+    ending.is_draining = True
     async with make_client(app) as client:
         assert (await client.get("/readyz")).json()["error"]["details"]["missing"] == ["stopping"]
         assert (await client.post("/v1/events/track", json={"event_name": "a"})).status_code == 201
