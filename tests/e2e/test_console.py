@@ -179,8 +179,9 @@ def test_pages_are_accessible_light_narrow_and_report_nothing(
     for path in PAGES:
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
-            body = page.goto(product.console_url + path).body()
-            weights[path] = len(body)
+            answer = page.goto(product.console_url + path)
+            assert answer.status == 200, path
+            weights[path] = len(answer.body())
             found = _violations(page, script)
             if found:
                 problems[f"{path} {theme}"] = found

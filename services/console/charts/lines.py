@@ -46,14 +46,15 @@ def line_chart(
     return picture(_WIDTH, _HEIGHT, title, description, inside)
 
 
-def sparkline(title: str, values: Sequence[float], tone: int = 1) -> str:
-    """Draw a small line without axes."""
+def sparkline(values: Sequence[float], tone: int = 1) -> str:
+    """Draw a small line without axes, beside a number that has the name."""
     highest = max(values, default=0.0)
     scale = Scale(highest or 1.0, _SPARK_HEIGHT - 2, 2.0)
     places = spread(len(values), 2.0, _SPARK_WIDTH - 2) if values else []
     points = [(x, scale.place(value)) for x, value in zip(places, values, strict=True)]
     drawn = element("path", d=path_of(points), cls=f"line l{tone}") if len(points) > 1 else ""
-    return picture(_SPARK_WIDTH, _SPARK_HEIGHT, title, "", [drawn], "chart spark")
+    box = f"0 0 {_SPARK_WIDTH:.0f} {_SPARK_HEIGHT:.0f}"
+    return element("svg", drawn, viewBox=box, cls="chart spark", aria_hidden="true", focusable="false")
 
 
 def _grid(marks: Sequence[float], scale: Scale, shown: Callable[[float], str]) -> str:

@@ -15,6 +15,7 @@ from services.console.report_page import PERFORMANCE, render_report, report_filt
 from services.console.visitor import OfApp
 
 router = APIRouter()
+Sums = dict[str, Decimal]
 _TOP = 8
 _ALERTS = 5
 _MAX_DAYS = 1_000
@@ -30,7 +31,8 @@ async def show_overview(page: OfApp) -> Response:
     by_day = await page.read(PERFORMANCE, asked | {"granularity": "day"})
     daily, earlier = by_period(by_day["items"]), by_period(by_day["previous"]["items"])
     alerts = (await page.read("/v1/alerts", {"limit": _ALERTS}))["items"]
-    days, days_before = days_of(whole["meta"]), days_of(whole["previous"])
+    days = [(day, daily.get(day, _NOTHING)) for day in days_of(whole["meta"])]
+    before = [earlier.get(day, _NOTHING) for day in days_of(whole["previous"])]
     values = {
         "totals": whole["totals"],
         "previous": whole["previous"]["totals"],
@@ -42,21 +44,22 @@ async def show_overview(page: OfApp) -> Response:
             bar(float(_credit(item, filters.model)), _highest(whole["items"], filters.model)) for item in whole["items"]
         ],
         "alerts": alerts,
-        "chart": _chart(page, days, daily, [earlier.get(day, {}) for day in days_before]),
-        "days": [(day, daily.get(day, {})) for day in days],
-        "sparks": {name: sparkline(name, [float(daily.get(day, {}).get(name, 0)) for day in days]) for name in _SUMMED},
+        "chart": _chart(page, days, before),
+        "days": days,
+        "sparks": {name: sparkline([float(sums[name]) for _, sums in days]) for name in _SUMMED},
     }
     return render_report(page, "overview.html", filters, whole["meta"], (PERFORMANCE, asked), **values)
 
 
 _SUMMED = ("conversions", "value", "sessions", "touches", "spend")
+_NOTHING = dict.fromkeys(_SUMMED, Decimal(0))
 
 
-def by_period(items: Sequence[dict[str, Any]]) -> dict[str, dict[str, Decimal]]:
+def by_period(items: Sequence[dict[str, Any]]) -> dict[str, Sums]:
     """Add up a report's rows of every key: period → name → sum."""
-    found: dict[str, dict[str, Decimal]] = {}
+    found: dict[str, Sums] = {}
     for item in items:
-        sums = found.setdefault(item["period"][:10], dict.fromkeys(_SUMMED, Decimal(0)))
+        sums = found.setdefault(item["period"][:10], dict(_NOTHING))
         for name in _SUMMED:
             sums[name] += Decimal(item[name] or 0)
     return found
@@ -86,13 +89,12 @@ def _highest(items: Sequence[dict[str, Any]], model: str) -> float:
     return max((float(_credit(item, model)) for item in items), default=0.0)
 
 
-def _chart(page: Page, days: Sequence[str], daily: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> str:
-    labels = [page.formats.short_day(day) for day in days]
-    now = [float(daily.get(day, {}).get("conversions", 0)) for day in days]
-    before = [float(sums.get("conversions", 0)) for sums in earlier[: len(days)]]
-    series = [Series(page.text("Conversions"), now)]
-    if any(before):
-        padded = before + [0.0] * (len(days) - len(before))
+def _chart(page: Page, days: Sequence[tuple[str, Sums]], before: Sequence[Sums]) -> str:
+    labels = [page.formats.short_day(day) for day, _ in days]
+    series = [Series(page.text("Conversions"), [float(sums["conversions"]) for _, sums in days])]
+    earlier = [float(sums["conversions"]) for sums in before[: len(days)]]
+    if any(earlier):
+        padded = earlier + [0.0] * (len(days) - len(earlier))
         series.append(Series(page.text("The period before"), padded, is_before=True))
     title = page.text("Conversions by day")
     return line_chart(

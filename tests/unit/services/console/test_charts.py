@@ -31,7 +31,7 @@ CHARTS = {
     ),
     "one-day": line_chart("One day", "", ["Nov 1"], [Series("Conversions", [5])], str),
     "no-day": line_chart("No day", "", [], [Series("Conversions", [])], str),
-    "sparkline": sparkline("Visits", [1, 4, 2, 8]),
+    "sparkline": sparkline([1, 4, 2, 8]),
     "bar": bar(30, 120),
     "funnel": funnel("Funnel", "", [Step("page_view", 100, "100"), Step("a" * 40, 25, "25"), Step("purchase", 0, "0")]),
     "sankey": sankey("Paths", "A table follows.", PATHS, WORDS),
