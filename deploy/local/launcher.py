@@ -413,7 +413,11 @@ def _console_of(settings: Settings) -> dict[str, Any]:
         after = settings.port + 1
         port = after if after < 65_536 and not problem_with(after, host) else free_port(host, avoid=[settings.port])
     url = settings.console_url or _listens_on(host, port)
-    return {"console_port": port, "console_url": url, "api_url": settings.api_url or _base_url(settings)}
+    return {
+        "console_port": port,
+        "console_url": url,
+        "console_api_url": settings.console_api_url or _base_url(settings),
+    }
 
 
 def _answers(client: httpx.Client, url: str) -> bool:

@@ -438,7 +438,7 @@ class ConsoleSettings(
     """Address the console listens on; empty: that of `host`."""
     console_port: Port = 0
     """Port of the console; 0: the one after `port`."""
-    api_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
+    console_api_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
     """Address of the API as senders reach it, which the console's examples name; empty: that of `host` and `port`."""
 
 

@@ -35,7 +35,7 @@ class Console:
     @property
     def api_url(self) -> str:
         """Address of the API as senders reach it."""
-        return self.settings.api_url or f"http://{self.settings.host}:{self.settings.port}"
+        return self.settings.console_api_url or f"http://{self.settings.host}:{self.settings.port}"
 
     def store(self, entry: AuditEntry | None = None) -> ControlPlane:
         """Open the control plane for one change, which is logged."""

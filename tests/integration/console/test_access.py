@@ -7,11 +7,13 @@ from pkgutil import iter_modules
 from typing import Any
 
 import pytest
-from console_world import ADMIN, FOREIGN_APP, OWN_APP, PASSWORD, USER, ConsoleWorld
+from console_world import ADMIN, FOREIGN_APP, OWN_APP, PASSWORD, PASSWORD_HASH, USER, ConsoleWorld
 from fastapi.routing import APIRoute
 
+from deploy.local.first_admin import new_admin_link
+from pipeline.control import prepare_control_plane
 from pipeline.control.audit import read_entries
-from pipeline.control.users import IDLE_MS, LIFE_MS, LINK_MS, token_hash
+from pipeline.control.users import IDLE_MS, LIFE_MS, LINK_MS, Users, token_hash
 from pipeline.runtime.clock import now_ms
 from services.console import pages
 from services.console.pages import ROUTERS
@@ -164,6 +166,16 @@ def test_a_link_sets_the_password_once_and_not_after_a_day(world: ConsoleWorld) 
     assert world.visitor().get("/setup/second").status_code == 404
     assert world.visitor().send("/setup/second", password=new, again=new).status_code == 404
     assert world.visitor().send("/login", login=USER, password=new, next="/").status_code == 303
+
+
+def test_the_link_of_a_first_run_is_made_until_there_is_a_password(make_settings: Any) -> None:
+    settings = make_settings(console_url="http://127.0.0.1:8001")
+    prepare_control_plane(settings)
+    link = new_admin_link(settings, now_ms())
+    assert re.fullmatch(r"http://127\.0\.0\.1:8001/setup/[\w-]{43}", link)
+    users = Users(settings.control_plane_dsn())
+    assert users.use_link(link.rpartition("/")[2], PASSWORD_HASH, now_ms()).login == ADMIN
+    assert new_admin_link(settings, now_ms()) == ""
 
 
 def test_logins_are_throttled_by_account_and_address_and_lock_nobody_out(world: ConsoleWorld) -> None:

@@ -19,7 +19,7 @@ CLIENTS = {"rejected list", "rejected replay", "costs list", "webhooks replay"}
 """Commands that are given an address and a key, and read no settings."""
 NO_FOLDER = CLIENTS | {"up", "demo", "migrate", "topics create", "progress"}
 """Commands that need no data folder, or begin one."""
-SERVICES = {"gateway", "worker", "loader", "query", "store", "alerts serve", "webhooks serve"}
+SERVICES = {"gateway", "worker", "loader", "query", "store", "console", "alerts serve", "webhooks serve"}
 """They start without their neighbours, and wait for them."""
 BROKER = {"topics create", "progress", "ledger", "costs import", "costs remove"}
 SAMPLES = {

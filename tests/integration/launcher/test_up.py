@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-NAMES = {"broker", "gateway", "worker", "webhooks", "store"}
+NAMES = {"broker", "gateway", "worker", "webhooks", "store", "console"}
 QUICK_START = """\
 curl -X POST https://api.attrikit.com/v1/events/track \\
   -H "Authorization: Bearer YOUR_API_KEY" \\
@@ -67,6 +67,10 @@ def test_a_data_folder_from_its_first_run_to_the_death_of_a_child(start, wait, p
     assert "for development and evaluation only" in run.output
     assert (data_dir / "demo-key").stat().st_mode & 0o777 == 0o600
     assert set(run.children()) == NAMES
+    link = re.search(r"^console +(\S+)\n.*once: (\1/setup/\S+)$", run.output, re.M)
+    assert link is not None, run.output
+    assert "admin" in httpx.get(link[2]).text
+    assert httpx.get(f"{run.base_url}/", headers={"Accept": "text/html"}).headers["location"] == link[1]
 
     # Neither a second run on the folder nor one on the port disturbs it.
     second = start(free_port(), data_dir)
@@ -79,12 +83,15 @@ def test_a_data_folder_from_its_first_run_to_the_death_of_a_child(start, wait, p
 
     # Ctrl-C: in order, nothing left, exit 0, and the key in no log.
     assert run.press_ctrl_c() == 0
-    said = [run.output.index(f"stopping {name}") for name in ("gateway", "worker", "webhooks", "store", "broker")]
+    said = [
+        run.output.index(f"stopping {name}") for name in ("console", "gateway", "worker", "webhooks", "store", "broker")
+    ]
     assert said == sorted(said)
     assert "warning" not in run.output
     assert processes_on(data_dir) == {}
     for log in (data_dir / "logs").iterdir():
         assert key not in log.read_text(), log
+        assert link[2].rpartition("/")[2] not in log.read_text(), log
 
     # The next run goes on with the data and shows the key no more.
     run = start(port, data_dir).wait_ready()
