@@ -21,7 +21,7 @@ from services.console.visitor import AnyPage, Form, PublicForm, SignedIn, field
 
 router = APIRouter()
 _WRONG: Final = text("The login or the password is wrong.")
-_WRONG_CODE: Final = text("The code is wrong or was used. Enter the one your authenticator shows now.")
+_WRONG_CODE: Final = text("The code is wrong. Enter the one your authenticator shows now.")
 _SLOW_DOWN: Final = text("Too many tries. Wait a minute, then try again.")
 _LINK_OVER: Final = text("The link was used or is too old. `attrikit users link` prints another one.")
 _DIFFERENT: Final = text("The two passwords are different.")
@@ -38,19 +38,16 @@ async def log_in(page: AnyPage, fields: PublicForm) -> Response:
     console = page.console
     login, target = field(fields, "login").lower(), field(fields, "next")
     address = address_of(page.request, console)
-    if not console.throttle.may_try(login, address):
+    if not console.throttle.take_try(login, address):
         return _login_page(page, target, _SLOW_DOWN, login, 429)
     user = await asyncio.to_thread(console.users.by_login, login)
     known = user if user is not None and user.is_active else None
     fits = await console.passwords.fits(str(fields.get("password", "")), known.password_hash if known else "")
     if known is None or not fits:
-        console.throttle.note_failure(login, address)
         return _login_page(page, target, _WRONG, login, 403)
     if known.totp_secret:
         code = field(fields, "code")
         if not code or not is_code(page.console.settings, known, code, now_ms()):
-            if code:
-                console.throttle.note_failure(login, address)
             return _login_page(page, target, _WRONG_CODE if code else "", login, 403 if code else 200, asks_code=True)
     return await enter(page, known, _local(target))
 
