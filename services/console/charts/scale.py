@@ -1,22 +1,22 @@
 """Scales: round ticks, and values as places on a line. Pure."""
 
 from dataclasses import dataclass
-from math import floor, log10
+from math import ceil, floor, log10
 
 _STEPS = (1, 2, 2.5, 5, 10)
+_LEAST = 1e-6
+"""Values below it are shown as 0."""
 
 
 def ticks(highest: float, about: int = 4) -> list[float]:
     """Return round values from 0 to `highest` or just above it."""
-    if highest <= 0:
+    if highest < _LEAST:
         return [0.0, 1.0]
     rough = highest / about
     unit = 10.0 ** floor(log10(rough))
     step = next(factor * unit for factor in _STEPS if factor * unit >= rough * (1 - 1e-9))
-    found = [0.0]
-    while found[-1] < highest * (1 - 1e-9):
-        found.append(round(len(found) * step, 12))
-    return found
+    count = ceil(highest / step * (1 - 1e-9))
+    return [round(index * step, 12) for index in range(count + 1)]
 
 
 @dataclass(frozen=True)
