@@ -1,6 +1,5 @@
 """`attrikit alerts`: rules that send `threshold.alert`, from the command line."""
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -37,6 +36,8 @@ def add_rule(
 ) -> None:
     """Add a rule. Daily events below half their average: `alerts add --app shop events --below-average 50
     --window-minutes 1440`. rejected_rate is in percent, api_latency in ms (95 % of requests), value in whole units."""
+    from pipeline.control.alerts import new_rule_id, rule_name
+
     comparison, threshold = _condition(
         {
             Comparison.ABOVE: above,
@@ -49,9 +50,9 @@ def add_rule(
     since_ms = None if since is None else moment_ms(since, "--since")
     with _rules() as (rules, now_ms):
         rule = AlertRule(
-            rule_id="rule_" + secrets.token_hex(8),
+            rule_id=new_rule_id(),
             app_id=app_id,
-            name=name or " ".join(filter(None, (metric, only, comparison.replace("_", " "), f"{threshold:g}"))),
+            name=name or rule_name(metric, only, comparison, threshold),
             metric=metric,
             comparison=comparison,
             threshold=threshold,

@@ -20,6 +20,8 @@ _PATTERN = "Lower case; * stands for any text."
 @channels.command("show")
 def show(app_id: AppOption) -> None:
     """Show an app's own domains, its ignored referrers, and its rules in their order."""
+    from pipeline.control.channel_rules import conditions_text
+
     with control_plane() as (store, _):
         app = store.app(app_id)
     settings = app.attribution.channels
@@ -27,7 +29,7 @@ def show(app_id: AppOption) -> None:
     typer.echo("own domains\t" + (",".join(settings.own_domains) or "none"))
     typer.echo("ignored referrers\t" + (",".join(settings.ignored_referrers) or "none"))
     for position, rule in enumerate(settings.rules, 1):
-        typer.echo(f"rule {position}\t{rule.name}\t{_conditions(rule)}\t→ {rule.channel}")
+        typer.echo(f"rule {position}\t{rule.name}\t{conditions_text(rule)}\t→ {rule.channel}")
 
 
 @channels.command("hosts")
@@ -65,30 +67,17 @@ def add(
 ) -> None:
     """Add a rule, or replace one. All patterns given must match; the first rule that does decides."""
     rule = ChannelRule(name, channel, source, medium, campaign, referrer, landing_page, new_source)
-    _change(app_id, lambda settings: replace(settings, rules=_placed(settings.rules, rule, before)))
+    from pipeline.control.channel_rules import with_rule
 
-
-def _placed(rules: tuple[ChannelRule, ...], new: ChannelRule, before: str) -> tuple[ChannelRule, ...]:
-    names = [rule.name for rule in rules]
-    if before and before not in names:
-        raise typer.BadParameter(f"there is no rule {before!r}", param_hint="--before")
-    if new.name in names and not before:
-        return tuple(new if rule.name == new.name else rule for rule in rules)
-    kept = [rule for rule in rules if rule.name != new.name]
-    at = next((i for i, rule in enumerate(kept) if rule.name == before), len(kept))
-    return (*kept[:at], new, *kept[at:])
+    _change(app_id, lambda settings: with_rule(settings, rule, before))
 
 
 @channels.command("remove")
 def remove(app_id: AppOption, name: Annotated[str, typer.Argument(help="As `channels show` shows it.")]) -> None:
     """Remove a rule."""
+    from pipeline.control.channel_rules import without_rule
 
-    def change(settings: ChannelSettings) -> ChannelSettings:
-        if name not in [rule.name for rule in settings.rules]:
-            raise typer.BadParameter(f"there is no rule {name!r}", param_hint="NAME")
-        return replace(settings, rules=tuple(rule for rule in settings.rules if rule.name != name))
-
-    _change(app_id, change)
+    _change(app_id, lambda settings: without_rule(settings, name))
 
 
 @channels.command("test")
@@ -123,8 +112,3 @@ def _change(app_id: str, change: Callable[[ChannelSettings], ChannelSettings]) -
         attribution: AttributionSettings = replace(known.attribution, channels=change(known.attribution.channels))
         app = store.update_app(replace(known, attribution=attribution), now_ms)
     typer.echo(f"{app_id}\tattribution v{app.config_version}")
-
-
-def _conditions(rule: ChannelRule) -> str:
-    facts = ("source", "medium", "campaign", "referrer", "landing_page")
-    return ", ".join(f"{fact}={value}" for fact in facts if (value := getattr(rule, fact)))

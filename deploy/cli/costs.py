@@ -14,16 +14,14 @@ import typer
 
 from deploy.cli.api_client import HERE, KeyOption, UrlOption, api_client, walk_api
 from deploy.cli.apps import AppOption, control_plane
-from deploy.cli.cost_rows import in_messages, marker, read_costs, unknown_channels, with_markers
 from deploy.cli.environment import command_settings
 from pipeline.domain.channels.campaign_tags import normalize_source
+from pipeline.domain.cost_rows import cost_partition, cost_records, marker, read_costs, unknown_channels, with_markers
 
 if TYPE_CHECKING:
-    from pipeline.runtime.settings import Settings
     from schemas.facts import CostRow
 
 costs = typer.Typer(help="What advertising cost: spend, CPA and ROAS in the reports.", no_args_is_help=True)
-_ROWS_PER_MESSAGE: Final = 5_000
 _PROBLEMS_SHOWN: Final = 20
 _MOST_DAYS: Final = 1_000
 
@@ -99,24 +97,13 @@ def _send(app_id: str, rows: "list[CostRow]") -> None:
     from aiokafka.errors import KafkaError
 
     from deploy.local.running import with_running
+    from pipeline.runtime.topic_writes import send_records
+    from schemas.topics import Topic
 
     try:
-        asyncio.run(send(with_running(command_settings()), app_id, rows))
+        settings = with_running(command_settings())
+        partition = cost_partition(app_id, settings.partitions)
+        asyncio.run(send_records(settings, Topic.COSTS, partition, cost_records(rows)))
     except KafkaError as error:
         typer.echo(f"the broker does not answer ({type(error).__name__}); import the file again", err=True)
         raise typer.Exit(1) from error
-
-
-async def send(settings: "Settings", app_id: str, rows: "list[CostRow]") -> None:
-    """Send the rows; returns when the broker has all of them. One partition per app keeps imports in their order."""
-    from pipeline.runtime.kafka.clients import build_producer, started
-    from pipeline.runtime.topics import ensure_topics
-    from schemas.facts import encode_rows
-    from schemas.ids import partition_for
-    from schemas.topics import Topic
-
-    await ensure_topics(settings)
-    partition = partition_for(app_id, "", settings.partitions)
-    async with started(build_producer(settings)) as producer:
-        for message in in_messages(rows, _ROWS_PER_MESSAGE):
-            await producer.send_and_wait(Topic.COSTS.value, encode_rows(message), partition=partition)

@@ -6,11 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from deploy.cli.apps import AppOption, control_plane
-from schemas.control import Counting, Goal, GoalCondition, Operator
+from schemas.control import Counting, Goal, GoalCondition
 
 goals = typer.Typer(help="Goals: which events are conversions.", no_args_is_help=True)
 
@@ -53,7 +52,9 @@ def list_goals(
 
 
 def _cells(goal: Goal) -> tuple[str, ...]:
-    conditions = " and ".join(_text(condition) for condition in goal.conditions)
+    from pipeline.control.goal_text import condition_text
+
+    conditions = " and ".join(condition_text(condition) for condition in goal.conditions)
     values = ",".join(goal.value_properties)
     return (
         goal.name,
@@ -64,11 +65,6 @@ def _cells(goal: Goal) -> tuple[str, ...]:
         conditions or "-",
         values or "-",
     )
-
-
-def _text(condition: GoalCondition) -> str:
-    value = "" if condition.value is None else " " + msgspec.json.encode(condition.value).decode()
-    return f"{condition.name} {condition.operator}{value}"
 
 
 @goals.command("add")
@@ -148,21 +144,12 @@ def _changed(
 
 
 def parse_condition(text: str) -> GoalCondition:
-    """Parse `PROPERTY OPERATOR [VALUE]`; the value as JSON if it is a string, number or boolean of JSON, else as
-    text.
-    """
+    """Parse `PROPERTY OPERATOR [VALUE]`."""
+    from pipeline.control.errors import InvalidRecord
+    from pipeline.control.goal_text import make_condition
+
     name, operator, value = [*text.split(maxsplit=2), "", "", ""][:3]
-    if operator not in set(Operator) or (not value and operator != Operator.EXISTS):
-        choices = ", ".join(Operator)
-        raise typer.BadParameter(f"{text!r}: expected PROPERTY OPERATOR VALUE with {choices}", param_hint="--where")
-    return GoalCondition(name, Operator(operator), _parse_value(value))
-
-
-def _parse_value(text: str) -> str | int | float | bool | None:
-    if not text:
-        return None
     try:
-        found = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text
-    return found if isinstance(found, str | int | float) else text
+        return make_condition(name, operator, value)
+    except InvalidRecord as error:
+        raise typer.BadParameter(str(error), param_hint="--where") from None

@@ -1,23 +1,22 @@
 """`attrikit webhooks`: manage endpoints from the command line, and send deliveries again through the API."""
 
 import asyncio
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from deploy.cli.api_client import HERE, KeyOption, UrlOption, api_client, call_api, walk_api
 from deploy.cli.apps import control_plane
 from deploy.cli.environment import Kept, command_settings, load_settings
-from schemas.webhooks import TEST_TYPE, EndpointState, EventType, Outcome
+from schemas.webhooks import EndpointState, EventType, Outcome
 
 if TYPE_CHECKING:
     from pipeline.control.webhooks import WebhookEndpoints
     from pipeline.runtime.secret_box import SecretBox
-    from schemas.control import WebhookEndpoint
 
 webhooks = typer.Typer(help="Endpoints that are told of conversions, credits and alerts.", no_args_is_help=True)
 
@@ -44,22 +43,12 @@ def add(
     rate: Annotated[float, typer.Option(help="Attempts begun per second; 0: no limit.")] = 0.0,
 ) -> None:
     """Add an endpoint and print its secret, alone, on standard output. The secret is shown only this once."""
-    from schemas.control import WebhookEndpoint
+    from services.webhook_calls.new_endpoint import new_endpoint
 
     _check_url(url)
     with endpoints() as (store, box, now_ms):
-        secret = _new_secret()
-        endpoint = WebhookEndpoint(
-            endpoint_id="whe_" + secrets.token_hex(6),
-            app_id=app_id,
-            url=url,
-            event_types=frozenset(event or list(EventType)),
-            secret=box.lock(secret),
-            created_at_ms=now_ms,
-            description=description,
-            max_concurrency=concurrency,
-            max_per_second=rate,
-        )
+        made, secret = new_endpoint(app_id, url, event or list(EventType), description, box, now_ms)
+        endpoint = replace(made, max_concurrency=concurrency, max_per_second=rate)
         store.add(endpoint, now_ms)
     typer.echo(f"added {endpoint.endpoint_id}; keep the secret, it is not shown again", err=True)
     typer.echo("it is told of what happens from now on, once the dispatcher knows it (in seconds)", err=True)
@@ -112,8 +101,10 @@ def rotate(
     ] = _ROTATION_HOURS,
 ) -> None:
     """Make a new secret and print it, alone, on standard output; until the time is over both are valid."""
+    from services.webhook_calls.new_endpoint import new_secret
+
     with endpoints() as (store, box, now_ms):
-        secret = _new_secret()
+        secret = new_secret()
         until_ms = now_ms + int(hours * 3_600_000)
         store.rotate(endpoint_id, box.lock(secret), until_ms, now_ms)
     typer.echo(f"rotated {endpoint_id}; the secret before is valid until {_time(until_ms)}", err=True)
@@ -123,26 +114,15 @@ def rotate(
 @webhooks.command("test")
 def test(endpoint_id: _Id) -> None:
     """Send one `webhook.test` message from here, signed like all others, and show the answer. Exit code 1: no 2xx."""
+    from services.webhook_calls.trial import send_test
+
     with endpoints() as (store, box, now_ms):
         endpoint = store.find(endpoint_id)
-        answer = asyncio.run(_send_test(endpoint, box, now_ms))
+        answer = asyncio.run(send_test(command_settings(), endpoint, box, now_ms))
     typer.echo(f"{answer.error or f'HTTP {answer.status}'} after {answer.duration_ms} ms")
     if answer.head:
         typer.echo("".join(character if character.isprintable() else " " for character in answer.head))
     raise typer.Exit(0 if answer.is_success else 1)
-
-
-async def _send_test(endpoint: "WebhookEndpoint", box: "SecretBox", now_ms: int) -> Any:
-    from services.webhooks.sender import Sender
-    from services.webhooks.test_message import build_test_message
-
-    sender = Sender(command_settings())
-    await sender.start()
-    try:
-        body, headers = build_test_message(endpoint, box.unlock(endpoint.secret), TEST_TYPE, now_ms)
-        return await sender.post(endpoint.url, headers, body)
-    finally:
-        await sender.stop()
 
 
 @contextmanager
@@ -161,19 +141,10 @@ def endpoints() -> Iterator[tuple["WebhookEndpoints", "SecretBox", int]]:
 
 
 def _check_url(url: str) -> None:
-    from pipeline.runtime.client_address import parse_networks
-    from services.webhooks.addresses import refusal_of_url
+    from services.webhook_calls.new_endpoint import refusal_for
 
-    refusal = refusal_of_url(url, parse_networks(command_settings().webhook_allowed_networks))
-    if refusal:
-        hint = "; ATTRIKIT_WEBHOOK_ALLOWED_NETWORKS allows networks of your own" if "is " in refusal else ""
-        raise typer.BadParameter(f"{url!r} cannot be used: {refusal}{hint}", param_hint="URL")
-
-
-def _new_secret() -> str:
-    from services.webhooks.signature import SECRET_BYTES, format_secret
-
-    return format_secret(secrets.token_bytes(SECRET_BYTES))
+    if refusal := refusal_for(command_settings(), url):
+        raise typer.BadParameter(f"{url!r} cannot be used: {refusal}", param_hint="URL")
 
 
 def _time(time_ms: int) -> str:

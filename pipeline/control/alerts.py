@@ -1,6 +1,7 @@
 """Alert rules in the control plane. A rule that is removed stays in the table, so that its alerts can be told of."""
 
 import math
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -20,6 +21,15 @@ MAX_TRAILING_WINDOWS: Final = 60
 DAY_SECONDS: Final = 86_400
 WINDOW_MINUTES: Final = (1, 5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720, 1440)
 _WITH_SUBJECT: Final = frozenset({AlertMetric.EVENTS, AlertMetric.CONVERSIONS, AlertMetric.VALUE})
+
+
+def rule_name(metric: AlertMetric, subject: str, comparison: Comparison, threshold: float) -> str:
+    """Return the name of a rule that was given none."""
+    return " ".join(filter(None, (metric.value, subject, comparison.replace("_", " "), f"{threshold:g}")))
+
+
+def new_rule_id() -> str:
+    return "rule_" + secrets.token_hex(8)
 
 
 def check_rule(rule: AlertRule) -> None:

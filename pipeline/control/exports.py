@@ -103,6 +103,13 @@ class ExportJobs:
             row = connection.execute(query).mappings().one_or_none()
         return None if row is None else _job(row)
 
+    def newest(self, app_id: str, limit: int) -> list[ExportJob]:
+        """List the newest jobs of an app, newest first."""
+        query = select(EXPORT_JOBS).where(EXPORT_JOBS.c.app_id == app_id)
+        query = query.order_by(EXPORT_JOBS.c.created_at_ms.desc(), EXPORT_JOBS.c.job_id).limit(limit)
+        with self._reader.begin() as connection:
+            return [_job(row) for row in connection.execute(query).mappings()]
+
     def claim(self, owner: str, now_ms: int, lease_ms: int) -> ExportJob | None:
         """The oldest job nobody works on is the owner's now. None: there is none."""
         is_free = _is_free(now_ms)

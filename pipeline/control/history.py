@@ -22,6 +22,15 @@ class GoalChange:
     changed_at_ms: int
 
 
+@dataclass(frozen=True)
+class ConfigChange:
+    """`attribution` as it became at `changed_at_ms`."""
+
+    version: int
+    changed_at_ms: int
+    attribution: AttributionSettings
+
+
 def record_goal(connection: Connection, app_id: str, goal: Goal, change: str, now_ms: int) -> None:
     values = {
         "app_id": app_id,
@@ -76,3 +85,13 @@ def read_config_versions(connection: Connection) -> dict[tuple[str, int], Attrib
         (row["app_id"], row["version"]): msgspec.convert(row["attribution"], AttributionSettings)
         for row in connection.execute(select(CONFIG_VERSIONS)).mappings()
     }
+
+
+def read_config_changes(connection: Connection, app_id: str, limit: int) -> list[ConfigChange]:
+    """Return the newest versions of an app's attribution settings, newest first."""
+    versions = CONFIG_VERSIONS.c
+    query = select(CONFIG_VERSIONS).where(versions.app_id == app_id).order_by(versions.version.desc()).limit(limit)
+    return [
+        ConfigChange(row["version"], row["changed_at_ms"], msgspec.convert(row["attribution"], AttributionSettings))
+        for row in connection.execute(query).mappings()
+    ]

@@ -15,8 +15,10 @@ from pipeline.control.audit import AuditEntry, open_writer
 from pipeline.control.engine import build_engine
 from pipeline.control.errors import AlreadyExists, InvalidRecord, UnknownRecord
 from pipeline.control.history import (
+    ConfigChange,
     GoalChange,
     last_goal_version,
+    read_config_changes,
     read_config_versions,
     read_goal_changes,
     read_retired_goals,
@@ -149,6 +151,11 @@ class ControlPlane:
         with self._reader.begin() as connection:
             _load_app(connection, app_id)
             return read_goal_changes(connection, app_id)
+
+    def config_changes(self, app_id: str, limit: int = 50) -> list[ConfigChange]:
+        """List the newest versions of the app's attribution settings, newest first."""
+        with self._reader.begin() as connection:
+            return read_config_changes(connection, app_id, limit)
 
     def app(self, app_id: str) -> App:
         with self._reader.begin() as connection:

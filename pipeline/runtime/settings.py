@@ -402,17 +402,22 @@ class StoreSettings(LoaderSettings, QuerySettings, AlertsSettings):
     """Loader, query service and alerts in one process."""
 
 
-class WebhooksSettings(KafkaSettings, LivenessSettings, SecretBoxSettings, HostSettings):
-    """Webhook dispatcher."""
+class WebhookCallSettings(ProcessSettings):
+    """Calls of webhooks."""
 
     webhook_allowed_networks: Networks = ""
     """Networks webhooks may be sent to though they are not public, separated by commas: `10.1.0.0/16,127.0.0.1`."""
-    webhook_retry_seconds: Annotated[str, AfterValidator(_check_delays)] = "5,300,1800,7200,18000,36000,36000"
-    """Waits after each failed attempt (±20 %); after the last, the delivery is dead-lettered."""
     webhook_connect_seconds: float = Field(default=3.0, gt=0)
     """Timeout of the connection of an attempt."""
     webhook_timeout_seconds: float = Field(default=10.0, gt=0)
     """Timeout of a whole attempt."""
+
+
+class WebhooksSettings(KafkaSettings, LivenessSettings, SecretBoxSettings, WebhookCallSettings, HostSettings):
+    """Webhook dispatcher."""
+
+    webhook_retry_seconds: Annotated[str, AfterValidator(_check_delays)] = "5,300,1800,7200,18000,36000,36000"
+    """Waits after each failed attempt (±20 %); after the last, the delivery is dead-lettered."""
     webhook_queue_deliveries: int = Field(default=5_000, gt=0)
     """Maximum number of one endpoint's deliveries waiting in memory; more wait in Kafka."""
     webhook_queue_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
@@ -430,7 +435,14 @@ class WebhooksSettings(KafkaSettings, LivenessSettings, SecretBoxSettings, HostS
 
 
 class ConsoleSettings(
-    SecretBoxSettings, ListenSettings, ReadsSettings, ProxySettings, OperatorSettings, ConsoleAddressSettings
+    KafkaSettings,
+    SecretBoxSettings,
+    WebhookCallSettings,
+    ListenSettings,
+    ReadsSettings,
+    ProxySettings,
+    OperatorSettings,
+    ConsoleAddressSettings,
 ):
     """Console."""
 

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import Counter
 
 from pipeline.control import SnapshotNotLoaded
+from pipeline.readmodel.alert_windows import measure, measured
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
 from pipeline.runtime.clock import now_ms, now_us
 from pipeline.runtime.kafka.clients import build_consumer, started
@@ -34,7 +35,6 @@ from schemas.facts import AlertRow, AlertWindowRow, encode_row
 from schemas.ids import partition_for
 from schemas.topics import Topic
 from services.alerts.book import RuleBook, with_older
-from services.alerts.measure import measure, measured
 from services.alerts.requests import RequestsComplete
 
 _ROUND_SECONDS: Final = 1.0

@@ -4,9 +4,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.domain.alerts import Judge, Window, first_window_from_ms, windows
+from pipeline.readmodel.alert_windows import BY_RECEIPT
 from schemas.control import AlertRule, App
 from schemas.facts import AlertRow, AlertWindowRow
-from services.alerts.measure import BY_RECEIPT
 
 
 def with_older(older: Iterable[AlertWindowRow], logged: Sequence[AlertWindowRow]) -> list[AlertWindowRow]:

@@ -4,7 +4,6 @@ The gateway's, because it writes to Kafka: it asks the query service for the del
 queues it for its endpoint. It takes a key with both scopes: one that may only write stands in pages for anyone to take.
 """
 
-from datetime import datetime
 from typing import Any, Final
 
 import httpx
@@ -28,6 +27,7 @@ from services.web.auth import Caller, identify, require
 from services.web.envelope import Reply, success
 from services.web.errors import ApiError, server_error
 from services.web.openapi import Document
+from services.webhook_calls.resend import queued_again
 
 PATH: Final = "/v1/webhooks/deliveries/{delivery_id}/resend"
 CODES: Final = (
@@ -39,17 +39,6 @@ CODES: Final = (
     ErrorCode.SERVER_ERROR,
 )
 _log = get_logger("gateway")
-
-
-class _Body(msgspec.Struct):
-    """Fields of the delivery's body, `data` byte for byte."""
-
-    id: str
-    type: str
-    created_at: datetime
-    app_id: str
-    sequence: int
-    data: msgspec.Raw
 
 
 class _Named(msgspec.Struct):
@@ -67,7 +56,6 @@ class _Answer(msgspec.Struct):
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
-_decode_body = msgspec.json.Decoder(_Body).decode
 
 
 class Queued(msgspec.Struct):
@@ -135,25 +123,6 @@ class Resending:
             await self._publisher.sink.send(Topic.WEBHOOK_DELIVERIES, partition, encode_delivery(delivery) + b"\n")
         except SendFailed as error:
             raise server_error(RETRY_SECONDS) from error
-
-
-def queued_again(endpoint_id: str, fact_id: str, payload: str, now: int) -> Delivery:
-    """Return the delivery whose body is `payload`, to be sent once more, with a retry schedule from its
-    beginning. Pure."""
-    body = _decode_body(payload)
-    return Delivery(
-        delivery_id=body.id,
-        endpoint_id=endpoint_id,
-        app_id=body.app_id,
-        event_type=body.type,
-        fact_id=fact_id,
-        order_key=body.id,
-        created_at_ms=round(body.created_at.timestamp() * 1000),
-        data=body.data,
-        queued_at_ms=now,
-        sequence=body.sequence,
-        is_resent=True,
-    )
 
 
 def operation(errors: Document) -> Document:

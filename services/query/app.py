@@ -11,6 +11,7 @@ from pipeline.control.signing_key import SigningKeyReader
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.secret_box import SecretBoxError
 from pipeline.runtime.settings import QuerySettings
+from services.query.alerts.back_test import router as back_test
 from services.query.alerts.routes import router as alerts
 from services.query.attribution.routes import router as attribution
 from services.query.conversions.routes import router as conversions
@@ -53,6 +54,7 @@ ROUTERS: Final = (
     alerts,
     exports,
     downloads,
+    back_test,
 )
 SERVICE: Final = "query"
 

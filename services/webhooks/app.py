@@ -27,6 +27,7 @@ from pipeline.runtime.topics import ensure_topics
 from schemas.facts import AlertRow, encode_row
 from schemas.ids import partition_for
 from schemas.topics import Topic
+from services.webhook_calls.sender import Sender
 from services.webhooks.attempts import Attempts
 from services.webhooks.dispatcher import Dispatcher
 from services.webhooks.endpoint_health import EndpointHealth, NotWritten
@@ -35,7 +36,6 @@ from services.webhooks.facts import FactsReader
 from services.webhooks.outcome_writer import OutcomeWriter
 from services.webhooks.retry_queue import RetryQueue
 from services.webhooks.retry_schedule import RetrySchedule
-from services.webhooks.sender import Sender
 
 _BROKER_AWAY: Final = (KafkaError, OSError)
 _DAY_MS: Final = 86_400_000

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import msgspec
 
 from schemas.webhooks import Delivery, Outcome, WebhookAttemptRow, attempt_id
-from services.webhooks.payload import body_of
+from services.webhook_calls.body import body_of
+from services.webhook_calls.sender import Reply
 from services.webhooks.retry_schedule import RetrySchedule, deferral_ms, parse_retry_after
-from services.webhooks.sender import Reply
 
 GONE = 410
 

@@ -6,15 +6,15 @@ from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.secret_box import SecretBox
 from schemas.control import WebhookEndpoint
 from schemas.webhooks import Delivery
+from services.webhook_calls.body import body_of
+from services.webhook_calls.sender import Reply, Sender
+from services.webhook_calls.signature import signed_headers
 from services.webhooks.attempt_outcome import Moment, conclude, defer, skip
 from services.webhooks.endpoint_queue import EndpointQueue, Item
 from services.webhooks.endpoints import Endpoints
 from services.webhooks.metrics import ATTEMPT_SECONDS, DELAY_SECONDS
 from services.webhooks.outcome_writer import OutcomeWriter
-from services.webhooks.payload import body_of
 from services.webhooks.retry_schedule import RetrySchedule
-from services.webhooks.sender import Reply, Sender
-from services.webhooks.signature import signed_headers
 
 
 class Attempts:

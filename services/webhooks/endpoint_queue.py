@@ -18,11 +18,11 @@ from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
 from schemas.control import WebhookEndpoint
 from schemas.webhooks import Delivery
+from services.webhook_calls.sender import Reply
 from services.webhooks.circuit_breaker import CircuitBreaker
 from services.webhooks.delivery_progress import DeliveryProgress
 from services.webhooks.metrics import IN_MEMORY, IN_MEMORY_BYTES
 from services.webhooks.rate_limiter import RateLimiter
-from services.webhooks.sender import Reply
 
 SLOW_SECONDS: Final = 2.0
 """Seconds after which a slot busy with one delivery gives up the deliveries waiting behind it for

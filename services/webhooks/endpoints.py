@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from schemas.control import Snapshot, WebhookEndpoint
 from schemas.webhooks import EndpointState
+from services.webhook_calls.sender import Reply
 from services.webhooks.attempt_outcome import GONE
 from services.webhooks.endpoint_health import EndpointHealth
-from services.webhooks.sender import Reply
 
 
 class Endpoints:

@@ -1,13 +1,10 @@
-"""Body of a webhook, as a receiver reads it. Pure: rows in, facts out; a fact and a number in, bytes out.
-
-A body is a function of the delivery alone, so every attempt sends, and every signature covers, the same bytes.
+"""The facts that webhooks tell of, as a receiver reads them in `data`. Pure: rows in, facts out.
 
 `conversion.created` goes out once per conversion: with the row whose reason is `initial`. Later rows of it (another
 path, a refund) are restatements; what follows from them is in the `attribution.completed` of the next revision.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +14,8 @@ from schemas.amounts import shown_value
 from schemas.facts import AlertRow, AttributionRow, ConversionRow, Reason
 from schemas.money import from_minor, round_together
 from schemas.topics import Topic
-from schemas.webhooks import Delivery, EventType
+from schemas.webhooks import EventType
+from services.webhook_calls.body import time_text
 
 MAX_BODY_BYTES: Final = 20 * 1024
 _ENVELOPE_BYTES: Final = 512
@@ -54,25 +52,6 @@ def facts_of(topic: Topic, value: bytes) -> Iterator[Fact]:
         fact = make(row)
         if fact is not None:
             yield fact
-
-
-def body_of(delivery: Delivery) -> bytes:
-    """Build the body, which every attempt of it sends. It has its number."""
-    return _json(
-        {
-            "id": delivery.delivery_id,
-            "type": delivery.event_type,
-            "created_at": time_text(delivery.created_at_ms),
-            "app_id": delivery.app_id,
-            "sequence": delivery.sequence,
-            "data": delivery.data,
-        }
-    )
-
-
-def time_text(time_ms: int) -> str:
-    """Format a time in RFC 3339, UTC, to the millisecond."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 # Conversions

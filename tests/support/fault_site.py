@@ -33,8 +33,8 @@ from pipeline.stream.fatal import EXIT_FATAL
 from schemas.control import WebhookEndpoint
 from schemas.topics import Topic
 from schemas.webhooks import EventType, delivery_id
+from services.webhook_calls.signature import format_secret
 from services.webhooks.payload import facts_of
-from services.webhooks.signature import format_secret
 
 SETTLE_SECONDS = 240.0
 RECOVERY_SECONDS = 240.0

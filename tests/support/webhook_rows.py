@@ -5,7 +5,7 @@ import msgspec
 from pipeline.runtime.clickhouse import ClickHouse
 from schemas.facts import encode_rows
 from schemas.webhooks import Delivery, Outcome, WebhookAttemptRow, attempt_id
-from services.webhooks.payload import body_of
+from services.webhook_calls.body import body_of
 
 FIRST_MS = 4_102_444_800_000
 """2100-01-01T00:00:00Z: rows older than 90 days are dropped."""

@@ -24,8 +24,8 @@ from schemas.control import App, WebhookEndpoint
 from schemas.facts import AlertRow, AlertState, AttributionRow, ConversionRow, encode_rows
 from schemas.topics import Topic
 from schemas.webhooks import EventType
+from services.webhook_calls.signature import format_secret
 from services.webhooks.app import Webhooks
-from services.webhooks.signature import format_secret
 
 SECRET = format_secret(b"0123456789abcdef01234567")
 MODELS = ("last_click", "first_click", "linear", "time_decay", "position_based", "last_non_direct")

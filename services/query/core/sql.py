@@ -63,6 +63,7 @@ class Table(StrEnum):
     COSTS = "spend"
     ALERTS = "alerts"
     WEBHOOK_ATTEMPTS = "webhook_attempts"
+    GATEWAY_COUNTS = "gateway_counts"
 
 
 _RAW_OF_THE_APP: Final = " WHERE app_id = {app_id:String}"

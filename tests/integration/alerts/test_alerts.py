@@ -14,6 +14,7 @@ from webhook_world import conversion_row
 
 from deploy.local.broker import NoidaBroker
 from pipeline.domain.alerts import Window
+from pipeline.readmodel.alert_windows import measure
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
@@ -22,7 +23,6 @@ from schemas.events import AcceptedEvent, encode_event
 from schemas.facts import LATENCY_BOUNDS_MS, GatewayCountRow, encode_rows
 from schemas.topics import Topic
 from services.alerts.app import Alerter
-from services.alerts.measure import measure
 
 MINUTE_MS = 60_000
 START_MS = 1_790_000_000_000 // MINUTE_MS * MINUTE_MS

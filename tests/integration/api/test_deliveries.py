@@ -12,7 +12,7 @@ from webhook_rows import some_attempts
 from pipeline.runtime.broker_room import BrokerRoom
 from schemas.topics import Topic
 from schemas.webhooks import decode_deliveries, partition_of_endpoint
-from services.webhooks.payload import body_of
+from services.webhook_calls.body import body_of
 
 URL = "/v1/webhooks/deliveries"
 

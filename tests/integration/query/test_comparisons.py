@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from query_world import DAY_MS, FIRST_MS, World, make_world
 
-from deploy.cli.cost_rows import read_costs, with_markers
+from pipeline.domain.cost_rows import read_costs, with_markers
 from pipeline.runtime.clickhouse import ClickHouse
 from schemas.control import App
 from schemas.events import AcceptedEvent

@@ -13,8 +13,8 @@ from webhook_world import SECRET, Call, Desk, answer, dispatching, informed, pub
 from pipeline.runtime.clock import now_ms
 from schemas.topics import Topic
 from schemas.webhooks import EndpointState, EventType
+from services.webhook_calls.signature import body_signature, format_secret
 from services.webhooks.metrics import ATTEMPTS
-from services.webhooks.signature import body_signature, format_secret
 
 CONVERSIONS = EventType.CONVERSION_CREATED
 OTHER_SECRET = format_secret(b"another secret, 24 bytes")

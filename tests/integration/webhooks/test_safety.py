@@ -16,7 +16,7 @@ from aiohttp import web
 from dns_stub import StubResolver, serving_dns
 from webhook_world import Receiver, answer, receiving, webhook_settings
 
-from services.webhooks.sender import MAX_RESPONSE_BYTES, Sender
+from services.webhook_calls.sender import MAX_RESPONSE_BYTES, Sender
 
 INWARD = {
     "loopback.evil.example": "127.0.0.1",

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from schemas.webhooks import Delivery, Outcome
+from services.webhook_calls.sender import Reply
 from services.webhooks.attempt_outcome import AttemptOutcome, Moment, conclude, defer, skip
 from services.webhooks.retry_schedule import RetrySchedule
-from services.webhooks.sender import Reply
 
 SCHEDULE = RetrySchedule()
 NOW_MS = 1_700_000_000_000

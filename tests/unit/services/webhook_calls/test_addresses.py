@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.runtime.client_address import parse_networks
-from services.webhooks.addresses import refusal_of_address, refusal_of_url
+from services.webhook_calls.addresses import refusal_of_address, refusal_of_url
 
 REFUSED = {
     "0.0.0.0": "this network",

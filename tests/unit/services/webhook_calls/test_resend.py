@@ -3,8 +3,8 @@
 import msgspec
 
 from schemas.webhooks import Delivery, decode_deliveries, encode_delivery
-from services.gateway.resend import queued_again
-from services.webhooks.payload import body_of
+from services.webhook_calls.body import body_of
+from services.webhook_calls.resend import queued_again
 
 
 def test_sent_again_it_has_the_same_id_and_the_same_bytes() -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.domain.alerts import Window
+from pipeline.readmodel.alert_windows import SQL, answers, question
 from schemas.control import AlertMetric, AlertRule, App, Comparison
-from services.alerts.measure import SQL, answers, question
 
 WINDOWS = [Window(0, 60_000), Window(60_000, 120_000), Window(120_000, 180_000)]
 APP = App("shop", "Shop", currency="JPY")

@@ -5,8 +5,8 @@ import msgspec
 from schemas.control import WebhookEndpoint
 from schemas.ids import digest
 from schemas.webhooks import Delivery
-from services.webhooks.payload import body_of
-from services.webhooks.signature import signed_headers
+from services.webhook_calls.body import body_of
+from services.webhook_calls.signature import signed_headers
 
 
 def build_test_message(

@@ -18,8 +18,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from pipeline.runtime.client_address import Network, parse_networks
 from pipeline.runtime.clock import monotonic_seconds
-from pipeline.runtime.settings import WebhooksSettings
-from services.webhooks.addresses import refusal_of_address, refusal_of_url
+from pipeline.runtime.settings import WebhookCallSettings
+from services.webhook_calls.addresses import refusal_of_address, refusal_of_url
 
 MAX_RESPONSE_BYTES: Final = 4_096
 _KEPT_HEAD_CHARACTERS: Final = 1_024
@@ -65,7 +65,7 @@ class Sender:
     no other.
     """
 
-    def __init__(self, settings: WebhooksSettings, resolver: AbstractResolver | None = None) -> None:
+    def __init__(self, settings: WebhookCallSettings, resolver: AbstractResolver | None = None) -> None:
         self._allowed = parse_networks(settings.webhook_allowed_networks)
         self._seconds = settings.webhook_timeout_seconds
         self._connect_seconds = settings.webhook_connect_seconds

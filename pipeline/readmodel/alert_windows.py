@@ -1,6 +1,6 @@
 """Measure a metric in each of several windows: one query a rule. Pure but for `measure`, which runs it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,14 +45,16 @@ SQL: Final[Mapping[AlertMetric, str]] = {
 }
 
 
-class _Row(msgspec.Struct):
+class WindowCounts(msgspec.Struct):
+    """What the tables have of one window."""
+
     start_ms: int
     count: int = 0
     total: int = 0
     latencies: list[int] = []
 
 
-_decode: Final = msgspec.json.Decoder(_Row, strict=False).decode_lines
+_decode: Final = msgspec.json.Decoder(WindowCounts, strict=False).decode_lines
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,17 @@ def question(rule: AlertRule, app: App, found: Sequence[Window]) -> Question:
 
 
 def answers(rule: AlertRule, app: App, found: Sequence[Window], body: bytes) -> list[float | None]:
+    """Return the value of each window from the rows of an answer."""
+    return values_of(rule, app, found, _decode(body))
+
+
+def values_of(rule: AlertRule, app: App, found: Sequence[Window], counts: Iterable[WindowCounts]) -> list[float | None]:
     """Return the value of each window. A window without a row had no events: 0 for counts, no value for rates."""
-    rows = {row.start_ms: row for row in _decode(body)}
+    rows = {row.start_ms: row for row in counts}
     return [_value(rule.metric, app.currency, rows.get(window.start_ms)) for window in found]
 
 
-def _value(metric: AlertMetric, currency: str, row: _Row | None) -> float | None:
+def _value(metric: AlertMetric, currency: str, row: WindowCounts | None) -> float | None:
     if metric is AlertMetric.REJECTED_RATE:
         return None if row is None or not row.total else 100 * row.count / row.total
     if metric is AlertMetric.API_LATENCY:
