@@ -34,6 +34,17 @@ APP_MENU: Final = (
         ),
     ),
     (
+        text("Setting up"),
+        (
+            Entry("goals", text("Goals")),
+            Entry("channels", text("Channel rules")),
+            Entry("costs", text("Costs")),
+            Entry("alerts", text("Alerts")),
+            Entry("webhooks", text("Webhooks")),
+            Entry("exports", text("Exports")),
+        ),
+    ),
+    (
         text("Settings"),
         (
             Entry("api-keys", text("API management")),

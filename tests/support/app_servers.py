@@ -37,8 +37,8 @@ class AppServers:
         self._thread.join(30)
         self._loop.close()
 
-    def serve(self, app: ASGIApp, **options: Any) -> str:
-        listening = socket.create_server(("127.0.0.1", 0))
+    def serve(self, app: ASGIApp, port: int = 0, **options: Any) -> str:
+        listening = socket.create_server(("127.0.0.1", port))
         config = uvicorn.Config(app, **SERVER_OPTIONS | options)
         server = uvicorn.Server(config)
         serving = asyncio.run_coroutine_threadsafe(server.serve([listening]), self._loop)

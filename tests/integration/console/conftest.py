@@ -1,11 +1,17 @@
-"""A console over a control plane of its own, without a query service: pages that read say that it is away."""
+"""`world`: a console over a control plane of its own, without a query service: pages that read say that it is away.
+`console`, `mia`: one with the query service and a broker behind it, shared by all, and a user of its app in a browser.
+"""
 
+import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from app_servers import AppServers
-from console_world import ConsoleWorld, make_console
+from console_reads import console_with_reads, fill
+from console_world import USER, ConsoleWorld, Visitor, make_console
 
+from deploy.local.broker import NoidaBroker
 from pipeline.runtime.settings import Settings
 
 
@@ -16,3 +22,23 @@ def world(make_settings: Callable[..., Settings], free_port: Callable[[], int]) 
     settings = make_settings(query_url=f"http://127.0.0.1:{free_port()}", operator_token="op")
     yield make_console(settings, servers)
     servers.stop()
+
+
+@pytest.fixture(scope="session")
+def console(
+    tmp_path_factory: pytest.TempPathFactory, clickhouse_dir: Path, free_port: Callable[[], int]
+) -> Iterator[ConsoleWorld]:
+    folder = tmp_path_factory.mktemp("console")
+    broker = NoidaBroker(folder / "broker", folder / "broker.log")
+    broker.start()
+    given = {"kafka_bootstrap": broker.bootstrap, "webhook_allowed_networks": "127.0.0.1"}
+    with console_with_reads(folder, clickhouse_dir, free_port, **given) as (world, tables):
+        asyncio.run(fill(tables))
+        yield world
+    broker.kill()
+
+
+@pytest.fixture(scope="session")
+def mia(console: ConsoleWorld) -> Visitor:
+    """A user who was given the app."""
+    return console.visitor(USER)

@@ -87,6 +87,6 @@ webhooks: {args: [webhooks, serve], port: 8080, portSetting: ATTRIKIT_WEBHOOKS_P
 alerts: {args: [alerts, serve], port: 8080, portSetting: ATTRIKIT_ALERTS_PORT, needs: [kafka, clickhouse, postgres]}
 {{- end }}
 {{- if .Values.console.enabled }}
-console: {args: [console], port: 8000, portSetting: ATTRIKIT_CONSOLE_PORT, needs: [postgres, webhookKey, operator, metrics]}
+console: {args: [console], port: 8000, portSetting: ATTRIKIT_CONSOLE_PORT, needs: [kafka, postgres, webhookKey, operator, metrics]}
 {{- end }}
 {{- end -}}

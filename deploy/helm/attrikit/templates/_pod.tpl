@@ -176,7 +176,7 @@ spec:
         # Requests come through the gateway, which has counted them.
         - {name: ATTRIKIT_COUNT_REQUESTS, value: "false"}
         {{- end }}
-        {{- if and (eq .name "webhooks") $v.webhooks.allowedNetworks }}
+        {{- if and (has .name (list "webhooks" "console")) $v.webhooks.allowedNetworks }}
         - {name: ATTRIKIT_WEBHOOK_ALLOWED_NETWORKS, value: {{ join "," $v.webhooks.allowedNetworks | quote }}}
         {{- end }}
         {{- range $setting, $value := $one.settings }}

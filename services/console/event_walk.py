@@ -1,0 +1,71 @@
+"""Stored events read back from the API, as the stream's own functions take them, to try rules on."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from typing import Any, Final
+
+import msgspec
+
+from pipeline.runtime.clock import now_ms
+from schemas.events import FIELDS, AcceptedEvent
+from services.console.page import Page
+from services.console.reading import ReadFailed
+from services.web.envelope import encode_json
+
+DAYS: Final = 7
+MOST_EVENTS: Final = 2_000
+_STEP: Final = 250
+"""Events asked for at once: an event has up to 32 KB."""
+
+
+@dataclass(frozen=True)
+class RecentEvents:
+    """The newest events of the last days. `is_whole`: there are no more of them than these."""
+
+    events: list[AcceptedEvent]
+    is_whole: bool
+
+
+async def recent_events(page: Page, event_name: str = "") -> RecentEvents | None:
+    """Read at most `MOST_EVENTS` of the last `DAYS` days; None: they cannot be read now."""
+    start = datetime.fromtimestamp(now_ms() / 1000, UTC) - timedelta(days=DAYS)
+    asked = {"event_name": event_name, "from": start.isoformat(), "limit": _STEP}
+    events: list[AcceptedEvent] = []
+    cursor = None
+    try:
+        while len(events) < MOST_EVENTS:
+            found = await page.read("/v1/events", asked | {"cursor": cursor})
+            events += [event_of(page.app_id, item) for item in found["items"]]
+            cursor = found["next_cursor"]
+            if cursor is None:
+                break
+    except ReadFailed as error:
+        if error.status < 500:
+            raise
+        return None
+    return RecentEvents(events, cursor is None)
+
+
+def event_of(app_id: str, item: dict[str, Any]) -> AcceptedEvent:
+    """Return the stored event that an item of the API shows."""
+    shown = {one.name: _at(item, one.shown.path) for one in FIELDS}
+    return AcceptedEvent(
+        app_id=app_id,
+        event_id=item["event_id"],
+        event_name=item["event_name"],
+        timestamp_ms=_ms(item["timestamp"]),
+        received_us=_ms(item["received_at"]) * 1000,
+        user_id=item["user_id"] or "",
+        anonymous_id=item["anonymous_id"] or "",
+        properties=msgspec.Raw(encode_json(item["properties"])),
+        **{name: value for name, value in shown.items() if value is not None},
+    )
+
+
+def _at(item: Any, path: str) -> Any:
+    return reduce(lambda found, name: found.get(name) if isinstance(found, dict) else None, path.split("."), item)
+
+
+def _ms(time: str) -> int:
+    return round(datetime.fromisoformat(time).timestamp() * 1000)

@@ -1,0 +1,297 @@
+"""The pages of costs, alerts, webhooks and exports, over a console with its reads and a broker."""
+
+import asyncio
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from app_servers import AppServers
+from console_reads import ENDPOINT, entries_of
+from console_world import FOREIGN_APP, OWN_APP, ConsoleWorld, Visitor
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from waiting import until
+
+from pipeline.control.alerts import AlertRules
+from pipeline.control.exports import ExportJobs
+from pipeline.control.webhooks import WebhookEndpoints
+from pipeline.runtime.clock import now_ms
+from pipeline.runtime.kafka.clients import build_consumer, started
+from pipeline.runtime.kafka.read_range import read_range
+from pipeline.runtime.secret_box import SecretBox
+from pipeline.runtime.settings import Settings
+from schemas.topics import Topic
+from schemas.webhooks import EndpointState, EventType, decode_deliveries
+from services.webhook_calls.new_endpoint import new_endpoint
+
+COSTS, ALERTS = f"/apps/{OWN_APP}/costs", f"/apps/{OWN_APP}/alerts"
+WEBHOOKS, EXPORTS = f"/apps/{OWN_APP}/webhooks", f"/apps/{OWN_APP}/exports"
+RULE = {"metric": "rejected_rate", "comparison": "above", "threshold": "50"} | {
+    "window_minutes": "60",
+    "trailing": "7",
+    "subject": "",
+    "name": "",
+}
+GOOD_FILE = "date,channel,campaign,source,cost\n2026-01-15,paid_search,brand,baidu,12.50\n2026-01-16,serch,,baidu,1\n"
+BAD_FILE = "date,channel,cost\n2026-01-15,paid_search,12.50\n2026-13-45,paid_search,1\n2026-01-17,email,much\n"
+
+
+def records_of(settings: Settings, topic: Topic) -> list[bytes]:
+    """Everything a topic holds."""
+
+    async def read() -> list[bytes]:
+        places = [TopicPartition(topic.value, number) for number in range(settings.partitions)]
+        async with started(build_consumer(settings)) as consumer:
+            ends = await consumer.end_offsets(places)
+            ranges = {place: (0, end) for place, end in ends.items()}
+            return [one.value async for _, records in read_range(consumer, ranges) for one in records]
+
+    return asyncio.run(read())
+
+
+# Costs
+
+
+def upload(mia: Visitor, content: bytes | None, do: str = "import", path: str = COSTS, token: str | None = None) -> Any:
+    files = None if content is None else {"file": ("costs.csv", content, "text/csv")}
+    fields = {"token": mia.token() if token is None else token, "do": do}
+    return mia.client.post(path, data=fields, files=files)
+
+
+def test_a_file_of_costs_is_checked_then_imported(console: ConsoleWorld, mia: Visitor) -> None:
+    checked = upload(mia, GOOD_FILE.encode(), "check")
+    assert checked.status_code == 200
+    assert "The file is right" in checked.text
+    assert "CN¥13.50" in checked.text
+    assert "serch" in checked.text, "a channel that no touch has is told"
+    assert entries_of(console, "costs.import") == []
+    imported = upload(mia, b"\xef\xbb\xbf" + GOOD_FILE.encode())
+    assert imported.headers["location"] == COSTS + "?imported=2"
+    assert "2 rows were taken" in mia.get(imported.headers["location"]).text
+    lines = b"".join(records_of(console.settings, Topic.COSTS)).splitlines()
+    sent = [line for line in lines if b'"app_id":"own"' in line]
+    assert sum(b'"cost_minor":1250' in line for line in sent) == 1
+    assert sum(b'"is_marker":true' in line for line in sent) == 2, (
+        "what was imported before of these days is taken back"
+    )
+    assert entries_of(console, "costs.import")[0]["after"]["sources"] == ["baidu"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (BAD_FILE.encode(), "2 rows are wrong; nothing was imported"),
+        (BAD_FILE.encode(), "is no amount such as 1234.50"),
+        (b"day,cost\n1,2\n", "no column date, channel"),
+        (b"date,channel,cost\n", "The file has no rows"),
+        ("date,channel,cost\n2026-01-15,ämail,1\n".encode("latin-1"), "not UTF-8"),
+        (None, "Choose a CSV file first"),
+    ],
+)
+def test_a_wrong_file_of_costs_is_refused_row_by_row(
+    console: ConsoleWorld, mia: Visitor, content: bytes | None, told: str
+) -> None:
+    before = len(entries_of(console, "costs.import"))
+    answer = upload(mia, content)
+    assert answer.status_code == 400
+    assert told in answer.text
+    assert len(entries_of(console, "costs.import")) == before
+
+
+def test_stored_costs_show_their_gaps(console: ConsoleWorld, mia: Visitor) -> None:
+    page = mia.get(COSTS).text
+    assert "baidu" in page
+    assert "CN¥37.02" in page
+    assert len(re.findall(r'class="badge warn">\d{4}-', page)) == 2, "a day, and two days in a row"
+    assert "No costs yet" in console.visitor("admin").get(f"/apps/{FOREIGN_APP}/costs").text
+
+
+# Alerts
+
+
+def rules_of(console: ConsoleWorld, app_id: str = OWN_APP) -> Any:
+    return AlertRules(console.settings.control_plane_dsn()).rules(app_id)
+
+
+def test_an_alert_rule_is_tested_on_the_past_then_added_paused_and_removed(console: ConsoleWorld, mia: Visitor) -> None:
+    assert "No rule yet" in mia.get(ALERTS).text
+    assert "No alert so far" in mia.get(ALERTS).text
+    tested = mia.submit(ALERTS, **RULE, do="preview")
+    assert tested.status_code == 200
+    assert "It would have begun 1 times" in tested.text
+    assert rules_of(console) == []
+    assert mia.submit(ALERTS, **RULE).headers["location"] == ALERTS + "?saved=1"
+    (rule,) = rules_of(console)
+    assert rule.name == "rejected_rate above 50"
+    for do, paused in (("pause", True), ("resume", False)):
+        assert mia.submit(f"{ALERTS}/{rule.rule_id}", do=do).status_code == 303
+        assert rules_of(console)[0].is_paused is paused
+    assert mia.submit(f"{ALERTS}/{rule.rule_id}", do="explode").status_code == 400
+    assert mia.submit(f"/apps/{OWN_APP}/alerts/rule_none", do="pause").status_code == 404
+    assert mia.submit(f"{ALERTS}/{rule.rule_id}", do="remove").status_code == 303
+    assert rules_of(console) == []
+    assert [len(entries_of(console, f"alert.{do}")) for do in ("add", "pause", "resume", "remove")] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"threshold": "-1"}, "threshold"),
+        ({"threshold": "much"}, "must be numbers"),
+        ({"threshold": "nan"}, "a number"),
+        ({"window_minutes": "7"}, "one of 1, 5"),
+        ({"trailing": "61"}, "1 to 60"),
+        ({"subject": "purchase"}, "is about all events"),
+        ({"metric": "luck"}, "This cannot be done"),
+    ],
+)
+@pytest.mark.parametrize("do", ["preview", "save"])
+def test_an_alert_rule_that_is_not_acceptable_is_refused(
+    console: ConsoleWorld, mia: Visitor, change: dict[str, str], told: str, do: str
+) -> None:
+    answer = mia.submit(ALERTS, **RULE | change, do=do)
+    assert answer.status_code == 400
+    assert told in answer.text
+    assert rules_of(console) == []
+
+
+# Webhooks
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Any:
+    """A receiver that answers 200 and keeps what came: (url, calls)."""
+    calls: list[tuple[dict[str, str], bytes]] = []
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        calls.append((dict(request.headers), await request.body()))
+        await PlainTextResponse("thanks")(scope, receive, send)
+
+    servers = AppServers()
+    servers.start()
+    yield servers.serve(answer, lifespan="off"), calls
+    servers.stop()
+
+
+def endpoints_of(console: ConsoleWorld) -> WebhookEndpoints:
+    return WebhookEndpoints(console.settings.control_plane_dsn())
+
+
+def test_an_endpoint_is_added_tested_paused_rotated_and_removed(
+    console: ConsoleWorld, mia: Visitor, receiver: Any
+) -> None:
+    url, calls = receiver
+    assert "No endpoint yet" in mia.get(WEBHOOKS).text
+    added = mia.submit(WEBHOOKS, url=url + "/hook", description="Orders", event=["conversion.created"])
+    assert added.status_code == 200
+    (secret,) = re.findall(r"data-secret>(whsec_[^<]+)<", added.text)
+    (endpoint,) = endpoints_of(console).endpoints(OWN_APP)
+    assert endpoint.event_types == {EventType.CONVERSION_CREATED}
+    assert "whsec_" not in mia.get(WEBHOOKS).text + mia.get(f"{WEBHOOKS}/{endpoint.endpoint_id}").text
+    path = f"{WEBHOOKS}/{endpoint.endpoint_id}"
+    assert "Nothing was sent yet" in mia.get(path).text
+    tested = mia.submit(path, do="test").text
+    assert "HTTP 200" in tested
+    assert "thanks" in tested
+    assert b"webhook.test" in calls[-1][1]
+    assert mia.submit(path, do="pause").status_code == 303
+    assert endpoints_of(console).find(endpoint.endpoint_id).state is EndpointState.PAUSED
+    assert mia.submit(path, do="resume").status_code == 303
+    rotated = mia.submit(path, do="rotate", hours="24").text
+    (newer,) = re.findall(r"data-secret>(whsec_[^<]+)<", rotated)
+    assert newer != secret
+    assert "Secret before" in rotated
+    assert mia.submit(path, do="rotate", hours="-5").status_code == 400
+    assert mia.submit(path, do="remove").status_code == 303
+    assert endpoints_of(console).endpoints(OWN_APP) == []
+    for do in ("add", "test", "pause", "resume", "rotate", "remove"):
+        (entry,) = entries_of(console, f"webhook.{do}")
+        assert "whsec_" not in str(entry)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"url": "ftp://example.com"}, "only http and https"),
+        ({"url": "http://10.0.0.1/"}, "is private"),
+        ({"url": "https://example.com/", "event": []}, "at least one event type"),
+        ({"url": "https://example.com/", "description": "x" * 201}, "at most 200 characters"),
+    ],
+)
+def test_an_endpoint_that_is_not_acceptable_is_refused(
+    console: ConsoleWorld, mia: Visitor, change: dict[str, Any], told: str
+) -> None:
+    answer = mia.submit(WEBHOOKS, **{"event": ["threshold.alert"]} | change)
+    assert answer.status_code == 400
+    assert told in answer.text
+    assert endpoints_of(console).endpoints(OWN_APP) == []
+
+
+def test_deliveries_are_shown_sent_again_and_replayed(console: ConsoleWorld, mia: Visitor) -> None:
+    box = SecretBox.open(console.settings, creates=True)
+    made, _ = new_endpoint(OWN_APP, "https://example.com/hook", list(EventType), "", box, now_ms())
+    endpoints_of(console).add(replace(made, endpoint_id=ENDPOINT), now_ms())
+    path = f"{WEBHOOKS}/{ENDPOINT}"
+    assert "cnv_1" in mia.get(path + "?status=failed").text
+    assert "cnv_2" not in mia.get(path + "?status=failed").text
+    shown = mia.get(path + "/deliveries/whd_1").text
+    assert "HTTP 500" in shown
+    assert "&#34;conversion_id&#34;" in shown
+    assert mia.submit(path + "/deliveries/whd_1/resend").status_code == 303
+    assert mia.submit(path + "/deliveries/whd_9/resend").status_code == 404
+    span = {"from": "2099-12-31", "to": "2100-12-31"}
+    counted = mia.submit(path + "/deliveries", **span, which="failed", do="count").text
+    assert "1 deliveries would be sent again" in counted
+    assert mia.submit(path + "/deliveries", **span, which="all", do="send").headers["location"].endswith("queued=2")
+    assert mia.submit(path + "/deliveries", **span | {"from": "soon"}, which="all").status_code == 400
+    sent = [
+        one for record in records_of(console.settings, Topic.WEBHOOK_DELIVERIES) for one in decode_deliveries(record)
+    ]
+    assert [one.delivery_id for one in sent] == ["whd_1", "whd_1", "whd_2"], "oldest first"
+    assert all(one.is_resent for one in sent)
+    assert len(entries_of(console, "webhook.resend")) == 1
+    assert entries_of(console, "webhook.replay")[0]["after"]["deliveries"] == 2
+    endpoints_of(console).remove(ENDPOINT)
+
+
+# Exports
+
+
+def test_an_export_is_asked_for_followed_and_fetched(console: ConsoleWorld, mia: Visitor) -> None:
+    assert "No file yet" in mia.get(EXPORTS).text
+    prefilled = mia.get(EXPORTS + "?report=conversions&from=2026-01-01&goal=purchase").text
+    assert 'value="2026-01-01"' in prefilled
+    assert mia.submit(EXPORTS, report="events", format="spreadsheet", compression="none").status_code == 303
+    jobs = ExportJobs(console.settings.control_plane_dsn())
+    (job,) = jobs.newest(OWN_APP, 10)
+    asyncio.run(until(lambda: jobs.newest(OWN_APP, 10)[0].state.value == "done", "the file", 60))
+    part = mia.get(EXPORTS + "?part=jobs").text
+    assert f"{job.job_id}/file" in part
+    assert "data-arrived" in part
+    led = mia.get(f"{EXPORTS}/{job.job_id}/file")
+    assert led.status_code == 303
+    assert f"/v1/reports/export/{job.job_id}/download?expires=" in led.headers["location"]
+    assert entries_of(console, "export.create")[0]["target"] == job.job_id
+    assert mia.submit(f"{EXPORTS}/{job.job_id}/cancel").status_code == 303
+    foreign = console.visitor("admin").get(f"/apps/{FOREIGN_APP}/exports/{job.job_id}/file")
+    assert foreign.status_code == 404, "a job of another app"
+
+
+@pytest.mark.parametrize("change", [{"report": "luck"}, {"format": "docx"}, {"from": "soon"}, {"compression": "rar"}])
+def test_an_export_that_is_not_acceptable_is_refused(
+    console: ConsoleWorld, mia: Visitor, change: dict[str, str]
+) -> None:
+    before = len(entries_of(console, "export.create"))
+    answer = mia.submit(EXPORTS, **{"report": "conversions", "format": "csv", "compression": "none"} | change)
+    assert answer.status_code == 400
+    assert 'role="alert"' in answer.text
+    assert len(entries_of(console, "export.create")) == before
+
+
+@pytest.mark.parametrize("path", ["costs", "alerts", "webhooks", "exports"])
+def test_a_change_needs_the_app_and_a_token(mia: Visitor, path: str) -> None:
+    assert upload(mia, GOOD_FILE.encode(), path=f"/apps/{FOREIGN_APP}/{path}").status_code == 404
+    assert upload(mia, GOOD_FILE.encode(), path=f"/apps/{OWN_APP}/{path}", token="").status_code == 403
