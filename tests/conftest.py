@@ -174,6 +174,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     line = terminalreporter.write_line
     line(f"broker: noida-db {version('noida-db')}; Apache Kafka: {_kafka_state(terminalreporter)}")
     postgres = "local server" if shutil.which("postgres") else "skipped, no postgres on the PATH"
+    line("ClickHouse over HTTP: chDB behind a stand-in for a server; a server: where Docker is (testcontainers)")
     line(f"engine: chDB {version('chdb')}; SQLite {sqlite3.sqlite_version}; PostgreSQL: {postgres}")
     missing = redis_is_missing()
     line(f"quota: memory; Redis: {f'skipped, {missing}' if missing else 'local server'}")

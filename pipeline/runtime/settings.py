@@ -48,6 +48,20 @@ def _check_url(*schemes: str) -> Callable[[str], str]:
     return check
 
 
+def _check_hosts(given: str) -> str:
+    for url in url_of_each_host(given):
+        _check_url("http", "https")(url)
+    return given
+
+
+def url_of_each_host(url: str) -> tuple[str, ...]:
+    """Return a URL for each host of one that names several, `http://user:password@a:1,b:2/database` (pure)."""
+    start, separator, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    login, at, hosts = place.rpartition("@")
+    return tuple(f"{start}{separator}{login}{at}{host.strip()}{slash}{path}" for host in hosts.split(","))
+
+
 def _secret(check: Callable[[str], str]) -> AfterValidator:
     """Return the validator of a secret whose text must pass the check."""
 
@@ -184,8 +198,15 @@ class KafkaSettings(PartitionSettings):
 class ClickHouseSettings(ProcessSettings):
     """ClickHouse."""
 
-    clickhouse_url: Annotated[SecretStr, _secret(_check_url("http", "https"))] = _NO_SECRET
-    """`http(s)://user:password@host:port/database`; empty: embedded (chDB under `data_dir`)."""
+    clickhouse_url: Annotated[SecretStr, _secret(_check_hosts)] = _NO_SECRET
+    """`http(s)://user:password@host:port[,host:port…]/database`; empty: embedded (chDB under `data_dir`). Of several
+    hosts each can answer everything: replicas, or any servers of a cluster. One that is away is passed over."""
+    clickhouse_ca_path: str = ""
+    """PEM file of the authorities that may sign the servers' certificates; empty: those the system trusts."""
+    clickhouse_certificate_path: str = ""
+    """PEM file of the client's certificate, where servers ask for one."""
+    clickhouse_key_path: str = ""
+    """PEM file of that certificate's private key; empty: it is in the same file."""
     database: str = "attrikit"
     """Name of the database where the URL names none."""
 

@@ -1,17 +1,19 @@
-"""Contract of every ClickHouse behind the wrapper: chDB in this process, and a server over HTTP (`docker`)."""
+"""Contract of every ClickHouse behind the wrapper: chDB in this process, chDB behind ClickHouse's HTTP protocol, and a
+server over HTTP (`docker`).
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 import msgspec
 import pytest
-from clickhouse_stand_in import standing_in
+from clickhouse_over_chdb import StandIn, standing_in
 from docker.errors import DockerException
 from testcontainers.community.clickhouse import ClickHouseContainer
-from waiting import until
 
 from pipeline.runtime.clickhouse import (
     ClickHouse,
@@ -37,10 +39,20 @@ def server_url() -> Iterator[str]:
         yield f"http://{server.username}:{server.password}@{host}:{port}"
 
 
-@pytest.fixture(params=["chdb", pytest.param("server", marks=pytest.mark.docker)])
+@pytest.fixture(scope="session")
+def stand_in(clickhouse_dir: Path) -> Iterator[StandIn]:
+    with standing_in(clickhouse_dir / "clickhouse", password="of the stand-in") as server:
+        yield server
+
+
+@pytest.fixture(params=["chdb", "stand-in over http", pytest.param("server", marks=pytest.mark.docker)])
 async def engine(request: pytest.FixtureRequest, clickhouse_dir: Path) -> AsyncIterator[ClickHouse]:
     """An empty database, not migrated."""
-    url = request.getfixturevalue("server_url") if request.param == "server" else ""
+    url = ""
+    if request.param == "server":
+        url = request.getfixturevalue("server_url")
+    elif request.param != "chdb":
+        url = request.getfixturevalue("stand_in").url.replace("of the stand-in", quote("of the stand-in"))
     database = f"contract_{uuid4().hex[:12]}"
     opened = ClickHouse.open(Settings(data_dir=clickhouse_dir, clickhouse_url=url, database=database))
     await opened.create_database()
@@ -322,29 +334,6 @@ async def test_a_query_that_nobody_waits_for_is_stopped(engine: ClickHouse, is_i
         asking.cancel()
         while await count():
             await asyncio.sleep(0.05)
-
-
-async def test_over_http_the_statement_that_stops_a_query_names_that_query(
-    clickhouse: ClickHouse, tmp_path: Path
-) -> None:
-    client = clickhouse._connect(None)
-    with standing_in(lambda statement: bytes(client.raw_query(statement))) as server:
-        opened = ClickHouse.open(Settings(data_dir=tmp_path, clickhouse_url=server.url, database="default"))
-        assert await opened.query("SELECT 1") == [(1,)]
-        asking = asyncio.create_task(opened.query_bytes("SELECT 'hanging'"))
-        other = asyncio.create_task(opened.query_bytes("SELECT 'hanging too'"))
-        await until(lambda: len(server.running) == 2, "both queries run")
-        asking.cancel()
-        await until(lambda: len(server.running) == 1, "the query that nobody waits for is stopped")
-        (still_running,) = server.running
-        assert "hanging too" in still_running
-        other.cancel()
-        await until(lambda: not server.running, "the other one is stopped")
-        opened.close()
-    kills = [statement for statement in server.statements if statement.startswith("KILL QUERY")]
-    stopped = [statement.split("SELECT")[0] for statement in server.statements if "hanging" in statement]
-    assert {mark for mark in stopped if any(mark in kill for kill in kills)} == set(stopped)
-    client.close()
 
 
 async def test_a_folder_for_blocks_that_cannot_be_written_to_is_worth_waiting_for(clickhouse: ClickHouse) -> None:

@@ -17,13 +17,14 @@ from uuid import uuid4
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
 from clickhouse_connect.driver.query import QueryResult
+from urllib3.exceptions import HTTPError
 
 from pipeline.runtime.clickhouse.chdb_directory import DirectoryInUse, DirectoryLock
 from pipeline.runtime.clickhouse.connect import (
     IDENTIFIER,
+    HttpConnector,
     chdb_connector,
     database_name,
-    http_connector,
     insert_from_file,
     insert_over_http,
 )
@@ -90,7 +91,7 @@ class ClickHouse:
         """
         if url := settings.clickhouse_url.get_secret_value():
             database = database_name(urlsplit(url).path.strip("/") or settings.database)
-            return cls(http_connector(url), insert_over_http, database, None)
+            return cls(HttpConnector(settings), insert_over_http, database, None)
         require("chdb", "ATTRIKIT_CLICKHOUSE_URL")
         database = database_name(settings.database)
         directory = settings.data_dir.resolve() / "clickhouse"
@@ -241,7 +242,7 @@ class ClickHouse:
             if self._away is not None and monotonic_seconds() < self._away_until:
                 raise ClickHouseUnavailable(self._away)
             try:
-                return call(self._client())
+                return self._call(call)
             except DriverError as error:
                 if is_unreachable(error):
                     self._away, self._away_until = str(error), monotonic_seconds() + AWAY_SECONDS
@@ -250,6 +251,18 @@ class ClickHouse:
                 raise ClickHouseUnavailable(f"{type(error).__name__}: {error}") from error
 
         return await asyncio.get_running_loop().run_in_executor(pool, in_thread)
+
+    def _call(self, call: Callable[[Client], T]) -> T:
+        """A host that cannot be reached any more has been asked nothing: the call is made of another."""
+        try:
+            return call(self._client())
+        except DriverError as error:
+            if getattr(self._local, "client", None) is None or not is_unreachable(error):
+                raise
+            self._clients.remove(self._local.client)
+            self._local.client.close()
+            self._local.client = None
+        return call(self._client())
 
     def _client(self) -> Client:
         client: Client | None = getattr(self._local, "client", None)
@@ -288,6 +301,8 @@ class ByteStream:
                 yield piece
         except DriverError as error:
             raise classify(error, is_insert=False) from error
+        except HTTPError as error:  # the server ends an answer that fails midway by cutting the connection
+            raise ClickHouseUnavailable(f"the answer broke off: {error}") from error
 
     def close(self) -> None:
         with suppress(DriverError, OSError):

@@ -3,15 +3,19 @@
 import re
 from collections.abc import Callable
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
+from secrets import randbelow
 from tempfile import NamedTemporaryFile
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
 
-from pipeline.runtime.clickhouse.errors import ClickHouseRejected
+from pipeline.runtime.clickhouse.errors import ClickHouseRejected, is_unreachable
+from pipeline.runtime.settings import ClickHouseSettings, url_of_each_host
 
 IDENTIFIER: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 _ENGINE_OPTIONS: Final = {"config-file": str(files("pipeline.runtime.clickhouse") / "chdb.xml")}
@@ -25,10 +29,35 @@ def database_name(name: str) -> str:
     return name
 
 
-def http_connector(url: str) -> Callable[[str | None], Client]:
-    parts = urlsplit(url)
+class HttpConnector:
+    """Connects to the hosts of the settings' URL in turn, and passes over those that cannot be reached."""
 
-    def connect(database: str | None) -> Client:
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        self._urls = url_of_each_host(settings.clickhouse_url.get_secret_value())
+        self._tls: dict[str, Any] = {
+            "ca_cert": settings.clickhouse_ca_path or None,
+            "client_cert": settings.clickhouse_certificate_path or None,
+            "client_cert_key": settings.clickhouse_key_path or None,
+        }
+        self._turn = count(randbelow(len(self._urls)))  # processes that start together begin at different hosts
+
+    def __call__(self, database: str | None) -> Client:
+        """Return a new client. Raises the driver's errors, those of the last host if none can be reached."""
+        for _ in range(len(self._urls) - 1):
+            try:
+                return self._connect(self._next(), database)
+            except DriverError as error:
+                if not is_unreachable(error):
+                    raise
+        return self._connect(self._next(), database)
+
+    def _next(self) -> str:
+        return self._urls[next(self._turn) % len(self._urls)]
+
+    def _connect(self, url: str, database: str | None) -> Client:
+        parts = urlsplit(url)
+        # With a password beside it, a certificate only opens the connection; alone, it is the login.
+        tls_mode = "strict" if parts.password and self._tls["client_cert"] else None
         return clickhouse_connect.get_client(
             interface=parts.scheme,
             host=parts.hostname,
@@ -42,9 +71,9 @@ def http_connector(url: str) -> Callable[[str | None], Client]:
             autogenerate_session_id=False,
             compress=False,
             tz_mode="aware",
+            tls_mode=tls_mode,
+            **(self._tls if parts.scheme == "https" else {}),
         )
-
-    return connect
 
 
 def insert_over_http(client: Client, table: str, data: bytes, settings: dict[str, Any]) -> None:

@@ -70,7 +70,7 @@ def test_variables_of_tests_and_of_kubernetes_are_no_settings_and_no_mistakes():
             ["kafka-1:9092,kafka-2:9092", "[::1]:9092"],
             ["kafka", "kafka://k:1", "k:9092,", "", "k:99999"],
         ),
-        ("clickhouse_url", ["", "https://u:p@h:8443/db"], ["mysql://h/db", "clickhouse:8123", "http://h:x/db"]),
+        ("clickhouse_url", ["", "https://u:p@h:8443,[::1]:1,i/db"], ["mysql://h/db", "h:8123", "http://h:1,i:x/db"]),
         ("control_plane_url", ["", "sqlite:////tmp/x", "postgresql://u:p@h/db"], ["mysql://h/db", "x.db"]),
         ("query_url", ["", "http://127.0.0.1:1"], ["127.0.0.1:1", "ftp://x"]),
         ("export_url", ["", "s3://bucket/prefix", "file:///folder"], ["ftp://x", "/folder"]),
