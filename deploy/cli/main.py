@@ -25,6 +25,7 @@ from deploy.cli.webhooks import webhooks
 
 if TYPE_CHECKING:
     from deploy.local.launcher import BrokerKind
+    from pipeline.runtime.settings import Settings
 
 app = typer.Typer(
     cls=PlainGroup,
@@ -126,13 +127,31 @@ def store() -> None:
 
 
 @app.command()
-def migrate() -> None:
-    """Bring the tables of the control plane and of ClickHouse up to date."""
+def migrate(
+    wait: Annotated[bool, typer.Option("--wait", help="Change nothing; return when another has done it.")] = False,
+    timeout_seconds: Annotated[float, typer.Option(min=0.0, help="How long --wait waits.")] = 900.0,
+) -> None:
+    """Bring the tables of the control plane and of ClickHouse up to date, or wait until they are, and the topics."""
     settings = command_settings()
+    if wait:
+        _wait_until_migrated(settings, timeout_seconds)
+        return
     from deploy.processes import migrate_all
 
     applied = migrate_all(settings)
     typer.echo(f"ClickHouse migrations applied: {', '.join(map(str, applied)) or 'none'}; control plane up to date")
+
+
+def _wait_until_migrated(settings: "Settings", timeout_seconds: float) -> None:
+    import asyncio
+
+    from deploy.migrations import wait_until_ready
+
+    lacking = asyncio.run(wait_until_ready(settings, timeout_seconds, typer.echo))
+    if lacking:
+        _complain(f"not there after {timeout_seconds:.0f} s: {'; '.join(lacking)}")
+        raise typer.Exit(1)
+    typer.echo("everything this release needs is there")
 
 
 @topics.command("create")
