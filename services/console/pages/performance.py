@@ -18,11 +18,12 @@ _MODELS: Final = tuple(model.value for model in Model)
 
 @router.get("/apps/{app_id}/performance")
 async def show_performance(page: OfApp) -> Response:
-    filters = report_filters(page)
+    filters, given = report_filters(page), page.request.query_params
     asked = filters.parameters() | {"dimension": filters.dimension, "model": filters.model}
-    asked["compare"] = "previous_period"
+    place = {name: given[name] for name in DIMENSIONS[:-1] if given.get(name)}
+    asked |= {"compare": "previous_period", **place}
     report = await page.read(PERFORMANCE, asked)
-    sort = page.request.query_params.get("sort", "credited")
+    sort = given.get("sort", "credited")
     column = sort.removeprefix("-") if sort.removeprefix("-") in COLUMNS else "credited"
     rows = [row_of(item, filters.model) for item in report["items"]]
     rows.sort(key=lambda row: (row[column] is None, row[column] or 0), reverse=not sort.startswith("-"))
@@ -31,13 +32,20 @@ async def show_performance(page: OfApp) -> Response:
         "rows": rows,
         "total": row_of({**report["totals"], "key": None, "change": report["change"]}, filters.model),
         "spend_by_currency": report["spend_by_currency"],
-        "by_goal": report["by_goal"],
+        "place": place,
+        "next": next_dimension(filters.dimension),
         "dimensions": DIMENSIONS,
         "models": _MODELS,
         "sort": sort,
         "column": column,
     }
     return render_report(page, "performance.html", filters, report["meta"], (PERFORMANCE, asked), **values)
+
+
+def next_dimension(dimension: str) -> str | None:
+    """Return the dimension that divides a row further: channel, source, medium, campaign."""
+    at = DIMENSIONS.index(dimension) + 1
+    return DIMENSIONS[at] if at < len(DIMENSIONS) else None
 
 
 def row_of(item: dict[str, Any], model: str) -> dict[str, Any]:

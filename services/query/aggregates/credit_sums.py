@@ -34,25 +34,33 @@ _ARRAYS: Final = {
 }
 
 
-def credit_columns(dimension: Dimension, models: Sequence[Model]) -> str:
+def credit_columns(dimension: Dimension, models: Sequence[Model], narrowed_by: Sequence[Dimension] = ()) -> str:
     """Return the columns for the rows of `attributions`: `keys`, and per model the array `nanos_<i>` beside them;
-    `value_minor`.
+    `value_minor`; the arrays of the dimensions that the touches are narrowed by.
     """
-    parts = ["value_minor", f"{_ARRAYS[dimension]} AS keys"]
+    parts = [
+        "value_minor",
+        f"{_ARRAYS[dimension]} AS keys",
+        *(f"{_ARRAYS[each]} AS of_{each}s" for each in narrowed_by),
+    ]
     for index, model in enumerate(models):
         parts.append(f"arrayResize(credits_nanos['{model.value}'], length(keys)) AS nanos_{index}")
     return ", ".join(parts)
 
 
-def unfolded(rows: str, models: Sequence[Model]) -> str:
+def unfolded(rows: str, models: Sequence[Model], narrowed_by: Sequence[Dimension] = ()) -> str:
     """Unfold `rows`, a table expression with `credit_columns`, `is_previous` and `period`: one row per touch, with its
-    `key` and `nano_<i>`.
+    `key` and `nano_<i>`; of touches with the value `in_<dimension>`, a parameter, of each dimension they are narrowed
+    by.
     """
     names, joined = ["is_previous", "period", "key", "value_minor"], ["keys AS key"]
     for index, _ in enumerate(models):
         names.append(f"nano_{index}")
         joined.append(f"nanos_{index} AS nano_{index}")
-    return f"SELECT {', '.join(names)} FROM {rows} ARRAY JOIN {', '.join(joined)}"
+    joined += [f"of_{each}s AS of_{each}" for each in narrowed_by]
+    is_in = [f"of_{each} = {{in_{each}:String}}" for each in narrowed_by]
+    where = f" WHERE {' AND '.join(is_in)}" if is_in else ""
+    return f"SELECT {', '.join(names)} FROM {rows} ARRAY JOIN {', '.join(joined)}{where}"
 
 
 def credit_sums(models: Sequence[Model]) -> tuple[str, ...]:

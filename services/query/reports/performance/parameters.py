@@ -1,6 +1,7 @@
 """Query parameters of the performance report, parsed into `PerformanceQuery`. Pure."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
@@ -18,6 +19,9 @@ class Compare(StrEnum):
     PREVIOUS_PERIOD = "previous_period"
 
 
+PlaceText = Annotated[str | None, Field(max_length=500)]
+
+
 class PerformanceParameters(ReportParameters):
     model: Models = ()
     dimension: Dimension = Dimension.CHANNEL
@@ -27,12 +31,20 @@ class PerformanceParameters(ReportParameters):
     compare: Compare | None = Field(
         None, description="The same for the time of equal length before; takes `from` and `to`."
     )
+    channel: PlaceText = Field(None, description="Only what this channel brought: a report of its sources, say.")
+    source: PlaceText = Field(
+        None,
+        description="Only what this source brought; `channel`, `source` and `medium` hold "
+        "together. Costs have no medium: with it there is no spend.",
+    )
+    medium: PlaceText = None
 
 
 def performance_query(given: PerformanceParameters, app: App) -> PerformanceQuery:
     time_range = range_of(given, app)
     if given.compare is not None and (time_range.from_ms is None or time_range.to_ms is None):
         raise invalid("compare", Text("需要同时给出 from 和 to", "takes both `from` and `to`"))
+    places = ((Dimension.CHANNEL, given.channel), (Dimension.SOURCE, given.source), (Dimension.MEDIUM, given.medium))
     return PerformanceQuery(
         dimension=given.dimension,
         models=models_of(given.model),
@@ -42,4 +54,5 @@ def performance_query(given: PerformanceParameters, app: App) -> PerformanceQuer
         time_range=time_range,
         has_previous=given.compare is not None,
         include_bots=given.include_bots,
+        narrowed=tuple((dimension, value) for dimension, value in places if value is not None),
     )

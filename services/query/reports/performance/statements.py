@@ -42,6 +42,8 @@ class PerformanceQuery:
     has_previous: bool = False
     """True if the period before is read too; the period then has both ends (`Shift`)."""
     include_bots: bool = False
+    narrowed: tuple[tuple[Dimension, str], ...] = ()
+    """Values of other dimensions that all that is counted must have: a report of one channel's sources, say."""
 
     @property
     def currency(self) -> str:
@@ -77,6 +79,7 @@ def performance_rows(app_id: str, wanted: PerformanceQuery) -> Statement[ReportR
         _spend(wanted),
     )
     bound: dict[str, Any] = {"cost_zone": wanted.zone, "row_limit": ROW_LIMIT}
+    bound |= {f"in_{dimension}": value for dimension, value in wanted.narrowed}
     if wanted.has_previous:
         bound["split_ms"] = wanted.time_range.from_ms
     return statement(
@@ -87,6 +90,11 @@ def performance_rows(app_id: str, wanted: PerformanceQuery) -> Statement[ReportR
 def _within(column: str, wanted: PerformanceQuery) -> list[Condition]:
     """Return the conditions of the range. Every part has the same range, so they share its parameters."""
     return within(column, wanted.read_range)
+
+
+def _narrowed(wanted: PerformanceQuery) -> list[Condition]:
+    """Return the conditions on columns of touches and sessions; `performance_rows` gives the parameters."""
+    return [Condition(f"{dimension} = {{in_{dimension}:String}}") for dimension, _ in wanted.narrowed]
 
 
 def _now(column: str, wanted: PerformanceQuery) -> list[Condition]:
@@ -106,7 +114,9 @@ def _by_goal(wanted: PerformanceQuery) -> PartSql:
 
 
 def _touches(wanted: PerformanceQuery) -> PartSql:
-    rows = source(Table.NARROW_TOUCHES, [*_within("touched_at_ms", wanted), *but_bots(wanted.include_bots)])
+    rows = source(
+        Table.NARROW_TOUCHES, [*_within("touched_at_ms", wanted), *_narrowed(wanted), *but_bots(wanted.include_bots)]
+    )
     return PartSql(
         TOUCHES,
         f"SELECT {_place('touched_at_ms', wanted)}, {wanted.dimension} AS key, touch_type FROM {rows}",
@@ -116,7 +126,12 @@ def _touches(wanted: PerformanceQuery) -> PartSql:
 
 def _sessions(wanted: PerformanceQuery) -> PartSql:
     """Select visits: a session without a channel is none."""
-    visits = [*_within("start_ms", wanted), Condition("channel != ''"), *but_bots(wanted.include_bots)]
+    visits = [
+        *_within("start_ms", wanted),
+        Condition("channel != ''"),
+        *_narrowed(wanted),
+        *but_bots(wanted.include_bots),
+    ]
     rows = source(Table.NARROW_SESSIONS, visits)
     return PartSql(
         SESSIONS,
@@ -154,8 +169,8 @@ def _conversions(wanted: PerformanceQuery) -> PartSql:
         f"""SELECT is_previous, period, key, value_minor, refunded_minor
 FROM
 (
-    SELECT session_hash, {_session_key(wanted.dimension)} AS key
-    FROM {source(Table.NARROW_SESSIONS, _possible_sessions(wanted))}
+    SELECT session_hash, {_session_key(wanted.dimension)} AS key, true AS is_in
+    FROM {source(Table.NARROW_SESSIONS, [*_possible_sessions(wanted), *_narrowed(wanted)])}
 ) AS visited
 RIGHT ANY JOIN
 (
@@ -169,7 +184,7 @@ RIGHT ANY JOIN
     (
         SELECT conversion_hash, session_hash FROM {_of_conversions(Table.CONVERSIONS, wanted)}
     ) AS converted USING (conversion_hash)
-) AS facts USING (session_hash)""",
+) AS facts USING (session_hash){" WHERE is_in" if wanted.narrowed else ""}""",
         ("count()", "sum(value_minor)", "sum(refunded_minor)"),
     )
 
@@ -192,17 +207,20 @@ def _session_key(dimension: Dimension) -> str:
 
 
 def _credits(wanted: PerformanceQuery) -> PartSql:
-    columns = f"{_place('converted_at_ms', wanted)}, {credit_columns(wanted.dimension, wanted.models)}"
+    narrowed_by = [dimension for dimension, _ in wanted.narrowed]
+    columns = f"{_place('converted_at_ms', wanted)}, {credit_columns(wanted.dimension, wanted.models, narrowed_by)}"
     return PartSql(
         CREDITS,
-        unfolded(f"(SELECT {columns} FROM {_of_conversions(Table.ATTRIBUTIONS, wanted)})", wanted.models),
+        unfolded(f"(SELECT {columns} FROM {_of_conversions(Table.ATTRIBUTIONS, wanted)})", wanted.models, narrowed_by),
         credit_sums(wanted.models),
     )
 
 
 def _costs(wanted: PerformanceQuery) -> PartSql:
     key = wanted.dimension.value if wanted.dimension in COSTED_DIMENSIONS else "materialize('')"
-    rows = _standing_costs(key, [*_within("at_ms", wanted), IN_CURRENCY])
+    has_them = all(dimension in COSTED_DIMENSIONS for dimension, _ in wanted.narrowed)
+    of_place = _narrowed(wanted) if has_them else [Condition("false")]
+    rows = _standing_costs(key, [*_within("at_ms", wanted), IN_CURRENCY], of_place)
     return PartSql(COSTS, f"SELECT {_place('at_ms', wanted)}, key, cost_minor FROM {rows}", ("sum(cost_minor)",))
 
 
@@ -211,7 +229,11 @@ def _spend(wanted: PerformanceQuery) -> PartSql:
     return PartSql(SPEND, f"SELECT {WHOLE_RANGE}, key, cost_minor FROM {rows}", ("sum(cost_minor)",))
 
 
-def _standing_costs(key: str, conditions: list[Condition]) -> str:
-    where = " AND ".join(["1", *(condition.sql for condition in conditions)])
-    costs = f"SELECT {COST_AT_MS} AS at_ms, {key} AS key, cost_minor, currency FROM ({STANDING_COSTS})"
+def _standing_costs(key: str, conditions: list[Condition], of_place: list[Condition] | None = None) -> str:
+    where, place = _all(conditions), _all(of_place or [])
+    costs = f"SELECT {COST_AT_MS} AS at_ms, {key} AS key, cost_minor, currency FROM ({STANDING_COSTS}) WHERE {place}"
     return f"(SELECT * FROM ({costs}) WHERE {where})"
+
+
+def _all(conditions: list[Condition]) -> str:
+    return " AND ".join(["1", *(condition.sql for condition in conditions)])
