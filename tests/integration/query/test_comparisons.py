@@ -37,6 +37,22 @@ async def test_the_period_before(ask: Any) -> None:
         check_change(both["change"], now["totals"], before["totals"])
 
 
+async def test_a_report_narrowed_to_a_channel_adds_up_to_its_row(ask: Any) -> None:
+    whole = await ask("reports/performance", **WEEK, dimension="channel")
+    for row in filter(lambda row: row["key"], whole["items"]):
+        of_row = await ask("reports/performance", **WEEK, dimension="source", channel=row["key"])
+        totals = of_row["totals"]
+        for name in ("touches", "sessions", "users", "conversions", "value", "conversion_rate", "spend"):
+            assert totals[name] == row[name], (row["key"], name)
+        for name in ("touches", "sessions", "conversions", "value"):
+            assert sum(item[name] for item in of_row["items"]) == row[name]
+        for model, credit in row["models"].items():
+            # Rows of a report are rounded together, so that they add up: the last digit may differ.
+            assert abs(totals["models"][model]["credited_value"] - credit["credited_value"]) <= Decimal("0.01")
+    nothing = await ask("reports/performance", **WEEK, dimension="source", channel="') OR 1 = ('1")
+    assert nothing["items"] == []
+
+
 def check_change_of_rows(items: list[Any], before: list[Any], granularity: str | None) -> None:
     """A day's row changes from the same key seven days earlier."""
 

@@ -64,7 +64,8 @@ def every_statement() -> Iterator[Statement[Any]]:
     yield event_details.find_delivered(app, (HOSTILE,))
     yield event_details.find_attributed(app, (HOSTILE,))
     yield event_details.count_marks(app, HOSTILE)
-    asked_for = conversions.ConversionFilter((HOSTILE,), HOSTILE, RANGE, HOSTILE)
+    touch = conversions.TouchFilter(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+    asked_for = conversions.ConversionFilter((HOSTILE,), HOSTILE, RANGE, HOSTILE, touch=touch)
     yield from both_steps(conversions.list_conversions(app, asked_for, PAGE))
     yield conversions.find_conversion(app, HOSTILE)
     yield attribution.find_attribution(app, HOSTILE)
@@ -104,6 +105,11 @@ def every_statement() -> Iterator[Statement[Any]]:
             yield performance_rows(
                 app,
                 PerformanceQuery(dimension, (Model.LINEAR,), counted, "Asia/Tokyo", granularity, RANGE, has_previous),
+            )
+        for narrowed in ((Dimension.CHANNEL,), (Dimension.SOURCE, Dimension.MEDIUM)):
+            places = tuple((each, HOSTILE) for each in narrowed)
+            yield performance_rows(
+                app, PerformanceQuery(dimension, tuple(Model), all_counted[0], "Asia/Tokyo", narrowed=places)
             )
 
 
