@@ -37,7 +37,7 @@ class PerformanceParameters(ReportParameters):
         description="Only what this source brought; `channel`, `source` and `medium` hold "
         "together. Costs have no medium: with it there is no spend.",
     )
-    medium: PlaceText = None
+    medium: PlaceText = Field(None, description="Only what this medium brought.")
 
 
 def performance_query(given: PerformanceParameters, app: App) -> PerformanceQuery:
