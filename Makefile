@@ -36,7 +36,7 @@ $(shell [ -e $(PY) ] || rm -f $(RUNTIME) $(DEV))
 .PHONY: help install run test unit check sdk fuzz demo chaos bench image compose deploy-check deploy-test lock clean screenshots
 
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  KEEP=1 lets demo run on with its data, to be looked at."
 	@echo "  PORT=$(PORT) DATA=$(DATA) BROKER=$(BROKER) (noida or kafka) apply to run; ARGS=… is passed on to test, fuzz, demo, bench."
@@ -94,6 +94,10 @@ compose: image ## Start the whole product in containers; its secrets are made th
 deploy-check: $(DEV) ## Check what is shipped without running it: chart, alerts, compose, Dockerfile
 	@tests/deploy/install_tools.sh
 	@exec $(PY) -m pytest tests/deploy/test_static.py tests/unit/deploy/helm tests/unit/deploy/test_compose_file.py $(ARGS)
+
+deploy-test: $(DEV) ## Run what is shipped: the chart on a real API server, the product in containers
+	@tests/deploy/install_tools.sh live
+	@DEPLOY_TEST=1 exec $(PY) -m pytest tests/deploy -rs $(ARGS)
 
 lock: $(DEV) ## Pin the newest versions pyproject.toml allows
 	$(PY) -m pip --disable-pip-version-check install --quiet uv

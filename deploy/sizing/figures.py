@@ -21,14 +21,16 @@ class Figures:
     """`touches`: inserts and merges, blocks between 1,300 events (94) and 8,000 (37), per replica."""
     webhooks_us_per_delivery: float = 450.0
     """`webhooks`: 2,200 deliveries a second of one dispatcher."""
-    source_bytes: float = 160.0
+    source_bytes: float = 70.0
     """`bytes`: an event in the topics `events` and `people`, one replica."""
-    derived_bytes: float = 400.0
+    derived_bytes: float = 75.0
     """`bytes`: its rows in the topics of derived rows, one replica."""
-    table_bytes: float = 250.0
+    table_bytes: float = 125.0
     """`bytes`: its rows in the tables, compressed, one replica."""
+    changelog_bytes: float = 105.0
+    """`bytes`: the states written for an event, before compaction, one replica."""
     state_bytes_per_person: float = 1_500.0
-    """A person's state in the worker's store and in the compacted changelog."""
+    """Assumed, not measured: a person's state in the worker's store and in the compacted changelog."""
     live_state_bytes_per_person: float = 7_000.0
     """`stream`: a decoded state in a worker's memory; 95,000 persons more take 715 less 494 MB; × 3."""
 

@@ -181,11 +181,11 @@ def _kafka_disk(traffic: Traffic, figures: Figures) -> Need:
 
 
 def _bandwidth(traffic: Traffic, rate: float, figures: Figures) -> Need:
-    written = figures.source_bytes + figures.derived_bytes + figures.state_bytes_per_person
+    written = figures.source_bytes + figures.derived_bytes + figures.changelog_bytes
     value = rate * written * traffic.kafka_replicas / 1e6
     words = (
         f"{rate:,.0f}/s × ({figures.source_bytes:g} source + {figures.derived_bytes:g} derived + "
-        f"{figures.state_bytes_per_person:,.0f} changelog) bytes × {traffic.kafka_replicas} replicas; "
+        f"{figures.changelog_bytes:g} changelog) bytes × {traffic.kafka_replicas} replicas; "
         "readers take as much again"
     )
     return Need("Kafka, written in all", value, "MB/s", words)

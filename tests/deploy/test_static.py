@@ -15,6 +15,7 @@ from deploy.cli.main import app
 from deploy.cli.new_secrets import NAMES, kubernetes_manifest, new_values
 from pipeline.runtime.environment import setting_names
 
+pytestmark = pytest.mark.timeout(400)
 CHART = ROOT / "deploy" / "helm" / "attrikit"
 COMPOSE = ROOT / "deploy" / "compose"
 MATRIX = sorted((Path(__file__).parent / "values").glob("*.yaml"))

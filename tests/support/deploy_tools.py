@@ -16,7 +16,7 @@ def tool(
     *arguments: object,
     cwd: Path = ROOT,
     environment: dict[str, str] | None = None,
-    seconds: float = 120,
+    seconds: float = 300,
     stdin: str | None = None,
 ) -> str:
     """Run a program and return what it prints; skip the test where it is not installed.

@@ -1,11 +1,15 @@
 """The plan of an installation: grows with its traffic, keeps to what can be, and shows its arithmetic."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from deploy.cli.main import app
 from deploy.sizing.figures import FIGURES
 from deploy.sizing.plan import Traffic, plan
 
@@ -60,3 +64,9 @@ def test_it_says_where_more_of_the_same_does_not_help() -> None:
 
 def test_every_need_shows_its_arithmetic() -> None:
     assert all(need.arithmetic and need.unit for need in plan(SMALL).needs())
+
+
+def test_the_page_shows_what_the_command_says() -> None:
+    page = (Path(__file__).parents[4] / "deploy" / "docs" / "sizing.md").read_text()
+    for options, shown in re.findall(r"\$ attrikit size ([^\n]+)\n(.*?)```", page, re.DOTALL):
+        assert CliRunner().invoke(app, ["size", *options.split()]).output == shown
