@@ -139,19 +139,6 @@ else:
     """Fields of an accepted event that the stream reads."""
 
 
-def person_key(user_id: str, anonymous_id: str, event_id: str) -> str:
-    """Return the key of the person an event belongs to, inside its app.
-
-    `u:` + user id, else `a:` + anonymous id, else `e:` + event id: an event without a person stands alone, and
-    its key serves only to recognise a repeat of it.
-    """
-    if user_id:
-        return "u:" + user_id
-    if anonymous_id:
-        return "a:" + anonymous_id
-    return "e:" + event_id
-
-
 encode_event = msgspec.json.Encoder().encode
 decode_stream_events = msgspec.json.Decoder(StreamEvent).decode_lines
 decode_stream_event = msgspec.json.Decoder(StreamEvent).decode

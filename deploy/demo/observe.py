@@ -15,6 +15,7 @@ from pipeline.runtime.kafka.read_range import read_range, whole_range
 from pipeline.runtime.settings import KafkaSettings
 from schemas.facts import NANOS_PER_CONVERSION, Model
 from schemas.money import to_minor
+from schemas.persons import ANONYMOUS_KEY_SQL
 from schemas.topics import Topic
 
 Report = dict[str, Any]
@@ -31,9 +32,9 @@ SELECT
     (SELECT uniqExact(person_key) FROM sessions FINAL WHERE app_id = {app:String}) AS people,
     (
         SELECT count() FROM sessions FINAL WHERE app_id = {app:String} AND person_key IN
-            (SELECT concat('a:', anonymous_id) FROM person_links FINAL WHERE app_id = {app:String})
+            (SELECT ANONYMOUS_KEY FROM person_links FINAL WHERE app_id = {app:String})
     ) AS strays
-"""
+""".replace("ANONYMOUS_KEY", ANONYMOUS_KEY_SQL)
 _REJECTED: Final = "SELECT code, count() FROM rejected FINAL WHERE app_id = {app:String} GROUP BY code"
 _CONVERSIONS: Final = "SELECT goal, count() FROM conversions FINAL WHERE app_id = {app:String} GROUP BY goal"
 _UNBALANCED: Final = """

@@ -57,6 +57,7 @@ from pipeline.domain.sessions.segments import (
 from pipeline.domain.state import PersonState, Segment, Touch, become, new_state
 from pipeline.domain.touches.touch import contact, is_marketing, marketing_touch, own_page, place, rank_of
 from schemas.events import StreamEvent
+from schemas.persons import ALONE
 
 __all__ = [
     "apply_event",
@@ -71,8 +72,6 @@ __all__ = [
     "write_owed_rows",
 ]
 
-_NOBODY = "e:"
-
 
 def apply_event(context: PersonContext, event: StreamEvent) -> None:
     """Fold one event into its person's state and append what it brings about to the effects.
@@ -83,7 +82,7 @@ def apply_event(context: PersonContext, event: StreamEvent) -> None:
     timestamp_ms = event.timestamp_ms
     received_s = event.received_us // 1_000_000
     mark = fingerprint(event.event_id)
-    is_somebodys = not context.person.startswith(_NOBODY)
+    is_somebodys = not context.person.startswith(ALONE)
     what = IS_PAGE_VIEW if event.event_name == PAGE_VIEW else 0
     times = pack_times(timestamp_ms, event.received_us, what)
     late = False

@@ -19,9 +19,7 @@ from pipeline.domain.touches.touch import VISIT
 from schemas.events import StreamEvent
 from schemas.facts import HASHED_ID, NO_PLACE, AttributionRow, ConversionRow, EventMarkRow, SessionRow, TouchRow
 from schemas.ids import conversion_id, person_hash, session_id
-
-_USER: Final = "u:"
-_ANONYMOUS: Final = "a:"
+from schemas.persons import ANONYMOUS, id_of, is_user
 
 
 def _copier(row: type[msgspec.Struct], state: type[msgspec.Struct], *others: str) -> Callable[[Any], dict[str, Any]]:
@@ -38,12 +36,12 @@ _EMPTY_SESSION: Final = {name: kind() for name, kind in get_type_hints(SessionRo
 
 
 def user_of(person: str) -> str:
-    return person[2:] if person.startswith(_USER) else ""
+    return id_of(person) if is_user(person) else ""
 
 
 def anonymous_of(person: str, known: str) -> str:
     """An anonymous person's own id, else the one `known` of a user."""
-    return person[2:] if person.startswith(_ANONYMOUS) else known
+    return id_of(person) if person.startswith(ANONYMOUS) else known
 
 
 def session_row(context: PersonContext, session: Session, is_closed: bool, revision: int) -> SessionRow:

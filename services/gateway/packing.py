@@ -6,10 +6,11 @@ from zlib import crc32
 
 import msgspec
 
-from schemas.events import AcceptedEvent, person_key
+from schemas.events import AcceptedEvent
 from schemas.facts import RejectedRow
 from schemas.ids import partition_for, person_hash
 from schemas.people import Link, encode_people
+from schemas.persons import ALONE, ANONYMOUS, USER, person_key
 
 PIECE_BYTES: Final = 1024 * 1024
 """Bytes of callers' data in a piece, about. Stamps and repeated page fields at most triple it: a record stays far below
@@ -42,7 +43,7 @@ def partitions_of(events: Sequence[AcceptedEvent], partitions: int) -> list[int]
     """
     if not events:
         return []
-    user, anonymous, alone = (person_hash(events[0].app_id, kind) for kind in ("u:", "a:", "e:"))
+    user, anonymous, alone = (person_hash(events[0].app_id, kind) for kind in (USER, ANONYMOUS, ALONE))
     return [
         (
             crc32(event.user_id.encode(), user)

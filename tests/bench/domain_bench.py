@@ -40,7 +40,8 @@ from pipeline.stream.partition.persons import Persons  # noqa: E402
 from pipeline.stream.partition.state_cache import LiveStates  # noqa: E402
 from pipeline.stream.partition.working_set import WorkingSet  # noqa: E402
 from schemas.control import DEFAULT_GOALS, App  # noqa: E402
-from schemas.events import AcceptedEvent, StreamEvent, decode_stream_events, encode_event, person_key  # noqa: E402
+from schemas.events import AcceptedEvent, StreamEvent, decode_stream_events, encode_event  # noqa: E402
+from schemas.persons import person_key  # noqa: E402
 from schemas.topics import Topic  # noqa: E402
 
 EVENTS: Final = 20_000

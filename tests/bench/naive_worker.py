@@ -20,8 +20,9 @@ from pipeline.domain.state import decode_state, encode_state, new_state
 from pipeline.domain.watermark import Watermark
 from pipeline.runtime.settings import Settings
 from schemas.control import DEFAULT_GOALS, App
-from schemas.events import decode_stream_event, person_key
+from schemas.events import decode_stream_event
 from schemas.facts import encode_row
+from schemas.persons import person_key
 
 SETTINGS = Settings()
 EXPECT = int(os.environ.get("EXPECT", "0"))

@@ -37,8 +37,9 @@ from deploy.local.ports import free_port  # noqa: E402
 from deploy.local.process import ChildProcess  # noqa: E402
 from pipeline.runtime.kafka.clients import build_producer  # noqa: E402
 from pipeline.runtime.settings import Settings  # noqa: E402
-from schemas.events import AcceptedEvent, encode_event, person_key  # noqa: E402
+from schemas.events import AcceptedEvent, encode_event  # noqa: E402
 from schemas.ids import partition_for  # noqa: E402
+from schemas.persons import person_key  # noqa: E402
 from schemas.topics import Topic  # noqa: E402
 
 PARTITIONS = 4

@@ -37,7 +37,8 @@ from pipeline.domain.conversions.orders import apply_order  # noqa: E402
 from pipeline.domain.identity.stitching import absorb  # noqa: E402
 from pipeline.domain.state import encode_state  # noqa: E402
 from pipeline.stream.partition.pages import write_state  # noqa: E402
-from schemas.events import decode_stream_events, encode_event, person_key  # noqa: E402
+from schemas.events import decode_stream_events, encode_event  # noqa: E402
+from schemas.persons import person_key  # noqa: E402
 
 REPEATS: Final = 15
 STATE_EVENTS: Final = 60

@@ -24,8 +24,9 @@ from pipeline.runtime.clickhouse import (
 )
 from pipeline.runtime.settings import Settings
 from schemas.clickhouse import Migration, MigrationError, load_migrations
-from schemas.events import AcceptedEvent, encode_event, person_key
+from schemas.events import AcceptedEvent, encode_event
 from schemas.facts import EventMarkRow, RejectedRow, SessionRow, encode_row
+from schemas.persons import person_key
 
 
 @pytest.fixture(scope="session")

@@ -25,8 +25,8 @@ from deploy.demo.observe import count_topic_lines
 from deploy.demo.poster import Form, Parcel, Posted, Poster, parcels
 from deploy.demo.product import Product
 from pipeline.readmodel.progress import open_reader, wait_until_settled
-from schemas.events import person_key
 from schemas.ids import session_id
+from schemas.persons import person_key
 
 APP_ID = "demo"
 SHUFFLED_SECONDS = 59

@@ -20,9 +20,10 @@ from pipeline.domain.state import PersonState, decode_state, encode_state, new_s
 from pipeline.domain.watermark import Watermark
 from pipeline.stream.identity.messages import person_of
 from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Counting, Goal, GoalCondition, Operator
-from schemas.events import StreamEvent, person_key
+from schemas.events import StreamEvent
 from schemas.facts import EventMarkRow, PersonLinkRow
 from schemas.people import PeopleRecord
+from schemas.persons import person_key
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

@@ -28,8 +28,9 @@ from pipeline.domain.state import PersonState, decode_state, encode_state, new_s
 from pipeline.domain.watermark import Watermark
 from pipeline.stream.identity.messages import person_of
 from schemas.control import App
-from schemas.events import StreamEvent, person_key
+from schemas.events import StreamEvent
 from schemas.people import Forwarded, Journey, Link, PeopleRecord
+from schemas.persons import person_key
 
 SPAN_MS = 29 * DAY_MS
 """Within what the archive keeps, whatever the partitions' watermarks are."""

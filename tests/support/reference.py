@@ -22,8 +22,9 @@ from reference_credits import shares_of
 
 from pipeline.domain.channels.classify import classify_ad, classify_arrival
 from schemas.control import App
-from schemas.events import StreamEvent, person_key
+from schemas.events import StreamEvent
 from schemas.ids import session_id
+from schemas.persons import person_key
 
 DAY_MS = 86_400_000
 WEEK_S = 7 * 86_400

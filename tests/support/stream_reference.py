@@ -12,8 +12,9 @@ from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import PersonState, new_state
 from pipeline.domain.watermark import Watermark
 from schemas.control import App
-from schemas.events import decode_stream_events, person_key
+from schemas.events import decode_stream_events
 from schemas.facts import AttributionRow, ConversionRow, EventMarkRow, PersonLinkRow, SessionRow, TouchRow
+from schemas.persons import person_key
 from schemas.topics import Topic
 
 IDS = {

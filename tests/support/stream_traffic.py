@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from schemas.control import DEFAULT_GOALS, App
-from schemas.events import AcceptedEvent, encode_event, person_key
+from schemas.events import AcceptedEvent, encode_event
 from schemas.ids import partition_for
 from schemas.people import Link, encode_people
+from schemas.persons import person_key
 
 APP = App("demo", "Demo", goals=DEFAULT_GOALS)
 START_MS = 1_790_000_000_000

@@ -42,6 +42,7 @@ from pipeline.domain.state import (
     Refund,
 )
 from schemas.people import OrderClosed, OrderCounted, OrderRefund
+from schemas.persons import USER
 
 
 def apply_order(context: PersonContext, record: OrderCounted | OrderRefund | OrderClosed) -> None:
@@ -53,7 +54,7 @@ def apply_order(context: PersonContext, record: OrderCounted | OrderRefund | Ord
     elif not record.person:
         _note_refund(context, record)
     elif is_moved(context.state):
-        context.effects.messages.append(msgspec.structs.replace(record, person="u:" + owner_of(context.state)))
+        context.effects.messages.append(msgspec.structs.replace(record, person=USER + owner_of(context.state)))
     else:
         _take_refund(restating(context), record)
 

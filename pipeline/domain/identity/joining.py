@@ -17,6 +17,7 @@ from pipeline.domain.sessions.regrouping import compare, thawed_view
 from pipeline.domain.sessions.segments import sessions_of, unite
 from pipeline.domain.state import Conversion, PersonState, raise_revisions
 from pipeline.domain.touches.touch import place
+from schemas.persons import ANONYMOUS
 
 
 def unite_journeys(context: RestatementContext, other: PersonState, anonymous_id: str) -> None:
@@ -29,7 +30,9 @@ def unite_journeys(context: RestatementContext, other: PersonState, anonymous_id
     pairs = shared(state, other)
     theirs = thawed_view(other, context.rules.gap_ms, EVERYTHING)
     ours = thawed_view(state, context.rules.gap_ms, _changes(state, other, pairs))
-    anonymous = restating(msgspec.structs.replace(context, state=other, person="a:" + anonymous_id), context.reason)
+    anonymous = restating(
+        msgspec.structs.replace(context, state=other, person=ANONYMOUS + anonymous_id), context.reason
+    )
     standing = take_back_twins(context, anonymous, ours, theirs, pairs)
     _name(other, anonymous_id)
     moved = other.conversions
@@ -64,7 +67,7 @@ def _name(other: PersonState, anonymous_id: str) -> None:
 
 
 def _take_back_sessions(context: RestatementContext, anonymous_id: str, other: PersonState, theirs: View) -> None:
-    person, revision = "a:" + anonymous_id, 2 * context.state.version
+    person, revision = ANONYMOUS + anonymous_id, 2 * context.state.version
     for key in (*theirs.sizes, *(key for key in other.retired if key not in theirs.sizes)):
         context.effects.sessions.append(session_tombstone(context.app_id, person, key, revision))
 

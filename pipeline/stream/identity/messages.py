@@ -37,6 +37,7 @@ from schemas.people import (
     encode_people,
     order_key,
 )
+from schemas.persons import ANONYMOUS, USER
 
 HELD_BYTES: Final = 16 * 1024 * 1024
 """A partition that holds this much asks for no more, until some of it had its turn."""
@@ -74,9 +75,9 @@ def app_of(record: PeopleRecord) -> str:
 def person_of(record: PeopleRecord) -> str:
     """The key of the person, or order, whose state the record is for."""
     if isinstance(record, Link):
-        return "a:" + record.anonymous_id
+        return ANONYMOUS + record.anonymous_id
     if isinstance(record, Journey | Forwarded):
-        return "u:" + record.user_id
+        return USER + record.user_id
     return (isinstance(record, OrderRefund) and record.person) or order_key(record.order_id)
 
 

@@ -7,7 +7,7 @@ from pipeline.stream.identity.messages import DecodedPeople, PeopleQueue, app_of
 from pipeline.stream.partition.open_group import OpenGroup
 from pipeline.stream.partition.persons import SEPARATOR
 from pipeline.stream.partition.steps import EventStep, PeopleStep
-from schemas.events import person_key
+from schemas.persons import person_key
 
 _SLICE: Final = 512
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from schemas.events import AcceptedEvent
+from schemas.persons import USER
 from services.query.core.lists import Page, PageListing
 from services.query.core.sql import (
     OF_FEW_ROWS,
@@ -28,7 +29,6 @@ from services.query.core.sql import (
     within,
 )
 from services.query.core.times import ALL_TIME, TimeRange
-from services.query.identity.person_links import USER_PREFIX
 from services.query.identity.sessions import FoundSession
 
 ORDER: Final = SortKey("timestamp_ms", "event_id")
@@ -85,7 +85,7 @@ def _persons(wanted: EventFilter) -> tuple[tuple[str, ...], ...]:
     """Return the person keys whose events are asked for: of each group one."""
     groups = [wanted.person_keys] if wanted.person_keys else []
     if wanted.user_id is not None:
-        groups.append((USER_PREFIX + wanted.user_id,))
+        groups.append((USER + wanted.user_id,))
     if wanted.session is not None:
         groups.append(wanted.session.person_keys)
     return tuple(groups)

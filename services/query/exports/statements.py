@@ -12,6 +12,7 @@ import msgspec
 from schemas.control import App
 from schemas.events import FIELDS
 from schemas.facts import Model
+from schemas.persons import ID_SQL, IS_USER_SQL
 from services.query.conversions.statements import NET_VALUE, ConversionFilter, conditions_of
 from services.query.core.parameters import InRange, range_of
 from services.query.core.sql import Condition, Statement, Table, but_bots, equals, one_of, source, statement, within
@@ -118,8 +119,8 @@ def _attribution_columns(models: Sequence[Model]) -> tuple[Column, ...]:
 
 
 USER_COLUMNS: Final = (
-    Column("id", _TEXT, "substring(person_key, 3)"),
-    Column("is_known", Kind.FLAG, "startsWith(person_key, 'u:')"),
+    Column("id", _TEXT, ID_SQL),
+    Column("is_known", Kind.FLAG, IS_USER_SQL),
     Column("linked_ids", Kind.TEXTS, "linked_ids"),
     Column("first_seen", _TIME, "first_seen_ms"),
     Column("last_seen", _TIME, "last_seen_ms"),

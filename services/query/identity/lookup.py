@@ -2,9 +2,10 @@
 
 import asyncio
 
+from schemas.persons import ANONYMOUS, USER, id_of
 from services.query.core.reader import AnswerReader
 from services.query.identity import person_links
-from services.query.identity.person_links import ANONYMOUS_PREFIX, USER_PREFIX, LinkRow
+from services.query.identity.person_links import LinkRow
 from services.query.identity.sessions import FoundSession, session_place
 
 
@@ -20,11 +21,11 @@ async def find_person_key(app_id: str, reader: AnswerReader, given_id: str) -> s
 
 async def find_owner_key(app_id: str, reader: AnswerReader, person_key: str) -> str | None:
     """Return the owner's key of an anonymous person who turned out to be a user."""
-    if not person_key.startswith(ANONYMOUS_PREFIX):
+    if not person_key.startswith(ANONYMOUS):
         return None
-    anonymous_id = person_key.removeprefix(ANONYMOUS_PREFIX)
+    anonymous_id = id_of(person_key)
     owner = await reader.first(person_links.owners_of(app_id, anonymous_id))
-    return USER_PREFIX + owner.user_id if owner else None
+    return USER + owner.user_id if owner else None
 
 
 async def find_links(app_id: str, reader: AnswerReader, person_keys: list[str]) -> list[LinkRow]:

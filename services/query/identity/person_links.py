@@ -10,10 +10,9 @@ from typing import Final
 
 import msgspec
 
+from schemas.persons import ANONYMOUS, ANONYMOUS_KEY_SQL, USER, USER_KEY_SQL, id_of, is_user
 from services.query.core.sql import Condition, Statement, Table, source, statement
 
-USER_PREFIX: Final = "u:"
-ANONYMOUS_PREFIX: Final = "a:"
 MAX_OWNED_IDS: Final = 1_000
 """Maximum number of ids of one user; the newest."""
 
@@ -31,7 +30,7 @@ class LinkRow(msgspec.Struct):
 
 def find_persons(app_id: str, given_id: str) -> Statement[PersonRow]:
     """Find the user of that id and the anonymous visitor of that id."""
-    keys = [USER_PREFIX + given_id, ANONYMOUS_PREFIX + given_id]
+    keys = [USER + given_id, ANONYMOUS + given_id]
     where = [Condition("person_key IN {persons:Array(String)}", {"persons": keys})]
     sql = f"""SELECT person_key, max(end_ms) AS last_seen_ms FROM {source(Table.SESSIONS_BY_PERSON, where)}
 GROUP BY person_key"""
@@ -59,8 +58,8 @@ def owner_hashes() -> str:
     """
     owned = source(Table.PERSON_LINKS, [Condition("is_owner")])
     return f"""(
-    SELECT sipHash64(concat('{ANONYMOUS_PREFIX}', anonymous_id)) AS person_hash,
-        sipHash64(concat('{USER_PREFIX}', user_id)) AS owner_hash
+    SELECT sipHash64({ANONYMOUS_KEY_SQL}) AS person_hash,
+        sipHash64({USER_KEY_SQL}) AS owner_hash
     FROM {owned}
 )"""
 
@@ -77,9 +76,9 @@ def choose(given_id: str, found: list[PersonRow], owners: list[LinkRow]) -> str 
     """Return the key of the person an id means: the user of that id, else the owner of that anonymous id, else who has
     it.
     """
-    is_user = any(row.person_key == USER_PREFIX + given_id for row in found)
+    is_user = any(row.person_key == USER + given_id for row in found)
     if owners and not is_user:
-        return USER_PREFIX + owners[0].user_id
+        return USER + owners[0].user_id
     return choose_person(given_id, found)
 
 
@@ -88,18 +87,18 @@ def choose_person(given_id: str, found: list[PersonRow]) -> str | None:
     id.
     """
     keys = [row.person_key for row in sorted(found, key=lambda row: row.last_seen_ms, reverse=True)]
-    for key in (USER_PREFIX + given_id, ANONYMOUS_PREFIX + given_id):
+    for key in (USER + given_id, ANONYMOUS + given_id):
         if key in keys:
             return key
     return keys[0] if keys else None
 
 
 def user_ids_of(person_keys: Iterable[str]) -> list[str]:
-    return [key.removeprefix(USER_PREFIX) for key in person_keys if key.startswith(USER_PREFIX)]
+    return [id_of(key) for key in person_keys if is_user(key)]
 
 
 def event_keys(person_key: str, links: Iterable[LinkRow]) -> tuple[str, ...]:
     """Return the person keys a user's events were accepted under."""
-    user_id = person_key.removeprefix(USER_PREFIX)
-    owned = (ANONYMOUS_PREFIX + link.anonymous_id for link in links if link.is_owner and link.user_id == user_id)
+    user_id = id_of(person_key)
+    owned = (ANONYMOUS + link.anonymous_id for link in links if link.is_owner and link.user_id == user_id)
     return (person_key, *owned)

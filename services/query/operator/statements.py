@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pipeline.domain.conversions.goals import REFUND
+from schemas.persons import IS_SOMEBODY_SQL
 from services.query.events.refunds import ORDER_ID
 
 _HOUR_US: Final = 3_600_000_000
@@ -40,9 +41,9 @@ GROUP BY app_id, hour, place""",
     # row, unless it was late or nobody's. `resent` are rows that share their id with one of another time.
     "counted": """
 SELECT app_id, 0 AS hour, 0 AS place, sum(events) AS count FROM sessions FINAL WHERE NOT is_deleted GROUP BY app_id""",
-    "countable": """
+    "countable": f"""
 SELECT app_id, 0 AS hour, 0 AS place, count() AS count FROM events FINAL
-WHERE NOT startsWith(person_key, 'e:') AND (app_id, event_id, received_us) NOT IN (
+WHERE {IS_SOMEBODY_SQL} AND (app_id, event_id, received_us) NOT IN (
     SELECT app_id, event_id, received_us FROM event_marks WHERE mark = 'late'
 )
 GROUP BY app_id""",

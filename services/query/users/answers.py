@@ -8,10 +8,11 @@ import msgspec
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from schemas.persons import USER, id_of, is_user
 from services.query.core.answers import META, Meta, NextCursor, Number, Text
 from services.query.core.numbers import money_by_currency
 from services.query.core.times import time_in_zone
-from services.query.identity.person_links import USER_PREFIX, LinkRow
+from services.query.identity.person_links import LinkRow
 from services.query.users.statements import MAX_LINKED_IDS, RefundRow, UserRow
 
 
@@ -66,11 +67,11 @@ def user_detail(row: UserRow, meta: Meta) -> UserDetail:
 
 
 def user_of(row: UserRow, zone: str) -> User:
-    own_id = row.person_key[len(USER_PREFIX) :]
-    is_user = row.person_key.startswith(USER_PREFIX)
+    own_id = id_of(row.person_key)
+    is_known_user = is_user(row.person_key)
     return {
         "id": own_id,
-        "user_id": own_id if is_user else None,
+        "user_id": own_id if is_known_user else None,
         "linked_ids": row.linked_ids,
         "first_seen": time_in_zone(row.first_seen_ms, zone),
         "last_seen": time_in_zone(row.last_seen_ms, zone),
@@ -100,7 +101,7 @@ def with_links(rows: Iterable[UserRow], links: Iterable[LinkRow]) -> list[UserRo
     """Add to each the ids it is linked with, beside those its sessions show."""
     by_user: Mapping[str, list[str]] = defaultdict(list)
     for link in links:
-        by_user[USER_PREFIX + link.user_id].append(link.anonymous_id)
+        by_user[USER + link.user_id].append(link.anonymous_id)
     return [_with_ids(row, by_user.get(row.person_key, [])) for row in rows]
 
 

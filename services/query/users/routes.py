@@ -8,6 +8,7 @@ from fastapi import Path, Query
 from starlette.responses import Response
 
 from schemas.errors import ErrorCode
+from schemas.persons import ANONYMOUS, USER
 from services.query.core.calls import Call, ReadCall, ReadListCall, required
 from services.query.core.encoded_slashes import WithSlashes
 from services.query.core.lists import ResourceList
@@ -21,7 +22,6 @@ from services.query.events.parameters import UserEventsParameters, user_event_fi
 from services.query.events.statements import EventRow
 from services.query.events.view import event_of
 from services.query.identity.lookup import find_event_keys, find_links, find_person_key
-from services.query.identity.person_links import ANONYMOUS_PREFIX, USER_PREFIX
 from services.query.users import statements
 from services.query.users.answers import (
     EXAMPLE_DETAIL,
@@ -82,7 +82,7 @@ async def list_user_events(
     asked = await call.ask(USER_EVENTS, given)
     person = await find_person_key(call.app_id, call.reader, user_id)
     # Before the first session there may be events: they are found by the id itself.
-    keys: tuple[str, ...] = (USER_PREFIX + user_id, ANONYMOUS_PREFIX + user_id)
+    keys: tuple[str, ...] = (USER + user_id, ANONYMOUS + user_id)
     if person:
         keys = await find_event_keys(call.app_id, call.reader, person)
     return await asked.answer(_known(asked.pieces(replace(asked.wanted, person_keys=keys)), person is not None))

@@ -19,9 +19,10 @@ from deploy.local.broker import NoidaBroker
 from deploy.local.process import ChildEnded, ChildProcess
 from pipeline.control import ControlPlane, migrate_control_plane
 from schemas.control import App, Scope
-from schemas.events import AcceptedEvent, person_key
+from schemas.events import AcceptedEvent
 from schemas.facts import RejectedRow
 from schemas.ids import partition_for
+from schemas.persons import person_key
 from schemas.topics import Topic
 
 READY_SECONDS = 30.0

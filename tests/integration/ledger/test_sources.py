@@ -11,9 +11,10 @@ from deploy.local.broker import NoidaBroker
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.settings import Settings
-from schemas.events import AcceptedEvent, encode_event, person_key
+from schemas.events import AcceptedEvent, encode_event
 from schemas.facts import EventMarkRow, GatewayCountRow, encode_rows
 from schemas.ids import partition_for
+from schemas.persons import person_key
 
 HOUR = 500_000
 AT_MS = HOUR * HOUR_MS

@@ -11,9 +11,9 @@ from schemas.events import (
     decode_stream_event,
     decode_stream_events,
     encode_event,
-    person_key,
 )
 from schemas.facts import SessionRow, encode_row, encode_rows
+from schemas.persons import person_key
 from schemas.topics import MAX_MESSAGE_BYTES, Topic
 
 

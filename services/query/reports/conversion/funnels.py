@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from schemas.persons import IS_SOMEBODY_SQL
 from services.query.core.numbers import rate
 from services.query.core.sql import Condition, Statement, Table, but_bots, one_of, source, statement, within
 from services.query.core.times import ALL_TIME, TimeRange
@@ -34,7 +35,7 @@ class FunnelRow(msgspec.Struct):
     """Number of people who came to the first step, the second, …"""
 
 
-_SOMEBODY: Final = Condition("NOT startsWith(person_key, 'e:')")
+_SOMEBODY: Final = Condition(IS_SOMEBODY_SQL)
 
 
 def funnel_row(app_id: str, wanted: FunnelQuery) -> Statement[FunnelRow]:

@@ -16,8 +16,9 @@ from pipeline.domain.rules import AppRules, compile_rules
 from pipeline.domain.sessions import lateness
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
 from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Goal
-from schemas.events import StreamEvent, person_key
+from schemas.events import StreamEvent
 from schemas.facts import AttributionRow, ConversionRow, SessionRow, TouchRow
+from schemas.persons import person_key
 
 
 @dataclass

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import ErrorCode
-from schemas.events import AcceptedEvent, person_key
+from schemas.events import AcceptedEvent
 from schemas.ids import partition_for
+from schemas.persons import person_key
 from schemas.topics import Topic
 from services.gateway.sink import MemorySink
 

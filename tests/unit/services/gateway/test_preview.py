@@ -18,7 +18,8 @@ from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import new_state
 from schemas.amounts import shown_value
 from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Goal, Snapshot
-from schemas.events import AcceptedEvent, decode_stream_event, encode_event, person_key
+from schemas.events import AcceptedEvent, decode_stream_event, encode_event
+from schemas.persons import person_key
 from services.gateway.preview import NOTHING, preview, rules_of
 
 GOALS = (*DEFAULT_GOALS, Goal("lead", "线索", "micro", "form_submitted", ("score",)))

@@ -28,8 +28,9 @@ from pipeline.domain.rules import AppRules, compile_rules
 from pipeline.domain.state import PersonState, decode_state, encode_state, new_state
 from pipeline.stream.identity.messages import person_of
 from schemas.control import DEFAULT_GOALS, App
-from schemas.events import StreamEvent, person_key
+from schemas.events import StreamEvent
 from schemas.people import Link, PeopleRecord
+from schemas.persons import person_key
 
 AD = "https://shop.example.com/?utm_source=baidu&utm_medium=cpc"
 FULL: dict[str, Any] = {"order_id": "A"}
