@@ -4,7 +4,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import subprocess
 import tempfile
 from base64 import urlsafe_b64encode
@@ -13,26 +12,27 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from deploy.local.broker import answers
+from deploy.local.broker import Broker
 from deploy.local.ports import free_port
-from deploy.local.process import ChildProcess, LaunchError
+from deploy.local.process import LaunchError
 
 _HERE: Final = Path(__file__).with_name("kafka")
 _POM: Final = _HERE / "pom.xml"
 _OLDEST_JAVA: Final = 17
 _FETCH_SECONDS: Final = 900
 _FORMAT_SECONDS: Final = 60
-_READY_SECONDS: Final = 60.0
-_STOP_SECONDS: Final = 30.0
 _HEAP: Final = ("-Xms128m", "-Xmx512m")
 
 
-class KafkaBroker:
+class KafkaBroker(Broker):
     """Apache Kafka on one port of this machine, its data in `data_dir`.
 
     `properties`: further lines of its configuration, which go before ours. `format_options`: further options for the
     command that formats its storage.
     """
+
+    ready_seconds = 60.0
+    stop_seconds = 30.0
 
     def __init__(
         self,
@@ -46,44 +46,20 @@ class KafkaBroker:
     ) -> None:
         self._java = find_java()
         self._jars = fetch_jars()
-        self._data_dir = data_dir.resolve()
-        self._port = port or free_port()
         self._more_properties = tuple(properties)
         self._format_options = tuple(format_options)
+        self._properties = data_dir.resolve() / "server.properties"
         argv = self._command("kafka.Kafka", str(self._properties))
-        self.process = ChildProcess("broker", argv, log_path, orphan_signal=signal.SIGTERM, pass_fds=pass_fds)
+        super().__init__(argv, data_dir.resolve(), log_path, port or free_port(), pass_fds)
 
     @property
     def description(self) -> str:
         return f"Apache Kafka {kafka_version()} (KRaft, one node)"
 
-    @property
-    def bootstrap(self) -> str:
-        return f"127.0.0.1:{self._port}"
-
-    def spawn(self) -> None:
-        self._data_dir.mkdir(parents=True, exist_ok=True)
+    def _prepare(self) -> None:
         self._write_properties()
         if not (self._data_dir / "log" / "meta.properties").exists():
             self._format()
-        self.process.start()
-
-    def wait_ready(self) -> None:
-        self.process.wait_until(lambda: answers(self._port), _READY_SECONDS)
-
-    def start(self) -> None:
-        self.spawn()
-        self.wait_ready()
-
-    def stop(self) -> None:
-        self.process.stop(_STOP_SECONDS)
-
-    def kill(self) -> None:
-        self.process.kill()
-
-    @property
-    def _properties(self) -> Path:
-        return self._data_dir / "server.properties"
 
     def _command(self, main: str, *arguments: str) -> list[str]:
         # Kafka 4 asks for the compact flags of its own start script; these are the ones that matter for one node.

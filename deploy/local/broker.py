@@ -4,55 +4,69 @@ import os
 import signal
 import socket
 import struct
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Final, Protocol
+from typing import ClassVar, Final
 
 from deploy.local.ports import free_port
 from deploy.local.process import ChildProcess
 from pipeline.runtime.embedded import require
 
-_READY_SECONDS: Final = 120.0
-_SAVE_SECONDS: Final = 300.0
-"""Maximum time to save at its end: it writes all it holds, at some 6 MB of records a second."""
 _METADATA_V1: Final = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", -1)
 
 
-class Broker(Protocol):
-    """A broker as a child process on one port of this machine."""
+class Broker(ABC):
+    """A broker as a child process on one port of this machine, its data in a folder."""
+
+    ready_seconds: ClassVar[float]
+    stop_seconds: ClassVar[float]
+
+    def __init__(
+        self, argv: Sequence[str], data_dir: Path, log_path: Path, port: int, pass_fds: tuple[int, ...]
+    ) -> None:
+        self._data_dir = data_dir
+        self._port = port
+        self.process = ChildProcess("broker", argv, log_path, orphan_signal=signal.SIGTERM, pass_fds=pass_fds)
 
     @property
+    @abstractmethod
     def description(self) -> str: ...
+
     @property
     def bootstrap(self) -> str:
         """Return `host:port`, the same over restarts."""
-        ...
+        return f"127.0.0.1:{self._port}"
 
-    @property
-    def process(self) -> ChildProcess: ...
     def spawn(self) -> None:
         """Start the process; `wait_ready` comes next. Call from the main thread."""
-        ...
+        self._data_dir.mkdir(parents=True, exist_ok=True)
+        self._prepare()
+        self.process.start()
+
+    def _prepare(self) -> None:  # noqa: B027 - nothing, unless a broker needs something
+        """Make the data folder ready for the process."""
 
     def wait_ready(self) -> None:
         """Return when it answers; raises `LaunchError` if it ends first or takes too long."""
-        ...
+        self.process.wait_until(lambda: answers(self._port), self.ready_seconds)
 
     def start(self) -> None:
-        """Call `spawn` and `wait_ready`."""
-        ...
+        self.spawn()
+        self.wait_ready()
 
     def stop(self) -> None:
         """Stop in order: everything acknowledged before is on disk afterwards."""
-        ...
+        self.process.stop(self.stop_seconds)
 
     def kill(self) -> None:
         """Kill the process, as a power cut would."""
-        ...
+        self.process.kill()
 
 
-class NoidaBroker:
+class NoidaBroker(Broker):
     """noida-db's Kafka: one binary. For development and evaluation only.
 
     Found by trying (0.2.3): it holds every record in memory and writes all of them anew about once a second while they
@@ -68,37 +82,18 @@ class NoidaBroker:
     and give memory back.
     """
 
+    ready_seconds = 120.0
+    stop_seconds = 300.0
+    """Maximum time to save at its end: it writes all it holds, at some 6 MB of records a second."""
+
     def __init__(self, data_dir: Path, log_path: Path, port: int | None = None, pass_fds: tuple[int, ...] = ()) -> None:
-        self._data_dir = data_dir
-        self._port = port or free_port()
-        argv = [_noida_binary(), "start", "--only", "kafka", "--kafka-port", str(self._port)]
-        argv += ["--data-dir", str(data_dir)]
-        self.process = ChildProcess("broker", argv, log_path, orphan_signal=signal.SIGTERM, pass_fds=pass_fds)
+        port = port or free_port()
+        argv = [_noida_binary(), "start", "--only", "kafka", "--kafka-port", str(port), "--data-dir", str(data_dir)]
+        super().__init__(argv, data_dir, log_path, port, pass_fds)
 
     @property
     def description(self) -> str:
         return f"noida-db {version('noida-db')} (in memory, saved to disk; for development and evaluation only)"
-
-    @property
-    def bootstrap(self) -> str:
-        return f"127.0.0.1:{self._port}"
-
-    def spawn(self) -> None:
-        self._data_dir.mkdir(parents=True, exist_ok=True)
-        self.process.start()
-
-    def wait_ready(self) -> None:
-        self.process.wait_until(lambda: answers(self._port), _READY_SECONDS)
-
-    def start(self) -> None:
-        self.spawn()
-        self.wait_ready()
-
-    def stop(self) -> None:
-        self.process.stop(_SAVE_SECONDS)
-
-    def kill(self) -> None:
-        self.process.kill()
 
 
 def _noida_binary() -> str:

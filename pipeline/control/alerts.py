@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from pipeline.control.apps import app_row
 from pipeline.control.audit import AuditEntry, open_writer
 from pipeline.control.errors import InvalidRecord, UnknownRecord
+from pipeline.control.records import record_of, values_of
 from pipeline.control.tables import ALERT_RULES
-from schemas.control import AlertMetric, AlertRule, Comparison
+from schemas.control import AlertMetric, AlertRule
 from schemas.events import EVENT_NAME_PATTERN
 
 MAX_RULES: Final = 100
@@ -70,7 +71,7 @@ class AlertRules:
             is_there = (ALERT_RULES.c.app_id == rule.app_id) & ALERT_RULES.c.removed_at_ms.is_(None)
             if connection.execute(select(func.count()).where(is_there)).scalar_one() >= MAX_RULES:
                 raise InvalidRecord(f"app {rule.app_id!r} has {MAX_RULES} alert rules, which is the most there can be")
-            connection.execute(insert(ALERT_RULES).values(_values(rule) | {"created_at_ms": now_ms}))
+            connection.execute(insert(ALERT_RULES).values(values_of(rule) | {"created_at_ms": now_ms}))
 
     def rules(self, app_id: str | None = None) -> list[AlertRule]:
         """Oldest first; of one app or of all."""
@@ -95,47 +96,15 @@ class AlertRules:
                 raise UnknownRecord(f"there is no alert rule {rule_id!r}")
             connection.execute(update(ALERT_RULES).where(_is_rule(rule_id)).values(dict(values)))
             kept = {name: value for name, value in values.items() if name != "removed_at_ms"}
-            return replace(_from_row(found), **kept)
+            return replace(record_of(AlertRule, found), **kept)
 
 
 def load_rules(connection: Connection) -> tuple[AlertRule, ...]:
     """Load the rules for a snapshot: paused ones too, removed ones not."""
     query = select(ALERT_RULES).where(ALERT_RULES.c.removed_at_ms.is_(None))
     query = query.order_by(ALERT_RULES.c.created_at_ms, ALERT_RULES.c.rule_id)
-    return tuple(_from_row(row) for row in connection.execute(query).mappings())
+    return tuple(record_of(AlertRule, row) for row in connection.execute(query).mappings())
 
 
 def _is_rule(rule_id: str) -> ColumnElement[bool]:
     return (ALERT_RULES.c.rule_id == rule_id) & ALERT_RULES.c.removed_at_ms.is_(None)
-
-
-def _values(rule: AlertRule) -> dict[str, Any]:
-    return {
-        "rule_id": rule.rule_id,
-        "app_id": rule.app_id,
-        "name": rule.name,
-        "metric": rule.metric.value,
-        "comparison": rule.comparison.value,
-        "threshold": rule.threshold,
-        "window_seconds": rule.window_seconds,
-        "trailing_windows": rule.trailing_windows,
-        "subject": rule.subject,
-        "is_paused": rule.is_paused,
-        "active_from_ms": rule.active_from_ms,
-    }
-
-
-def _from_row(row: Mapping[Any, Any]) -> AlertRule:
-    return AlertRule(
-        rule_id=row["rule_id"],
-        app_id=row["app_id"],
-        name=row["name"],
-        metric=AlertMetric(row["metric"]),
-        comparison=Comparison(row["comparison"]),
-        threshold=row["threshold"],
-        window_seconds=row["window_seconds"],
-        trailing_windows=row["trailing_windows"],
-        subject=row["subject"],
-        is_paused=row["is_paused"],
-        active_from_ms=row["active_from_ms"],
-    )

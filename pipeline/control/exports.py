@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, RowMapping, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 
 from pipeline.control.engine import build_engine
+from pipeline.control.records import record_of
 from pipeline.control.tables import EXPORT_JOBS
 
 MAX_ATTEMPTS: Final = 3
@@ -101,7 +102,7 @@ class ExportJobs:
             query = query.where(EXPORT_JOBS.c.app_id == app_id)
         with self._reader.begin() as connection:
             row = connection.execute(query).mappings().one_or_none()
-        return None if row is None else _job(row)
+        return None if row is None else record_of(ExportJob, row)
 
     def newest(self, app_id: str, limit: int) -> list[ExportJob]:
         """List the newest jobs of an app, newest first."""
@@ -125,7 +126,7 @@ class ExportJobs:
             if not done.rowcount:
                 return None  # another process was faster
             row = connection.execute(select(EXPORT_JOBS).where(EXPORT_JOBS.c.job_id == job_id)).mappings().one()
-            return _job(row)
+            return record_of(ExportJob, row)
 
     def keep(self, job_id: str, owner: str, lease_until_ms: int, progress: Mapping[str, int | None]) -> bool:
         """Renew the lease and note the progress (columns of the table). False: the job is not the owner's any more."""
@@ -142,7 +143,7 @@ class ExportJobs:
             ends = {"state": ExportState.CANCELLED.value, "finished_at_ms": now_ms, "lease_until_ms": 0}
             connection.execute(update(EXPORT_JOBS).where(is_it, _is_in(*_UNFINISHED)).values(ends))
             row = connection.execute(select(EXPORT_JOBS).where(is_it)).mappings().one_or_none()
-        return None if row is None else _job(row)
+        return None if row is None else record_of(ExportJob, row)
 
     def expire(self, now_ms: int, limit: int = 100) -> list[ExportJob]:
         """Jobs whose files have to go now; they are `expired` from here on."""
@@ -152,7 +153,7 @@ class ExportJobs:
             ids = [row["job_id"] for row in rows]
             ends = update(EXPORT_JOBS).where(EXPORT_JOBS.c.job_id.in_(ids))
             connection.execute(ends.values(state=ExportState.EXPIRED.value))
-        return [_job(row) for row in rows]
+        return [record_of(ExportJob, row) for row in rows]
 
     def _change(self, job_id: str, owner: str, values: dict[str, Any]) -> bool:
         is_mine = and_(EXPORT_JOBS.c.job_id == job_id, EXPORT_JOBS.c.owner == owner, _is_in(ExportState.RUNNING.value))
@@ -167,8 +168,3 @@ def _is_in(*states: str) -> ColumnElement[bool]:
 def _is_free(now_ms: int) -> ColumnElement[bool]:
     is_abandoned = and_(_is_in(ExportState.RUNNING.value), EXPORT_JOBS.c.lease_until_ms < now_ms)
     return or_(_is_in(ExportState.QUEUED.value), is_abandoned)
-
-
-def _job(row: RowMapping) -> ExportJob:
-    names = ExportJob.__dataclass_fields__.keys() - {"state"}
-    return ExportJob(state=ExportState(row["state"]), **{name: row[name] for name in names})

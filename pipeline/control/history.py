@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection, func, insert, select
 
-from pipeline.control.rules import attribution_values, goal_definition, goal_from_row
+from pipeline.control.records import record_of, values_of
+from pipeline.control.rules import goal_definition
 from pipeline.control.tables import CONFIG_VERSIONS, GOAL_VERSIONS
 from schemas.control import App, AttributionSettings, Goal
 
@@ -54,7 +55,7 @@ def read_goal_changes(connection: Connection, app_id: str) -> list[GoalChange]:
     order = (GOAL_VERSIONS.c.changed_at_ms, GOAL_VERSIONS.c.name, GOAL_VERSIONS.c.version)
     query = select(GOAL_VERSIONS).where(GOAL_VERSIONS.c.app_id == app_id).order_by(*order)
     return [
-        GoalChange(goal_from_row({**row, **row["definition"]}), row["change"], row["changed_at_ms"])
+        GoalChange(record_of(Goal, {**row, **row["definition"]}), row["change"], row["changed_at_ms"])
         for row in connection.execute(query).mappings()
     ]
 
@@ -65,7 +66,7 @@ def read_retired_goals(connection: Connection) -> dict[str, dict[str, Goal]]:
     query = select(GOAL_VERSIONS).where(versions.change == "retired").order_by(versions.version)
     found: dict[str, dict[str, Goal]] = {}
     for row in connection.execute(query).mappings():
-        found.setdefault(row["app_id"], {})[row["name"]] = goal_from_row({**row, **row["definition"]})
+        found.setdefault(row["app_id"], {})[row["name"]] = record_of(Goal, {**row, **row["definition"]})
     return found
 
 
@@ -74,7 +75,7 @@ def record_config(connection: Connection, app: App, now_ms: int) -> None:
         "app_id": app.app_id,
         "version": app.config_version,
         "changed_at_ms": now_ms,
-        "attribution": attribution_values(app.attribution),
+        "attribution": values_of(app.attribution),
     }
     connection.execute(insert(CONFIG_VERSIONS).values(values))
 

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final
 from zoneinfo import available_timezones
 
-import msgspec
-
 from pipeline.control.errors import InvalidRecord
+from pipeline.control.records import record_of, values_of
 from schemas.control import (
     MICRO,
     ApiKey,
@@ -16,13 +16,10 @@ from schemas.control import (
     AttributionSettings,
     ChannelRule,
     ChannelSettings,
-    Counting,
     Goal,
     GoalCondition,
     Operator,
-    Plan,
     PrivacySettings,
-    Scope,
 )
 from schemas.currencies import CODES
 from schemas.events import EVENT_NAME_PATTERN
@@ -167,86 +164,28 @@ def shown_prefix(secret: str) -> str:
 
 
 def app_values(app: App) -> dict[str, Any]:
-    return {
-        "app_id": app.app_id,
-        "name": app.name,
-        "plan": app.plan.value,
-        "currency": app.currency,
-        "timezone": app.timezone,
-        "history_limit_days": app.history_limit_days,
-        "attribution": attribution_values(app.attribution),
-        "config_version": app.config_version,
-        "allowed_origins": list(app.allowed_origins),
-        "privacy": msgspec.to_builtins(app.privacy),
-        "allows_app_id": app.allows_app_id,
-    }
-
-
-def attribution_values(settings: AttributionSettings) -> Any:
-    return msgspec.to_builtins(settings, str_keys=True)
+    values = values_of(app)
+    del values["goals"], values["retired_micro_goals"]  # they are rows of their own
+    return values
 
 
 def goal_values(app_id: str, goal: Goal, position: int) -> dict[str, Any]:
-    return {
-        "app_id": app_id,
-        "name": goal.name,
-        "position": position,
-        "version": goal.version,
-        **goal_definition(goal),
-    }
+    return values_of(goal) | {"app_id": app_id, "position": position}
 
 
 def goal_definition(goal: Goal) -> dict[str, Any]:
     """Return the definition of a goal: all of it but its name and version."""
-    return {
-        "display_name": goal.display_name,
-        "goal_type": goal.goal_type,
-        "event_name": goal.event_name,
-        "value_properties": list(goal.value_properties),
-        "conditions": [msgspec.to_builtins(condition) for condition in goal.conditions],
-        "counting": goal.counting.value,
-    }
-
-
-def goal_from_row(row: Mapping[Any, Any]) -> Goal:
-    """Build a goal from a row of `goals`, or a definition with `name` and `version`."""
-    return Goal(
-        name=row["name"],
-        display_name=row["display_name"],
-        goal_type=row["goal_type"],
-        event_name=row["event_name"],
-        value_properties=tuple(row["value_properties"]),
-        conditions=msgspec.convert(row["conditions"], tuple[GoalCondition, ...]),
-        counting=Counting(row["counting"]),
-        version=row["version"],
-    )
+    definition = values_of(goal)
+    del definition["name"], definition["version"]
+    return definition
 
 
 def app_from_row(row: Mapping[Any, Any], goals: Iterable[Goal], retired: Iterable[Goal] = ()) -> App:
     goals = tuple(goals)
     names = {goal.name for goal in goals}
-    return App(
-        app_id=row["app_id"],
-        name=row["name"],
-        plan=Plan(row["plan"]),
-        currency=row["currency"],
-        timezone=row["timezone"],
-        history_limit_days=row["history_limit_days"],
-        goals=goals,
-        attribution=msgspec.convert(row["attribution"], AttributionSettings),
-        config_version=row["config_version"],
-        allowed_origins=tuple(row["allowed_origins"]),
-        privacy=msgspec.convert(row["privacy"], PrivacySettings),
-        allows_app_id=row["allows_app_id"],
-        retired_micro_goals=tuple(goal.name for goal in retired if goal.goal_type == MICRO and goal.name not in names),
-    )
+    micro = tuple(goal.name for goal in retired if goal.goal_type == MICRO and goal.name not in names)
+    return replace(record_of(App, row), goals=goals, retired_micro_goals=micro)
 
 
 def key_from_row(row: Mapping[Any, Any]) -> ApiKey:
-    return ApiKey(
-        key_id=row["key_id"],
-        app_id=row["app_id"],
-        secret_sha256=row["secret_sha256"],
-        scopes=frozenset(Scope(scope) for scope in row["scopes"]),
-        is_revoked=row["revoked_at_ms"] is not None,
-    )
+    return record_of(ApiKey, {**row, "is_revoked": row["revoked_at_ms"] is not None})

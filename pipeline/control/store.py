@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.control.alerts import load_rules
@@ -25,6 +25,7 @@ from pipeline.control.history import (
     record_config,
     record_goal,
 )
+from pipeline.control.records import record_of
 from pipeline.control.rules import (
     MAX_GOALS,
     SECRET_BITS,
@@ -34,7 +35,6 @@ from pipeline.control.rules import (
     check_goal,
     format_secret,
     goal_definition,
-    goal_from_row,
     goal_values,
     key_from_row,
     secret_hash,
@@ -184,7 +184,7 @@ class ControlPlane:
         with self._reader.begin() as connection:
             if app_id is not None:
                 _load_app(connection, app_id)
-            return [_key_record(row) for row in connection.execute(query).mappings()]
+            return [record_of(KeyRecord, row) for row in connection.execute(query).mappings()]
 
     def revoke_key(self, key_id: str, now_ms: int) -> None:
         """Revoke a key: from the next refresh of every process on, it is refused. A revoked key stays revoked."""
@@ -231,7 +231,7 @@ def _by_hash(keys: list[ApiKey]) -> dict[str, ApiKey]:
 def _load_apps(connection: Connection) -> dict[str, App]:
     goals: dict[str, list[Goal]] = {}
     for row in connection.execute(select(GOALS).order_by(GOALS.c.app_id, GOALS.c.position)).mappings():
-        goals.setdefault(row["app_id"], []).append(goal_from_row(row))
+        goals.setdefault(row["app_id"], []).append(record_of(Goal, row))
     retired = read_retired_goals(connection)
     rows = connection.execute(select(APPS).order_by(APPS.c.app_id)).mappings()
     return {
@@ -243,7 +243,7 @@ def _load_apps(connection: Connection) -> dict[str, App]:
 def _load_app(connection: Connection, app_id: str) -> App:
     row = app_row(connection, app_id)
     query = select(GOALS).where(GOALS.c.app_id == app_id).order_by(GOALS.c.position)
-    return app_from_row(row, [goal_from_row(goal) for goal in connection.execute(query).mappings()])
+    return app_from_row(row, [record_of(Goal, goal) for goal in connection.execute(query).mappings()])
 
 
 def _is_goal(app_id: str, name: str) -> ColumnElement[bool]:
@@ -280,19 +280,6 @@ def _key_values(new: NewKey, app_id: str, scopes: Collection[Scope], now_ms: int
         "created_at_ms": now_ms,
         "revoked_at_ms": None,
     }
-
-
-def _key_record(row: RowMapping) -> KeyRecord:
-    return KeyRecord(
-        key_id=row["key_id"],
-        app_id=row["app_id"],
-        prefix=row["prefix"],
-        scopes=frozenset(Scope(scope) for scope in row["scopes"]),
-        is_test=row["is_test"],
-        created_at_ms=row["created_at_ms"],
-        revoked_at_ms=row["revoked_at_ms"],
-        last_used_at_ms=row["last_used_at_ms"],
-    )
 
 
 @contextmanager

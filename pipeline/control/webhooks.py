@@ -1,6 +1,5 @@
 """Endpoints of webhooks in the control plane. Secrets come in and go out encrypted; nothing here can read them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,9 +25,10 @@ from sqlalchemy import (
 from pipeline.control.apps import app_row
 from pipeline.control.audit import AuditEntry, open_writer
 from pipeline.control.errors import InvalidRecord, UnknownRecord
+from pipeline.control.records import record_of, values_of
 from pipeline.control.tables import METADATA
 from schemas.control import WebhookEndpoint
-from schemas.webhooks import EndpointState, EventType
+from schemas.webhooks import EndpointState
 
 MAX_ENDPOINTS: Final = 50
 """Maximum number of endpoints of an app."""
@@ -82,7 +82,7 @@ class WebhookEndpoints:
                 raise InvalidRecord(
                     f"app {endpoint.app_id!r} has {MAX_ENDPOINTS} endpoints already, the most there can be"
                 )
-            connection.execute(insert(WEBHOOK_ENDPOINTS).values(_values(endpoint) | {"changed_at_ms": now_ms}))
+            connection.execute(insert(WEBHOOK_ENDPOINTS).values(values_of(endpoint) | {"changed_at_ms": now_ms}))
 
     def endpoints(self, app_id: str | None = None) -> list[WebhookEndpoint]:
         with self._writer.begin() as connection:
@@ -145,14 +145,14 @@ def _read(connection: Connection, app_id: str | None) -> list[WebhookEndpoint]:
     query = select(WEBHOOK_ENDPOINTS).order_by(WEBHOOK_ENDPOINTS.c.created_at_ms, WEBHOOK_ENDPOINTS.c.endpoint_id)
     if app_id is not None:
         query = query.where(WEBHOOK_ENDPOINTS.c.app_id == app_id)
-    return [_from_row(row) for row in connection.execute(query).mappings()]
+    return [record_of(WebhookEndpoint, row) for row in connection.execute(query).mappings()]
 
 
 def _find(connection: Connection, endpoint_id: str) -> WebhookEndpoint:
     row = connection.execute(select(WEBHOOK_ENDPOINTS).where(_is(endpoint_id))).mappings().one_or_none()
     if row is None:
         raise UnknownRecord(f"there is no webhook endpoint {endpoint_id!r}")
-    return _from_row(row)
+    return record_of(WebhookEndpoint, row)
 
 
 def _is(endpoint_id: str) -> ColumnElement[bool]:
@@ -177,37 +177,3 @@ def _check(endpoint: WebhookEndpoint) -> None:
         raise InvalidRecord(
             f"rate {endpoint.max_per_second} is not acceptable: expected 0 (no limit) to 100000 a second"
         )
-
-
-def _values(endpoint: WebhookEndpoint) -> dict[str, Any]:
-    return {
-        "endpoint_id": endpoint.endpoint_id,
-        "app_id": endpoint.app_id,
-        "url": endpoint.url,
-        "description": endpoint.description,
-        "event_types": sorted(endpoint.event_types),
-        "state": endpoint.state.value,
-        "secret": endpoint.secret,
-        "max_concurrency": endpoint.max_concurrency,
-        "max_per_second": endpoint.max_per_second,
-        "created_at_ms": endpoint.created_at_ms,
-    }
-
-
-def _from_row(row: Mapping[Any, Any]) -> WebhookEndpoint:
-    return WebhookEndpoint(
-        endpoint_id=row["endpoint_id"],
-        app_id=row["app_id"],
-        url=row["url"],
-        event_types=frozenset(EventType(name) for name in row["event_types"]),
-        secret=row["secret"],
-        created_at_ms=row["created_at_ms"],
-        description=row["description"],
-        state=EndpointState(row["state"]),
-        state_reason=row["state_reason"],
-        previous_secret=row["previous_secret"],
-        previous_valid_until_ms=row["previous_valid_until_ms"],
-        max_concurrency=row["max_concurrency"],
-        max_per_second=row["max_per_second"],
-        failing_since_ms=row["failing_since_ms"],
-    )

@@ -5,19 +5,7 @@ from typing import Final
 
 from schemas.facts import AlertRow
 from services.query.core.lists import Page
-from services.query.core.sql import (
-    SortKey,
-    Statement,
-    Table,
-    columns,
-    equals,
-    newest_first,
-    older_than,
-    one_of,
-    source,
-    statement,
-    within,
-)
+from services.query.core.sql import SortKey, Statement, Table, equals, newest_page, older_than, one_of, within
 from services.query.core.times import ALL_TIME, TimeRange
 
 ORDER: Final = SortKey("window_end_ms", "alert_id")
@@ -39,6 +27,4 @@ def list_alerts(app_id: str, wanted: AlertFilter, page: Page) -> Statement[Alert
         *within("window_end_ms", wanted.time_range),
         *older_than(ORDER, page.after),
     ]
-    order = newest_first(ORDER)
-    sql = f"SELECT {columns(AlertRow)} FROM {source(Table.ALERTS, conditions)}{order}"
-    return statement(AlertRow, app_id, sql, conditions, row_limit=page.row_limit)
+    return newest_page(AlertRow, app_id, Table.ALERTS, ORDER, conditions, page.row_limit)

@@ -231,6 +231,15 @@ def newest_first(order: SortKey) -> str:
     return f" ORDER BY {order.time_column} DESC, {order.id_column} DESC LIMIT {{row_limit:UInt32}}"
 
 
+def newest_page(
+    row_type: type[RowT], app_id: str, table: Table, order: SortKey, conditions: Iterable[Condition], row_limit: int
+) -> Statement[RowT]:
+    """Build the statement of the newest rows of a table whose columns are those of the row type."""
+    conditions = tuple(conditions)
+    sql = f"SELECT {columns(row_type)} FROM {source(table, conditions)}" + newest_first(order)
+    return statement(row_type, app_id, sql, conditions, row_limit=row_limit)
+
+
 @dataclass(frozen=True)
 class Newest(Generic[RowT]):
     """The `Listing` of one table's rows whose sort key is the app, a time and an id."""
@@ -257,8 +266,7 @@ class Newest(Generic[RowT]):
         conditions = [*self.conditions, *reaching_to(self.order.time_column, edge)]
         if edge.ids:
             conditions.append(self._among(edge))
-        sql = f"SELECT {columns(self.row_type)} FROM {source(self.table, conditions)}" + newest_first(self.order)
-        found = statement(self.row_type, self.app_id, sql, conditions, row_limit=self.row_limit)
+        found = newest_page(self.row_type, self.app_id, self.table, self.order, conditions, self.row_limit)
         return replace(found, settings=OF_FEW_ROWS)
 
     def _among(self, edge: Edge) -> Condition:

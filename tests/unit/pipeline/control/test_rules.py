@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.control import InvalidRecord, NewKey
+from pipeline.control.records import record_of
 from pipeline.control.rules import (
     SECRET_BITS,
     app_from_row,
@@ -15,7 +16,6 @@ from pipeline.control.rules import (
     check_app,
     check_goal,
     format_secret,
-    goal_from_row,
     goal_values,
     key_from_row,
     secret_hash,
@@ -175,7 +175,7 @@ def test_an_older_row_gets_the_defaults_of_newer_settings():
     ],
 )
 def test_a_goal_survives_its_row(goal):
-    assert goal_from_row(json.loads(json.dumps(goal_values("shop", goal, 0)))) == goal
+    assert record_of(Goal, json.loads(json.dumps(goal_values("shop", goal, 0)))) == goal
 
 
 @pytest.mark.parametrize(("revoked_at_ms", "is_revoked"), [(None, False), (0, True), (5, True)])
