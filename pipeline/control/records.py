@@ -10,7 +10,8 @@ T = TypeVar("T")
 
 def record_of(kind: type[T], row: Mapping[Any, Any]) -> T:
     """Build a record from the columns named like its fields; other columns are skipped."""
-    return msgspec.convert(dict(row), kind)
+    # Names of columns may be of a class of their own, which msgspec does not take for names.
+    return msgspec.convert({str(name): value for name, value in row.items()}, kind)
 
 
 def values_of(record: Any) -> dict[str, Any]:
