@@ -177,6 +177,14 @@ def settings(
 
 
 @app.command()
+def signals() -> None:
+    """Print the document of all metrics and of the events of the logs."""
+    from deploy.signals_document import document
+
+    typer.echo(document(), nl=False)
+
+
+@app.command()
 def progress(
     wait: Annotated[bool, typer.Option("--wait", help="Return when everything accepted so far can be read.")] = False,
     timeout_seconds: Annotated[float, typer.Option(min=0.0, help="How long --wait waits.")] = 300.0,

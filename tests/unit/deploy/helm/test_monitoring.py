@@ -4,7 +4,6 @@ import json
 import re
 import runpy
 import shlex
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import yaml
 from prometheus_client import REGISTRY
 
 from deploy.cli.main import app
+from deploy.signals_document import metrics
 
 DEPLOY = Path(__file__).parents[4] / "deploy"
 CHART = DEPLOY / "helm" / "attrikit"
@@ -38,24 +38,10 @@ ELSEWHERE = {
 _NAME = re.compile(r"\b(?:[a-z]\w*(?=[{\[])|attrikit_\w+|kube\w+_\w+)")
 
 
-for _module in (
-    "pipeline.control.snapshot",
-    "pipeline.stream.metrics",
-    "services.alerts.app",
-    "services.gateway.metrics",
-    "services.loader.metrics",
-    "services.web.client_disconnect",
-    "services.web.middleware",
-    "services.web.quota.gate",
-    "services.web.server",
-    "services.webhooks.metrics",
-):
-    import_module(_module)  # registers its metrics
-
-
 def _series() -> dict[str, set[str]]:
     """Labels by the name of each series that the processes expose."""
     found: dict[str, set[str]] = {}
+    assert metrics()  # registers them
     for collector in list(REGISTRY._collector_to_names):
         labels = set(getattr(collector, "_labelnames", ())) | SCRAPE_LABELS
         for name in REGISTRY._collector_to_names[collector]:

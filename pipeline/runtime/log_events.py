@@ -1,0 +1,87 @@
+"""The events of the log: the name in the field `event` of a line, and what it tells. Names are snake_case.
+
+A test holds the product to it: a line with another name fails, and so does a name that no line has.
+"""
+
+from typing import Final
+
+LOG_EVENTS: Final[dict[str, str]] = {
+    # every process
+    "waiting": "The process starts and waits for a part it needs (`waiting_for`); it tries again.",
+    "cannot_start": "The process cannot start; the reason stands beside it.",
+    "request_crashed": "A request failed by a fault of ours: it was answered with 500. The trace is in the line.",
+    "control_plane_away": "The control plane cannot be read. With a snapshot, the process goes on with that.",
+    "control_plane_back": "The control plane is read again.",
+    "key_use_not_written": "When keys were last used could not be written down; it is tried with the next uses.",
+    "quota_redis_away": "Redis cannot be reached: requests of limited plans are let through uncounted.",
+    "quota_redis_back": "Requests of limited plans are counted again.",
+    "ends_unknown": "The ends of topics could not be read, so the check for a standstill waits.",
+    # Kafka
+    "broker_connected": "A producer is connected.",
+    "broker_away": "No producer can be opened; it is tried again.",
+    "broker_unusable": "The broker refuses for good (its configuration, rights); the reason stands beside it.",
+    "producer_failed": "A producer broke and is replaced.",
+    "producer_aborted": "A producer that did not end in time was cut off.",
+    "not_acknowledged": "A record was not acknowledged; it is sent again.",
+    "coordinator_moved": "The group's coordinator is moving; the request is repeated.",
+    "partitions_assigned": "A consumer got its partitions.",
+    "commit_refused": "Offsets were not committed because the group has changed; the new owner reads on from the last.",
+    "commit_failed": "Offsets could not be committed; it is tried with the next.",
+    "commit_repeated": "Offsets could not be committed; it is tried again at once.",
+    "committed_offsets_unknown": "The committed offsets could not be read; it is tried again.",
+    "unreadable_record": "A record could not be decoded; it is skipped and counted.",
+    # gateway
+    "gateway_starting": "The gateway listens.",
+    "gateway_failed": "The gateway did not come up.",
+    "request_refused": "A request was refused (level debug).",
+    "events_not_acknowledged": "Requests were answered with 500, as their events were not acknowledged in time.",
+    "publish_crashed": "Sending a record failed by a fault of ours; its requests were answered with 500.",
+    "last_counts_not_written": "The last usage counts could not be written at the end; the ledger will miss them.",
+    "query_away": "The query service did not answer a forwarded request.",
+    "no_query_document": "The query service's part of the API document is missing; the page shows ours alone.",
+    # stream
+    "partition_taken": "The worker owns a partition and goes on from `next_offset`.",
+    "taking_cancelled": "A rebalance ended the taking of partitions; the next one begins it again.",
+    "written_until_fenced": "The former owner wrote until it was shut out; its last writes are read too.",
+    "recovered": "The states on disk are up to date with the changelog.",
+    "store_ahead_of_changelog": "The store holds more than the changelog, which has lost something; it is made anew.",
+    "store_damaged": "The store on disk cannot be read.",
+    "store_set_aside": "A damaged store was moved aside; it is made anew from the changelog.",
+    "flush_failed": "A group of changes could not be written; the worker ends and goes on from the log.",
+    "domain_failed": "Events raised exceptions; they are in `rejected` with the stage `stream`.",
+    "agent_failed": "The stream's loop raised; the worker ends and goes on from the log.",
+    "worker_exits": "The worker ends on purpose, to be started again.",
+    "people_not_read": "The topic `people` could not be read; it is tried again.",
+    "events_deleted_before_processed": "Retention deleted events before the worker had read them: they are lost to it.",
+    "events_shorter_than_processed": "The topic `events` ends before what was processed: it has lost records.",
+    "people_shorter_than_processed": "The topic `people` ends before what was processed: it has lost records.",
+    "offsets_without_records": "A range of offsets holds no records (aborted or compacted); nothing is lost.",
+    "unknown_apps": "Events of apps the control plane does not know; they are put aside in `rejected`.",
+    "app_settings_unusable": "An app's settings cannot be used; its defaults are.",
+    # loader and query
+    "loader_started": "The loader reads.",
+    "loader_stopped": "The loader has ended, and whether everything read is committed.",
+    "insert_failed": "A block could not be inserted; it is tried again.",
+    "block_refused": "ClickHouse refused a block; its rows are tried one by one.",
+    "row_rejected": "ClickHouse refused a row; it is kept in `rejected`.",
+    "reading_again": "A partition is read again from where the tables end.",
+    "clickhouse_failed": "A read failed; it was answered with 500 or 400.",
+    "signing_key_unreadable": "The signing key was encrypted with another key than the process has.",
+    "export_ended": "An export job has ended, and how.",
+    "export_failed": "An export job failed for good.",
+    "export_interrupted": "An export job was interrupted; it is done again.",
+    "export_given_up": "Another process has the job; this one stops working on it.",
+    "export_round_failed": "Looking for export jobs failed; it is tried again.",
+    "export_lease_not_renewed": "The claim on a job could not be renewed; another process may take it.",
+    "export_sweep_failed": "Old files could not be removed; it is tried again.",
+    # alerts and webhooks
+    "alert": "A rule began to hold, or stopped.",
+    "alerts_paused": "Rules cannot be judged at the moment; it is tried again, and no window is left out.",
+    "webhooks_started": "The dispatcher reads.",
+    "webhooks_stopped": "The dispatcher has ended.",
+    "attempt_crashed": "An attempt failed by a fault of ours; it counts as failed and is tried again.",
+    "endpoint_disabled": "An endpoint was disabled, and why.",
+    "endpoint_health_not_written": "An endpoint's state could not be written to the control plane; it is tried again.",
+    # commands
+    "demo_posts_again": "The demo's request failed; it is sent again.",
+}
