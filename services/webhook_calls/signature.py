@@ -13,6 +13,9 @@ During a rotation the bare header is signed with whichever secret the receiver l
 for that is what the receiver still has; a call refused with 400, 401 or 403 makes the next one be signed with the
 other. So a receiver with the document's verifier can change its secret at any moment of the rotation, and no call is
 lost on the way.
+
+The library `standardwebhooks` signs texts, not bytes, so a body would be decoded and encoded for each secret: 0.86 ms
+instead of 0.40 for one of 200 KB, 8 µs instead of 4 for one of 2 KB. Tests verify these signatures with it.
 """
 
 import hmac

@@ -5,6 +5,9 @@ costs the same at any depth, and rows that arrive meanwhile neither repeat nor h
 
 It is signed with the key all replicas share, for one app and one list: a position made up by a caller, or taken from
 another app's list, is refused. Callers have seen its content already, so it is not encrypted.
+
+Not `itsdangerous`: its decoder takes some altered signatures for the same one, while one text and no other is a cursor
+here; and the cursors that callers hold, which never expire, would need our decoder beside it all the same.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode

@@ -1,4 +1,8 @@
-"""Links that open without a key for a limited time: signed with the key all replicas share. Pure."""
+"""Links that open without a key for a limited time: signed with the key all replicas share. Pure.
+
+Not `itsdangerous`: the end of a link's life is a parameter of the documented API that people can read, and the links
+that were sent out go on to open.
+"""
 
 from hmac import compare_digest
 from hmac import digest as hmac_digest
