@@ -13,7 +13,7 @@ from pipeline.control.audit import AuditEntry, open_writer
 from pipeline.control.errors import InvalidRecord, UnknownRecord
 from pipeline.control.records import record_of, values_of
 from pipeline.control.tables import ALERT_RULES
-from schemas.control import AlertMetric, AlertRule
+from schemas.control import AlertMetric, AlertRule, Comparison
 from schemas.events import EVENT_NAME_PATTERN
 
 MAX_RULES: Final = 100

@@ -109,7 +109,7 @@ class ExportJobs:
         query = select(EXPORT_JOBS).where(EXPORT_JOBS.c.app_id == app_id)
         query = query.order_by(EXPORT_JOBS.c.created_at_ms.desc(), EXPORT_JOBS.c.job_id).limit(limit)
         with self._reader.begin() as connection:
-            return [_job(row) for row in connection.execute(query).mappings()]
+            return [record_of(ExportJob, row) for row in connection.execute(query).mappings()]
 
     def claim(self, owner: str, now_ms: int, lease_ms: int) -> ExportJob | None:
         """The oldest job nobody works on is the owner's now. None: there is none."""
