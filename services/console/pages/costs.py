@@ -41,6 +41,9 @@ _MOST: Final = 5_000
 _SHOWN: Final = 50
 _PROBLEMS_SHOWN: Final = 100
 _SEND_SECONDS: Final = 20.0
+_EXAMPLE: Final = """\
+date,channel,campaign,source,cost,currency
+2026-01-15,paid_search,brand,baidu,1234.50,%s"""
 _NO_FILE: Final = text("Choose a CSV file first.")
 _NOT_UTF8: Final = text("The file is not UTF-8. Save it as CSV UTF-8 and choose it again.")
 _EMPTY: Final = text("The file has no rows.")
@@ -122,6 +125,7 @@ async def _costs_page(
         "checked": checked,
         "imported": int(imported) if imported.isdecimal() and len(imported) < 10 else None,
         "days": DAYS,
+        "example": _EXAMPLE % (page.app.currency if page.app else ""),
         "required": REQUIRED,
         "optional": OPTIONAL,
         "channel_of": lambda name: key_name(page, "channel", name),
