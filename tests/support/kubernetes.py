@@ -81,6 +81,8 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             *(
                 "--authorization-mode=RBAC",
                 "--endpoint-reconciler-type=none",
+                # Nothing would take a new node's taint away again: that controller looks for kubelets.
+                "--disable-admission-plugins=TaintNodesByCondition",
                 "--service-cluster-ip-range=10.96.0.0/16",
             ),
             *(f"--service-account-key-file={folder / 'sa.pub'}", "--service-account-issuer=https://kubernetes.test"),
