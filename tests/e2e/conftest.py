@@ -10,6 +10,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import httpx
@@ -71,7 +72,12 @@ def settled(product: Product) -> Callable[[], None]:
         async with open_reader(product.settings) as reader:
             await wait_until_settled(reader, _PATIENCE_SECONDS)
 
-    return lambda: asyncio.run(wait())
+    def wait_aside() -> None:
+        """In a thread of its own: a browser test has an event loop running in this one."""
+        with ThreadPoolExecutor(1) as aside:
+            aside.submit(lambda: asyncio.run(wait())).result()
+
+    return wait_aside
 
 
 @pytest.fixture(scope="session")
