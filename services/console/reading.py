@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
@@ -10,6 +11,7 @@ from pipeline.control import SnapshotNotLoaded
 from pipeline.control.signing_key import SigningKeyReader
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.retry import SHORT, retry
 from pipeline.runtime.secret_box import SecretBoxError
 from pipeline.runtime.settings import ConsoleSettings
 from schemas.control import Snapshot
@@ -17,6 +19,8 @@ from services.web.console_key import LIFE_MS, make_console_key
 from services.web.envelope import Language
 
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=2.0)
+_KNOWN_AFTER: Final = 2
+"""Refreshes of the control plane after which the query service must know an app."""
 _MARGIN_MS: Final = 5_000
 """A key is signed for a little less than it may hold, so that clocks may differ a little."""
 _log = get_logger("console")
@@ -31,6 +35,10 @@ class ReadFailed(Exception):
         self.status = status
         self.code = code
         self.message = message
+
+
+class _Unknown(ReadFailed):
+    """The query service does not know the app, which may have been made a moment ago."""
 
 
 class QueryApi:
@@ -65,8 +73,15 @@ class QueryApi:
             return False
 
     async def _call(self, method: str, app_id: str, language: Language, path: str, **given: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self._key(app_id)}", "Accept-Language": language}
-        return _data(await self._answer(method, path, headers=headers, **given))
+        async def call() -> httpx.Response:
+            headers = {"Authorization": f"Bearer {self._key(app_id)}", "Accept-Language": language}
+            answer = await self._answer(method, path, headers=headers, **given)
+            if answer.status_code == HTTPStatus.UNAUTHORIZED:
+                raise _Unknown(HTTPStatus.UNAUTHORIZED, "INVALID_API_KEY", "")
+            return answer
+
+        seconds = _KNOWN_AFTER * self._settings.control_plane_refresh_seconds
+        return _data(await retry(call, (_Unknown,), _log, "app_unknown_to_query", pauses=SHORT, seconds=seconds))
 
     async def _answer(self, method: str, path: str, **given: Any) -> httpx.Response:
         try:

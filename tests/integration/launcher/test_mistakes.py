@@ -14,13 +14,37 @@ from typer.testing import CliRunner
 
 from deploy.cli.main import app
 from pipeline.runtime.environment import setting_names
+from pipeline.runtime.settings import (
+    PREFIX,
+    AlertsSettings,
+    ConsoleSettings,
+    GatewaySettings,
+    LoaderSettings,
+    ProcessSettings,
+    QuerySettings,
+    Settings,
+    StoreSettings,
+    WebhooksSettings,
+    WorkerSettings,
+)
 
 CLIENTS = {"rejected list", "rejected replay", "costs list", "webhooks replay"}
 """Commands that are given an address and a key, and read no settings."""
-NO_FOLDER = CLIENTS | {"up", "demo", "migrate", "topics create", "progress"}
+PLAIN = {"probe", "secrets init", "settings", "signals", "size"}
+"""Commands that read no settings, and nothing that is kept."""
+NO_FOLDER = CLIENTS | PLAIN | {"up", "demo", "migrate", "topics create", "progress"}
 """Commands that need no data folder, or begin one."""
-SERVICES = {"gateway", "worker", "loader", "query", "store", "console", "alerts serve", "webhooks serve"}
-"""They start without their neighbours, and wait for them."""
+SERVICES: dict[str, type[ProcessSettings]] = {
+    "gateway": GatewaySettings,
+    "worker": WorkerSettings,
+    "loader": LoaderSettings,
+    "query": QuerySettings,
+    "store": StoreSettings,
+    "console": ConsoleSettings,
+    "alerts serve": AlertsSettings,
+    "webhooks serve": WebhooksSettings,
+}
+"""They start without their neighbours, and wait for them. Each reads its own settings; commands read all."""
 BROKER = {"topics create", "progress", "ledger", "costs import", "costs remove"}
 SAMPLES = {
     "app_id": "shop",
@@ -100,15 +124,26 @@ def test_a_setting_there_is_not_is_refused_with_the_nearest_name(attrikit: Any, 
     assert_told(result, "ATTRIKIT_PARTITION: no such setting; did you mean ATTRIKIT_PARTITIONS?", code=2)
 
 
-@pytest.mark.parametrize("name", sorted(set(ALL) - CLIENTS - {"demo"}))
+WRONG = [
+    ("ATTRIKIT_LOG_LEVEL", "loud", "'debug', 'info'"),
+    ("ATTRIKIT_CONTROL_PLANE_URL", "mysql://me:hush@db/attrikit", "mysql:// cannot be used here"),
+    ("ATTRIKIT_CLICKHOUSE_URL", "mysql://me:hush@db/attrikit", "expected http://"),
+    ("ATTRIKIT_KAFKA_BOOTSTRAP", "kafka", "expected host:port"),
+    ("ATTRIKIT_WEBHOOK_RETRY_SECONDS", "0", "each more than 0 seconds"),
+]
+
+
+def _reads(name: str, variable: str) -> bool:
+    return variable.removeprefix(PREFIX).lower() in SERVICES.get(name, Settings).model_fields
+
+
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("name", "variable", "value", "said"),
     [
-        ("ATTRIKIT_LOG_LEVEL", "loud", "'debug', 'info'"),
-        ("ATTRIKIT_CONTROL_PLANE_URL", "mysql://me:hush@db/attrikit", "mysql:// cannot be used here"),
-        ("ATTRIKIT_CLICKHOUSE_URL", "mysql://me:hush@db/attrikit", "expected http://"),
-        ("ATTRIKIT_KAFKA_BOOTSTRAP", "kafka", "expected host:port"),
-        ("ATTRIKIT_WEBHOOK_RETRY_SECONDS", "0", "each more than 0 seconds"),
+        (name, *wrong)
+        for name in sorted(set(ALL) - CLIENTS - PLAIN - {"demo"})
+        for wrong in WRONG
+        if _reads(name, wrong[0])
     ],
 )
 def test_a_wrong_value_is_named_without_its_password(
@@ -125,7 +160,7 @@ def test_a_data_folder_that_is_not_there_is_not_made(attrikit: Any, name: str, t
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("name", sorted(set(ALL) - NO_FOLDER - SERVICES - {"ledger", "doctor"}))
+@pytest.mark.parametrize("name", sorted(set(ALL) - NO_FOLDER - SERVICES.keys() - {"ledger", "doctor"}))
 def test_a_control_plane_that_is_away_is_one_line(
     attrikit: Any, name: str, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:

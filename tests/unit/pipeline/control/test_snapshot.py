@@ -74,7 +74,8 @@ async def test_it_refreshes_by_itself_and_stops(source, store):
     store.answer = {"shop": App("shop", "Shop")}
     await until(lambda: source.current().apps, "the app is read", 20)
     await source.stop()
-    assert not any(thread.name == "control-plane" for thread in threading.enumerate())
+    threads = threading.enumerate
+    await until(lambda: not any(thread.name == "control-plane" for thread in threads()), "its thread ends", 20)
 
 
 async def test_start_returns_although_the_database_is_away_and_catches_up_later(source, store):
