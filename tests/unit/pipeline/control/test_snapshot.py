@@ -69,13 +69,20 @@ def test_an_outage_is_logged_once_without_the_driver_s_words(source, store):
 
 
 async def test_it_refreshes_by_itself_and_stops(source, store):
+    before = _refreshing()
     await source.start()
     assert source.is_loaded
+    started = _refreshing() - before
+    assert len(started) == 1
     store.answer = {"shop": App("shop", "Shop")}
     await until(lambda: source.current().apps, "the app is read", 20)
     await source.stop()
-    threads = threading.enumerate
-    await until(lambda: not any(thread.name == "control-plane" for thread in threads()), "its thread ends", 20)
+    await until(lambda: not started & _refreshing(), "its thread ends", 20)
+
+
+def _refreshing() -> set[threading.Thread]:
+    """The threads of all sources of this process: another test's may still be there."""
+    return {thread for thread in threading.enumerate() if thread.name == "control-plane"}
 
 
 async def test_start_returns_although_the_database_is_away_and_catches_up_later(source, store):
