@@ -1,4 +1,4 @@
-"""What an installation lacks before processes of this release can run in it, and the wait until somebody has made it.
+"""Checks that topics, control plane and tables have what this release needs, and the wait until they do.
 
 `attrikit topics create` and `attrikit migrate` make it; what starts beside them waits (`attrikit migrate --wait`).
 What a newer release has made is enough: two releases run side by side while one takes the place of the other.

@@ -1,4 +1,4 @@
-"""What an installation needs for its traffic. Pure: numbers in, numbers out, each with its arithmetic in words."""
+"""Sizes of an installation for its traffic. Pure: numbers in, numbers out, each with its arithmetic in words."""
 
 from dataclasses import dataclass, replace
 from math import ceil
@@ -17,8 +17,8 @@ _SHARD_CORES: Final = 16
 
 @dataclass(frozen=True)
 class Traffic:
-    """What comes in. `peak_factor`: the busiest minutes over the day's average; `busy`: share of a core used at the
-    peak, so that what an outage left can be caught up with at twice the speed.
+    """Traffic to plan for. `peak_factor`: the busiest minutes over the day's average; `busy`: share of a core used at
+    the peak, so that what an outage left can be caught up with at twice the speed.
     """
 
     events_per_day: float
@@ -192,7 +192,7 @@ def _bandwidth(traffic: Traffic, rate: float, figures: Figures) -> Need:
 
 
 def _limits(found: Plan) -> list[str]:
-    """Where more of the same no longer helps, for this plan."""
+    """Return the limits that this plan meets: what more of the same processes does not help."""
     said = []
     if found.stream_workers.value > found.partitions.value:
         said.append(

@@ -19,7 +19,7 @@ class AuditEntry:
     login: str
     address: str
     action: str
-    """What was done, as `key.create`."""
+    """Name of the change: `key.create`."""
     target: str
     app_id: str = ""
     """Empty: the change belongs to no app."""

@@ -6,7 +6,7 @@ from pipeline.control.errors import UnknownRecord
 from schemas.control import ChannelRule, ChannelSettings
 
 FACTS = ("source", "medium", "campaign", "referrer", "landing_page")
-"""What a rule may have a pattern for."""
+"""Facts of a visit that a rule can match with a pattern."""
 
 
 def with_rule(settings: ChannelSettings, new: ChannelRule, before: str = "") -> ChannelSettings:

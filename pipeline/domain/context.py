@@ -19,10 +19,10 @@ class PersonContext(msgspec.Struct, gc=False):
     state: PersonState
     app_id: str
     person: str
-    """Key of the person (`schemas.events.person_key`), or of the order whose state it is."""
+    """Key of the person (`schemas.persons.person_key`), or of the order whose state it is."""
     rules: AppRules
     watermark_ms: int
-    """Of the partition the state lives in."""
+    """Watermark of the partition the state lives in."""
     effects: Effects
     """Rows and messages are appended to it."""
     place: Place = NO_PLACE

@@ -46,7 +46,7 @@ SQL: Final[Mapping[AlertMetric, str]] = {
 
 
 class WindowCounts(msgspec.Struct):
-    """What the tables have of one window."""
+    """Counts of one window of time, as read from the tables."""
 
     start_ms: int
     count: int = 0

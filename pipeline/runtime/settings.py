@@ -349,7 +349,7 @@ class WorkerSettings(KafkaSettings, LivenessSettings, ControlPlaneSettings, Host
     """Stream."""
 
     stream_store: Literal["rocksdb", "memory"] = "rocksdb"
-    """Where states of persons are kept: on disk, or in memory, with a start that reads all of the changelog."""
+    """Store of the states of persons: on disk, or in memory, with a start that reads all of the changelog."""
     out_of_orderness_seconds: float = Field(default=60.0, ge=0)
     """How much later than a younger event an older one may come and still count as in order."""
     idle_seconds: float = Field(default=10.0, gt=0)

@@ -127,7 +127,7 @@ class Assignment:
     # Steps of taking
 
     async def _shut_others_out(self, partitions: set[int]) -> None:
-        """From now on the changelogs grow by our hand alone, and the stores hold all there is of them."""
+        """Fence the changelogs: other writers are refused from now on, and the stores are read up to their ends."""
         kept = self._parked.keep_valid(partitions)
         await self._fences.keep_only(kept)
         raised = await self._fences.raise_for(sorted(partitions - kept))

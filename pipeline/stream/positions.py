@@ -21,12 +21,12 @@ Offsets = dict[tuple[Topic, int], int]
 
 @dataclass(frozen=True)
 class Positions:
-    """As of one moment. `people` is there in all its partitions."""
+    """Offsets of the topics at one moment. `people` is there in all its partitions."""
 
     begins: Offsets
-    """Of `events` and `people`."""
+    """First offsets of `events` and `people`."""
     ends: Offsets
-    """Of `events`, `people` and the derived topics."""
+    """End offsets of `events`, `people` and the derived topics."""
     reported_ms: dict[int, int]
     """Times of the last rows of `progress`, by partition, whoever wrote them."""
 

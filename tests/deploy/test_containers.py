@@ -47,7 +47,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given
         return
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
-        pytest.skip("no Docker engine answers, and none can be started here")
+        pytest.skip(f"no Docker engine at {given}; to start one takes root and dockerd (Debian: docker.io)")
     folder = tmp_path_factory.mktemp("docker")
     own = f"unix://{folder}/docker.sock"
     flags = [f"--data-root={folder}/data", f"--exec-root={folder}/run", f"--pidfile={folder}/pid", f"--host={own}"]
