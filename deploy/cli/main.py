@@ -19,7 +19,7 @@ from deploy.cli.operations import doctor, ledger
 from deploy.cli.rejected import rejected
 from deploy.cli.secrets import secrets
 from deploy.cli.size import size
-from deploy.cli.smoke import probe, smoke
+from deploy.cli.smoke import smoke
 from deploy.cli.users import users
 from deploy.cli.webhooks import webhooks
 
@@ -49,7 +49,6 @@ app.add_typer(webhooks, name="webhooks")
 app.command()(ledger)
 app.command()(doctor)
 app.command()(smoke)
-app.command()(probe)
 app.command()(size)
 
 

@@ -1,4 +1,4 @@
-"""`attrikit smoke` checks a whole installation with one event; `attrikit probe` asks one process if it is ready."""
+"""`attrikit smoke` checks a whole installation with one event."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pipeline.control.store import NewKey
 
 _PAUSE_SECONDS: Final = 0.5
-_PROBE_SECONDS: Final = 4.0
 
 
 def smoke(
@@ -38,19 +37,6 @@ def smoke(
     finally:
         with control_plane() as (store, now_ms):
             store.revoke_key(key.key_id, now_ms)
-
-
-def probe(url: Annotated[str, typer.Argument(help="http://127.0.0.1:8000/readyz, say.")]) -> None:
-    """Ask a process if it is ready. Exits 1 if it does not answer 200."""
-    from urllib.error import URLError
-    from urllib.request import urlopen  # what a container's health check loads each time should be little
-
-    try:
-        with urlopen(url, timeout=_PROBE_SECONDS):  # noqa: S310 -- the address is the operator's own
-            return
-    except (OSError, URLError, ValueError) as error:
-        typer.echo(f"{url}: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 def _new_key(app_id: str) -> "NewKey":

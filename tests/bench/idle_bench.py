@@ -1,12 +1,15 @@
 """The product while nobody sends anything, and how soon it answers to the first event after a silence.
 
-Told are the processor time of each process, the launcher's too, in percent of one core over a minute, and the time
-from the POST of a single event to the moment `GET /v1/events/{id}` answers with it, each after `SILENCE_SECONDS`
-without any event. Processor time tells the same on a busy machine; the latency does not.
+Told are the processor time of one health check of a container beside that of a command's start, the processor time of
+each process, the launcher's too, in percent of one core over a minute, and the time from the POST of a single event to
+the moment `GET /v1/events/{id}` answers with it, each after `SILENCE_SECONDS` without any event. Processor time tells
+the same on a busy machine; the latency does not.
 """
 
 import asyncio
 import json
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -79,8 +82,26 @@ async def _run(seconds: float) -> list[Figure]:
             return found + await latencies(settings, key)
 
 
+def health_check() -> Figure:
+    """The processor time of one health check (it fails here, which costs as much); the baseline: a command's start."""
+    check, command = (
+        _processor_ms([sys.executable, "-I", "-m", *arguments])
+        for arguments in (["deploy.probe", "http://127.0.0.1:1/readyz"], ["deploy.cli", "--help"])
+    )
+    return Figure("a health check, processor time", check, "ms", baseline=command)
+
+
+def _processor_ms(command: list[str]) -> float:
+    """Processor time of the command on average, user and system, in milliseconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in range(SAMPLES):
+        subprocess.run(command, capture_output=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / SAMPLES * 1000
+
+
 def run() -> list[Figure]:
-    return asyncio.run(_run(WINDOW_SECONDS))
+    return [health_check(), *asyncio.run(_run(WINDOW_SECONDS))]
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from pipeline.runtime.settings import (
 
 CLIENTS = {"rejected list", "rejected replay", "costs list", "webhooks replay"}
 """Commands that are given an address and a key, and read no settings."""
-PLAIN = {"probe", "secrets init", "settings", "signals", "size"}
+PLAIN = {"secrets init", "settings", "signals", "size"}
 """Commands that read no settings, and nothing that is kept."""
 NO_FOLDER = CLIENTS | PLAIN | {"up", "demo", "migrate", "topics create", "progress"}
 """Commands that need no data folder, or begin one."""
