@@ -48,7 +48,7 @@ run: $(RUNTIME) ## Run the whole platform on this machine until Ctrl-C
 
 test: $(DEV) ## Run all tests
 	@tests/install_tools.sh
-	@exec $(PY) -m pytest -n $(JOBS) $(ARGS)
+	@exec $(PY) -m pytest -n $(JOBS) --durations=40 --durations-min=5 $(ARGS)
 
 unit: $(DEV) ## Run the unit tests: no network, no database, about a minute
 	@exec $(PY) -m pytest -n $(JOBS) tests/unit $(ARGS)

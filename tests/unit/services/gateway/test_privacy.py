@@ -198,13 +198,14 @@ PARTS_OF_ADDRESSES = (
     *("?", "#", "#/", "&", "&amp;", ";", "/", "=", "%3D", "%253d", "%3f", "%2526", "[", "]", "%5B", "%255d", "_", "-"),
     *("token", "Access", "E_Mail", "ſig", "phone", "x", "://", "a@", "\\u003d", "手机", "next="),
 )
+WITH_ACCESS = Privacy(PrivacySettings((*DEFAULT_DROPPED_PARAMETERS, "access_x")))
 
 
 @given(st.lists(st.sampled_from(PARTS_OF_ADDRESSES), max_size=9).map("".join))
 def test_what_may_hold_nothing_to_drop_holds_nothing(text: str) -> None:
-    privacy = Privacy(PrivacySettings((*DEFAULT_DROPPED_PARAMETERS, "access_x")))
-    assert privacy.may_drop(text.encode()) or privacy._in_address.sub("", text) == text
-    assert privacy.may_drop(msgspec.json.encode({"a": text})) or privacy._in_address.sub("", text) == text
+    if WITH_ACCESS._in_address.sub("", text) != text:
+        assert WITH_ACCESS.may_drop(text.encode())
+        assert WITH_ACCESS.may_drop(msgspec.json.encode({"a": text}))
 
 
 def test_ordinary_addresses_are_not_looked_at_closely() -> None:

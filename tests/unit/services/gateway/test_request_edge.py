@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from schemas.control import Snapshot
 from services.gateway.app import Ending, Gateway, build_app
 from services.gateway.sink import MemorySink
-from services.web.request_log import OTHERS_A_SECOND, REQUEST_LOG, Sampler
+from services.web.request_log import OTHERS_A_SECOND, REFUSALS_A_SECOND, REQUEST_LOG, Sampler
 
 
 async def test_operations(
@@ -43,6 +43,7 @@ async def test_the_id_of_a_request_finds_its_line_in_the_log(
 ) -> None:
     # The tests before may have used up this second's lines.
     monkeypatch.setattr(REQUEST_LOG, "_others", Sampler(OTHERS_A_SECOND))
+    monkeypatch.setattr(REQUEST_LOG, "_refusals", Sampler(REFUSALS_A_SECOND))
     with capture_logs() as logs:
         await client.post("/v1/events/track", json={"event_name": "a"}, headers={"X-Request-Id": "good"})
         await client.post("/v1/events/track", json={"event_name": "A B"}, headers={"X-Request-Id": "bad"})
