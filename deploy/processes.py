@@ -153,7 +153,12 @@ def run_console(settings: ConsoleSettings) -> None:
     from services.console.app import create_app
 
     host, port = settings.console_host or settings.host, settings.console_port or settings.port + 1
-    _run(lambda stop: _serve(create_app(settings), host, port, stop))
+
+    async def serve(stop: asyncio.Event) -> None:
+        app = create_app(settings)
+        await _serve(app, host, port, stop, on_stop=app.state.console.live.close)
+
+    _run(serve)
 
 
 def run_alerts(settings: AlertsSettings) -> None:
@@ -231,8 +236,10 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def _serve(app: ASGIApp, host: str, port: int, stop: asyncio.Event) -> None:
-    """Serve until `stop`, then let running requests end."""
+async def _serve(
+    app: ASGIApp, host: str, port: int, stop: asyncio.Event, on_stop: Callable[[], None] = lambda: None
+) -> None:
+    """Serve until `stop`, then let running requests end. `on_stop` ends those that have no end of their own."""
     config = uvicorn.Config(
         app,
         host=host,
@@ -245,6 +252,7 @@ async def _serve(app: ASGIApp, host: str, port: int, stop: asyncio.Event) -> Non
 
     async def exit_when_stopped() -> None:
         await stop.wait()
+        on_stop()
         server.should_exit = True
 
     watching = asyncio.create_task(exit_when_stopped())

@@ -176,15 +176,15 @@ class Users:
             connection.execute(delete(CONSOLE_SESSIONS).where(~_is_live(now_ms)))
             connection.execute(insert(CONSOLE_SESSIONS).values(values))
 
-    def of_session(self, token: str, now_ms: int) -> User | None:
-        """Return the active user of a live session, and note its use."""
+    def of_session(self, token: str, now_ms: int, *, notes_use: bool = True) -> User | None:
+        """Return the active user of a live session, and note its use, unless a page asks that only stays open."""
         is_it = (CONSOLE_SESSIONS.c.session_sha256 == token_hash(token)) & _is_live(now_ms)
         with self._reader.begin() as connection:
             found = connection.execute(select(CONSOLE_SESSIONS).where(is_it)).one_or_none()
             if found is None:
                 return None
             user = next(iter(_load(connection, (USERS.c.user_id == found.user_id) & USERS.c.is_active)), None)
-        if user is not None and now_ms - found.seen_at_ms >= _SEEN_EVERY_MS:
+        if notes_use and user is not None and now_ms - found.seen_at_ms >= _SEEN_EVERY_MS:
             with self._writer.begin() as connection:
                 connection.execute(update(CONSOLE_SESSIONS).where(is_it).values(seen_at_ms=now_ms))
         return user

@@ -14,6 +14,7 @@ from pipeline.control.users import Users
 from pipeline.runtime.client_address import TrustedProxies, parse_networks
 from pipeline.runtime.settings import ConsoleSettings
 from services.console.errors import install_error_pages, page_of_crash
+from services.console.live_feed import RECENT, LiveFeeds
 from services.console.page import new_environment
 from services.console.pages import ROUTERS
 from services.console.reading import QueryApi
@@ -47,6 +48,10 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
         settings,
         snapshots,
         api,
+        LiveFeeds(
+            lambda app_id, asked: api.get(app_id, "en", RECENT, asked),
+            lambda app_id: snapshots.current().apps.get(app_id),
+        ),
         users,
         TrustedProxies(parse_networks(settings.trusted_proxies)),
         cache(lambda language: new_environment(str(_HERE / "templates"), language, static.urls)),

@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import reduce
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from pipeline.runtime.clock import now_ms
-from schemas.events import FIELDS, AcceptedEvent
+from schemas.events import AcceptedEvent
 from services.console.page import Page
 from services.console.reading import ReadFailed
-from services.web.envelope import encode_json
+from services.console.stored_events import event_of
 
 DAYS: Final = 7
 MOST_EVENTS: Final = 2_000
@@ -45,27 +42,3 @@ async def recent_events(page: Page, event_name: str = "") -> RecentEvents | None
             raise
         return None
     return RecentEvents(events, cursor is None)
-
-
-def event_of(app_id: str, item: dict[str, Any]) -> AcceptedEvent:
-    """Return the stored event that an item of the API shows."""
-    shown = {one.name: _at(item, one.shown.path) for one in FIELDS}
-    return AcceptedEvent(
-        app_id=app_id,
-        event_id=item["event_id"],
-        event_name=item["event_name"],
-        timestamp_ms=_ms(item["timestamp"]),
-        received_us=_ms(item["received_at"]) * 1000,
-        user_id=item["user_id"] or "",
-        anonymous_id=item["anonymous_id"] or "",
-        properties=msgspec.Raw(encode_json(item["properties"])),
-        **{name: value for name, value in shown.items() if value is not None},
-    )
-
-
-def _at(item: Any, path: str) -> Any:
-    return reduce(lambda found, name: found.get(name) if isinstance(found, dict) else None, path.split("."), item)
-
-
-def _ms(time: str) -> int:
-    return round(datetime.fromisoformat(time).timestamp() * 1000)

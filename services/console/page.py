@@ -136,9 +136,12 @@ class Page:
         return AuditEntry(now_ms(), login, address, action, target, app_id, before, after)
 
     def render(self, template: str, status: int = 200, **values: Any) -> Response:
+        return HTMLResponse(self.markup(template, **values), status, headers=SECURITY_HEADERS)
+
+    def markup(self, template: str, **values: Any) -> str:
+        """Return the text of a template, or of a part of a page."""
         environment = self.console.environment(self.language)
-        shown = environment.get_template(template).render(self._common() | values)
-        return HTMLResponse(shown, status, headers=SECURITY_HEADERS)
+        return environment.get_template(template).render(self._common() | values)
 
     def _common(self) -> dict[str, Any]:
         return {

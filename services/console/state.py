@@ -13,6 +13,7 @@ from pipeline.runtime.client_address import TrustedProxies
 from pipeline.runtime.settings import ConsoleSettings
 from services.console.access.passwords import Passwords
 from services.console.access.throttle import LoginThrottle
+from services.console.live_feed import LiveFeeds
 from services.console.reading import QueryApi
 from services.web.envelope import Language
 
@@ -22,6 +23,7 @@ class Console:
     settings: ConsoleSettings
     snapshots: SnapshotSource
     api: QueryApi
+    live: LiveFeeds
     users: Users
     proxies: TrustedProxies
     environment: Callable[[Language], Environment]

@@ -45,6 +45,13 @@ async def user_of(request: Request) -> User | None:
     return await asyncio.to_thread(console_of(request).users.of_session, token, now_ms())
 
 
+async def still_may_see(page: Page) -> bool:
+    """Tell whether the reader of an app's page that stays open is signed in and may see the app, as of now."""
+    token, users = session_of(page.request), page.console.users
+    user = await asyncio.to_thread(users.of_session, token, now_ms(), notes_use=False)
+    return user is not None and user.may_see(page.app_id) and page.app_id in page.console.snapshots.current().apps
+
+
 async def any_page(request: Request) -> Page:
     """A page that everybody may see."""
     return Page(request, console_of(request), await user_of(request))

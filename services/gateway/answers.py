@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
+from pipeline.domain.preview import MetGoal, preview, rules_of
 from pipeline.domain.rules import AppRules
 from schemas.control import App
 from schemas.events import FIELDS, MAX_BATCH_EVENTS, AcceptedEvent
 from services.gateway.outcomes import Accepted, Duplicate, Outcome, Rejected
-from services.gateway.preview import MetGoal, preview, rules_of
 from services.gateway.warnings import Warned, WarningBody, told
 from services.web.envelope import Language, encode_json
 from services.web.errors import ErrorBody

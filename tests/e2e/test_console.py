@@ -230,6 +230,30 @@ def test_what_senders_write_is_shown_and_does_nothing(
     assert page.faults == []
 
 
+def test_an_event_is_on_the_screen_by_itself(page: Any, shop: httpx.Client, product: Product, settled: Any) -> None:
+    settled()
+    page.faults.clear()
+    page.goto(f"{product.console_url}/apps/{APP}/live?anonymous_id=live-visitor")
+    page.get_by_text("No such event yet").wait_for()
+    page.locator("[data-state]", has_text="live").wait_for()
+    event = {"event_name": "page_view", "anonymous_id": "live-visitor", "timestamp": "2026-01-15T10:30:00Z"}
+    arrived = event | {"context": {"page": {"url": f"https://shop.example/?utm_medium=email&utm_content={SCRIPT}"}}}
+    assert shop.post("/v1/events/track", json=arrived).status_code == 201
+    row = page.locator("[data-rows] tr", has_text="live-visitor")
+    row.wait_for()
+    assert "tags:medium" in row.inner_text()
+    assert SCRIPT in row.inner_text()
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_text("paused").wait_for()
+    assert shop.post("/v1/events/track", json=event).status_code == 201
+    page.get_by_role("button", name="Go on").click()
+    page.locator("[data-rows] tr").nth(1).wait_for()
+    row.first.get_by_role("link", name="page_view").click()
+    page.get_by_role("heading", name="By itself").wait_for()
+    assert page.evaluate("window.hurt") is None
+    assert page.faults == []
+
+
 def test_pages_speak_chinese(browser: Any, page: Any, shop: httpx.Client, product: Product) -> None:
     page.goto(f"{product.console_url}/apps/{APP}/overview")
     page.get_by_label("Language and theme").click()

@@ -87,6 +87,10 @@ async def fill(tables: ClickHouse) -> None:
         await tables.insert_ndjson(table, encode_rows(some))
 
 
+def store_event(tables: ClickHouse, event: AcceptedEvent) -> None:
+    asyncio.run(tables.insert_ndjson("events", encode_rows([event])))
+
+
 def _event(event_id: str, now: int, name: str, properties: dict[str, Any]) -> AcceptedEvent:
     raw = msgspec.Raw(msgspec.json.encode(properties))
     return AcceptedEvent(OWN_APP, event_id, name, now - 60_000, now * 1000, "", "visitor", raw)

@@ -27,6 +27,7 @@ class ConsoleWorld:
     settings: Settings
     app: Any
     url: str
+    servers: AppServers
 
     @property
     def users(self) -> Users:
@@ -83,4 +84,4 @@ def make_console(settings: Settings, servers: AppServers) -> ConsoleWorld:
     users.set_password("usr_admin", PASSWORD_HASH)
     users.add(User("usr_mia", USER, Role.USER, app_ids=frozenset({OWN_APP}), password_hash=PASSWORD_HASH), NOW_MS)
     app = create_app(settings)
-    return ConsoleWorld(settings, app, servers.serve(app))
+    return ConsoleWorld(settings, app, servers.serve(app), servers)

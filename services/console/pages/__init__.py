@@ -14,6 +14,7 @@ from services.console.pages.exports import router as exports
 from services.console.pages.first_event import router as first_event
 from services.console.pages.goals import router as goals
 from services.console.pages.help import router as help_pages
+from services.console.pages.live import router as live
 from services.console.pages.overview import router as overview
 from services.console.pages.paths import router as paths
 from services.console.pages.people import router as people
@@ -27,5 +28,5 @@ from services.console.pages.webhooks import router as webhooks
 ROUTERS: Final = (
     *(sign_in, apps, api_keys, first_event, profile, users, system),
     *(goals, channels, costs, alerts, webhooks, deliveries, exports),
-    *(overview, performance, conversions, people, paths, events, help_pages),
+    *(overview, performance, conversions, people, paths, live, events, help_pages),
 )

@@ -1,12 +1,15 @@
-"""Events: one with its session, its state and its conversions; those that come in now; those that were refused."""
+"""Events: one with what it says, its session, its state and its conversions; and those that were refused."""
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from pipeline.domain.preview import preview, rules_of
+from schemas.events import FIELDS
 from services.console.report_page import render_report, report_filters
+from services.console.stored_events import event_of, value_at
 from services.console.visitor import OfApp
 
 router = APIRouter()
@@ -17,17 +20,10 @@ _LIMIT: Final = 50
 async def show_event(page: OfApp, event_id: str) -> Response:
     path = f"/v1/events/{quote(event_id, safe='')}"
     found = await page.read(path)
-    return render_report(page, "event.html", report_filters(page), found["meta"], (path, {}), found=found)
-
-
-@router.get("/apps/{app_id}/live")
-async def show_live(page: OfApp) -> Response:
-    """Events as they come; `part=rows` gives the part that the page's script puts in again and again."""
-    given = page.request.query_params
-    asked = {name: given.get(name) for name in ("event_name", "user_id", "anonymous_id")} | {"limit": _LIMIT}
-    found = await page.read("/v1/events", asked)
-    template = "live_rows.html" if given.get("part") == "rows" else "live.html"
-    return render_report(page, template, report_filters(page), found["meta"], ("/v1/events", asked), found=found)
+    assert page.app is not None
+    said = preview(event_of(page.app_id, found["event"]), rules_of(page.app))
+    values = {"found": found, "said": said, "normalised": _normalised(found["event"])}
+    return render_report(page, "event.html", report_filters(page), found["meta"], (path, {}), **values)
 
 
 @router.get("/apps/{app_id}/rejected")
@@ -43,6 +39,13 @@ async def show_rejected(page: OfApp) -> Response:
     return render_report(
         page, "rejected.html", report_filters(page), found["meta"], ("/v1/events/rejected", asked), **values
     )
+
+
+def _normalised(event: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the fields that the gateway made of what was sent, those that have a value, by their paths in an event."""
+    names = ("event_name", "timestamp", "original_timestamp", "received_at", "user_id", "anonymous_id")
+    found = [(path, value_at(event, path)) for path in (*names, *(one.shown.path for one in FIELDS))]
+    return [(path, value) for path, value in found if value is not None]
 
 
 def _plain(field: str) -> str:

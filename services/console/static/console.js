@@ -1,5 +1,5 @@
 // @ts-check
-// What pages do beyond links and forms: copy buttons, parts that renew themselves, menus that close.
+// What pages do beyond links and forms: copy buttons, parts that renew themselves, live events, menus that close.
 
 /** Buttons that copy the text beside them; hidden where they could not work. */
 function addCopyButtons() {
@@ -35,6 +35,58 @@ async function renew(part) {
   if (!part.querySelector("[data-arrived]")) setTimeout(() => renew(part), Number(part.dataset.every));
 }
 
+const MOST_ROWS = 50;
+
+/** The live view: rows are put in as the server sends them; it can be paused, and says when it is not live. */
+function followLive() {
+  const view = document.querySelector("[data-stream]");
+  const state = view?.querySelector("[data-state]");
+  const button = view?.querySelector("[data-pause]");
+  if (!(view instanceof HTMLElement && state instanceof HTMLElement && button instanceof HTMLButtonElement)) return;
+  const pause = button.textContent ?? "";
+  let address = view.dataset.stream ?? "";
+  /** @type {EventSource | null} */
+  let source = null;
+
+  /** @param {string} name */
+  const say = (name) => {
+    state.textContent = state.dataset[name] ?? "";
+    state.className = "badge " + ({ live: "good", paused: "", away: "warn", lost: "warn" }[name] ?? "");
+  };
+  const connect = () => {
+    const opened = source = new EventSource(address);
+    opened.addEventListener("state", (message) => say(message.data));
+    opened.addEventListener("end", () => { opened.close(); location.reload(); });
+    opened.addEventListener("rows", (message) => {
+      addRows(view, message.data);
+      address = address.replace(/after=\d+/, "after=" + message.lastEventId);
+    });
+    opened.addEventListener("error", () => { say(opened.readyState === EventSource.CLOSED ? "lost" : "away"); });
+  };
+  button.addEventListener("click", () => {
+    button.textContent = source ? button.dataset.again ?? "" : pause;
+    if (source) { source.close(); source = null; say("paused"); } else connect();
+  });
+  state.hidden = button.hidden = false;
+  connect();
+}
+
+/** @param {HTMLElement} view @param {string} markup made by the server, which escapes what senders wrote */
+function addRows(view, markup) {
+  const body = view.querySelector("[data-rows]");
+  if (!body) return;
+  const made = document.createElement("template");
+  made.innerHTML = markup;
+  const ids = new Set([...body.children].map((row) => row instanceof HTMLElement ? row.dataset.id : ""));
+  const rows = [...made.content.children].filter((row) => row instanceof HTMLElement && !ids.has(row.dataset.id));
+  for (const row of rows) row.classList.add("new");
+  body.prepend(...rows);
+  for (const row of [...body.children].slice(MOST_ROWS)) row.remove();
+  for (const part of view.querySelectorAll("[data-empty], .scroll")) {
+    if (part instanceof HTMLElement) part.hidden = part.matches("[data-empty]");
+  }
+}
+
 /** One menu is open at a time; Escape and a click elsewhere close it. */
 function closeMenus() {
   const menus = () => [...document.querySelectorAll("details.menu[open]")];
@@ -67,4 +119,5 @@ function addReadouts() {
 addCopyButtons();
 addReadouts();
 keepFresh();
+followLive();
 closeMenus();

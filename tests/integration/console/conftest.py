@@ -12,6 +12,7 @@ from console_reads import console_with_reads, fill
 from console_world import USER, ConsoleWorld, Visitor, make_console
 
 from deploy.local.broker import NoidaBroker
+from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.settings import Settings
 
 
@@ -25,17 +26,27 @@ def world(make_settings: Callable[..., Settings], free_port: Callable[[], int]) 
 
 
 @pytest.fixture(scope="session")
-def console(
+def console_and_tables(
     tmp_path_factory: pytest.TempPathFactory, clickhouse_dir: Path, free_port: Callable[[], int]
-) -> Iterator[ConsoleWorld]:
+) -> Iterator[tuple[ConsoleWorld, ClickHouse]]:
     folder = tmp_path_factory.mktemp("console")
     broker = NoidaBroker(folder / "broker", folder / "broker.log")
     broker.start()
     given = {"kafka_bootstrap": broker.bootstrap, "webhook_allowed_networks": "127.0.0.1"}
     with console_with_reads(folder, clickhouse_dir, free_port, **given) as (world, tables):
         asyncio.run(fill(tables))
-        yield world
+        yield world, tables
     broker.kill()
+
+
+@pytest.fixture(scope="session")
+def console(console_and_tables: tuple[ConsoleWorld, ClickHouse]) -> ConsoleWorld:
+    return console_and_tables[0]
+
+
+@pytest.fixture(scope="session")
+def tables(console_and_tables: tuple[ConsoleWorld, ClickHouse]) -> ClickHouse:
+    return console_and_tables[1]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.gateway import answers, event_fields, models, preview, visitors
+from pipeline.domain import preview
+from services.gateway import answers, event_fields, models, visitors
 from services.gateway.openapi import merge, own_document
 
 

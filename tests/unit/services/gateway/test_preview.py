@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from pipeline.domain.apply import apply_event
 from pipeline.domain.context import PersonContext
 from pipeline.domain.effects import Effects
+from pipeline.domain.preview import NOTHING, preview, rules_of
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import new_state
 from schemas.amounts import shown_value
 from schemas.control import DEFAULT_GOALS, App, AttributionSettings, Goal, Snapshot
 from schemas.events import AcceptedEvent, decode_stream_event, encode_event
 from schemas.persons import person_key
-from services.gateway.preview import NOTHING, preview, rules_of
 
 GOALS = (*DEFAULT_GOALS, Goal("lead", "线索", "micro", "form_submitted", ("score",)))
 SHOP = App("shop", "Shop", goals=GOALS)
