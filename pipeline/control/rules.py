@@ -41,7 +41,7 @@ MAX_CONDITIONS: Final = 20
 MAX_CHANNEL_RULES: Final = 100
 MAX_CHANNEL_HOSTS: Final = 100
 _HOST: Final = re.compile(r"^(?=.{1,253}\Z)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\Z")
-_MAX_DAYS: Final = 400
+MAX_WINDOW_DAYS: Final = 400
 _ORDERING: Final = frozenset({Operator.GT, Operator.GTE, Operator.LT, Operator.LTE})
 _SHOWN_CHARACTERS: Final = len("ak_live_") + 4
 
@@ -105,8 +105,13 @@ def check_attribution(settings: AttributionSettings) -> None:
     _require(0 < gap <= 86_400, "session gap", gap, "1 second to 1 day")
     _require(0 <= lateness <= 30 * 86_400, "allowed lateness", lateness, "0 seconds to 30 days")
     for kind, days in settings.window_days.items():
-        _require(0 <= days <= _MAX_DAYS, f"window of {kind}", days, f"0 to {_MAX_DAYS} days")
-    _require(0 < settings.half_life_days <= _MAX_DAYS, "half-life", settings.half_life_days, f"up to {_MAX_DAYS} days")
+        _require(0 <= days <= MAX_WINDOW_DAYS, f"window of {kind}", days, f"0 to {MAX_WINDOW_DAYS} days")
+    _require(
+        0 < settings.half_life_days <= MAX_WINDOW_DAYS,
+        "half-life",
+        settings.half_life_days,
+        f"up to {MAX_WINDOW_DAYS} days",
+    )
     weights = settings.position_weights
     _require(all(0 <= weight <= 1 for weight in weights), "position weights", weights, "three numbers from 0 to 1")
     _require(

@@ -2,15 +2,24 @@
 
 from typing import Any, Final
 
+from services.console.report_filters import PLACES, ReportFilters
+
 REPORTS: Final = ("performance", "conversions", "attribution", "events", "sessions", "touches", "users")
 FORMATS: Final = ("spreadsheet", "csv", "jsonl", "parquet")
 """`spreadsheet`: CSV that spreadsheets open as it is meant."""
 COMPRESSIONS: Final = ("none", "gzip", "zstd")
-FIELDS: Final = ("report", "format", "compression", "from", "to", "goal", "model", "dimension", "include_bots")
+FIELDS: Final = ("report", "format", "compression", "from", "to", "goal", "model", "dimension", "include_bots", *PLACES)
 DEFAULTS: Final = {"report": "performance", "format": "spreadsheet", "compression": "none", "dimension": "channel"}
 _WITH_BOTS: Final = frozenset(REPORTS) - {"events"}
 _WITH_GOAL: Final = frozenset({"conversions", "attribution", "performance"})
 _WITH_MODEL: Final = frozenset({"attribution", "performance"})
+
+
+def fields_of_view(filters: ReportFilters, **more: str) -> dict[str, str]:
+    """Return the form's fields for a file of the performance report that a page shows. `more`: model and place."""
+    given = DEFAULTS | {"from": filters.start, "to": filters.end, "goal": filters.goal, "dimension": filters.dimension}
+    given |= {"include_bots": "true" if filters.include_bots else ""} | more
+    return {name: value for name, value in given.items() if value}
 
 
 def body_of(given: dict[str, str]) -> dict[str, Any]:
@@ -23,8 +32,8 @@ def body_of(given: dict[str, str]) -> dict[str, Any]:
         filters["goal"] = [given["goal"]]
     if report in _WITH_MODEL and given.get("model"):
         filters["model"] = [given["model"]]
-    if report == "performance" and given.get("dimension"):
-        filters["dimension"] = given["dimension"]
+    if report == "performance":
+        filters |= {name: given[name] for name in ("dimension", *PLACES) if given.get(name)}
     is_spreadsheet = file_format == "spreadsheet"
     return {
         "report": report,

@@ -14,7 +14,10 @@ from services.console.i18n.catalogue import text
 
 DAYS: Final = 28
 RANGES: Final = ((7, text("7 days")), (28, text("28 days")), (90, text("90 days")))
-DIMENSIONS: Final = ("channel", "source", "medium", "campaign")
+DIMENSIONS: Final = ("channel", "source", "medium", "campaign", "content")
+"""In the order in which each divides the one before."""
+PLACES: Final = DIMENSIONS[:-1]
+"""Dimensions that a report can be narrowed by."""
 DEFAULT_MODEL: Final = Model.POSITION_BASED
 _LONGEST: Final = 64
 

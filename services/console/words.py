@@ -35,6 +35,7 @@ DIMENSIONS: Final = {
     "source": text("Source"),
     "medium": text("Medium"),
     "campaign": text("Campaign"),
+    "content": text("Content"),
 }
 TOUCH_TYPES: Final = {
     "click": text("ad click"),

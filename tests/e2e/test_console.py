@@ -1,6 +1,8 @@
 """The console in Chromium with the running product: from the set-up link to the explanation of a conversion."""
 
+import csv
 import gzip
+import io
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -89,10 +91,10 @@ def shop(page: Any, key: str, product: Product, eventually: Callable[..., Any]) 
 def _journeys(now: datetime) -> Iterator[dict[str, Any]]:
     for number, (source, medium) in enumerate([("google", "cpc"), ("newsletter", "email"), ("bing", "cpc"), ("", "")]):
         person = {"anonymous_id": f"visitor-{number}", "user_id": f"customer-{number}"}
-        campaign = {"source": source, "medium": medium, "name": f"spring-{number}"} if source else {}
+        campaign = {"source": source, "medium": medium, "name": f"spring-{number}", "content": "summer sale"}
         at = now + timedelta(seconds=number)
         view = {"event_name": "page_view", "properties": {"page_url": "https://shop.example/"}}
-        yield {**view, **person, "timestamp": at.isoformat(), "context": {"campaign": campaign}}
+        yield {**view, **person, "timestamp": at.isoformat(), "context": {"campaign": campaign if source else {}}}
         bought = {"event_name": "purchase", "properties": {"order_id": f"o-{number}", "revenue": 19.99 + number}}
         yield {**bought, **person, "timestamp": (at + timedelta(seconds=30)).isoformat()}
     hostile = {"anonymous_id": SCRIPT, "user_id": SCRIPT, "timestamp": now.isoformat()}
@@ -135,6 +137,26 @@ def test_numbers_on_pages_equal_those_of_the_api(page: Any, shop: httpx.Client, 
         rows = _table(page)
         assert rows[-1][1:] == [_number(totals["credited_value"]) for totals in report["totals"]["models"].values()]
         assert page.get_by_text("adds up to the same total").is_visible()
+
+
+def test_a_view_is_exported_with_its_numbers(page: Any, shop: httpx.Client, product: Product, settled: Any) -> None:
+    """From channel to content, then the file of what is on the screen: its sums are the totals."""
+    settled()
+    page.goto(f"{product.console_url}/apps/{APP}/performance?model=linear")
+    for link in ("Paid search", "google", "cpc", "spring-0"):
+        page.locator("tbody th").get_by_role("link", name=link, exact=True).click()
+    page.wait_for_url("**dimension=content**campaign=spring-0**")
+    assert page.locator("tbody th").all_inner_texts() == ["summer sale"]
+    rows, total = _table(page)[:-1], _table(page)[-1]
+    page.get_by_role("button", name="Export this view").click()
+    page.locator("a[href$='/file']").first.wait_for(timeout=60_000)
+    address = page.locator("a[href$='/file']").first.get_attribute("href")
+    text = page.context.request.get(product.console_url + address).body().decode("utf-8-sig")
+    exported = list(csv.DictReader(io.StringIO(text)))
+    assert [one["key"] for one in exported] == ["summer sale"]
+    assert [Decimal(one["credited_value_linear"]) for one in exported] == [row[4] for row in rows]
+    assert sum(Decimal(one["credited_value_linear"]) for one in exported) == total[4]
+    assert sum(Decimal(one["credited_conversions_linear"]) for one in exported) == total[3]
 
 
 def _table(page: Any) -> list[list[Decimal | None]]:

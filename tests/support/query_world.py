@@ -161,8 +161,9 @@ def _events(world: World, random: Random, user_id: str, anonymous_id: str, start
                 user_id=user_id,
                 anonymous_id=anonymous_id,
                 properties=msgspec.Raw(msgspec.json.encode(properties)),
-                page_url=f"https://shop.example/{number % 7}",
+                page_url=f"https://shop.example/{number % 7}{'?utm_content=ad%201' if number % 6 == 3 else ''}",
                 campaign_source="baidu" if number % 5 == 0 else "",
+                campaign_content=f"ad {number % 3}" if number % 3 else "",
                 is_bot=number % 11 == 0,
                 key_id="app_id" if number % 2 else "key_1",
             )

@@ -13,6 +13,7 @@ from services.console import setting_words, words
 from services.console.export_form import COMPRESSIONS, DEFAULTS, FIELDS, FORMATS, REPORTS, body_of
 from services.console.page import Page, go
 from services.console.reading import ReadFailed
+from services.console.report_filters import PLACES
 from services.console.visitor import Form, OfApp, Refused, field
 
 router = APIRouter()
@@ -91,6 +92,7 @@ async def _exports_page(page: Page, given: dict[str, str], status: int = 200, pr
         "reports": REPORTS,
         "formats": FORMATS,
         "compressions": COMPRESSIONS,
+        "place": {name: given[name] for name in PLACES if given[name]},
         "models": [model.value for model in Model],
         "words": words,
     }

@@ -1,4 +1,4 @@
-"""Performance by channel, source, medium and campaign; and all models side by side."""
+"""Performance by channel, source, medium, campaign and content; and all models side by side."""
 
 from decimal import Decimal
 from typing import Any, Final
@@ -7,7 +7,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from schemas.facts import Model
-from services.console.report_filters import DIMENSIONS
+from services.console.export_form import fields_of_view
+from services.console.report_filters import DIMENSIONS, PLACES
 from services.console.report_page import PERFORMANCE, render_report, report_filters
 from services.console.visitor import OfApp
 
@@ -20,7 +21,7 @@ _MODELS: Final = tuple(model.value for model in Model)
 async def show_performance(page: OfApp) -> Response:
     filters, given = report_filters(page), page.request.query_params
     asked = filters.parameters() | {"dimension": filters.dimension, "model": filters.model}
-    place = {name: given[name] for name in DIMENSIONS[:-1] if given.get(name)}
+    place = {name: given[name] for name in PLACES if given.get(name)}
     asked |= {"compare": "previous_period", **place}
     report = await page.read(PERFORMANCE, asked)
     sort = given.get("sort", "credited")
@@ -33,6 +34,7 @@ async def show_performance(page: OfApp) -> Response:
         "total": row_of({**report["totals"], "key": None, "change": report["change"]}, filters.model),
         "spend_by_currency": report["spend_by_currency"],
         "place": place,
+        "export": fields_of_view(filters, model=filters.model, **place),
         "next": next_dimension(filters.dimension),
         "dimensions": DIMENSIONS,
         "models": _MODELS,
@@ -43,7 +45,7 @@ async def show_performance(page: OfApp) -> Response:
 
 
 def next_dimension(dimension: str) -> str | None:
-    """Return the dimension that divides a row further: channel, source, medium, campaign."""
+    """Return the dimension that divides a row further: see `DIMENSIONS`."""
     at = DIMENSIONS.index(dimension) + 1
     return DIMENSIONS[at] if at < len(DIMENSIONS) else None
 
@@ -86,6 +88,7 @@ async def show_models(page: OfApp) -> Response:
         "totals": totals,
         "are_equal": len(set(totals.values())) == 1,
         "shown": shown,
+        "export": fields_of_view(filters),
         "base": base if base in _MODELS else "",
         "dimensions": DIMENSIONS,
         "models": _MODELS,

@@ -22,16 +22,21 @@ class Dimension(StrEnum):
     SOURCE = "source"
     MEDIUM = "medium"
     CAMPAIGN = "campaign"
+    CONTENT = "content"
     TOUCH_TYPE = "touch_type"
 
 
+OF_TOUCHES: Final = frozenset({Dimension.CONTENT, Dimension.TOUCH_TYPE})
+"""Dimensions that touches alone have: a session, and so a conversion by its session, has none."""
 _ARRAYS: Final = {
     Dimension.CHANNEL: "channels",
     Dimension.SOURCE: "sources",
     Dimension.MEDIUM: "mediums",
     Dimension.CAMPAIGN: "campaigns",
+    Dimension.CONTENT: "arrayMap(id -> sipHash64(id), touch_ids)",
     Dimension.TOUCH_TYPE: "touch_types",
 }
+"""Arrays of `attributions` beside its touches. There is none of contents: `touch_contents` finds them by the touch."""
 
 
 def credit_columns(dimension: Dimension, models: Sequence[Model], narrowed_by: Sequence[Dimension] = ()) -> str:

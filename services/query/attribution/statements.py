@@ -9,6 +9,7 @@ from schemas.facts import AttributionRow, Model
 from services.query.aggregates.counted_conversions import Counted, by_goal_part
 from services.query.aggregates.credit_sums import Dimension, credit_columns, credit_sums, unfolded
 from services.query.aggregates.report_parts import ROW_LIMIT, WHOLE_RANGE, PartSql, ReportRow, union
+from services.query.aggregates.touch_contents import by_content, content_conditions
 from services.query.conversions.statements import ConversionFact
 from services.query.core.sql import Condition, Statement, Table, but_bots, columns, equals, source, statement, within
 from services.query.core.times import ALL_TIME, TimeRange
@@ -28,15 +29,12 @@ class AttributionQuery:
 def attribution_rows(app_id: str, wanted: AttributionQuery) -> Statement[ReportRow]:
     in_range = [*within("converted_at_ms", wanted.time_range), *but_bots(wanted.include_bots)]
     conditions = [*wanted.counted.conditions(), *in_range]
-    rows = source(Table.ATTRIBUTIONS, conditions)
-    credits = PartSql(
-        CREDITS,
-        unfolded(
-            f"(SELECT {WHOLE_RANGE}, {credit_columns(wanted.dimension, wanted.models)} FROM {rows})",
-            wanted.models,
-        ),
-        credit_sums(wanted.models),
-    )
+    columns_of_credit = f"{WHOLE_RANGE}, {credit_columns(wanted.dimension, wanted.models)}"
+    touches = unfolded(f"(SELECT {columns_of_credit} FROM {source(Table.ATTRIBUTIONS, conditions)})", wanted.models)
+    if wanted.dimension is Dimension.CONTENT:
+        conditions += content_conditions(wanted.time_range)
+        touches = by_content(touches, wanted.time_range)
+    credits = PartSql(CREDITS, touches, credit_sums(wanted.models))
     conversions = by_goal_part(source(Table.ATTRIBUTIONS, [*wanted.counted.asked(), *in_range]))
     return statement(ReportRow, app_id, union((credits, conversions)), conditions, row_limit=ROW_LIMIT)
 

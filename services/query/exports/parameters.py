@@ -11,7 +11,7 @@ from schemas.facts import Model
 from services.query.aggregates.credit_sums import Dimension
 from services.query.core.parameters import Amount, Currency, Name, PersonId, RowId, Time, Zone
 from services.query.events.parameters import MAX_PROPERTIES, MAX_PROPERTY_CHARACTERS
-from services.query.reports.performance.parameters import Compare
+from services.query.reports.performance.parameters import Compare, PlaceText
 from services.query.reports.performance.periods import Granularity
 from services.web.errors import ApiError, Text, invalid, missing
 from services.web.handlers import validation_error
@@ -95,6 +95,10 @@ class PerformanceFilters(GoalFilters):
         description="Adds columns with the change from the period before, and the rows of that period, with "
         "`is_previous` true; takes `from` and `to`.",
     )
+    channel: PlaceText = Field(None, description="Only what this channel brought, as in the report.")
+    source: PlaceText = Field(None, description="Only what this source brought.")
+    medium: PlaceText = Field(None, description="Only what this medium brought.")
+    campaign: PlaceText = Field(None, description="Only what this campaign brought.")
 
 
 class _Export(_Body):

@@ -1,5 +1,6 @@
 """Period against period, spend against value, step after step; each against the same in plain Python."""
 
+from collections import Counter
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -51,6 +52,34 @@ async def test_a_report_narrowed_to_a_channel_adds_up_to_its_row(ask: Any) -> No
             assert abs(totals["models"][model]["credited_value"] - credit["credited_value"]) <= Decimal("0.01")
     nothing = await ask("reports/performance", **WEEK, dimension="source", channel="') OR 1 = ('1")
     assert nothing["items"] == []
+
+
+async def test_content_is_that_of_the_event_a_touch_was_made_from(ask: Any, alpha: World) -> None:
+    contents = {event.event_id: content_of(event) for event in alpha.events}
+    assert {"", "ad 1", "ad 2"} <= set(contents.values())
+    for campaign in (None, "brand"):
+        given = {"campaign": campaign} if campaign else {}
+        report = await ask("reports/performance", dimension="content", **given)
+        touches = Counter(contents[one.touch_id] for one in alpha.touches if campaign in (None, one.campaign))
+        assert {row["key"] or "": row["touches"] for row in report["items"] if row["touches"]} == touches
+        whole = await ask("reports/performance", **given)
+        for model, credit in report["totals"]["models"].items():
+            for name in ("credited_conversions", "credited_value"):
+                assert credit[name] == whole["totals"]["models"][model][name]
+                assert sum(row["models"][model][name] for row in report["items"]) == credit[name]
+        assert report["totals"]["conversions"] == whole["totals"]["conversions"]
+        assert all(row["sessions"] is row["conversions"] is row["spend"] is None for row in report["items"])
+    credited: Counter[str] = Counter()
+    for row in (await ask("attribution", dimension="content", model="linear"))["items"]:
+        credited[row["key"] or ""] += row["models"]["linear"]["credited_conversions"]
+    assert credited == {
+        row["key"] or "": row["models"]["linear"]["credited_conversions"]
+        for row in (await ask("reports/performance", dimension="content", model="linear"))["items"]
+    }
+
+
+def content_of(event: AcceptedEvent) -> str:
+    return event.campaign_content or ("ad 1" if "utm_content" in event.page_url else "")
 
 
 def check_change_of_rows(items: list[Any], before: list[Any], granularity: str | None) -> None:

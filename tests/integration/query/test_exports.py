@@ -127,14 +127,17 @@ async def test_conversions_in_every_currency(running: Any, alpha: World) -> None
         assert row["path_channels"] == conversion.path_channels
 
 
-async def test_performance_is_what_the_report_says(running: Any) -> None:
+@pytest.mark.parametrize(
+    ("narrowed", "count"), [({"dimension": "source"}, 10), ({"dimension": "content", "campaign": "brand"}, 3)]
+)
+async def test_performance_is_what_the_report_says(running: Any, narrowed: dict[str, str], count: int) -> None:
     client = await running()
-    filters = {"granularity": "week", "model": ["linear"], "dimension": "source", "goal": ["purchase"]}
+    filters = {"granularity": "week", "model": ["linear"], "goal": ["purchase"], **narrowed}
     job = await ended(client, (await ask(client, "performance", filters=filters))["job_id"])
     rows = rows_of(await fetch(client, job), "jsonl", "none")
     answer = await client.get("/v1/reports/performance", params=filters)
     items = json.loads(answer.content, parse_float=Decimal)["data"]["items"]
-    assert len(rows) == len(items) > 10
+    assert len(rows) == len(items) > count
     for row, item in zip(rows, items, strict=True):
         assert (row["period"], row["key"], row["sessions"]) == (item["period"], item["key"], item["sessions"])
         assert row["credited_value_linear"] == item["models"]["linear"]["credited_value"]

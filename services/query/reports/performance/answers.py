@@ -18,7 +18,9 @@ class PerformanceNumbers(TypedDict):
     touches: int
     clicks: int
     impressions: int
-    sessions: Annotated[int | None, Field(description="Null by touch_type: a session has none.")]
+    sessions: Annotated[
+        int | None, Field(description="Null by content and touch_type: they are of touches, a session has none.")
+    ]
     users: Annotated[int | None, Field(description="People with such a session.")]
     conversions: Annotated[
         int | None, Field(description="Of `meta.goals` in `meta.currency`, by the session they happened in.")

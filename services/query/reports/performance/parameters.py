@@ -1,7 +1,7 @@
 """Query parameters of the performance report, parsed into `PerformanceQuery`. Pure."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ from services.query.core.parameters import range_of, zone_of
 from services.query.reports.performance.periods import Granularity
 from services.query.reports.performance.statements import PerformanceQuery
 from services.web.errors import Text, invalid
+
+PLACES: Final = (Dimension.CHANNEL, Dimension.SOURCE, Dimension.MEDIUM, Dimension.CAMPAIGN)
+"""Dimensions that a report can be narrowed by: each has a parameter of its name."""
 
 
 class Compare(StrEnum):
@@ -34,17 +37,18 @@ class PerformanceParameters(ReportParameters):
     channel: PlaceText = Field(None, description="Only what this channel brought: a report of its sources, say.")
     source: PlaceText = Field(
         None,
-        description="Only what this source brought; `channel`, `source` and `medium` hold "
+        description="Only what this source brought; `channel`, `source`, `medium` and `campaign` hold "
         "together. Costs have no medium: with it there is no spend.",
     )
     medium: PlaceText = Field(None, description="Only what this medium brought.")
+    campaign: PlaceText = Field(None, description="Only what this campaign brought: a report of its contents, say.")
 
 
 def performance_query(given: PerformanceParameters, app: App) -> PerformanceQuery:
     time_range = range_of(given, app)
     if given.compare is not None and (time_range.from_ms is None or time_range.to_ms is None):
         raise invalid("compare", Text("需要同时给出 from 和 to", "takes both `from` and `to`"))
-    places = ((Dimension.CHANNEL, given.channel), (Dimension.SOURCE, given.source), (Dimension.MEDIUM, given.medium))
+    places = ((dimension, getattr(given, dimension)) for dimension in PLACES)
     return PerformanceQuery(
         dimension=given.dimension,
         models=models_of(given.model),

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from schemas.facts import Model, TouchType
 from services.query.aggregates.counted_conversions import IN_CURRENCY, Counted, by_goal_part
-from services.query.aggregates.credit_sums import Dimension, credit_columns, credit_sums, unfolded
+from services.query.aggregates.credit_sums import OF_TOUCHES, Dimension, credit_columns, credit_sums, unfolded
 from services.query.aggregates.report_parts import ROW_LIMIT, WHOLE_RANGE, PartSql, ReportRow, union
+from services.query.aggregates.touch_contents import by_content, content_conditions
 from services.query.core.sql import Condition, Statement, Table, but_bots, source, statement, within
 from services.query.core.times import ALL_TIME, Shift, TimeRange, shift_of
 from services.query.costs.statements import COST_AT_MS, STANDING_COSTS
@@ -68,6 +69,7 @@ def performance_rows(app_id: str, wanted: PerformanceQuery) -> Statement[ReportR
         *within("at_ms", wanted.read_range),
         *_possible_sessions(wanted),
         *_before_last_end(wanted),
+        *(content_conditions(wanted.read_range) if wanted.dimension is Dimension.CONTENT else ()),
     ]
     parts = (
         _touches(wanted),
@@ -117,11 +119,17 @@ def _touches(wanted: PerformanceQuery) -> PartSql:
     rows = source(
         Table.NARROW_TOUCHES, [*_within("touched_at_ms", wanted), *_narrowed(wanted), *but_bots(wanted.include_bots)]
     )
+    key = "touch_hash" if wanted.dimension is Dimension.CONTENT else wanted.dimension.value
     return PartSql(
         TOUCHES,
-        f"SELECT {_place('touched_at_ms', wanted)}, {wanted.dimension} AS key, touch_type FROM {rows}",
+        _keyed(f"SELECT {_place('touched_at_ms', wanted)}, {key} AS key, touch_type FROM {rows}", wanted),
         ("count()", f"countIf(touch_type = '{TouchType.CLICK}')", f"countIf(touch_type = '{TouchType.IMPRESSION}')"),
     )
+
+
+def _keyed(rows: str, wanted: PerformanceQuery) -> str:
+    """Give rows of touches the dimension's value as `key`."""
+    return by_content(rows, wanted.read_range) if wanted.dimension is Dimension.CONTENT else rows
 
 
 def _sessions(wanted: PerformanceQuery) -> PartSql:
@@ -202,18 +210,16 @@ def _possible_sessions(wanted: PerformanceQuery) -> list[Condition]:
 
 
 def _session_key(dimension: Dimension) -> str:
-    """Return the key of a session. It has no touch type: it counts in the totals alone."""
-    return "materialize('')" if dimension is Dimension.TOUCH_TYPE else dimension.value
+    """Return the key of a session. By a dimension of touches it counts in the totals alone."""
+    return "materialize('')" if dimension in OF_TOUCHES else dimension.value
 
 
 def _credits(wanted: PerformanceQuery) -> PartSql:
     narrowed_by = [dimension for dimension, _ in wanted.narrowed]
     columns = f"{_place('converted_at_ms', wanted)}, {credit_columns(wanted.dimension, wanted.models, narrowed_by)}"
-    return PartSql(
-        CREDITS,
-        unfolded(f"(SELECT {columns} FROM {_of_conversions(Table.ATTRIBUTIONS, wanted)})", wanted.models, narrowed_by),
-        credit_sums(wanted.models),
-    )
+    rows = f"(SELECT {columns} FROM {_of_conversions(Table.ATTRIBUTIONS, wanted)})"
+    touches = unfolded(rows, wanted.models, narrowed_by)
+    return PartSql(CREDITS, _keyed(touches, wanted), credit_sums(wanted.models))
 
 
 def _costs(wanted: PerformanceQuery) -> PartSql:

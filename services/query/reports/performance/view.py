@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from services.query.aggregates.counted_conversions import by_goal, goal_sums, report_meta
-from services.query.aggregates.credit_sums import Dimension, credits_by_model, shown_part
+from services.query.aggregates.credit_sums import OF_TOUCHES, credits_by_model, shown_part
 from services.query.aggregates.report_parts import Part, Place, ReportRow, part_of
 from services.query.core.answers import Meta
 from services.query.core.numbers import cost_per, money, money_by_currency, rate, return_on
@@ -112,7 +112,7 @@ def _totals(wanted: PerformanceQuery, parts: dict[str, Part]) -> PerformanceNumb
 def _places(wanted: PerformanceQuery, parts: dict[str, Part]) -> list[Place]:
     """Return every (period, key) of the answer, in its order."""
     names = [TOUCHES, CREDITS]
-    if wanted.dimension is not Dimension.TOUCH_TYPE:
+    if wanted.dimension not in OF_TOUCHES:
         names += [SESSIONS, CONVERSIONS]
     if wanted.dimension in COSTED_DIMENSIONS:
         names.append(COSTS)
@@ -156,9 +156,9 @@ def _costed(
 
 
 def _of_row(wanted: PerformanceQuery, numbers: PerformanceNumbers) -> PerformanceNumbers:
-    """Remove numbers that a row of this dimension cannot have: sessions and conversions by touch type, costs by any
-    dimension that costs are not given by. The totals have them."""
-    if wanted.dimension is Dimension.TOUCH_TYPE:
+    """Remove numbers that a row of this dimension cannot have: sessions and conversions by a dimension of touches,
+    costs by one that costs are not given by. The totals have them."""
+    if wanted.dimension in OF_TOUCHES:
         numbers |= {"sessions": None, "users": None, "conversions": None, "value": None, "refunded": None}
         numbers["conversion_rate"] = None
     if wanted.dimension not in COSTED_DIMENSIONS:

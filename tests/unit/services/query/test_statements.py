@@ -109,7 +109,7 @@ def every_statement() -> Iterator[Statement[Any]]:
                 app,
                 PerformanceQuery(dimension, (Model.LINEAR,), counted, "Asia/Tokyo", granularity, RANGE, has_previous),
             )
-        for narrowed in ((Dimension.CHANNEL,), (Dimension.SOURCE, Dimension.MEDIUM)):
+        for narrowed in ((Dimension.CHANNEL,), (Dimension.SOURCE, Dimension.MEDIUM, Dimension.CAMPAIGN)):
             places = tuple((each, HOSTILE) for each in narrowed)
             yield performance_rows(
                 app, PerformanceQuery(dimension, tuple(Model), all_counted[0], "Asia/Tokyo", narrowed=places)
