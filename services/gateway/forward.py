@@ -16,6 +16,7 @@ from services.gateway.request_head import CALL, Call
 from services.gateway.snapshots import Snapshots, note_app
 from services.web.budget import Budget, Held, payer_of
 from services.web.client_disconnect import CallerGone, answer_unless_gone
+from services.web.concurrency import ConcurrencyLimit
 from services.web.errors import BrokenAnswer, Text, invalid, no_path, server_error
 from services.web.quota import API_PREFIX
 
@@ -38,6 +39,9 @@ _OURS: Final = _HOP_BY_HOP | {
     b"x-forwarded-host",
 }
 MAX_BODY_BYTES: Final = 1024 * 1024
+FORWARDED_AT_ONCE: Final = 16
+"""Requests of one app that are forwarded at once. To pass one on takes the event loop some milliseconds: all that a
+client's connections carry, at once, would keep everybody's events waiting."""
 NOT_A_PATH: Final = Text("路径包含无效字符", "the path holds characters that no URL has")
 NOT_A_HEADER: Final = Text("请求头包含无效字符", "a header holds characters that none may hold")
 _log = get_logger("gateway")
@@ -56,6 +60,7 @@ class Forwarder:
         """`budget`: for the bodies being read. `snapshots`: whose they are."""
         self._budget = budget
         self._snapshots = snapshots
+        self._concurrency = ConcurrencyLimit(FORWARDED_AT_ONCE)
         self._base = httpx.URL(base_url)
         # No proxies or credentials from the environment, no redirects followed: what comes is what goes.
         self._client = httpx.AsyncClient(
@@ -85,15 +90,21 @@ class Forwarder:
             await send_reply(reply_to(no_path(), call), send)
             return
         app_id = note_app(call, self._snapshots)
-        with Held(self._budget, payer_of(app_id, call.ip)) as held:
+        payer = payer_of(app_id, call.ip)
+        with Held(self._budget, payer) as held:
             body = await read_coded_body(call, receive, MAX_BODY_BYTES, held) if app_id else b""
             try:
                 request = self._request(scope, body, call)
-                await answer_unless_gone(partial(self._pass_on, request), scope, receive, send)
+                in_turn = partial(self._in_turn, payer.app_id or payer.network or "", request)
+                await answer_unless_gone(in_turn, scope, receive, send)
             except CallerGone:
                 raise ClientGone from None
 
-    async def _pass_on(self, request: httpx.Request, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def _in_turn(self, caller: str, request: httpx.Request, scope: Scope, _receive: Receive, send: Send) -> None:
+        async with self._concurrency.turn(caller):
+            await self._pass_on(request, scope, send)
+
+    async def _pass_on(self, request: httpx.Request, scope: Scope, send: Send) -> None:
         call: Call = scope[CALL]
         try:
             response = await self._client.send(request, stream=True)

@@ -1,6 +1,7 @@
 """Access to ClickHouse: runs statements, decodes their rows, turns its failures into the contract's errors."""
 
 import asyncio
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,16 +11,17 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseRejected, ClickHouseTimeout, ClickHouseUnavailable
+from pipeline.runtime.clickhouse.client import QUERY_THREADS
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
 from schemas.control import Snapshot
 from schemas.errors import ErrorCode
 from schemas.facts import ProgressRow
-from services.query.core.concurrency import ConcurrencyLimit
 from services.query.core.freshness import LOADED_SQL, PROGRESS_SQL, Freshness, LoadedRow
 from services.query.core.rows import CUT_BYTES, PIECE_BYTES, BrokenRows, Found, collect_rows, decode_rows
 from services.query.core.sql import Listing, QueryLimits, Statement
 from services.web.budget import Budget, Held, Overloaded, Payer
+from services.web.concurrency import ConcurrencyLimit
 from services.web.errors import ApiError, Text, invalid, server_error
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
@@ -27,6 +29,7 @@ RETRY_AFTER_SECONDS: Final = 5
 FRESH_FOR_SECONDS: Final = 0.5
 """Seconds a reading of `complete_through` is kept: every answer asks for it, and it changes slowly."""
 _REACH_GROWTH: Final = 8
+_FEW_CORES: Final = 4
 # Source of the numbers: ClickHouse, src/Common/ErrorCodes.cpp.
 _TOO_MANY_ROWS: Final = frozenset({158, 307, 396})
 _MEMORY: Final = 241
@@ -50,6 +53,13 @@ class Snapshots(Protocol):
     def note_use(self, key_id: str) -> None: ...
 
 
+def queries_at_once(is_embedded: bool, cores: int) -> int:
+    """Return how many queries of one app run at once: half of the query threads. One where the engine shares few cores
+    with all other processes: a query takes all of them by itself, and two leave a slice in three to everybody else
+    (`make bench ARGS=hostile`, "large reads": writes 10 times as long as alone, 4 times with one)."""
+    return 1 if is_embedded and cores < _FEW_CORES else QUERY_THREADS // 2
+
+
 class Reader:
     """Reader of the tables, one per process. `answering` gives what one answer reads with."""
 
@@ -57,7 +67,7 @@ class Reader:
         """`budget`: for the rows that answers hold."""
         self.clickhouse = clickhouse
         self.limits = limits
-        self.concurrency = ConcurrencyLimit()
+        self.concurrency = ConcurrencyLimit(queries_at_once(clickhouse.is_embedded, os.cpu_count() or 1))
         self.budget = budget
         self._freshness = freshness
         self._observing: asyncio.Task[None] | None = None

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from services.gateway.app import Gateway
-from services.gateway.forward import MAX_BODY_BYTES, Forwarder
+from services.gateway.forward import FORWARDED_AT_ONCE, MAX_BODY_BYTES, Forwarder
 
 
 class BrokenTransport(httpx.AsyncBaseTransport):
@@ -167,6 +167,39 @@ async def test_no_connection_is_held_for_a_body_that_does_not_come(
     assert (other.status_code, transport.requests) == (202, 1)
     arrived.set()
     assert ((await waiting).status_code, transport.requests) == (202, 2)
+
+
+class HoldingTransport(httpx.ASGITransport):
+    """Answers once it is let go."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(app)
+        self.requests = 0
+        self.let_go = asyncio.Event()
+        self.came = asyncio.Condition()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        async with self.came:
+            self.came.notify_all()
+        await self.let_go.wait()
+        return await super().handle_async_request(request)
+
+
+async def test_an_app_is_forwarded_a_few_at_once_beside_others(
+    forwarding: Callable[[httpx.AsyncBaseTransport], httpx.AsyncClient], query: FastAPI
+) -> None:
+    transport = HoldingTransport(query)
+    async with forwarding(transport) as client, asyncio.timeout(30):
+        many = [asyncio.create_task(client.get("/v1/echo/a")) for _ in range(2 * FORWARDED_AT_ONCE)]
+        async with transport.came:
+            await transport.came.wait_for(lambda: transport.requests == FORWARDED_AT_ONCE)
+        other = asyncio.create_task(client.get("/v1/echo/b", headers={"Authorization": ""}))
+        async with transport.came:
+            await transport.came.wait_for(lambda: transport.requests == FORWARDED_AT_ONCE + 1)
+        transport.let_go.set()
+        assert {(await answer).status_code for answer in [*many, other]} == {202}
+    assert transport.requests == 2 * FORWARDED_AT_ONCE + 1
 
 
 async def test_a_body_no_read_needs_is_refused(client: httpx.AsyncClient) -> None:

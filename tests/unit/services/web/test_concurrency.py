@@ -1,11 +1,11 @@
-"""ConcurrencyLimit of the query threads: an app takes no more than its own, and waits in a queue with an end."""
+"""ConcurrencyLimit of reads: an app takes no more than its own, and waits in a queue with an end."""
 
 import asyncio
 
 import pytest
 
 from schemas.errors import ErrorCode
-from services.query.core.concurrency import ConcurrencyLimit
+from services.web.concurrency import ConcurrencyLimit
 from services.web.errors import ApiError
 
 LIMIT_SECONDS = 10
