@@ -198,7 +198,7 @@ class Launcher:
             "store": {"host": "127.0.0.1", "port": query_port, "count_requests": False},
             "worker": {"worker_port": worker_port},
             "gateway": {"query_url": query_url},
-            "console": {"query_url": query_url},
+            "console": {"query_url": query_url, "gateway_url": _base_url(settings)},
             "webhooks": {"host": "127.0.0.1", "webhooks_port": webhooks_port, "webhooks_instance": "local"},
         }
         bells_of = self._open.enter_context(make_bells(_CONSUMERS if self._kind is BrokerKind.NOIDA else ()))

@@ -176,6 +176,12 @@ class ControlPlane:
             connection.execute(insert(API_KEYS).values(_key_values(new, app_id, scopes, now_ms, is_test)))
         return new
 
+    def add_key(self, new: NewKey, app_id: str, scopes: Collection[Scope], now_ms: int) -> None:
+        """Store a key that was made elsewhere. Raises `AlreadyExists`."""
+        with _taken(f"key {new.key_id} exists already"), self._writer.begin() as connection:
+            _load_app(connection, app_id)
+            connection.execute(insert(API_KEYS).values(_key_values(new, app_id, scopes, now_ms, is_test=False)))
+
     def keys(self, app_id: str | None = None) -> list[KeyRecord]:
         """Oldest first; of one app or of all."""
         query = select(API_KEYS).order_by(API_KEYS.c.created_at_ms, API_KEYS.c.key_id)

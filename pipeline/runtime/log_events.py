@@ -39,7 +39,8 @@ LOG_EVENTS: Final[dict[str, str]] = {
     "publish_crashed": "Sending a record failed by a fault of ours; its requests were answered with 500.",
     "last_counts_not_written": "The last usage counts could not be written at the end; the ledger will miss them.",
     "query_away": "The query service did not answer a forwarded request.",
-    "app_unknown_to_query": "The query service does not know an app yet that the console shows; it is asked again.",
+    "service_away": "The query service or the gateway did not answer the console.",
+    "caller_unknown": "A service does not know an app or a key of the console yet; it is asked again.",
     "no_query_document": "The query service's part of the API document is missing; the page shows ours alone.",
     # stream
     "partition_taken": "The worker owns a partition and goes on from `next_offset`.",

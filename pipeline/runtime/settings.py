@@ -471,8 +471,15 @@ class ConsoleSettings(
     """Address the console listens on; empty: that of `host`."""
     console_port: Port = 0
     """Port of the console; 0: the one after `port`."""
+    gateway_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
+    """URL of the gateway as the console reaches it, to validate events and to send refused ones again; empty: that of
+    `console_api_url`."""
     console_api_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
     """Address of the API as senders reach it, which the console's examples name; empty: that of `host` and `port`."""
+
+    def api_address(self) -> str:
+        """Return the address of the API as senders reach it."""
+        return self.console_api_url or f"http://{self.host}:{self.port}"
 
 
 class Settings(GatewaySettings, StoreSettings, WorkerSettings, WebhooksSettings, ConsoleSettings):

@@ -18,6 +18,7 @@ from services.console.live_feed import RECENT, LiveFeeds
 from services.console.page import new_environment
 from services.console.pages import ROUTERS
 from services.console.reading import QueryApi
+from services.console.reporting import GatewayApi
 from services.console.state import Console
 from services.console.static import StaticFiles
 from services.web.middleware import EnvelopeMiddleware
@@ -32,6 +33,7 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
     """Create the console. It reads the control plane from its start-up to its shutdown."""
     snapshots = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
     api = QueryApi(settings, snapshots.current)
+    gateway = GatewayApi(settings, snapshots.current)
     users = Users(settings.control_plane_dsn())
     static = StaticFiles(_HERE / "static")
 
@@ -41,6 +43,7 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
         yield
         await snapshots.stop()
         await api.close()
+        await gateway.close()
         users.close()
 
     app = FastAPI(title="AttriKit", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -52,6 +55,7 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
             lambda app_id, asked: api.get(app_id, "en", RECENT, asked),
             lambda app_id: snapshots.current().apps.get(app_id),
         ),
+        gateway,
         users,
         TrustedProxies(parse_networks(settings.trusted_proxies)),
         cache(lambda language: new_environment(str(_HERE / "templates"), language, static.urls)),

@@ -31,6 +31,7 @@ APP_MENU: Final = (
             Entry("people", text("People")),
             Entry("live", text("Live events")),
             Entry("rejected", text("Refused events")),
+            Entry("validate", text("Validate events")),
         ),
     ),
     (

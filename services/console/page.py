@@ -122,6 +122,11 @@ class Page:
         """Return `data` of the API's answer about the app. Raises `ReadFailed`."""
         return await self.console.api.get(self.app_id, self.language, path, parameters)
 
+    async def report(self, path: str, body: bytes) -> Any:
+        """Return `data` of the gateway's answer to a JSON text that is sent for the app. Raises `ReadFailed`."""
+        made = self.entry("key.create", self.app_id, after={"scopes": ["write"], "for": "the console"})
+        return await self.console.gateway.post(self.app_id, self.language, path, body, made)
+
     def json(self, value: Any) -> str:
         """Format a value of an answer as JSON to be read."""
         return msgspec.json.format(encode_json(value), indent=2).decode()

@@ -1,6 +1,6 @@
 """Reads over the query service's API, with a signed key for the app a page is about."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, Final
@@ -20,7 +20,7 @@ from services.web.envelope import Language
 
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=2.0)
 _KNOWN_AFTER: Final = 2
-"""Refreshes of the control plane after which the query service must know an app."""
+"""Refreshes of the control plane after which a service must know an app or a key."""
 _MARGIN_MS: Final = 5_000
 """A key is signed for a little less than it may hold, so that clocks may differ a little."""
 _log = get_logger("console")
@@ -28,17 +28,18 @@ Parameters = Mapping[str, Any]
 
 
 class ReadFailed(Exception):
-    """Error of a read. `code` is one of the API's; `message` is in the reader's language."""
+    """Error of a call. `code` is one of the API's; `message` and `reason` are in the reader's language."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, reason: str = "") -> None:
         super().__init__(f"{status} {code}")
         self.status = status
         self.code = code
         self.message = message
+        self.reason = reason
 
 
-class _Unknown(ReadFailed):
-    """The query service does not know the app, which may have been made a moment ago."""
+class Unknown(ReadFailed):
+    """The service does not know the app or the key, which may have been made a moment ago."""
 
 
 class QueryApi:
@@ -64,7 +65,7 @@ class QueryApi:
     async def operator(self, path: str) -> Any:
         """Return `data` of an operators' read. Raises `ReadFailed`."""
         headers = {"Authorization": f"Bearer {self._settings.operator_token.get_secret_value()}"}
-        return _data(await self._answer("GET", path, headers=headers))
+        return data_of(await answer_of(self._client, "query", "GET", path, headers=headers))
 
     async def is_there(self) -> bool:
         try:
@@ -75,20 +76,9 @@ class QueryApi:
     async def _call(self, method: str, app_id: str, language: Language, path: str, **given: Any) -> Any:
         async def call() -> httpx.Response:
             headers = {"Authorization": f"Bearer {self._key(app_id)}", "Accept-Language": language}
-            answer = await self._answer(method, path, headers=headers, **given)
-            if answer.status_code == HTTPStatus.UNAUTHORIZED:
-                raise _Unknown(HTTPStatus.UNAUTHORIZED, "INVALID_API_KEY", "")
-            return answer
+            return await answer_of(self._client, "query", method, path, headers=headers, **given)
 
-        seconds = _KNOWN_AFTER * self._settings.control_plane_refresh_seconds
-        return _data(await retry(call, (_Unknown,), _log, "app_unknown_to_query", pauses=SHORT, seconds=seconds))
-
-    async def _answer(self, method: str, path: str, **given: Any) -> httpx.Response:
-        try:
-            return await self._client.request(method, path, **given)
-        except httpx.HTTPError as error:
-            _log.warning("query_away", error=f"{type(error).__name__}: {error}")
-            raise ReadFailed(503, "SERVER_ERROR", "") from None
+        return data_of(await until_known(call, "query", self._settings))
 
     def _key(self, app_id: str) -> str:
         try:
@@ -99,16 +89,42 @@ class QueryApi:
         return make_console_key(signing_key, app_id, now_ms() + LIFE_MS - _MARGIN_MS)
 
 
+async def until_known(
+    call: Callable[[], Awaitable[httpx.Response]], service: str, settings: ConsoleSettings
+) -> httpx.Response:
+    """Call until the service knows the app and the key, or must have read the control plane."""
+
+    async def known() -> httpx.Response:
+        answer = await call()
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            raise Unknown(HTTPStatus.UNAUTHORIZED, "INVALID_API_KEY", "")
+        return answer
+
+    seconds = _KNOWN_AFTER * settings.control_plane_refresh_seconds
+    return await retry(known, (Unknown,), _log, "caller_unknown", pauses=SHORT, seconds=seconds, service=service)
+
+
+async def answer_of(client: httpx.AsyncClient, service: str, method: str, path: str, **given: Any) -> httpx.Response:
+    """Return the answer of a service. Raises `ReadFailed` if there is none."""
+    try:
+        return await client.request(method, path, **given)
+    except httpx.HTTPError as error:
+        _log.warning("service_away", service=service, error=f"{type(error).__name__}: {error}")
+        raise ReadFailed(503, "SERVER_ERROR", "") from None
+
+
 def _given(parameters: Parameters) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value not in (None, "", [], ())}
 
 
-def _data(response: httpx.Response) -> Any:
+def data_of(response: httpx.Response) -> Any:
+    """Return `data` of an answer in the API's envelope. Raises `ReadFailed`."""
     try:
         body = response.json(parse_float=Decimal)
     except ValueError:
         raise ReadFailed(502, "SERVER_ERROR", "") from None
     if not body.get("success"):
         error = body.get("error", {})
-        raise ReadFailed(response.status_code, error.get("code", ""), error.get("message", ""))
+        reason = error.get("details", {}).get("reason", "")
+        raise ReadFailed(response.status_code, error.get("code", ""), error.get("message", ""), reason)
     return body["data"]

@@ -15,6 +15,7 @@ from services.console.access.passwords import Passwords
 from services.console.access.throttle import LoginThrottle
 from services.console.live_feed import LiveFeeds
 from services.console.reading import QueryApi
+from services.console.reporting import GatewayApi
 from services.web.envelope import Language
 
 
@@ -24,6 +25,7 @@ class Console:
     snapshots: SnapshotSource
     api: QueryApi
     live: LiveFeeds
+    gateway: GatewayApi
     users: Users
     proxies: TrustedProxies
     environment: Callable[[Language], Environment]
@@ -37,7 +39,7 @@ class Console:
     @property
     def api_url(self) -> str:
         """Address of the API as senders reach it."""
-        return self.settings.console_api_url or f"http://{self.settings.host}:{self.settings.port}"
+        return self.settings.api_address()
 
     def store(self, entry: AuditEntry | None = None) -> ControlPlane:
         """Open the control plane for one change, which is logged."""

@@ -26,8 +26,8 @@ NARROW = {"width": 320, "height": 700}
 WIDE = {"width": 1280, "height": 900}
 APP_PAGES = (
     *("overview", "performance", "performance?dimension=campaign", "models?base=linear", "paths", "funnel"),
-    *("conversions", "people", "live", "rejected", "api-keys", "settings", "changes", "help", "first-event"),
-    *("goals", "goals/new", "goals/purchase", "channels", "costs", "alerts", "webhooks", "exports"),
+    *("conversions", "people", "live", "rejected", "validate", "api-keys", "settings", "changes", "help"),
+    *("first-event", "goals", "goals/new", "goals/purchase", "channels", "costs", "alerts", "webhooks", "exports"),
 )
 PAGES = (*(f"/apps/{APP}/{path}" for path in APP_PAGES), "/apps", "/apps/new", "/users", "/profile", "/audit")
 

@@ -1,4 +1,4 @@
-"""A console with the query service behind it, over tables of their own."""
+"""A console with the query service and the gateway behind it, over tables of their own."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -22,6 +22,7 @@ from schemas.control import App
 from schemas.events import AcceptedEvent
 from schemas.facts import CostRow, GatewayCountRow, encode_rows
 from schemas.webhooks import Outcome
+from services.gateway.app import create_app as create_gateway
 from services.query.app import create_app
 
 ENDPOINT = "whe_known"
@@ -33,8 +34,9 @@ def console_with_reads(
     folder: Path, clickhouse_dir: Path, free_port: Callable[[], int], **given: Any
 ) -> Iterator[tuple[ConsoleWorld, ClickHouse]]:
     """`folder`: of the control plane; `given`: further settings."""
-    port = free_port()
-    settings = Settings(data_dir=folder, query_url=f"http://127.0.0.1:{port}", operator_token="op", **given)
+    port, gateway_port = free_port(), free_port()
+    urls = {"query_url": f"http://127.0.0.1:{port}", "gateway_url": f"http://127.0.0.1:{gateway_port}"}
+    settings = Settings(data_dir=folder, operator_token="op", **urls, **given)
     tables = ClickHouse.open(Settings(data_dir=clickhouse_dir, database=f"console_{uuid4().hex[:12]}"))
     asyncio.run(migrate(tables))
     servers = AppServers()
@@ -42,6 +44,7 @@ def console_with_reads(
     try:
         world = make_console(settings, servers)
         servers.serve(create_app(settings, tables), port=port)
+        servers.serve(create_gateway(settings), port=gateway_port)
         yield world, tables
     finally:
         servers.stop()

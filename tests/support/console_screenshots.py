@@ -30,6 +30,7 @@ PAGES = {
     "people": f"{APP}/people",
     "live": f"{APP}/live",
     "rejected": f"{APP}/rejected",
+    "validate": f"{APP}/validate",
     "goals": f"{APP}/goals",
     "goal": f"{APP}/goals/purchase",
     "channels": f"{APP}/channels?page=https%3A%2F%2Fshop.example%2F%3Futm_source%3Dbaidu%26utm_medium%3Dcpc",

@@ -23,10 +23,11 @@ from services.console.pages.profile import router as profile
 from services.console.pages.sign_in import router as sign_in
 from services.console.pages.system import router as system
 from services.console.pages.users import router as users
+from services.console.pages.validate import router as validate
 from services.console.pages.webhooks import router as webhooks
 
 ROUTERS: Final = (
     *(sign_in, apps, api_keys, first_event, profile, users, system),
     *(goals, channels, costs, alerts, webhooks, deliveries, exports),
-    *(overview, performance, conversions, people, paths, live, events, help_pages),
+    *(overview, performance, conversions, people, paths, live, events, validate, help_pages),
 )

@@ -14,6 +14,7 @@ from schemas.control import Scope
 from services.console.page import Page, go
 from services.console.snippets import curl, script_tag
 from services.console.visitor import Form, OfApp, Refused, chosen, field
+from services.web.console_key import REPORTING_KEY_PREFIX
 
 router = APIRouter()
 
@@ -71,6 +72,7 @@ async def _keys_page(page: Page, status: int = 200, created: str = "", problem: 
     keys = await asyncio.to_thread(page.console.store().keys, page.app_id)
     values = {
         "keys": sorted(keys, key=lambda key: (key.revoked_at_ms is not None, -key.created_at_ms)),
+        "console_keys": REPORTING_KEY_PREFIX,
         "created": created,
         "problem": problem,
         "script": script_tag(page.console.api_url, page.app_id),

@@ -169,6 +169,9 @@ spec:
         {{- if has .name (list "gateway" "console") }}
         - {name: ATTRIKIT_QUERY_URL, value: http://{{ include "attrikit.fullname" $root }}-query:8000}
         {{- end }}
+        {{- if eq .name "console" }}
+        - {name: ATTRIKIT_GATEWAY_URL, value: http://{{ include "attrikit.fullname" $root }}-gateway:8000}
+        {{- end }}
         {{- if eq .name "gateway" }}
         - {name: ATTRIKIT_TRUSTED_PROXIES, value: {{ $v.gateway.trustedProxies | quote }}}
         {{- end }}
