@@ -12,10 +12,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from pipeline.control import prepare_control_plane
-from pipeline.runtime.clickhouse import ClickHouse, migrate
+from pipeline.runtime.clickhouse import ClickHouse, migrate, plan
 from pipeline.runtime.kafka.fetch_pause import use_bells
 from pipeline.runtime.settings import (
     AlertsSettings,
+    ClickHouseSettings,
     ConsoleSettings,
     GatewaySettings,
     LoaderSettings,
@@ -214,6 +215,19 @@ def migrate_all(settings: Settings) -> list[int]:
             clickhouse.close()
 
     return asyncio.run(migrate_clickhouse())
+
+
+def migration_plan(settings: ClickHouseSettings) -> list[str]:
+    """Return the statements that ClickHouse's migrations would run now."""
+
+    async def read() -> list[str]:
+        clickhouse = ClickHouse.open(settings)
+        try:
+            return await plan(clickhouse)
+        finally:
+            clickhouse.close()
+
+    return asyncio.run(read())
 
 
 def _run(serve: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:

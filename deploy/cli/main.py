@@ -129,11 +129,17 @@ def store() -> None:
 def migrate(
     wait: Annotated[bool, typer.Option("--wait", help="Change nothing; return when another has done it.")] = False,
     timeout_seconds: Annotated[float, typer.Option(min=0.0, help="How long --wait waits.")] = 900.0,
+    plan: Annotated[bool, typer.Option("--plan", help="Change nothing; print the SQL ClickHouse would get.")] = False,
 ) -> None:
     """Bring the tables of the control plane and of ClickHouse up to date, or wait until they are, and the topics."""
     settings = command_settings()
     if wait:
         _wait_until_migrated(settings, timeout_seconds)
+        return
+    if plan:
+        from deploy.processes import migration_plan
+
+        typer.echo("".join(f"{statement};\n\n" for statement in migration_plan(settings)), nl=False)
         return
     from deploy.processes import migrate_all
 

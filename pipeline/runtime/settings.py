@@ -20,6 +20,7 @@ from pipeline.runtime.client_address import parse_networks
 PREFIX: Final = "ATTRIKIT_"
 _ADDRESS: Final = re.compile(r"[^\s:/]+:\d{1,5}\Z|\[[0-9A-Fa-f:.]+\]:\d{1,5}\Z")
 _DELAY: Final = re.compile(r"\d{1,6}(\.\d+)?\Z")
+_CLUSTER: Final = re.compile(r"[A-Za-z0-9_.\-]{1,100}\Z")
 _LONGEST_DELAY_SECONDS: Final = 7 * 86_400
 _MAX_DELAYS: Final = 100
 _LARGEST_FLOAT: Final = 2_000_000.0
@@ -51,6 +52,12 @@ def _check_url(*schemes: str) -> Callable[[str], str]:
 def _check_hosts(given: str) -> str:
     for url in url_of_each_host(given):
         _check_url("http", "https")(url)
+    return given
+
+
+def _check_cluster(given: str) -> str:
+    if given and not _CLUSTER.match(given):
+        raise ValueError("expected letters, digits, '_', '-' and '.'")
     return given
 
 
@@ -201,6 +208,9 @@ class ClickHouseSettings(ProcessSettings):
     clickhouse_url: Annotated[SecretStr, _secret(_check_hosts)] = _NO_SECRET
     """`http(s)://user:password@host:port[,host:port…]/database`; empty: embedded (chDB under `data_dir`). Of several
     hosts each can answer everything: replicas, or any servers of a cluster. One that is away is passed over."""
+    clickhouse_cluster: Annotated[str, AfterValidator(_check_cluster)] = ""
+    """Name of a cluster of replicas (one shard) in the servers' configuration; empty: one server. Set it before the
+    first migration: tables of one server do not become replicated ones."""
     clickhouse_ca_path: str = ""
     """PEM file of the authorities that may sign the servers' certificates; empty: those the system trusts."""
     clickhouse_certificate_path: str = ""

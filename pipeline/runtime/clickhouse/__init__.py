@@ -11,7 +11,7 @@ from pipeline.runtime.clickhouse.errors import (
     ClickHouseTimeout,
     ClickHouseUnavailable,
 )
-from pipeline.runtime.clickhouse.migrate import migrate
+from pipeline.runtime.clickhouse.migrate import migrate, plan
 
 __all__ = [
     "ByteStream",
@@ -23,4 +23,5 @@ __all__ = [
     "ClickHouseTimeout",
     "ClickHouseUnavailable",
     "migrate",
+    "plan",
 ]

@@ -69,9 +69,11 @@ class ClickHouse:
         insert: Callable[[Client, str, bytes, dict[str, Any]], object],
         database: str,
         lock: DirectoryLock | None,
+        cluster: str = "",
     ) -> None:
-        """`connect(database)` gives a new client; None: the engine's default database."""
+        """`connect(database)` gives a new client; None: the engine's default database. `cluster`: of replicas."""
         self.database = database
+        self.cluster = cluster
         self._connect = connect
         self._insert = insert
         self._lock = lock
@@ -91,7 +93,7 @@ class ClickHouse:
         """
         if url := settings.clickhouse_url.get_secret_value():
             database = database_name(urlsplit(url).path.strip("/") or settings.database)
-            return cls(HttpConnector(settings), insert_over_http, database, None)
+            return cls(HttpConnector(settings), insert_over_http, database, None, settings.clickhouse_cluster)
         require("chdb", "ATTRIKIT_CLICKHOUSE_URL")
         database = database_name(settings.database)
         directory = settings.data_dir.resolve() / "clickhouse"
@@ -282,7 +284,8 @@ class ClickHouse:
             try:
                 names = client.query("SELECT name FROM system.databases").result_columns[0]
                 if self.database not in names:
-                    client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
+                    on_cluster = f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
+                    client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}{on_cluster}")
             finally:
                 client.close()
         except DriverError as error:

@@ -19,6 +19,12 @@ from pipeline.runtime.settings import ClickHouseSettings, url_of_each_host
 
 IDENTIFIER: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 _ENGINE_OPTIONS: Final = {"config-file": str(files("pipeline.runtime.clickhouse") / "chdb.xml")}
+_ON_A_CLUSTER: Final[dict[str, Any]] = {
+    # Acknowledged by most replicas, one block of a table after another; and a replica that lacks one answers nothing.
+    "insert_quorum": "auto",
+    "insert_quorum_parallel": 0,
+    "select_sequential_consistency": 1,
+}
 QUERY_TIMEOUT_SECONDS: Final = 30.0
 INSERT_TIMEOUT_SECONDS: Final = 60.0
 
@@ -39,6 +45,7 @@ class HttpConnector:
             "client_cert": settings.clickhouse_certificate_path or None,
             "client_cert_key": settings.clickhouse_key_path or None,
         }
+        self._settings = _ON_A_CLUSTER if settings.clickhouse_cluster else {}
         self._turn = count(randbelow(len(self._urls)))  # processes that start together begin at different hosts
 
     def __call__(self, database: str | None) -> Client:
@@ -65,7 +72,7 @@ class HttpConnector:
             username=unquote(parts.username or "default"),
             password=unquote(parts.password or ""),
             database=database or "default",
-            settings={"max_execution_time": QUERY_TIMEOUT_SECONDS},
+            settings={"max_execution_time": QUERY_TIMEOUT_SECONDS} | self._settings,
             connect_timeout=5,
             send_receive_timeout=int(INSERT_TIMEOUT_SECONDS),
             autogenerate_session_id=False,

@@ -8,8 +8,9 @@ import pytest
 from certificates import Authority
 from clickhouse_over_chdb import StandIn, standing_in
 
-from pipeline.runtime.clickhouse import ClickHouse, ClickHouseRejected, ClickHouseUnavailable
+from pipeline.runtime.clickhouse import ClickHouse, ClickHouseRejected, ClickHouseUnavailable, plan
 from pipeline.runtime.settings import Settings
+from schemas.clickhouse import load_migrations
 
 Open = Callable[..., ClickHouse]
 
@@ -98,6 +99,24 @@ def test_bodies_and_answers_can_be_compressed(stand_in: StandIn, compression: st
         client.insert("default.compressed", [[n] for n in range(1000)], ["n"])
         assert client.query("SELECT count(), sum(n) FROM default.compressed").result_rows == [(1000, 499_500)]
         client.command("DROP TABLE default.compressed")
+
+
+async def test_a_cluster_gets_statements_it_can_read_and_is_asked_for_what_was_acknowledged(
+    stand_in: StandIn, open_clickhouse: Open
+) -> None:
+    clickhouse = open_clickhouse(f"{stand_in.url}/not_there_yet", clickhouse_cluster="main")
+    statements = await plan(clickhouse)
+    assert len(statements) == sum(len(migration.statements) for migration in load_migrations())
+    plain = open_clickhouse(stand_in.url)
+    for statement in statements:
+        [(formatted,)] = await plain.query("SELECT formatQuery({sql:String})", {"sql": statement})
+        assert formatted.startswith("INSERT INTO ") or "ON CLUSTER" in formatted
+    consistent = open_clickhouse(stand_in.url, clickhouse_cluster="main")
+    assert await consistent.query("SELECT getSetting('select_sequential_consistency')") == [(1,)]
+
+
+async def test_nothing_is_planned_for_tables_of_this_release(clickhouse: ClickHouse) -> None:
+    assert await plan(clickhouse) == []
 
 
 async def test_settings_of_one_call_are_not_those_of_the_next(stand_in: StandIn, open_clickhouse: Open) -> None:
