@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from pipeline.control import prepare_control_plane
-from pipeline.runtime.clickhouse import ClickHouse, migrate, plan
+from pipeline.runtime.clickhouse import ClickHouse, PlannedMigration, migrate, plan
 from pipeline.runtime.kafka.fetch_pause import use_bells
 from pipeline.runtime.settings import (
     AlertsSettings,
@@ -217,10 +217,10 @@ def migrate_all(settings: Settings) -> list[int]:
     return asyncio.run(migrate_clickhouse())
 
 
-def migration_plan(settings: ClickHouseSettings) -> list[str]:
-    """Return the statements that ClickHouse's migrations would run now."""
+def migration_plan(settings: ClickHouseSettings) -> list[PlannedMigration]:
+    """Return ClickHouse's migrations, with what would run of each."""
 
-    async def read() -> list[str]:
+    async def read() -> list[PlannedMigration]:
         clickhouse = ClickHouse.open(settings)
         try:
             return await plan(clickhouse)

@@ -137,14 +137,22 @@ def migrate(
         _wait_until_migrated(settings, timeout_seconds)
         return
     if plan:
-        from deploy.processes import migration_plan
-
-        typer.echo("".join(f"{statement};\n\n" for statement in migration_plan(settings)), nl=False)
+        _show_plan(settings)
         return
     from deploy.processes import migrate_all
 
     applied = migrate_all(settings)
     typer.echo(f"ClickHouse migrations applied: {', '.join(map(str, applied)) or 'none'}; control plane up to date")
+
+
+def _show_plan(settings: "Settings") -> None:
+    """Print SQL, with what is there already as comments."""
+    from deploy.processes import migration_plan
+
+    for migration in migration_plan(settings):
+        typer.echo(f"-- {migration.number:04} {migration.name}{'' if migration.statements else ': applied'}")
+        for statement in migration.statements:
+            typer.echo(f"{statement};\n")
 
 
 def _wait_until_migrated(settings: "Settings", timeout_seconds: float) -> None:

@@ -209,8 +209,10 @@ class ClickHouseSettings(ProcessSettings):
     """`http(s)://user:password@host:port[,host:port…]/database`; empty: embedded (chDB under `data_dir`). Of several
     hosts each can answer everything: replicas, or any servers of a cluster. One that is away is passed over."""
     clickhouse_cluster: Annotated[str, AfterValidator(_check_cluster)] = ""
-    """Name of a cluster of replicas (one shard) in the servers' configuration; empty: one server. Set it before the
-    first migration: tables of one server do not become replicated ones."""
+    """Name of the cluster in the servers' configuration (`remote_servers`), whose tables are replicated; empty: one
+    server. To be set before the first migration (`deploy/docs/clickhouse-cluster.md`)."""
+    clickhouse_sharded: bool = False
+    """True if rows are spread over the cluster's shards; false: it has one shard."""
     clickhouse_ca_path: str = ""
     """PEM file of the authorities that may sign the servers' certificates; empty: those the system trusts."""
     clickhouse_certificate_path: str = ""

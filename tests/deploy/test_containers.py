@@ -101,6 +101,7 @@ def images(engine: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     shutil.copytree(STAND_INS, context)
     shutil.copytree(fetch_jars(), context / "jars")
     shutil.copy(ROOT / "deploy" / "local" / "kafka" / "log4j2.properties", context)
+    shutil.copy(ROOT / "tests" / "support" / "clickhouse_over_chdb.py", context)
     for store in STORES:
         arguments = ("--build-arg", f"BASE={BASE}", "--build-arg", f"ATTRIKIT=attrikit-test-embedded:{_version()}")
         build = ("build", "--network", "host", *arguments, "--target", store, "-t", f"stand-in-{store}", context)

@@ -2,13 +2,24 @@
 
 It is no server: one engine, one user, no replicas. What it shows is the client's way over HTTP with real answers:
 parameters, settings, compression, errors, pieces of long answers, the stopping of queries, TLS, a host that is away.
+
+With `shards` it knows a cluster `main`, whose shards are this one engine: `Distributed` tables, the planning of their
+queries and the merging of the shards' answers are ClickHouse's own, and each shard sees those rows of a local table
+that its sharding key gives it (`additional_table_filters`, `shardNum()`). There is no Keeper, so `ON CLUSTER` is left
+out of statements and tables are not replicated.
+
+As a process: `python clickhouse_over_chdb.py --data FOLDER [--host HOST] [--port PORT] [--shards N]`.
 """
 
+import argparse
 import gzip
 import json
 import re
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
@@ -18,15 +29,18 @@ from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+import clickhouse_connect
 from backports import zstd
-from certificates import Authority
 from clickhouse_connect.driver._backend.chdb_backend import ChdbBackend
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from pipeline.runtime.clickhouse.connect import chdb_connector
+
+if TYPE_CHECKING:
+    from certificates import Authority
 
 _OF_PROTOCOL = {"query", "database", "default_format", "session_id", "query_id", "wait_end_of_query", "compress"}
 _OF_PROTOCOL |= {"enable_http_compression", "client_protocol_version", "role"}
@@ -38,6 +52,10 @@ _COMMAND = re.compile(r"\s*(?!SELECT|WITH|/\*)", re.IGNORECASE)
 _BY_PIECES = {"JSONEachRow", "TabSeparated", "CSV"}
 _NOT_FOUND, _BAD_REQUEST, _FORBIDDEN = {60, 81}, {47, 62, 27, 117}, {516}
 _PIECE_BYTES = 1 << 20
+_REPLICATED = re.compile(r"ReplicatedReplacingMergeTree\('[^']*', '[^']*'(?:, )?")
+_SHARDS = re.compile(r"ENGINE = Distributed\('\w+', '(\w+)', '(\w+)', (.*)\)\s*\Z")
+_READS = re.compile(r"\s*(?:/\*.*?\*/\s*)*(?:SELECT|WITH|INSERT)\b", re.IGNORECASE)
+_SHARD = "<shard><replica><host>127.0.0.1</host><port>9000</port></replica></shard>"
 
 
 class StandIn(ThreadingHTTPServer):
@@ -45,14 +63,22 @@ class StandIn(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, directory: Path, authority: Authority | None = None, password: str = "") -> None:
-        super().__init__(("127.0.0.1", 0), _Request)
+    def __init__(
+        self,
+        directory: Path,
+        authority: "Authority | None" = None,
+        password: str = "",
+        address: tuple[str, int] = ("127.0.0.1", 0),
+        shards: int = 0,
+    ) -> None:
+        super().__init__(address, _Request)
         self._scheme = "http" if authority is None else "https"
         self.password = password
         self.requests: list[Mapping[str, str]] = []
         """Parameters of the address of each request that came."""
         self._connections: list[socket.socket] = []
-        self._first: Any = chdb_connector(directory)(None)
+        self.shards = Shards(shards)
+        self._first: Any = _connect_to_shards(directory, shards) if shards else chdb_connector(directory)(None)
         if authority is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*authority.issue("clickhouse"))
@@ -84,6 +110,39 @@ class StandIn(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a client that went away."""
+
+
+def _connect_to_shards(directory: Path, shards: int) -> Any:
+    """`127.0.0.1` and the port of the configuration: shards that the engine asks in its own process."""
+    configuration = directory.parent / "shards.xml"
+    cluster = f"<remote_servers><main>{_SHARD * shards}</main></remote_servers>"
+    directory.mkdir(parents=True, exist_ok=True)
+    configuration.write_text(f"<clickhouse><tcp_port>9000</tcp_port>{cluster}</clickhouse>")
+    options = {"config-file": str(configuration)}
+    return clickhouse_connect.get_client(interface="chdb", path=str(directory), chdb_options=options)
+
+
+class Shards:
+    """What each shard sees of the local tables, learned from the `Distributed` tables that are made over them."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._filters: dict[str, str] = {}
+
+    def for_one_engine(self, sql: str) -> str:
+        """Return the statement without what takes a Keeper."""
+        if not self._count or _READS.match(sql):
+            return sql
+        if found := _SHARDS.search(sql):
+            self._filters[f"{found[1]}.{found[2]}"] = f"({found[3]}) % {self._count} = shardNum() - 1"
+        plain = _REPLICATED.sub("ReplacingMergeTree(", re.sub(r" ON CLUSTER '\w+'", "", sql, count=1))
+        return re.sub(r"(?<!non_)replicated_deduplication_window", "non_replicated_deduplication_window", plain)
+
+    def settings(self, sql: str) -> dict[str, str]:
+        """Return the settings of a statement that reads."""
+        if not self._filters or not _READS.match(sql):
+            return {}
+        return {"additional_table_filters": str(self._filters)}
 
 
 class Engine:
@@ -147,6 +206,9 @@ class _Request(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self._read()
+        if urlsplit(self.path).path == "/ping":
+            self._send(b"Ok.\n", "TabSeparated")
+            return
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         self.server.requests.append(given)
         if (kind := self.headers.get("Content-Type", "")).startswith("multipart/form-data"):
@@ -164,7 +226,8 @@ class _Request(BaseHTTPRequestHandler):
         if insert is not None:
             self._insert(insert, statement[insert.end() :], given)
             return
-        sql = statement.decode()
+        sql = self.server.shards.for_one_engine(statement.decode())
+        given = given | self.server.shards.settings(sql)
         found = _FORMAT.search(sql)
         named = found[1] if found else given.get("default_format", "TabSeparated")
         if named in _BY_PIECES and "wait_end_of_query" not in given and not _COMMAND.match(sql):
@@ -268,8 +331,25 @@ def _parameters(given: Mapping[str, str]) -> dict[str, str]:
     return {name.removeprefix("param_"): value for name, value in given.items() if name.startswith("param_")}
 
 
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8123)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--shards", type=int, default=0)
+    given = parser.parse_args(arguments)
+    server = StandIn(given.data / "clickhouse", address=(given.host, given.port), shards=given.shards)
+    # `shutdown` waits for the loop that this thread runs.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    print(server.port, flush=True)
+    try:
+        server.serve_forever(poll_interval=0.2)
+    finally:
+        server.server_close()
+
+
 @contextmanager
-def standing_in(directory: Path, authority: Authority | None = None, password: str = "") -> Iterator[StandIn]:
+def standing_in(directory: Path, authority: "Authority | None" = None, password: str = "") -> Iterator[StandIn]:
     """Serve the chDB under `directory` (`Settings.data_dir / "clickhouse"`) until the end of the block."""
     server = StandIn(directory, authority, password)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -280,3 +360,19 @@ def standing_in(directory: Path, authority: Authority | None = None, password: s
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def standing_in_process(folder: Path, shards: int) -> Iterator[str]:
+    """Serve a chDB of its own, with a cluster `main` of so many shards, from a process; give its address."""
+    command = [sys.executable, __file__, "--data", str(folder), "--port", "0", "--shards", str(shards)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.terminate()
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,7 @@ from pipeline.runtime.clickhouse.errors import (
     ClickHouseTimeout,
     ClickHouseUnavailable,
 )
-from pipeline.runtime.clickhouse.migrate import migrate, plan
+from pipeline.runtime.clickhouse.migrate import PlannedMigration, migrate, plan
 
 __all__ = [
     "ByteStream",
@@ -22,6 +22,7 @@ __all__ = [
     "ClickHouseRejected",
     "ClickHouseTimeout",
     "ClickHouseUnavailable",
+    "PlannedMigration",
     "migrate",
     "plan",
 ]

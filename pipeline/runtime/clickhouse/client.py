@@ -39,6 +39,7 @@ from pipeline.runtime.clickhouse.errors import (
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.embedded import require
 from pipeline.runtime.settings import ClickHouseSettings
+from schemas.clickhouse.cluster import Cluster
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
@@ -69,9 +70,9 @@ class ClickHouse:
         insert: Callable[[Client, str, bytes, dict[str, Any]], object],
         database: str,
         lock: DirectoryLock | None,
-        cluster: str = "",
+        cluster: Cluster | None = None,
     ) -> None:
-        """`connect(database)` gives a new client; None: the engine's default database. `cluster`: of replicas."""
+        """`connect(database)` gives a new client; None: the default database. `cluster`: that of the tables."""
         self.database = database
         self.cluster = cluster
         self._connect = connect
@@ -93,7 +94,9 @@ class ClickHouse:
         """
         if url := settings.clickhouse_url.get_secret_value():
             database = database_name(urlsplit(url).path.strip("/") or settings.database)
-            return cls(HttpConnector(settings), insert_over_http, database, None, settings.clickhouse_cluster)
+            named = settings.clickhouse_cluster
+            cluster = Cluster(named, database, settings.clickhouse_sharded) if named else None
+            return cls(HttpConnector(settings), insert_over_http, database, None, cluster)
         require("chdb", "ATTRIKIT_CLICKHOUSE_URL")
         database = database_name(settings.database)
         directory = settings.data_dir.resolve() / "clickhouse"
@@ -211,7 +214,11 @@ class ClickHouse:
         """Create the database if it is missing; asking first lets a user without the right to create one work in an
         existing one.
         """
-        await asyncio.get_running_loop().run_in_executor(self._inserts, self._create_database)
+        await self._outside(self._create_database)
+
+    async def server_versions(self) -> list[str]:
+        """Return the versions of the server; of a cluster, of all its servers."""
+        return await self._outside(self._server_versions)
 
     def close(self) -> None:
         """Wait for what runs, then close. Idempotent."""
@@ -278,18 +285,29 @@ class ClickHouse:
             self._clients.append(client)
         return client
 
-    def _create_database(self) -> None:
-        try:
-            client = self._connect(None)
+    def _server_versions(self, client: Client) -> list[str]:
+        servers = f"clusterAllReplicas('{self.cluster.name}', system.one)" if self.cluster else "system.one"
+        found = client.query(f"SELECT DISTINCT version() FROM {servers}")  # noqa: S608 - a name of the settings, checked
+        return [str(version) for (version,) in found.result_rows]
+
+    def _create_database(self, client: Client) -> None:
+        if self.database not in client.query("SELECT name FROM system.databases").result_columns[0]:
+            client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}{self.cluster.on if self.cluster else ''}")
+
+    async def _outside(self, call: Callable[[Client], T]) -> T:
+        """Run a call with a client of the engine's default database: the tables' own may not be there yet."""
+
+        def in_thread() -> T:
             try:
-                names = client.query("SELECT name FROM system.databases").result_columns[0]
-                if self.database not in names:
-                    on_cluster = f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
-                    client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}{on_cluster}")
-            finally:
-                client.close()
-        except DriverError as error:
-            raise classify(error, is_insert=False) from error
+                client = self._connect(None)
+                try:
+                    return call(client)
+                finally:
+                    client.close()
+            except DriverError as error:
+                raise classify(error, is_insert=False) from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._inserts, in_thread)
 
 
 class ByteStream:

@@ -19,11 +19,19 @@ from pipeline.runtime.settings import ClickHouseSettings, url_of_each_host
 
 IDENTIFIER: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 _ENGINE_OPTIONS: Final = {"config-file": str(files("pipeline.runtime.clickhouse") / "chdb.xml")}
-_ON_A_CLUSTER: Final[dict[str, Any]] = {
-    # Acknowledged by most replicas, one block of a table after another; and a replica that lacks one answers nothing.
+_OF_REPLICAS: Final[dict[str, Any]] = {
+    # Acknowledged by most replicas, one block of a table after another; a replica that lacks one answers nothing.
     "insert_quorum": "auto",
     "insert_quorum_parallel": 0,
     "select_sequential_consistency": 1,
+    "alter_sync": 2,  # the next statement may meet another replica
+}
+_OF_SHARDS: Final[dict[str, Any]] = {
+    # A subquery is answered by all shards, and what it found is sent to each: what it is compared with lies anywhere.
+    "distributed_product_mode": "global",
+    "distributed_foreground_insert": 1,  # acknowledged when the shards have it
+    "optimize_skip_unused_shards": 1,  # a fact that is asked for by its sharding key is asked of its shard
+    "skip_unavailable_shards": 0,  # no answer rather than a part of it
 }
 QUERY_TIMEOUT_SECONDS: Final = 30.0
 INSERT_TIMEOUT_SECONDS: Final = 60.0
@@ -33,6 +41,13 @@ def database_name(name: str) -> str:
     if not IDENTIFIER.match(name):
         raise ClickHouseRejected(f"not a database name: {name!r}")
     return name
+
+
+def cluster_settings(cluster: str, is_sharded: bool) -> dict[str, Any]:
+    """Return the ClickHouse settings of every statement that is sent to a cluster (pure)."""
+    if not cluster:
+        return {}
+    return _OF_REPLICAS | _OF_SHARDS if is_sharded else _OF_REPLICAS
 
 
 class HttpConnector:
@@ -45,7 +60,7 @@ class HttpConnector:
             "client_cert": settings.clickhouse_certificate_path or None,
             "client_cert_key": settings.clickhouse_key_path or None,
         }
-        self._settings = _ON_A_CLUSTER if settings.clickhouse_cluster else {}
+        self._settings = cluster_settings(settings.clickhouse_cluster, settings.clickhouse_sharded)
         self._turn = count(randbelow(len(self._urls)))  # processes that start together begin at different hosts
 
     def __call__(self, database: str | None) -> Client:

@@ -1,9 +1,11 @@
-"""Bring a database to the tables of this release."""
+"""Bring a database to the tables of this release, on one server or on a cluster."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from pipeline.runtime.clickhouse.client import ClickHouse
 from pipeline.runtime.clickhouse.errors import ClickHouseUnavailable
+from pipeline.runtime.clickhouse.versions import check_version
 from pipeline.runtime.clock import now_ms
 from schemas.clickhouse import (
     MIGRATIONS_TABLE,
@@ -12,34 +14,52 @@ from schemas.clickhouse import (
     load_migrations,
     pending_migrations,
 )
-from schemas.clickhouse.replicas import for_cluster
+from schemas.clickhouse.cluster import for_cluster
 
 _NO_TABLE: Final = 60
 _NO_DATABASE: Final = 81
 
 
+@dataclass(frozen=True)
+class PlannedMigration:
+    """A migration, and the statements that would run: none if it is applied."""
+
+    number: int
+    name: str
+    statements: tuple[str, ...]
+
+
 async def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | None = None) -> list[int]:
     """Bring the database to this release; returns the numbers applied now. Several processes may do it at once.
 
-    Raises `schemas.clickhouse.MigrationError` if an applied migration differs from its file.
+    Raises `schemas.clickhouse.MigrationError` if an applied migration differs from its file, and where the server is
+    older than this release can do with.
     """
+    await check_version(clickhouse)
     await clickhouse.create_database()
-    await clickhouse.command(for_cluster(MIGRATIONS_TABLE.strip(), clickhouse.cluster))
+    for statement in for_cluster(MIGRATIONS_TABLE.strip(), clickhouse.cluster):
+        await clickhouse.command(statement)
     pending = await _pending(clickhouse, load_migrations() if migrations is None else migrations)
     for migration in pending:
         await _apply(clickhouse, migration)
     return [migration.number for migration in pending]
 
 
-async def plan(clickhouse: ClickHouse) -> list[str]:
-    """Return the statements that `migrate` would run now, and change nothing. Raises `MigrationError` as it does."""
+async def plan(clickhouse: ClickHouse) -> list[PlannedMigration]:
+    """Return all migrations of this release with what `migrate` would run of each. Changes nothing. Raises as it
+    does."""
+    await check_version(clickhouse)
+    known = load_migrations()
     try:
-        pending = await _pending(clickhouse, load_migrations())
+        pending = set(await _pending(clickhouse, known))
     except ClickHouseUnavailable as error:
         if error.code not in (_NO_TABLE, _NO_DATABASE):
             raise
-        pending = load_migrations()
-    return [for_cluster(statement, clickhouse.cluster) for each in pending for statement in each.statements]
+        pending = set(known)
+    return [
+        PlannedMigration(each.number, each.name, _statements(each, clickhouse) if each in pending else ())
+        for each in known
+    ]
 
 
 async def _pending(clickhouse: ClickHouse, known: tuple[Migration, ...]) -> tuple[Migration, ...]:
@@ -47,10 +67,14 @@ async def _pending(clickhouse: ClickHouse, known: tuple[Migration, ...]) -> tupl
     return pending_migrations(known, [AppliedMigration(*row) for row in rows])
 
 
+def _statements(migration: Migration, clickhouse: ClickHouse) -> tuple[str, ...]:
+    return tuple(made for each in migration.statements for made in for_cluster(each, clickhouse.cluster))
+
+
 async def _apply(clickhouse: ClickHouse, migration: Migration) -> None:
     """The record comes last: after a crash in between the statements run again, which each of them allows."""
-    for statement in migration.statements:
-        await clickhouse.command(for_cluster(statement, clickhouse.cluster))
+    for statement in _statements(migration, clickhouse):
+        await clickhouse.command(statement)
     await clickhouse.command(
         "INSERT INTO schema_migrations (number, name, checksum, applied_at_ms) "
         "SELECT {number:UInt32}, {name:String}, {checksum:String}, {applied_at_ms:Int64}",

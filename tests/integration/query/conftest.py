@@ -56,6 +56,8 @@ KEYS = {
     "large": "ak_test_large",
 }
 SERVER_URL = "ATTRIKIT_TEST_CLICKHOUSE_URL"
+SHARDED_CLUSTER = "ATTRIKIT_TEST_CLICKHOUSE_CLUSTER"
+"""Name of the cluster that the server is one of, if it is of one: its tables have shards."""
 OWN = ("demo", "log", "flow", "walk", "spend", "bots", "large")
 """Apps of one test each."""
 MODELS = {
@@ -113,8 +115,15 @@ def beta() -> World:
 @pytest.fixture(scope="session")
 def query_settings(clickhouse_dir: Path) -> Settings:
     """chDB, or the server `test_over_http` names in a run of its own."""
-    url = os.environ.get(SERVER_URL, "")
-    return Settings(data_dir=clickhouse_dir, database="query_tests", clickhouse_url=url, public_metrics=True)
+    url, cluster = os.environ.get(SERVER_URL, ""), os.environ.get(SHARDED_CLUSTER, "")
+    return Settings(
+        data_dir=clickhouse_dir,
+        database="query_tests",
+        clickhouse_url=url,
+        clickhouse_cluster=cluster,
+        clickhouse_sharded=bool(cluster),
+        public_metrics=True,
+    )
 
 
 @pytest.fixture(scope="session")

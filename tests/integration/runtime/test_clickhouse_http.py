@@ -11,6 +11,7 @@ from clickhouse_over_chdb import StandIn, standing_in
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseRejected, ClickHouseUnavailable, plan
 from pipeline.runtime.settings import Settings
 from schemas.clickhouse import load_migrations
+from schemas.clickhouse.cluster import Cluster, for_cluster
 
 Open = Callable[..., ClickHouse]
 
@@ -101,22 +102,26 @@ def test_bodies_and_answers_can_be_compressed(stand_in: StandIn, compression: st
         client.command("DROP TABLE default.compressed")
 
 
-async def test_a_cluster_gets_statements_it_can_read_and_is_asked_for_what_was_acknowledged(
-    stand_in: StandIn, open_clickhouse: Open
-) -> None:
-    clickhouse = open_clickhouse(f"{stand_in.url}/not_there_yet", clickhouse_cluster="main")
-    statements = await plan(clickhouse)
-    assert len(statements) == sum(len(migration.statements) for migration in load_migrations())
-    plain = open_clickhouse(stand_in.url)
-    for statement in statements:
-        [(formatted,)] = await plain.query("SELECT formatQuery({sql:String})", {"sql": statement})
-        assert formatted.startswith("INSERT INTO ") or "ON CLUSTER" in formatted
+@pytest.mark.parametrize("is_sharded", [False, True])
+async def test_a_cluster_gets_statements_it_can_read(clickhouse: ClickHouse, is_sharded: bool) -> None:
+    cluster = Cluster("main", "d", is_sharded)
+    made = [
+        sql for migration in load_migrations() for each in migration.statements for sql in for_cluster(each, cluster)
+    ]
+    read = await clickhouse.query("SELECT formatQuery(arrayJoin({made:Array(String)}))", {"made": made})
+    assert len(read) == len(made)
+    assert all(sql.startswith("INSERT INTO ") or "ON CLUSTER" in sql for (sql,) in read)
+
+
+async def test_a_replica_is_asked_for_what_was_acknowledged(stand_in: StandIn, open_clickhouse: Open) -> None:
     consistent = open_clickhouse(stand_in.url, clickhouse_cluster="main")
     assert await consistent.query("SELECT getSetting('select_sequential_consistency')") == [(1,)]
+    with pytest.raises(ClickHouseRejected, match="cluster 'main' not found"):
+        await plan(consistent)
 
 
 async def test_nothing_is_planned_for_tables_of_this_release(clickhouse: ClickHouse) -> None:
-    assert await plan(clickhouse) == []
+    assert all(each.statements == () for each in await plan(clickhouse))
 
 
 async def test_settings_of_one_call_are_not_those_of_the_next(stand_in: StandIn, open_clickhouse: Open) -> None:
