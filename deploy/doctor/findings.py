@@ -44,6 +44,8 @@ class Lag:
     oldest_unread_ms: int | None = None
     retention_ms: int | None = None
     waits_ms: int = 0
+    deleted: int = 0
+    """Records that Kafka deleted before the group had read them."""
 
     def overdue_seconds(self, now_ms: int) -> float:
         """Return the seconds since the next record could have been read."""
@@ -140,6 +142,7 @@ def findings(seen: Observations) -> list[Finding]:
     checks: tuple[Callable[[Observations], Iterable[Finding]], ...] = (
         _away,
         _lag,
+        _deleted,
         _retention,
         _stream,
         _refusals,
@@ -185,6 +188,19 @@ def _lag(seen: Observations) -> Iterator[Finding]:
             value += f", the oldest {duration(overdue_seconds)} {word}; most in partition {worst.partition}"
         advice = f"Is {group} running? If it is and this grows, add replicas (at most one a partition helps)."
         yield Finding("lag", f"{group} on {topic}", level, value, "" if level is Level.OK else advice)
+
+
+def _deleted(seen: Observations) -> Iterator[Finding]:
+    """Check whether records are gone that a group had still to read."""
+    for lag in seen.lags:
+        if lag.deleted:
+            value = f"{lag.deleted:,} records were deleted before it read them, and are lost to it"
+            advice = (
+                f"It stops until you say so. Raise retention.ms of {lag.topic}, then start it once with "
+                "ATTRIKIT_SKIP_LOST_RECORDS=true: it goes on with the oldest record there is. Events that their sender "
+                "still has may be sent again: those that were stored are counted once by their event_id."
+            )
+            yield Finding("deleted", f"{lag.group} on {lag.topic}[{lag.partition}]", Level.FAIL, value, advice)
 
 
 def _retention(seen: Observations) -> Iterator[Finding]:

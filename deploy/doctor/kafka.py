@@ -23,6 +23,7 @@ from schemas.webhooks import RETRY_DELAYS_MS
 _OLDEST_SECONDS: Final = 2.0
 """Maximum wait for the next unread record of a partition."""
 
+Begins = Mapping[TopicPartition, int]
 Ends = Mapping[TopicPartition, int]
 
 
@@ -39,7 +40,8 @@ async def observe_kafka(settings: KafkaSettings) -> KafkaFacts:
         facts = await reader.read()
     async with open_admin(settings) as admin, started(build_consumer(settings)) as consumer:
         ends = await _ends(consumer, settings)
-        lags = await _lags(admin, ends)
+        begins = await consumer.beginning_offsets(list(ends))
+        lags = await _lags(admin, begins, ends)
         lags = [await _with_oldest(consumer, lag, ends) for lag in lags]
         retention = {topic: await _config(admin, topic, "retention.ms") for topic in {lag.topic for lag in lags}}
         return KafkaFacts(
@@ -66,7 +68,7 @@ async def _ends(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> Ends:
     return found
 
 
-async def _lags(admin: AIOKafkaAdminClient, ends: Ends) -> list[Lag]:
+async def _lags(admin: AIOKafkaAdminClient, begins: Begins, ends: Ends) -> list[Lag]:
     """Return the lags of every group; of the loader also where it has not committed yet."""
     lags = []
     names = {group for group, _protocol in await admin.list_consumer_groups()} | {LOADER_GROUP}
@@ -75,17 +77,18 @@ async def _lags(admin: AIOKafkaAdminClient, ends: Ends) -> list[Lag]:
         known = {place: entry.offset for place, entry in committed.items() if place in ends and entry.offset >= 0}
         if group == LOADER_GROUP:
             loaded = {topic.value for topic in Topic if "services.loader" in topic.spec.consumers}
-            known = {place: 0 for place in ends if place.topic in loaded} | known
-        lags += [_lag(group, place, max(0, ends[place] - offset)) for place, offset in sorted(known.items())]
+            known = {place: begins[place] for place in ends if place.topic in loaded} | known
+        lags += [_lag(group, place, offset, begins[place], ends[place]) for place, offset in sorted(known.items())]
     return lags
 
 
-def _lag(group: str, place: TopicPartition, messages: int) -> Lag:
-    """Return the lag of one partition. Deliveries between attempts wait a partition's own time, however well the
-    dispatcher works.
+def _lag(group: str, place: TopicPartition, offset: int, begin: int, end: int) -> Lag:
+    """Return the lag of one partition, of which a group reads on at `offset`. Deliveries between attempts wait a
+    partition's own time, however well the dispatcher works.
     """
     waits_ms = RETRY_DELAYS_MS[place.partition] if place.topic == Topic.WEBHOOK_RETRIES.value else 0
-    return Lag(group, place.topic, place.partition, messages, waits_ms=waits_ms)
+    messages = max(0, end - max(offset, begin))
+    return Lag(group, place.topic, place.partition, messages, waits_ms=waits_ms, deleted=max(0, begin - offset))
 
 
 async def _with_oldest(consumer: AIOKafkaConsumer, lag: Lag, ends: Ends) -> Lag:

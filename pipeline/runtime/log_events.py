@@ -29,6 +29,7 @@ LOG_EVENTS: Final[dict[str, str]] = {
     "commit_refused": "Offsets were not committed because the group has changed; the new owner reads on from the last.",
     "commit_failed": "Offsets could not be committed; it is tried with the next.",
     "commit_repeated": "Offsets could not be committed; it is tried again at once.",
+    "records_lost": "Kafka deleted records before they were read; the reader goes on after them, as it was told to.",
     "committed_offsets_unknown": "The committed offsets could not be read; it is tried again.",
     "unreadable_record": "A record could not be decoded; it is skipped and counted.",
     # gateway
@@ -55,7 +56,6 @@ LOG_EVENTS: Final[dict[str, str]] = {
     "agent_failed": "The stream's loop raised; the worker ends and goes on from the log.",
     "worker_exits": "The worker ends on purpose, to be started again.",
     "people_not_read": "The topic `people` could not be read; it is tried again.",
-    "events_deleted_before_processed": "Retention deleted events before the worker had read them: they are lost to it.",
     "events_shorter_than_processed": "The topic `events` ends before what was processed: it has lost records.",
     "people_shorter_than_processed": "The topic `people` ends before what was processed: it has lost records.",
     "offsets_without_records": "A range of offsets holds no records (aborted or compacted); nothing is lost.",

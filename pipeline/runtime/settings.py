@@ -184,6 +184,10 @@ class KafkaSettings(PartitionSettings):
     """Number of brokers that keep each record of a topic, when it is created."""
     min_insync_replicas: int = Field(default=1, ge=1, le=1000)
     """Number of them that must have a record before it is acknowledged; with fewer alive, events are refused."""
+    skip_lost_records: bool = False
+    """Go on after records that Kafka deleted before they were read, with a line of the log, instead of stopping. For
+    one start, once `attrikit doctor` has said what is lost.
+    """
     bells: str = Field(default="", pattern=r"^(\d*;\d+(,\d+)*)?$")
     """Descriptors of the pipes by which processes beside an embedded broker tell each other of new records, set by
     `attrikit up`; empty: there are none."""

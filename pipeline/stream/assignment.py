@@ -92,7 +92,7 @@ class Assignment:
         working_sets = dict(sorted((kept | restored).items()))
         # 4. Align.
         for partition, working_set in working_sets.items():
-            align(working_set, partition, positions)
+            align(self._settings, working_set, partition, positions)
         # 5. Receive.
         await self._receive_decided(working_sets)
         # 6. Start.

@@ -8,10 +8,11 @@ from aiokafka import TopicPartition
 
 from pipeline.readmodel.progress import read_last_reports
 from pipeline.runtime.kafka.clients import build_consumer, started
+from pipeline.runtime.kafka.lost_records import note_lost
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import KafkaSettings
 from pipeline.stream.partition.working_set import WorkingSet
-from schemas.topics import DERIVED_TOPICS, Topic
+from schemas.topics import DERIVED_TOPICS, PEOPLE_GROUP, STREAM_GROUP, Topic
 
 _BACKOFF_MS: Final = 20
 _log = get_logger("stream.worker")
@@ -56,15 +57,22 @@ async def read_positions(settings: KafkaSettings, partitions: Collection[int]) -
     )
 
 
-def align(working_set: WorkingSet, partition: int, positions: Positions) -> None:
-    """The positions are the marker's, whatever a group has committed, inside what the topics hold."""
+def align(settings: KafkaSettings, working_set: WorkingSet, partition: int, positions: Positions) -> None:
+    """The positions are the marker's, whatever a group has committed, inside what the topics hold.
+
+    Raises `RecordsLost` if what comes next was deleted; a stream that has read nothing yet begins with what is there.
+    """
     begins, ends = positions.begins, positions.ends
     events, people = (Topic.EVENTS, partition), (Topic.PEOPLE, partition)
     offset = working_set.next_offset
+    if 0 < offset < begins[events]:
+        note_lost(settings, _log, STREAM_GROUP, TopicPartition(*events), range(offset, begins[events]))
     if offset > ends[events]:
         _log.error("events_shorter_than_processed", partition=partition, processed=offset, end=ends[events])
     working_set.events.align(begins[events], ends[events])
     next_people = working_set.people.next_offset
+    if 0 < next_people < begins[people]:
+        note_lost(settings, _log, PEOPLE_GROUP, TopicPartition(*people), range(next_people, begins[people]))
     if next_people > ends[people]:
         _log.error("people_shorter_than_processed", partition=partition, processed=next_people, end=ends[people])
     working_set.people.align(begins[people], ends[people])

@@ -70,7 +70,7 @@ class Reader:
         return self._group.committed
 
     async def run(self) -> None:
-        """Read forever. Raises Kafka errors that cannot be tried again."""
+        """Read forever. Raises `RecordsLost`, and Kafka errors that cannot be tried again."""
         while True:
             wanted = self._partitions_with_room()
             if wanted is None:
@@ -134,10 +134,10 @@ class Reader:
 
 def _read_position(tp: TopicPartition, at: Assigned, loaded: int | None) -> int:
     """Return where to read on: the committed offset, or less where ClickHouse holds less than the group has
-    committed.
+    committed. A topic that ends before it has lost records: it is read from its beginning, as rows replace each other.
     """
     start = start_position(at.committed, loaded)
     if start is not None:
         log.warning("reading_again", topic=tp.topic, partition=tp.partition, committed=at.committed, start=start)
         return start
-    return at.begin if at.committed is None else at.committed
+    return at.begin if at.committed is None or at.committed > at.end else at.committed

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import msgspec
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from pipeline.runtime.clickhouse import ClickHouse
@@ -37,6 +37,10 @@ class Log:
         sent = await self._producer.send_and_wait(topic, value, partition=partition)
         self.end[(topic, partition)] = sent.offset + 1
         return int(sent.offset)
+
+    async def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Delete records as retention does."""
+        await self._admin.delete_records({TopicPartition(topic, partition): RecordsToDelete(offset)})
 
     async def committed(self, group: str) -> dict[tuple[str, int], int]:
         try:

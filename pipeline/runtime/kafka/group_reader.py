@@ -10,11 +10,18 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.structs import OffsetAndMetadata
 from prometheus_client import Gauge
 
 from pipeline.runtime.kafka.clients import build_consumer, open_admin
+from pipeline.runtime.kafka.lost_records import note_lost
 from pipeline.runtime.retry import reason_of
 from pipeline.runtime.settings import KafkaSettings
 
@@ -92,7 +99,8 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def start(self) -> None:
         """Start the consumer. Raises aiokafka's errors while no broker answers; it can be called again then."""
-        consumer = build_consumer(self._settings, (), self._group, self._instance_id)
+        # Every partition is sought to its position; one that is not there any more must not become the earliest one.
+        consumer = build_consumer(self._settings, (), self._group, self._instance_id, auto_offset_reset="none")
         self._consumer = consumer
         consumer.subscribe(self._topics, listener=self)
         try:
@@ -107,13 +115,22 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
             await consumer.stop()
 
     async def read(self, *partitions: TopicPartition, timeout_ms: int, max_records: int | None = None) -> Batches:
-        """Return the records that came in the present generation; may be empty. `partitions`: only these (none: all)"""
+        """Return the records that came in the present generation; may be empty. `partitions`: only these (none: all).
+
+        Raises `RecordsLost` if records were deleted before they were read.
+        """
         self.reads += 1
         if self._ready_generation != self._generation:
             await self._begin(self._generation)
             return {}
         generation = self._generation
-        batches: Batches = await self._started.getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+        try:
+            batches: Batches = await self._started.getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+        except NoOffsetForPartitionError:
+            return {}  # it was looked for before it was sought
+        except OffsetOutOfRangeError:
+            self._end()  # the next generation finds out what is there
+            return {}
         if generation != self._generation:
             return {}  # every partition is sought anew
         self._measure_lag()
@@ -171,7 +188,9 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc]
             assignment = await self._look_up()
             positions = await self._positions(assignment)
             for tp, offset in positions.items():
-                self._started.seek(tp, offset)
+                if offset < assignment[tp].begin:
+                    note_lost(self._settings, self._log, self._group, tp, range(offset, assignment[tp].begin))
+                self._started.seek(tp, max(offset, assignment[tp].begin))
         except IllegalStateError:
             await asyncio.sleep(0)  # revoked meanwhile: the next generation starts over
             return

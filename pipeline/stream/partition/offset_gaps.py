@@ -1,8 +1,8 @@
 """Offsets that were passed over: a message that comes may not be the next one.
 
-Kafka's own markers, and records that retention has deleted, leave holes that mean nothing for the state. Anything else
-is a message that was read and never applied; the state would count less than the log holds for ever. So a committer
-that meets a gap asks the log what is in it.
+Kafka's own markers leave holes that mean nothing for the state. Records that retention has deleted are lost. Anything
+else is a message that was read and never applied; the state would count less than the log holds for ever. So a
+committer that meets a gap asks the log what is in it.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from aiokafka import TopicPartition
 
 from pipeline.runtime.kafka.clients import build_consumer, started
+from pipeline.runtime.kafka.lost_records import note_lost
 from pipeline.runtime.kafka.read_range import first_record
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import KafkaSettings
-from schemas.topics import Topic
+from schemas.topics import STREAM_GROUP, Topic
 
 _log = get_logger("stream.offset_gaps")
 
@@ -25,7 +26,7 @@ class MessagesSkipped(RuntimeError):
 async def check_gap(settings: KafkaSettings, partition: int, begin: int, end: int) -> None:
     """Look at the offsets [begin, end) of a partition of `events`.
 
-    Returns if they hold no record; what retention has deleted is logged as lost. Raises `MessagesSkipped` if they do,
+    Returns if they hold no record. Raises `MessagesSkipped` if they do, `RecordsLost` if retention has deleted them,
     aiokafka's errors if the broker does not answer.
     """
     place = TopicPartition(Topic.EVENTS.value, partition)
@@ -37,6 +38,6 @@ async def check_gap(settings: KafkaSettings, partition: int, begin: int, end: in
         at = f"offset {found.offset} is in the log, and {end} came after {begin - 1}"
         raise MessagesSkipped(f"events[{partition}]: {at}")
     if start > begin:
-        _log.error("events_deleted_before_processed", partition=partition, begin=begin, end=min(start, end))
+        note_lost(settings, _log, STREAM_GROUP, place, range(begin, min(start, end)))
     else:
         _log.info("offsets_without_records", partition=partition, begin=begin, end=end)

@@ -7,11 +7,15 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from aiokafka import TopicPartition
 from loader_log import Log, Running, dump, random_events, until
 
 from pipeline.runtime import liveness
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable
 from pipeline.runtime.clock import now_ms
+from pipeline.runtime.kafka.group_reader import GroupReader
+from pipeline.runtime.kafka.lost_records import RecordsLost
+from pipeline.runtime.log import get_logger
 from schemas.events import AcceptedEvent, encode_event
 from schemas.facts import EventMarkRow, ProgressRow, RejectedRow, TouchRow, encode_rows
 from schemas.ids import reject_id
@@ -170,6 +174,60 @@ async def test_clickhouse_may_be_away_and_nothing_is_lost_or_committed_early(
     }
     found = await clickhouse.query("SELECT DISTINCT event_id FROM events WHERE app_id = 'app_away'")
     assert {row[0] for row in found} == expected
+
+
+async def test_records_deleted_unread_stop_it_until_it_is_told_to_go_on(
+    log: Log, clickhouse: ClickHouse, group: str
+) -> None:
+    await _stops_where_records_are_lost(log, clickhouse, group)
+
+
+@pytest.mark.kafka
+async def test_records_that_apache_kafka_deleted_unread_stop_it_too(
+    kafka_log: Log, clickhouse: ClickHouse, group: str
+) -> None:
+    await _stops_where_records_are_lost(kafka_log, clickhouse, group)
+
+
+async def _stops_where_records_are_lost(log: Log, clickhouse: ClickHouse, group: str) -> None:
+    """Retention shorter than an outage: it says what is lost, and does not begin somewhere else by itself."""
+    await log.send(Topic.EVENTS, _event("before", app_id="app_lost"), partition=3)
+    await log.load(clickhouse, group)
+    first, *_, last = [
+        await log.send(Topic.EVENTS, _event(f"lost-{number}", app_id="app_lost"), partition=3) for number in range(4)
+    ]
+    await log.delete_before(Topic.EVENTS, 3, last)
+    message = rf"events\[3\]: offsets {first} to {last - 1} were deleted before {group} read them"
+    with pytest.raises(RecordsLost, match=message):
+        await log.load(clickhouse, group)
+    await log.load(clickhouse, group, skip_lost_records=True)
+    found = await clickhouse.query("SELECT event_id FROM events FINAL WHERE app_id = 'app_lost' ORDER BY event_id")
+    assert [row[0] for row in found] == ["before", "lost-3"]
+    await log.load(clickhouse, group)
+
+
+async def _read_forever(reader: GroupReader) -> None:
+    while True:
+        await reader.read(timeout_ms=100)
+
+
+async def test_records_deleted_while_it_reads_stop_it_too(log: Log, group: str) -> None:
+    place = TopicPartition(Topic.EVENTS.value, 1)
+    reader = GroupReader(log.settings, [Topic.EVENTS], group, get_logger("loader"))
+    await reader.start()
+    try:
+        async with asyncio.timeout(60):
+            while not reader.is_assigned:
+                await reader.read(timeout_ms=100)
+            reader.pause(place)
+            await reader.commit({place: (await log.send(Topic.EVENTS, b"{}", partition=1) + 1, "")})
+            sent = [await log.send(Topic.EVENTS, b"{}", partition=1) for _ in range(4)]
+            await log.delete_before(Topic.EVENTS, 1, sent[2])
+            reader.resume(place)
+            with pytest.raises(RecordsLost, match=r"were deleted before"):
+                await _read_forever(reader)
+    finally:
+        await reader.stop()
 
 
 @pytest.mark.kafka  # the small broker does not elect a new leader for a group that lost its own

@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from structlog.testing import capture_logs
 
 from pipeline.runtime.kafka.clients import build_producer
+from pipeline.runtime.kafka.lost_records import RecordsLost
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
 from pipeline.stream.partition.offset_gaps import MessagesSkipped, check_gap
@@ -50,21 +51,15 @@ async def test_a_marker_of_a_transaction_is_no_message(settings: Settings) -> No
     assert [line["event"] for line in logs] == ["offsets_without_records"]
 
 
-async def test_what_retention_deleted_is_told_of(settings: Settings) -> None:
+async def test_what_retention_deleted_stops_the_worker_until_it_is_told_to_go_on(settings: Settings) -> None:
     offsets = await _send(settings, 4, partition=2)
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     await admin.start()
     await admin.delete_records({TopicPartition(Topic.EVENTS.value, 2): RecordsToDelete(offsets[3])})
     await admin.close()
-    with capture_logs() as logs:
+    lost = rf"events\[2\]: offsets {offsets[1]} to {offsets[2]} were deleted before attrikit-stream read them"
+    with pytest.raises(RecordsLost, match=lost):
         await check_gap(settings, 2, offsets[1], offsets[3])
-    assert logs == [
-        {
-            "event": "events_deleted_before_processed",
-            "log_level": "error",
-            "room": "stream.offset_gaps",
-            "partition": 2,
-            "begin": offsets[1],
-            "end": offsets[3],
-        }
-    ]
+    with capture_logs() as logs:
+        await check_gap(settings.model_copy(update={"skip_lost_records": True}), 2, offsets[1], offsets[3])
+    assert [line["event"] for line in logs] == ["records_lost"]

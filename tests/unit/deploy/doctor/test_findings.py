@@ -66,6 +66,14 @@ def test_what_waits_for_its_next_attempt_is_late_only_after_its_time(age_s: int,
     assert (finding.level, finding.value) == (level, f"3 messages, the oldest {overdue} overdue; most in partition 6")
 
 
+def test_records_deleted_unread_are_a_failure_with_the_way_on() -> None:
+    lag = Lag("attrikit-loader", "sessions", 3, 5, NOW_MS, DAY_MS, deleted=1_200)
+    (finding,) = [one for one in findings(Observations(NOW_MS, lags=(lag,))) if one.check == "deleted"]
+    assert (finding.level, finding.about) == (Level.FAIL, "attrikit-loader on sessions[3]")
+    assert finding.value == "1,200 records were deleted before it read them, and are lost to it"
+    assert "ATTRIKIT_SKIP_LOST_RECORDS" in finding.advice
+
+
 def test_records_about_to_expire_unread_are_a_failure_before_they_are_lost() -> None:
     lag = Lag("attrikit-loader", "events", 3, 5, NOW_MS - 6 * DAY_MS - DAY_MS // 2, 7 * DAY_MS)
     expiring = [finding for finding in findings(Observations(NOW_MS, lags=(lag,))) if finding.check == "retention"]
