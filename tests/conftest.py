@@ -3,6 +3,7 @@
 `broker`      the small broker, one per test run: its bootstrap address
 `kafka`       Apache Kafka, one per test run; skips with the reason where Java or Maven is missing
 `noida`, `kafka_broker`  the same as processes
+`s3`          an S3 server with a bucket, which this process's clients find
 `redis_server`  a Redis of one's own, as a process; skips with the reason where there is none
 `free_port`   a function giving a port nobody listens on
 `make_settings`  Settings for a test: own data folder, given broker, whatever else is passed
@@ -31,6 +32,7 @@ from certificates import Authority
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from redis_process import RedisServer, redis_is_missing
+from s3_server import s3_server
 from secured_kafka import SecuredKafka
 from xdist.scheduler import LoadScopeScheduling
 
@@ -187,6 +189,19 @@ def _kafka_state(reporter: TerminalReporter) -> str:
         return "not asked for"
     missing = _kafka_is_missing()
     return f"skipped, {missing}" if missing else kafka_version()
+
+
+@pytest.fixture(scope="session")
+def s3_variables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as variables:
+        yield variables
+
+
+@pytest.fixture
+def s3(s3_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An S3 server that this process finds by its variables; its bucket is `s3_server.S3`."""
+    for name, value in s3_variables.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")

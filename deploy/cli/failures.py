@@ -18,19 +18,22 @@ def explain(error: BaseException) -> str | None:
 
 def _ours(error: BaseException) -> str | None:
     """Return the error types whose messages are written for users."""
+    from deploy.backup.manifest import BackupError
     from deploy.ledger.sources import StoreAway
     from deploy.local.process import LaunchError
     from pipeline.control import ControlPlaneError
     from pipeline.readmodel.progress import TopicsMissing
     from pipeline.runtime.clickhouse import ClickHouseLocked
     from pipeline.runtime.embedded import NotInstalled
+    from pipeline.runtime.kafka.lost_records import RecordsLost
     from pipeline.runtime.kafka.topics import TopicMismatch
     from pipeline.runtime.secret_box import SecretBoxError
     from schemas.clickhouse import MigrationError
+    from services.query.exports.storage import StorageFailed
 
     told = (
-        *(ClickHouseLocked, ControlPlaneError, LaunchError, MigrationError, NotInstalled),
-        *(SecretBoxError, StoreAway, TopicMismatch, TopicsMissing),
+        *(BackupError, ClickHouseLocked, ControlPlaneError, LaunchError, MigrationError, NotInstalled),
+        *(RecordsLost, SecretBoxError, StorageFailed, StoreAway, TopicMismatch, TopicsMissing),
     )
     return one_line(error) if isinstance(error, told) else None
 

@@ -11,6 +11,7 @@ import typer
 from deploy.cli.alerts import alerts
 from deploy.cli.apps import apps, keys
 from deploy.cli.arguments import PlainGroup
+from deploy.cli.backup import backup, restore
 from deploy.cli.channels import channels
 from deploy.cli.costs import costs
 from deploy.cli.environment import Kept, command_settings, load_settings
@@ -50,6 +51,8 @@ app.command()(ledger)
 app.command()(doctor)
 app.command()(smoke)
 app.command()(size)
+app.command()(backup)
+app.command()(restore)
 
 
 def main() -> None:

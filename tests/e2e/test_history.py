@@ -6,6 +6,8 @@ log, robot, month, which is the order of their times.
 
 import asyncio
 import os
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 from access_log import DAY_MS, PageView, read_page_views, shuffled
+from operator_commands import attrikit, ledger_totals
 from reference_sessions import RawEvent, Session, sessions_of
 from tables import read_tables
 
@@ -54,8 +57,12 @@ SELECT
 
 @dataclass(frozen=True)
 class Stored:
-    """Events sent, answers received, and rows in the tables after the product has stopped."""
+    """Events sent, answers received, and rows in the tables after the product has stopped. `data_dir`: its folder.
+    `reports`: what its API answered by path.
+    """
 
+    data_dir: Path
+    reports: dict[str, Any]
     views: list[PageView]
     sendings: list[Sending]
     posted: Posted
@@ -81,12 +88,13 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
     try:
         product.start()
         posted, topic_lines = asyncio.run(_post(product, views, sendings))
+        reports = _reports(product, now_ms)
     finally:
         product.stop()
     tables = read_tables(product.data_dir, {"sessions": _SESSIONS, "counts": _COUNTS})
     sessions = {_session(row): row for row in tables["sessions"]}
     assert len(sessions) == len(tables["sessions"])
-    return Stored(views, sendings, posted, topic_lines, sessions, tables["counts"][0])
+    return Stored(product.data_dir, reports, views, sendings, posted, topic_lines, sessions, tables["counts"][0])
 
 
 def _log(now_ms: int) -> Iterator[PageView]:
@@ -119,6 +127,18 @@ async def _post(product: Product, views: list[PageView], sendings: list[Sending]
     async with open_reader(product.settings) as reader:
         await wait_until_settled(reader, timeout_seconds=60.0)
     return posted, await count_topic_lines(product.settings)
+
+
+def _reports(product: Product, now_ms: int) -> dict[str, Any]:
+    """Read reports and lists over a time that has ended."""
+    day = [datetime.fromtimestamp((now_ms - days * DAY_MS) / 1000, UTC).strftime("%Y-%m-%d") for days in (25, 2)]
+    period = f"from={day[0]}&to={day[1]}"
+    paths = [f"reports/performance?dimension=channel&model=linear&{period}", f"conversions?{period}", f"users?{period}"]
+    headers = {"Authorization": f"Bearer {product.key}"}
+    with httpx.Client(base_url=product.base_url, headers=headers, timeout=60.0, trust_env=False) as client:
+        answers = {path: client.get(f"/v1/{path}") for path in paths}
+    assert {answer.status_code for answer in answers.values()} == {200}, [one.text[:300] for one in answers.values()]
+    return {path: answer.json()["data"] | {"next_cursor": None} for path, answer in answers.items()}
 
 
 def _session(row: dict[str, object]) -> Session:
@@ -217,3 +237,36 @@ def test_counts_are_conserved(stored: Stored) -> None:
     assert counts["rejected"] == truth.rejected.total()
     assert counts["late"] == truth.late
     assert (counts["conversions"], counts["value_minor"]) == (truth.conversions.total(), truth.revenue_minor)
+
+
+def test_a_backup_brings_all_of_it_back(stored: Stored, tmp_path: Path) -> None:
+    """Kept twice, destroyed, brought back into an empty folder: counts, reports and the ledger are those of before."""
+    now_ms = int(time.time() * 1000)
+    place = str(tmp_path / "backups")
+    before = Product(stored.data_dir.parent)
+    first, second = (_done(attrikit(before, "backup", place)) for _ in range(2))
+    assert "all of them" in first
+    assert "what is new since" in second
+    refused = attrikit(before, "restore", place)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "holds an installation already" in refused.stderr
+    shutil.rmtree(stored.data_dir)
+
+    after = Product(tmp_path)
+    told = _done(attrikit(after, "restore", place))
+    assert "nothing is missing between them and the tables" in told
+    assert "nothing of the backup is missing" in _done(attrikit(after, "restore", place, "--check"))
+    assert read_tables(after.data_dir, {"counts": _COUNTS})["counts"][0] == stored.counts
+    try:
+        after.start()
+        assert _reports(after, now_ms) == stored.reports
+        assert ledger_totals(after, APP_ID)["stored"] == stored.counts["stored"]
+        assert asyncio.run(_post(after, [], stored.sendings))[0].surprises == []
+        assert ledger_totals(after, APP_ID)["stored"] == stored.counts["stored"], "all of them are known still"
+    finally:
+        after.stop()
+
+
+def _done(finished: subprocess.CompletedProcess[str]) -> str:
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout

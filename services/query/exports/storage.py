@@ -1,10 +1,11 @@
 """Storage of files: a folder, or a bucket of any S3-compatible store. One interface for both (obstore)."""
 
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any, Final, cast
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 from pipeline.runtime.settings import ExportSettings
@@ -37,8 +38,13 @@ class Storage:
         """
         if not settings.export_url:
             return cls(LocalStore(settings.data_dir.resolve() / "exports", mkdir=True))
+        return cls.at(settings.export_url.get_secret_value())
+
+    @classmethod
+    def at(cls, url: str) -> "Storage":
+        """Open the bucket `s3://bucket/prefix` or the folder `file:///folder`."""
         try:
-            return cls(from_url(settings.export_url.get_secret_value()))
+            return cls(from_url(url, mkdir=True) if url.startswith("file:") else from_url(url))
         except Exception as error:
             raise StorageFailed(_said(error)) from error
 
@@ -87,6 +93,39 @@ class Storage:
                 raise
             except Exception as error:
                 raise StorageFailed(_said(error)) from error
+
+    def names(self) -> list[str]:
+        """Return the names of all files."""
+        try:
+            return [str(meta["path"]) for batch in obstore.list(self._store) for meta in batch]
+        except Exception as error:
+            raise StorageFailed(_said(error)) from error
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a file to be written, blocking. It appears when the block ends without error."""
+        with _told_as_ours():
+            file = obstore.open_writer(self._store, name)
+            yield cast(IO[bytes], file)
+            file.close()
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a file to be read, blocking."""
+        with _told_as_ours():
+            try:
+                file = obstore.open_reader(self._store, name)
+            except FileNotFoundError as error:
+                raise NoSuchFile(name) from error
+            yield cast(IO[bytes], file)
+
+
+@contextmanager
+def _told_as_ours() -> Iterator[None]:
+    try:
+        yield
+    except BaseError as error:
+        raise StorageFailed(_said(error)) from error
 
 
 def _said(error: Exception) -> str:

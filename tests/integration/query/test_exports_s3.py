@@ -1,67 +1,26 @@
 """The storage, over a folder and over a real S3 server (moto's): the same promises."""
 
 import asyncio
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
+from s3_server import S3
 
 from pipeline.runtime.settings import Settings
 from services.query.exports.storage import NoSuchFile, Storage, StorageFailed
 
-BUCKET = "exports"
 LARGE = 20 * 1024 * 1024
 """Several parts of an upload."""
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an S3 server with an empty bucket."""
-    from deploy.local.ports import free_port
-
-    port = free_port()
-    log = (tmp_path_factory.mktemp("s3") / "moto.log").open("wb")
-    server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        with httpx.Client(trust_env=False) as client:
-            _wait_until_up(client, url)
-            client.put(f"{url}/{BUCKET}").raise_for_status()
-        yield url
-    finally:
-        server.terminate()
-        server.wait(10)
-        log.close()
-
-
-def _wait_until_up(client: httpx.Client, url: str) -> None:
-    for _ in range(600):
-        try:
-            client.get(f"{url}/moto-api/")
-            return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError("the S3 server did not come up")
 
 
 @pytest.fixture(params=["folder", "s3"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
     if request.param == "folder":
         return Storage.open(Settings(data_dir=tmp_path))
-    for name, value in {
-        "AWS_ENDPOINT_URL": request.getfixturevalue("s3"),
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_REGION": "us-east-1",
-        "AWS_ALLOW_HTTP": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return Storage.open(Settings(data_dir=tmp_path, export_url=f"s3://{BUCKET}/team"))
+    request.getfixturevalue("s3")
+    return Storage.open(Settings(data_dir=tmp_path, export_url=f"{S3}/team"))
 
 
 async def pieces(*given: bytes) -> AsyncIterator[bytes]:

@@ -27,6 +27,8 @@ def test_a_process_may_do_little_and_is_told_settings_there_are(name: str) -> No
     assert set(service["environment"]) <= setting_names()
     commands: Any = typer.main.get_command(app)
     for word in service["command"]:
+        if not hasattr(commands, "commands"):
+            break  # what follows are its arguments
         commands = commands.commands[word]
 
 
@@ -48,4 +50,4 @@ def test_prometheus_asks_every_process_with_a_port() -> None:
     targets = {
         target.partition(":")[0] for job in jobs for group in job["static_configs"] for target in group["targets"]
     }
-    assert targets == set(OURS) - {"topics", "migrate"}
+    assert targets == set(OURS) - {"topics", "migrate", "backup"}

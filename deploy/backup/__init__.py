@@ -1,0 +1,1 @@
+"""`attrikit backup` and `attrikit restore`: keep tables, control plane and data folder, and bring them back."""
