@@ -17,7 +17,10 @@ for library in pyarrow/*.so.*.*.*; do
   rm -f "$soname" "${library%%.so*}.so"
   mv "$library" "$soname"
 done
-rm -rf numpy/f2py numpy/distutils sqlalchemy/dialects/mysql sqlalchemy/dialects/mssql sqlalchemy/dialects/oracle
+# The console speaks English and Chinese.
+find babel/locale-data -type f ! -name 'root.dat' ! -name 'en*.dat' ! -name 'zh*.dat' ! -name 'LICENSE*' -delete
+rm -rf numpy/f2py numpy/distutils numpy/testing numpy/_core/_simd*.so numpy/_core/_*_tests*.so sqlalchemy/testing alembic/testing \
+  sqlalchemy/dialects/mysql sqlalchemy/dialects/mssql sqlalchemy/dialects/oracle
 find pygments/lexers -type f ! -name '__init__.py' ! -name '_mapping.py' ! -name 'python.py' -delete
 # Libraries in `….libs` were laid out anew by the wheel's maker, and strip would break them.
 find . -type f -name '*.so*' -not -path '*.libs/*' -exec strip --strip-unneeded {} +

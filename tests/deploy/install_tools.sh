@@ -40,6 +40,8 @@ apt promtool prometheus
 [ "${1:-}" = live ] || exit 0
 apt dockerd docker.io
 apt debootstrap debootstrap
+# A client since 23 builds with its plugin buildx; one without that cannot, Debian's can.
+docker buildx version >/dev/null 2>&1 || [ ! -x /usr/bin/docker ] || ln -sf /usr/bin/docker "$tools/bin/docker"
 have kwok || need_go kwok sigs.k8s.io/kwok/cmd/kwok@v0.8.0
 k8s=k8s.io/kubernetes version=v1.37.2
 stamp="-X k8s.io/component-base/version.gitVersion=$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37"
