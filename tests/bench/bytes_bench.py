@@ -1,4 +1,5 @@
-"""What an event takes on disk: in each topic of Apache Kafka, and in the tables, for the demo's month of traffic.
+"""What an event takes on disk: in each topic of Apache Kafka, and in the tables, for the demo's month of traffic; and a
+person's state, in the worker's store and as the changelog's compaction leaves it.
 
 `attrikit size` reckons with these figures (`deploy/sizing/figures.py`).
 """
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+from aiokafka import TopicPartition
 from figures import Figure
 
 from deploy.demo.generator import Plan, Sending, generate
@@ -17,11 +19,16 @@ from deploy.demo.product import Product
 from pipeline.readmodel.progress import open_reader, wait_until_settled
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.clock import now_ms
+from pipeline.runtime.kafka.clients import build_consumer, started
+from pipeline.runtime.kafka.read_range import read_range, whole_range
+from pipeline.stream.partition.changelog import CHANGELOG_TOPIC
 
 EVENTS: Final = 50_000
 SETTLE_SECONDS: Final = 300.0
 _SOURCES: Final = ("events", "people")
 _TABLES: Final = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = 'attrikit'"
+
+_PERSONS: Final = "SELECT uniqExact(app_id, person_key) FROM events FINAL"
 
 
 def run() -> list[Figure]:
@@ -31,10 +38,12 @@ def run() -> list[Figure]:
             product.start()
             sendings = generate(Plan(end_ms=now_ms(), events=EVENTS, seed=1))
             asyncio.run(_post(product, sendings))
+            compacted = asyncio.run(_compacted_bytes(product))
         finally:
             product.stop()
         topics = _topic_bytes(product.data_dir)
-        tables = asyncio.run(_table_bytes(product))
+        store = sum(file.stat().st_size for file in (product.data_dir / "stream").rglob("*") if file.is_file())
+        tables, persons = asyncio.run(_table_bytes_and_persons(product))
     changelogs = sum(size for topic, size in topics.items() if topic.endswith("-changelog"))
     source = sum(topics.get(topic, 0) for topic in _SOURCES)
     derived = sum(size for topic, size in topics.items() if not topic.startswith("__")) - source - changelogs
@@ -44,6 +53,8 @@ def run() -> list[Figure]:
         Figure("bytes, derived rows in Kafka, one replica", derived / count, "bytes/event"),
         Figure("bytes, changelog in Kafka before compaction, one replica", changelogs / count, "bytes/event"),
         Figure("bytes, tables, one replica", tables / count, "bytes/event"),
+        Figure("bytes, a state in the worker's store", store / persons, "bytes/person"),
+        Figure("bytes, a state in the compacted changelog, not compressed", compacted / persons, "bytes/person"),
     ]
 
 
@@ -64,9 +75,21 @@ def _topic_bytes(data_dir: Path) -> dict[str, int]:
     return found
 
 
-async def _table_bytes(product: Product) -> int:
+async def _compacted_bytes(product: Product) -> int:
+    """Add up the last record of each key of the changelog."""
+    sizes: dict[tuple[int, bytes], int] = {}
+    places = [TopicPartition(CHANGELOG_TOPIC, partition) for partition in range(product.settings.partitions)]
+    async with started(build_consumer(product.settings)) as consumer:
+        async for place, records in read_range(consumer, await whole_range(consumer, places)):
+            for record in records:
+                size = 0 if record.value is None else len(record.key) + len(record.value)
+                sizes[place.partition, record.key] = size
+    return sum(sizes.values())
+
+
+async def _table_bytes_and_persons(product: Product) -> tuple[int, int]:
     clickhouse = ClickHouse.open(product.settings)
     try:
-        return int((await clickhouse.query(_TABLES))[0][0])
+        return int((await clickhouse.query(_TABLES))[0][0]), int((await clickhouse.query(_PERSONS))[0][0])
     finally:
         clickhouse.close()
