@@ -28,7 +28,7 @@ class KafkaBroker(Broker):
     """Apache Kafka on one port of this machine, its data in `data_dir`.
 
     `properties`: further lines of its configuration, which go before ours. `format_options`: further options for the
-    command that formats its storage.
+    command that formats its storage. `cluster_id`: that of the cluster whose other nodes run elsewhere.
     """
 
     ready_seconds = 60.0
@@ -43,11 +43,13 @@ class KafkaBroker(Broker):
         *,
         properties: Sequence[str] = (),
         format_options: Sequence[str] = (),
+        cluster_id: str = "",
     ) -> None:
         self._java = find_java()
         self._jars = fetch_jars()
         self._more_properties = tuple(properties)
         self._format_options = tuple(format_options)
+        self._cluster_id = cluster_id or new_cluster_id()
         self._properties = data_dir.resolve() / "server.properties"
         argv = self._command("kafka.Kafka", str(self._properties))
         super().__init__(argv, data_dir.resolve(), log_path, port or free_port(), pass_fds)
@@ -88,7 +90,7 @@ class KafkaBroker(Broker):
 
     def _format(self) -> None:
         # In one piece: one id in 64 begins with a hyphen and would be taken for an option.
-        tool = self._command("kafka.tools.StorageTool", "format", f"--cluster-id={new_cluster_id()}")
+        tool = self._command("kafka.tools.StorageTool", "format", f"--cluster-id={self._cluster_id}")
         argv = [*tool, "-c", str(self._properties), *self._format_options]
         _run(argv, _FORMAT_SECONDS, "Kafka's storage could not be formatted")
 

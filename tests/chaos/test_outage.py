@@ -23,6 +23,8 @@ from typing import Any
 import pytest
 from insistent import Gate, InsistentClient, Seen
 from installation import SECOND_GATEWAY, Installation
+from kafka_cluster import SETTINGS as KAFKA_CLUSTER
+from kafka_cluster import KafkaCluster
 from tables import dump_tables
 from waiting import until
 
@@ -178,6 +180,82 @@ async def test_what_was_confirmed_is_stored_and_counted_once(
         await asyncio.to_thread(installation.stop)
     assert_met(seen, events)
     assert_counted_once(await asyncio.to_thread(dump_tables, installation.settings.data_dir), events, seen, lines)
+
+
+@pytest.mark.kafka
+@pytest.mark.skipif("ATTRIKIT_TEST_BROKERS" not in os.environ, reason="three brokers run in `make chaos`")
+async def test_of_three_brokers_one_may_be_lost_and_with_two_lost_the_gateway_refuses(
+    tmp_path: Path, kafka_jars: Path
+) -> None:
+    """Each record on three brokers, acknowledged once two have it. One is cut off and comes back, one is killed, a
+    second too: nothing that was confirmed is lost, and what cannot be kept is refused.
+    """
+    cluster = KafkaCluster(tmp_path / "brokers")
+    random = Random(18)
+    work = [make_batches(client, random) for client in range(CLIENTS)]
+    events = {event["event_id"]: event for batches in work for batch in batches for event in batch}
+    seen = Seen()
+    try:
+        cluster.start()
+        installation = Installation(tmp_path / "data", cluster.bootstrap, **KAFKA_CLUSTER)
+        try:
+            installation.start(*GATEWAYS, "worker", "store")
+            ports = [installation.port(name) for name in GATEWAYS]
+            story = BrokersStory(cluster, seen, len(events))
+            supervisor = asyncio.create_task(restart_worker(installation))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(story.run())
+                for number, batches in enumerate(work):
+                    client = InsistentClient(ports, installation.key, seen, story.gate, number)
+                    group.create_task(client.report(batches, TWICE_SHARE))
+            async with open_reader(installation.settings) as reader:
+                await wait_until_settled(reader, SETTLE_SECONDS)
+            supervisor.cancel()
+            lines = await count_topic_lines(installation.settings)
+        finally:
+            await asyncio.to_thread(installation.stop)
+    finally:
+        cluster.kill()
+    assert seen.confirmed == events.keys()
+    assert seen.bad_refusals == []
+    assert_counted_once(await asyncio.to_thread(dump_tables, installation.settings.data_dir), events, seen, lines)
+
+
+class BrokersStory:
+    """Brokers lost while the clients report. Each deed begins at its share of the work, where the clients wait."""
+
+    def __init__(self, cluster: KafkaCluster, seen: Seen, total: int) -> None:
+        self._nodes = cluster.nodes
+        self._seen = seen
+        self._total = total
+        self.gate = Gate(seen, 0.1 * total)
+
+    async def run(self) -> None:
+        first, second, third = self._nodes
+        await self._confirmed(0.1)
+        first.process.signal(signal.SIGSTOP)  # cut off: it holds its connections, and answers nobody
+        await self._go_on_to(0.3)
+        first.process.signal(signal.SIGCONT)
+        await self._go_on_to(0.4)
+        second.kill()
+        await self._go_on_to(0.6)
+        third.kill()
+        before = self._seen.answers[500]
+        self.gate.limit = 0.8 * self._total
+        await until(lambda: self._seen.answers[500] >= before + CLIENTS, "each client is refused", STEP_SECONDS)
+        second.spawn()
+        await self._confirmed(0.8)
+        third.spawn()
+        self.gate.limit = 2.0 * self._total
+
+    async def _go_on_to(self, share: float) -> None:
+        self.gate.limit = share * self._total
+        await self._confirmed(share)
+
+    async def _confirmed(self, share: float) -> None:
+        await until(
+            lambda: len(self._seen.confirmed) >= share * self._total, f"{share:.0%} are confirmed", STEP_SECONDS
+        )
 
 
 def assert_met(seen: Seen, events: dict[str, Any]) -> None:
