@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from pipeline.control import prepare_control_plane
 from pipeline.runtime.clickhouse import ClickHouse, PlannedMigration, migrate, plan
 from pipeline.runtime.kafka.fetch_pause import use_bells
+from pipeline.runtime.lifecycle import cancel, run_draining
 from pipeline.runtime.settings import (
     AlertsSettings,
     ClickHouseSettings,
@@ -107,7 +108,7 @@ def run_store(settings: StoreSettings) -> None:
             loader = Loader(settings, clickhouse, instance_id=_store_id(settings))
             app = create_app(settings, clickhouse, loader_stalled=loader.stalled)
             alerter = Alerter(settings, clickhouse, app.state.snapshots, _known(app.state.reader.complete_through_ms))
-            await _until_first_ends(
+            await run_draining(
                 stop, _serve(app, settings.host, settings.port, stop), loader.run(stop), alerter.run(stop)
             )
         finally:
@@ -275,7 +276,7 @@ async def _serve(
     except SystemExit as error:  # the port is taken, say
         raise StartupFailed from error
     finally:
-        watching.cancel()
+        await cancel(watching)
     if not server.started:
         raise StartupFailed
 
@@ -285,15 +286,4 @@ async def _run_with_port(
 ) -> None:
     """Run the work, and serve the app beside it if a port is set."""
     parts = [work, _serve(app, host, port, stop)] if port else [work]
-    await _until_first_ends(stop, *parts)
-
-
-async def _until_first_ends(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:
-    """Run the parts side by side; when one ends, for whatever reason, stop the others and let them drain."""
-    tasks = [asyncio.create_task(part) for part in parts]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    stop.set()
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+    await run_draining(stop, *parts)

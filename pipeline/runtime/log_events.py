@@ -16,6 +16,7 @@ LOG_EVENTS: Final[dict[str, str]] = {
     "key_use_not_written": "When keys were last used could not be written down; it is tried with the next uses.",
     "quota_redis_away": "Redis cannot be reached: requests of limited plans are let through uncounted.",
     "quota_redis_back": "Requests of limited plans are counted again.",
+    "background_failed": "A part of the process failed and runs no more; the error stands beside it.",
     "ends_unknown": "The ends of topics could not be read, so the check for a standstill waits.",
     # Kafka
     "broker_connected": "A producer is connected.",

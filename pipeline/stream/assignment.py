@@ -19,13 +19,14 @@ from typing import Any
 
 from pipeline.domain.watermark import Watermark
 from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.lifecycle import Background
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import WorkerSettings
 from pipeline.stream import metrics
 from pipeline.stream.app_directory import AppDirectory
 from pipeline.stream.committers import Committers
 from pipeline.stream.decode import Place, decode_message
-from pipeline.stream.fatal import exit_on_failure, start_vital
+from pipeline.stream.fatal import exit_process
 from pipeline.stream.fence import FENCE_KEY, Fences
 from pipeline.stream.identity.messages import DecodedPeople
 from pipeline.stream.identity.reader import COMMIT_SECONDS, PeopleReader
@@ -53,7 +54,7 @@ class Assignment:
         fences: Fences,
         committers: Committers,
     ) -> None:
-        self.people = PeopleReader(settings, self._deliver_people, self._has_room_for_people)
+        self.people = PeopleReader(settings, self._deliver_people, self._has_room_for_people, exit_process)
         self.is_ready = False
         """The partitions assigned (there may be none) are recovered and being worked on."""
         self._settings = settings
@@ -62,6 +63,7 @@ class Assignment:
         self._fences = fences
         self._committers = committers
         self._parked = ParkedSets(stores)
+        self._vital = Background(exit_process)
         self._taking: asyncio.Task[None] | None = None
         self._handing_over = asyncio.Lock()
         """Calls of `take` and `release` change what is owned one after another, in the order they came."""
@@ -74,7 +76,7 @@ class Assignment:
         """
         async with self._handing_over:
             await self._release()
-            self._taking = taking = start_vital(self._take(partitions, source))
+            self._taking = taking = self._vital.start(self._take(partitions, source))
         await asyncio.wait([taking])
 
     async def _take(self, partitions: set[int], source: SourceTopic) -> None:
@@ -101,7 +103,7 @@ class Assignment:
             self._committers.start(partition, working_set, positions, source)
         # 7. Commit.
         await source.commit({partition: working_set.next_offset for partition, working_set in working_sets.items()})
-        await self._follow_people(working_sets)
+        await self.people.follow({p: working_set.people.next_to_receive for p, working_set in working_sets.items()})
         metrics.ASSIGNED.set(len(partitions))
         self.is_ready = True
 
@@ -181,11 +183,6 @@ class Assignment:
             for message in messages:
                 await self._directory.prepare(message.app_ids)
                 queues[partition].add(message)
-
-    async def _follow_people(self, working_sets: dict[int, WorkingSet]) -> None:
-        await self.people.follow({p: working_set.people.next_to_receive for p, working_set in working_sets.items()})
-        if self.people.task is not None:
-            self.people.task.add_done_callback(exit_on_failure)
 
     # What comes meanwhile
 

@@ -1,6 +1,5 @@
 """A stream worker without Faust: its connections, the partitions it owns, and what watches over them."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ from aiokafka import TopicPartition
 
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.kafka.clients import build_producer
+from pipeline.runtime.lifecycle import Background
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.settings import WorkerSettings
 from pipeline.stream import metrics
@@ -15,7 +15,7 @@ from pipeline.stream.app_directory import AppDirectory
 from pipeline.stream.assignment import Assignment
 from pipeline.stream.committers import Committers
 from pipeline.stream.decode import Place
-from pipeline.stream.fatal import exit_process, start_vital
+from pipeline.stream.fatal import exit_process
 from pipeline.stream.fence import Fences
 from pipeline.stream.guard import StallGuard
 from pipeline.stream.health import HealthServer
@@ -44,7 +44,7 @@ class Worker:
         self._health = HealthServer(
             settings.host, settings.worker_port, self.is_ready, self._measure, self._stalled_seconds
         )
-        self._background: list[asyncio.Task[Any]] = []
+        self._background = Background(exit_process)
 
     def is_ready(self) -> bool:
         return self._assignment.is_ready
@@ -60,7 +60,8 @@ class Worker:
             self._assignment.commit_people_forever(),
             self._watch_liveness(),
         )
-        self._background += map(start_vital, work)
+        for part in work:
+            self._background.start(part)
 
     async def take(self, partitions: set[int], source: SourceTopic) -> None:
         await self._assignment.take(partitions, source)
@@ -73,9 +74,7 @@ class Worker:
 
     async def stop(self) -> None:
         """After `release`: the last rows of `progress` go out, then the connections close."""
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._background.stop()
         await self.committers.reporter.flush()
         await self._producer.stop()
         await self._fences.keep_only(())

@@ -26,6 +26,7 @@ from pipeline.runtime.clock import now_ms, now_us
 from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.kafka.read_range import read_range
+from pipeline.runtime.lifecycle import run_until
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import Pauses, retry
 from pipeline.runtime.settings import KafkaSettings
@@ -80,16 +81,7 @@ class Alerter:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`. After an error it starts again from the log."""
         errors = (KafkaError, ClickHouseError, SnapshotNotLoaded, OSError)
-        working = asyncio.create_task(retry(self._work, errors, _log, "alerts_paused", pauses=_PAUSES))
-        stopped = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait({stopped, working}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                working.result()
-        finally:
-            for task in (stopped, working):
-                task.cancel()
-            await asyncio.gather(stopped, working, return_exceptions=True)
+        await run_until(stop, retry(self._work, errors, _log, "alerts_paused", pauses=_PAUSES))
 
     async def _work(self) -> None:
         await ensure_topics(self._settings)

@@ -65,10 +65,10 @@ class Ending:
 
     def __init__(self) -> None:
         self.is_draining = False
-        self.fatal: Exception | None = None
+        self.fatal: BaseException | None = None
         self.stop_server: Callable[[], None] | None = None
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """End the process, with its reason, for an error that no retry will mend."""
         self.fatal = error
         self.is_draining = True
@@ -129,6 +129,7 @@ def build_app(
     endpoints = _reporting_endpoints(Reporting(admission, intake)) | SegmentApi(admission, intake).endpoints()
     endpoints[visitors.PATH] = Endpoint(visitors.Visitors(admission, publisher.budget).visitor)
     proxies = TrustedProxies(parse_networks(settings.trusted_proxies))
+    writer = TallyWriter(tallies, publisher.sink, publisher.partitions, ending.fail)
     counting, tally = _counting(quota, snapshots), _tallying(tallies, snapshots)
     app = Gateway(
         lambda inner, routes: Edge(inner, endpoints, routes, counting, tally, proxies),
@@ -140,9 +141,7 @@ def build_app(
         redirect_slashes=False,
         # The gateway has metrics of its own; asking OpenTelemetry for each request whether it is set up costs 5 µs.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        lifespan=_lifespan(
-            snapshots, publisher, forwarder, quota, TallyWriter(tallies, publisher.sink, publisher.partitions)
-        ),
+        lifespan=_lifespan(snapshots, publisher, forwarder, quota, writer),
         exception_handlers={HTTPException: answer_http_exception},
     )
     app.state.ending = ending
@@ -270,7 +269,8 @@ def protocol(settings: GatewaySettings) -> Callable[..., EnvelopeProtocol]:
 
 
 def run(settings: GatewaySettings) -> int:
-    """Serve until SIGTERM or SIGINT; requests under way are finished first. Returns the process's exit code."""
+    """Serve until SIGTERM or SIGINT; requests under way are finished first. Returns the process's exit code. Raises
+    `SystemExit` with uvicorn's code where it cannot start."""
     app = create_app(settings)
     ending: Ending = app.state.ending
     config = uvicorn.Config(

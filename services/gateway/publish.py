@@ -25,6 +25,7 @@ from typing import Final
 from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.kafka.producer import NotConnected, SendFailed
+from pipeline.runtime.lifecycle import cancel
 from pipeline.runtime.log import get_logger
 from schemas.topics import Topic
 from services.gateway.metrics import IN_FLIGHT_BYTES, PUBLISH_FAILURES, PUBLISH_SECONDS, RECORD_BYTES, RECORD_PIECES
@@ -318,7 +319,5 @@ class Publisher:
         running = [lane.task for lanes in self._lanes.values() for lane in lanes if lane.task is not None]
         if running:
             _, late = await asyncio.wait(running, timeout=self._timeout_seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await cancel(*late)
         await self.sink.stop()

@@ -8,13 +8,14 @@ all until the next, does no harm, and of a gateway that is killed at most the la
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.kafka.producer import SendFailed
+from pipeline.runtime.lifecycle import Background
 from pipeline.runtime.log import get_logger
 from schemas.facts import LATENCY_BOUNDS_MS, GatewayCountRow, encode_rows
 from schemas.ids import partition_for
@@ -88,20 +89,25 @@ class Tallies:
 class TallyWriter:
     """Writes what changed every second, and once more at the end. A broker that is away costs nothing but time."""
 
-    def __init__(self, tallies: Tallies, sink: Sink, partitions: int) -> None:
+    def __init__(
+        self,
+        tallies: Tallies,
+        sink: Sink,
+        partitions: int,
+        on_failure: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """`on_failure` hears of an error after which nothing would be written any more."""
         self._tallies = tallies
         self._sink = sink
         self._partitions = partitions
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background(on_failure)
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._background.start(self._run())
 
     async def stop(self) -> None:
         """Stop, before the sink stops; what it does not take now is lost."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.stop()
         try:
             await asyncio.wait_for(self.write(), WRITE_EVERY_SECONDS)
         except TimeoutError:

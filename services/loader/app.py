@@ -14,7 +14,7 @@ changes nothing a reader sees. Each topic has a task of its own for step 2; one 
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from aiokafka import TopicPartition
@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable, migrate
 from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
+from pipeline.runtime.lifecycle import Stopped, cancel, run_before, run_until, task_group
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import retry
@@ -100,15 +101,9 @@ class Loader:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; then insert and commit what is held. Raises errors after which it cannot go on."""
-        stopped = asyncio.create_task(stop.wait())
-        starting = asyncio.create_task(self._start())
-        try:
-            await _first_of(stopped, starting)
-            if starting.done():
-                starting.result()
-                await self._work(stopped)
-        finally:
-            await _cancel(stopped, starting)
+        with suppress(Stopped):
+            await run_before(stop, self._start())
+            await self._work(stop)
 
     async def _start(self) -> None:
         clickhouse_away, broker_away = (ClickHouseUnavailable,), (KafkaConnectionError,)
@@ -118,19 +113,15 @@ class Loader:
         self._has_started = True
         log.info("loader_started")
 
-    async def _work(self, stopped: asyncio.Task[Any]) -> None:
-        reading = asyncio.create_task(self._reader.run())
-        writing = [asyncio.create_task(self._write(buffer)) for buffer in self._buffers.values()]
-        reporting = asyncio.create_task(self._report_forever())
-        watching = asyncio.create_task(self._watch_liveness())
+    async def _work(self, stop: asyncio.Event) -> None:
         try:
-            await _first_of(stopped, reading, reporting, watching, *writing)
-            if not reading.done():
-                await _cancel(reading)
-            await self._drain(writing, reporting)
-            _raise_failures(reading, reporting, watching, *writing)
+            async with task_group() as group:
+                writing = [group.create_task(self._write(buffer)) for buffer in self._buffers.values()]
+                reporting = group.create_task(self._report_forever())
+                await run_until(stop, self._reader.run(), self._watch_liveness())
+                await self._drain(writing, reporting)
+                await cancel(*writing)
         finally:
-            await _cancel(reading, reporting, watching, *writing)
             await self._reader.stop()
 
     async def _watch_liveness(self) -> None:
@@ -215,7 +206,7 @@ class Loader:
         with suppress(TimeoutError, NotCommitted):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 await asyncio.wait(writing)
-                await _cancel(reporting)
+                await cancel(reporting)
                 await self._report()
                 is_done = True
         log.info("loader_stopped", everything_committed=is_done)
@@ -227,19 +218,3 @@ def _loaded_rows(positions: dict[Place, int], loaded_at_ms: int) -> bytes:
         for (topic, partition), offset in positions.items()
     ]
     return msgspec.json.Encoder().encode_lines(rows)
-
-
-async def _first_of(*tasks: asyncio.Task[Any]) -> None:
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _raise_failures(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        if task.done() and not task.cancelled():
-            task.result()

@@ -5,6 +5,8 @@ import asyncio
 from prometheus_client import Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline.runtime.lifecycle import cancel
+
 ABANDONED = Counter("attrikit_http_reads_abandoned", "Reads whose caller hung up before the answer")
 
 
@@ -32,9 +34,7 @@ async def answer_unless_gone(app: ASGIApp, scope: Scope, receive: Receive, send:
             raise CallerGone
         await answering
     finally:
-        gone.cancel()
-        answering.cancel()
-        await asyncio.gather(answering, gone, return_exceptions=True)
+        await cancel(gone, answering)
 
 
 async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

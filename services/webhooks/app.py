@@ -8,7 +8,7 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from aiohttp.abc import AbstractResolver
 from aiokafka import TopicPartition
@@ -18,6 +18,7 @@ from pipeline.control import SnapshotNotLoaded, SnapshotSource
 from pipeline.control.webhooks import StateChange, WebhookEndpoints
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.kafka.producer import PackingProducer
+from pipeline.runtime.lifecycle import Stopped, run_before, run_until
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import retry
@@ -68,16 +69,12 @@ class Webhooks:
         self._liveness = Liveness[str](settings.stall_seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
-        stopped = asyncio.create_task(stop.wait())
-        starting = asyncio.create_task(self._start())
         try:
-            await asyncio.wait([stopped, starting], return_when=asyncio.FIRST_COMPLETED)
-            if starting.done():
-                starting.result()
-                await self._work(stopped)
+            with suppress(Stopped):
+                await run_before(stop, self._start())
+                await self._work(stop)
         finally:
             self._is_stopping = True
-            await _cancel(stopped, starting)
             await self._stop()
 
     async def missing(self) -> list[str]:
@@ -104,17 +101,11 @@ class Webhooks:
             await retry(reader.start, _BROKER_AWAY, log, "waiting", waiting_for="broker")
         log.info("webhooks_started", bootstrap=self._settings.kafka_bootstrap)
 
-    async def _work(self, stopped: asyncio.Task[Any]) -> None:
+    async def _work(self, stop: asyncio.Event) -> None:
         parts = [self._facts.run(), self._retries.run(), self._dispatcher.run(), self._health.run()]
-        parts.append(self._watch_liveness())
-        tasks = [asyncio.create_task(part) for part in parts]
         try:
-            await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                if task.done():
-                    task.result()
+            await run_until(stop, *parts, self._watch_liveness())
         finally:
-            await _cancel(*tasks)
             await self._dispatcher.drain()
             with suppress(NotWritten):
                 await self._health.flush()
@@ -148,9 +139,3 @@ class Webhooks:
     async def _alert(self, row: AlertRow) -> None:
         partition = partition_for(row.app_id, row.rule_id, self._settings.partitions)
         await self._producer.put(Topic.ALERTS, partition, encode_row(row))
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -18,6 +18,7 @@ from aiokafka import TopicPartition
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.kafka.group_reader import Assignment, GroupReader
 from pipeline.runtime.kafka.producer import PackingProducer
+from pipeline.runtime.lifecycle import task_group
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import WebhooksSettings
 from schemas.control import WebhookEndpoint
@@ -67,19 +68,15 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Run forever."""
-        housekeeping = asyncio.create_task(self._keep_house())
-        try:
+        async with task_group() as group:
+            group.create_task(self._keep_house())
             while True:
-                if housekeeping.done():
-                    housekeeping.result()
                 batches = await self.reader.read(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
                 self._follow_endpoints()
                 for tp, records in batches.items():
                     for record in records:
                         await self._take(tp, record)
                 await self._producer.room()
-        finally:
-            housekeeping.cancel()
 
     async def drain(self) -> None:
         """Let the attempts under way end, and commit."""

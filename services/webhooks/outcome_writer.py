@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.kafka.producer import PackingProducer
+from pipeline.runtime.lifecycle import Background
 from schemas.facts import encode_row
 from schemas.topics import Topic
 from schemas.webhooks import partition_of_endpoint
@@ -21,19 +22,16 @@ class OutcomeWriter:
     def __init__(self, producer: PackingProducer, partitions: int) -> None:
         self._producer = producer
         self._partitions = partitions
-        self._writing: set[asyncio.Task[None]] = set()
+        self._writing = Background()
 
     def write(self, item: Item, outcome: AttemptOutcome) -> None:
         """Write in the background."""
         ATTEMPTS.labels(outcome.outcome.value).inc()
-        task = asyncio.create_task(self._write(item, outcome))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+        self._writing.start(self._write(item, outcome))
 
     async def drain(self, at_most_seconds: float) -> None:
         """Wait for what is being written."""
-        if self._writing:
-            await asyncio.wait(self._writing, timeout=at_most_seconds)
+        await self._writing.wait(at_most_seconds)
 
     async def _write(self, item: Item, outcome: AttemptOutcome) -> None:
         writes: list[Awaitable[None]] = []

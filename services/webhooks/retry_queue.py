@@ -15,6 +15,7 @@ from aiokafka import TopicPartition
 
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.kafka.producer import PackingProducer
+from pipeline.runtime.lifecycle import task_group
 from pipeline.runtime.settings import WebhooksSettings
 from schemas.topics import WEBHOOK_RETRIES_GROUP, Topic
 from schemas.webhooks import Delivery, encode_delivery, partition_of_endpoint
@@ -84,11 +85,11 @@ class RetryQueue:
         if not any(moved.values()):
             return
         held = self._held
-        moves = []
-        for _, some, _ in [record for taken in moved.values() for record in taken]:
-            moves += [asyncio.create_task(self._move(delivery, now)) for delivery in some]
-            await asyncio.sleep(0)  # others have their turn between two records
-        await asyncio.gather(*moves)
+        async with task_group() as moves:
+            for _, some, _ in [record for taken in moved.values() for record in taken]:
+                for delivery in some:
+                    moves.create_task(self._move(delivery, now))
+                await asyncio.sleep(0)  # others have their turn between two records
         if held is not self._held:
             return  # another generation began: whoever has the partition now moves them once more
         await self.reader.commit({tp: (taken[-1][2].offset + 1, "") for tp, taken in moved.items() if taken})

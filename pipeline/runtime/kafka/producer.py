@@ -10,7 +10,7 @@ partition would fail as well: the producer is replaced.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -18,6 +18,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.kafka.patches import abort
+from pipeline.runtime.lifecycle import Background, cancel
 from pipeline.runtime.retry import SHORT, reason_of, retry
 from pipeline.runtime.settings import KafkaSettings
 
@@ -70,7 +71,7 @@ class ReconnectingProducer:
         self._producer: AIOKafkaProducer | None = None
         self._is_open = asyncio.Event()
         self._unanswered: set[asyncio.Future[object]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._is_stopping = False
 
     @property
@@ -79,7 +80,7 @@ class ReconnectingProducer:
 
     async def start(self) -> None:
         """Begin connecting; does not wait for it."""
-        self._spawn(self._connect())
+        self._background.start(self._connect())
 
     async def connected(self) -> None:
         """Wait until there is a connection."""
@@ -103,9 +104,7 @@ class ReconnectingProducer:
     async def stop(self) -> None:
         """Close. Calls that still await `send` get a `SendFailed`."""
         self._is_stopping = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop()
         producer = self._take()
         if producer is not None:
             await self._close(producer)
@@ -118,11 +117,6 @@ class ReconnectingProducer:
                 await future
             finally:
                 self._unanswered.discard(future)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _connect(self) -> None:
         try:
@@ -171,7 +165,7 @@ class ReconnectingProducer:
         self._take()
         self._log.error("producer_failed", error=reason_of(error))
         self._fail_unanswered()
-        self._spawn(self._reopen(producer))
+        self._background.start(self._reopen(producer))
 
     async def _reopen(self, failed: AIOKafkaProducer) -> None:
         await abort(failed)  # not `stop`: what was told to have failed is not to be written later
@@ -242,9 +236,7 @@ class PackingProducer:
 
     async def stop(self) -> None:
         """Stop. Lines still waiting are dropped, and the calls that wait for them are cancelled."""
-        for task in list(self._sending.values()):
-            task.cancel()
-        await asyncio.gather(*self._sending.values(), return_exceptions=True)
+        await cancel(*self._sending.values())
         for waiting in self._waiting.values():
             for _, acknowledged in waiting:
                 acknowledged.cancel()

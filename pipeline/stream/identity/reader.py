@@ -16,6 +16,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 
 from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.read_range import read_range
+from pipeline.runtime.lifecycle import Background
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import Pauses, retry
 from pipeline.runtime.settings import KafkaSettings
@@ -36,12 +37,18 @@ Deliver = Callable[[int, DecodedPeople], Awaitable[None]]
 
 
 class PeopleReader:
-    def __init__(self, settings: KafkaSettings, deliver: Deliver, has_room: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        deliver: Deliver,
+        has_room: Callable[[int], bool],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
         self._settings = settings
         self._deliver = deliver
         self._has_room = has_room
         self._consumer: AIOKafkaConsumer | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._reading = Background(on_failure)
 
     async def read(self, ranges: Mapping[int, tuple[int, int]]) -> dict[int, list[DecodedPeople]]:
         """Read the records the topic still holds of partition → [begin, end). Raises `TimeoutError` if it does not
@@ -66,19 +73,10 @@ class PeopleReader:
         consumer.assign([_place(partition) for partition in positions])
         for partition, offset in positions.items():
             consumer.seek(_place(partition), offset)
-        self._task = asyncio.create_task(self._run(consumer), name="people-reader")
-
-    @property
-    def task(self) -> asyncio.Task[None] | None:
-        """It ends only when cancelled, or by a failure."""
-        return self._task
+        self._reading.start(self._run(consumer))
 
     async def leave(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await self._reading.stop()
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await consumer.stop()

@@ -20,6 +20,7 @@ from typing import Any, Final
 from pipeline.control.exports import MAX_ATTEMPTS, ExportJob, ExportJobs, ExportState
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError, ClickHouseUnavailable
 from pipeline.runtime.clock import monotonic_seconds, now_ms
+from pipeline.runtime.lifecycle import Background, Stopped, cancel, run_before
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.waiting import event_or_timeout
 from schemas.control import App
@@ -44,10 +45,6 @@ _POLL_SECONDS: Final = 2.0
 _SWEEP_SECONDS: Final = 30.0
 _RETRY: Final = (ClickHouseUnavailable, StorageFailed)
 _log = get_logger("export")
-
-
-class _Lost(Exception):
-    """Error: the job was cancelled, or another process has it now."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +74,16 @@ class ExportRunner:
         self._snapshots = snapshots
         self._limits = limits
         self._woken = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._background = Background()
 
     async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
-        self._tasks.append(asyncio.create_task(self._sweep()))
+        for _ in range(WORKERS):
+            self._background.start(self._work())
+        self._background.start(self._sweep())
 
     async def stop(self) -> None:
         """Stop. The job under way is given back, to be started over by the next process."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop()
 
     def wake(self) -> None:
         """Note that there is a new job."""
@@ -112,9 +108,9 @@ class ExportRunner:
         running = _Running(job, owner)
         keeping = asyncio.create_task(self._keep(running))
         try:
-            done = await self._until_lost(self._write(running), running)
+            done = await run_before(running.lost, self._write(running))
             state, values = ExportState.DONE, done
-        except _Lost:
+        except Stopped:
             await self._storage.delete(job.stored_name)
             _log.info("export_given_up", job_id=job.job_id)
             return
@@ -130,25 +126,11 @@ class ExportRunner:
             _log.warning("export_failed", job_id=job.job_id, error=type(error).__name__, said=str(error)[:500])
             state, values = ExportState.FAILED, _failure(error)
         finally:
-            keeping.cancel()
+            await cancel(keeping)
         if not await asyncio.to_thread(self._jobs.finish, job.job_id, owner, state, values | running.progress):
             await self._storage.delete(job.stored_name)
             return
         _log.info("export_ended", job_id=job.job_id, state=state, seconds=round(monotonic_seconds() - began, 1))
-
-    async def _until_lost(self, writing: Any, running: "_Running") -> dict[str, Any]:
-        task = asyncio.ensure_future(writing)
-        lost = asyncio.create_task(running.lost.wait())
-        try:
-            await asyncio.wait((task, lost), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise _Lost
-            found: dict[str, Any] = task.result()
-            return found
-        finally:
-            lost.cancel()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def _keep(self, running: "_Running") -> None:
         """Keep the job (step 3, beside the writing): renew the lease, note the progress, learn of a cancellation."""
@@ -253,6 +235,7 @@ class _Running:
         self.job = job
         self.owner = owner
         self.lost = asyncio.Event()
+        """Set when the job was cancelled, or another process has it."""
         self.rows_total: int | None = None
         self.rows_done = 0
         self.bytes_written = 0

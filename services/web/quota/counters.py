@@ -12,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from pipeline.runtime.lifecycle import cancel
 from pipeline.runtime.log import get_logger
 
 LET_THROUGH: Final = Metric(
@@ -97,8 +98,7 @@ class RedisCounter:
 
     async def close(self) -> None:
         if self._probe is not None:
-            self._probe.cancel()
-            await asyncio.gather(self._probe, return_exceptions=True)
+            await cancel(self._probe)
         await self._pool.disconnect()
 
     def _fail(self, error: Exception) -> None:

@@ -46,11 +46,18 @@ class Running:
         plane.close()
 
     def process(self, **settings: Any) -> ChildProcess:
+        argv = [sys.executable, "-P", "-m", "deploy.cli", "gateway"]
+        return ChildProcess("gateway", argv, self._folder / "gateway.log", environment=self._environment(**settings))
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Python with these arguments, to its end."""
+        argv = [sys.executable, "-P", *arguments]
+        return subprocess.run(argv, env=self._environment(), capture_output=True, text=True, timeout=90)
+
+    def _environment(self, **settings: Any) -> dict[str, str]:
         given = {"data_dir": self._folder, "kafka_bootstrap": self.broker.bootstrap, "port": self._port} | settings
         own = {name: value for name, value in os.environ.items() if not name.startswith("ATTRIKIT_")}
-        own |= {f"ATTRIKIT_{name.upper()}": str(value) for name, value in given.items()}
-        argv = [sys.executable, "-P", "-m", "deploy.cli", "gateway"]
-        return ChildProcess("gateway", argv, self._folder / "gateway.log", environment=own)
+        return own | {f"ATTRIKIT_{name.upper()}": str(value) for name, value in given.items()}
 
     def answers(self, path: str, status: int) -> bool:
         try:
@@ -206,6 +213,25 @@ def test_another_number_of_partitions_ends_it_with_the_reason(running: Running, 
         other.wait_until(lambda: False, READY_SECONDS)
     assert other.exit_code == 1
     assert any("4 partitions, settings say 5" in line for line in other.log_tail())
+
+
+START_UP_FAILS = """
+from deploy.cli.main import app
+from pipeline.control import SnapshotSource
+
+async def start(self):
+    raise OSError("no thread can be started")
+
+SnapshotSource.start = start
+app()
+"""
+
+
+@pytest.mark.parametrize("service", ["gateway", "query"])
+def test_a_start_up_that_fails_ends_with_a_code_and_the_reason(running: Running, service: str) -> None:
+    done = running.run("-c", START_UP_FAILS, service)
+    assert done.returncode > 0, done.stderr
+    assert "no thread can be started" in done.stderr
 
 
 @pytest.mark.parametrize("control_plane", ["", "postgresql://me:hush-control@127.0.0.1:9/x"], ids=["sqlite", "away"])

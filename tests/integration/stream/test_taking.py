@@ -1,16 +1,18 @@
 """Taking partitions: one at a time, cancelled whole by a rebalance, and a failure ends the process."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from structlog.testing import capture_logs
 
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
-from pipeline.stream import fatal
+from pipeline.stream.fatal import EXIT_FATAL
 from pipeline.stream.partition.open_stores import OpenStores
 from pipeline.stream.partition.stores import MemoryStore
 from pipeline.stream.worker import Worker
@@ -138,15 +140,17 @@ async def test_a_taking_that_is_cancelled_anywhere_leaves_nothing_behind(bench: 
 async def test_a_failure_while_partitions_are_taken_ends_the_process(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended: list[BaseException] = []
-    monkeypatch.setattr(fatal, "exit_process", ended.append)
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
 
     def fail(*_args: Any) -> Any:
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(bench.stores[1], "scan", fail)
     bench.source.is_loaded = True
-    async with asyncio.timeout(LIMIT_SECONDS):
-        await bench.take({0, 1})
-    assert [str(error) for error in ended] == ["the disk is gone"]
+    with capture_logs() as logs:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await bench.take({0, 1})
+    assert codes == [EXIT_FATAL]
+    assert ["the disk is gone" in line["error"] for line in logs if line["event"] == "worker_exits"] == [True]
     assert not bench.worker.is_ready()
