@@ -11,18 +11,14 @@ from pydantic import SecretStr
 from deploy.backup.manifest import BackupError, Loaded
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError, ClickHouseUnavailable
 from pipeline.runtime.settings import Settings, url_of_each_host
+from schemas.clickhouse.cluster import SHARDING_KEYS
 
 _LOOK_SECONDS: Final = 0.5
 _RUNNING: Final = {"CREATING_BACKUP", "RESTORING"}
 _DONE: Final = {"BACKUP_CREATED", "RESTORED"}
-# A table whose rows end by age may have fewer than in an old backup. One without apps says how far something is.
-_COUNTED_SQL: Final = """
-SELECT name FROM system.tables WHERE database = {database:String} AND engine LIKE '%ReplacingMergeTree'
-    AND position(create_table_query, ' TTL ') = 0
-    AND name IN (SELECT table FROM system.columns WHERE database = {database:String} AND name = 'app_id')"""
-_HOLDS_SQL: Final = """
-SELECT name FROM system.tables WHERE database = {database:String} AND total_rows > 0 AND name != 'schema_migrations'
-LIMIT 1"""
+_TABLES_SQL: Final = "SELECT name FROM system.tables WHERE database = {database:String}"
+_COUNTED: Final = frozenset(SHARDING_KEYS) - {"webhook_attempts"}
+"""Tables of facts of apps, but for the one whose rows end by age: it may have fewer than an old backup."""
 
 
 async def open_one_host(settings: Settings, *, creates: bool = False) -> ClickHouse:
@@ -45,7 +41,7 @@ async def open_one_host(settings: Settings, *, creates: bool = False) -> ClickHo
 
 async def keep(clickhouse: ClickHouse, to: str, base: str) -> None:
     """Back up the database. `to`, `base`: places in SQL; an empty base: all of it."""
-    statement = f"BACKUP DATABASE {clickhouse.database} TO {to}"
+    statement = f"BACKUP DATABASE {clickhouse.database}{_on(clickhouse)} TO {to}"
     await _run(clickhouse, statement, f", base_backup = {base}" if base else "")
 
 
@@ -53,9 +49,14 @@ async def bring_back(clickhouse: ClickHouse, database: str, place: str) -> None:
     """Restore the database of this name in the backup as the client's, whose tables are dropped: they are empty, and
     may be of another release.
     """
-    await clickhouse.command(f"DROP DATABASE IF EXISTS {clickhouse.database} SYNC")
+    await clickhouse.command(f"DROP DATABASE IF EXISTS {clickhouse.database}{_on(clickhouse)} SYNC")
     await clickhouse.create_database()
-    await _run(clickhouse, f"RESTORE DATABASE {database} AS {clickhouse.database} FROM {place}", "")
+    await _run(clickhouse, f"RESTORE DATABASE {database} AS {clickhouse.database}{_on(clickhouse)} FROM {place}", "")
+
+
+def _on(clickhouse: ClickHouse) -> str:
+    """Return the words that make a statement that of all servers of a cluster; they agree on it through Keeper."""
+    return clickhouse.cluster.on if clickhouse.cluster else ""
 
 
 async def _run(clickhouse: ClickHouse, statement: str, more_settings: str) -> None:
@@ -75,19 +76,26 @@ async def _run(clickhouse: ClickHouse, statement: str, more_settings: str) -> No
 
 
 async def what_is_there(clickhouse: ClickHouse) -> str:
-    """Return the name of a table with rows; empty if there is none."""
-    with_rows = await clickhouse.query(_HOLDS_SQL, {"database": clickhouse.database})
+    """Return the name of a table with rows, on any server; empty if there is none."""
+    tables = (
+        f"clusterAllReplicas('{clickhouse.cluster.name}', system.tables)" if clickhouse.cluster else "system.tables"
+    )
+    sql = (
+        f"SELECT name FROM {tables} WHERE database = {{database:String}} AND total_rows > 0 "  # noqa: S608 -- of settings
+        "AND name != 'schema_migrations' ORDER BY name LIMIT 1"
+    )
+    with_rows = await clickhouse.query(sql, {"database": clickhouse.database})
     return str(with_rows[0][0]) if with_rows else ""
 
 
 async def count_rows(clickhouse: ClickHouse) -> dict[str, dict[str, int]]:
     """Count the rows by table and app, of each id the last."""
-    tables = await clickhouse.query(_COUNTED_SQL, {"database": clickhouse.database})
+    there = await clickhouse.query(_TABLES_SQL, {"database": clickhouse.database})
     found = {}
-    for (table,) in sorted(tables):
+    for table in sorted(_COUNTED & {str(name) for (name,) in there}):
         sql = f"SELECT toString(app_id), count() FROM {table} FINAL GROUP BY app_id"  # noqa: S608 -- a table of ours
         rows = await clickhouse.query(sql, timeout_seconds=0)
-        found[str(table)] = {str(app): int(count) for app, count in sorted(rows)}
+        found[table] = {str(app): int(count) for app, count in sorted(rows)}
     return found
 
 

@@ -17,6 +17,8 @@ for library in pyarrow/*.so.*.*.*; do
   rm -f "$soname" "${library%%.so*}.so"
   mv "$library" "$soname"
 done
+# The API's page of its document is Swagger UI.
+rm -f fastapi_offline/static/redoc.standalone.js
 # The console speaks English and Chinese.
 find babel/locale-data -type f ! -name 'root.dat' ! -name 'en*.dat' ! -name 'zh*.dat' ! -name 'LICENSE*' -delete
 rm -rf numpy/f2py numpy/distutils numpy/testing numpy/_core/_simd*.so numpy/_core/_*_tests*.so sqlalchemy/testing alembic/testing \

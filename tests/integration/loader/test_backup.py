@@ -1,13 +1,14 @@
 """Backup and restore where the stores are servers: the tables over ClickHouse's HTTP protocol (chDB behind a stand-in
-for a server), a broker that stays, the backup in a folder or in S3.
+for a server, and for two shards), a broker that stays, the backup in a folder or in S3.
 """
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from clickhouse_over_chdb import StandIn, standing_in
+from clickhouse_over_chdb import standing_in, standing_in_process
 from cryptography.fernet import Fernet
 from loader_log import Log, dump, random_events, until
 from pydantic import SecretStr
@@ -24,17 +25,23 @@ from schemas.control import App
 from schemas.topics import Topic
 
 
-@pytest.fixture(scope="module")
-def server(clickhouse_dir: Path) -> Iterator[StandIn]:
-    with standing_in(clickhouse_dir / "clickhouse") as running:
-        yield running
+@pytest.fixture(scope="module", params=["one server", "two shards"])
+def server(request: pytest.FixtureRequest, clickhouse_dir: Path, tmp_path_factory: Any) -> Iterator[dict[str, Any]]:
+    """Settings of it, without the database."""
+    if request.param == "one server":
+        with standing_in(clickhouse_dir / "clickhouse") as running:
+            yield {"clickhouse_url": running.url}
+        return
+    with standing_in_process(tmp_path_factory.mktemp("shards"), 2) as url:
+        yield {"clickhouse_url": url, "clickhouse_cluster": "main", "clickhouse_sharded": True}
 
 
 @pytest.fixture
-def settings(log: Log, server: StandIn, tmp_path: Path) -> Settings:
+def settings(log: Log, server: dict[str, Any], tmp_path: Path) -> Settings:
     return log.settings.model_copy(
-        update={
-            "clickhouse_url": SecretStr(f"{server.url}/kept_{uuid4().hex[:12]}"),
+        update=server
+        | {
+            "clickhouse_url": SecretStr(f"{server['clickhouse_url']}/kept_{uuid4().hex[:12]}"),
             "control_plane_url": SecretStr(f"sqlite:///{tmp_path}/control.db"),
             "webhook_key": SecretStr(Fernet.generate_key().decode()),
         }
@@ -50,20 +57,25 @@ async def tables(settings: Settings) -> AsyncIterator[ClickHouse]:
     opened.close()
 
 
-@pytest.mark.parametrize("kind", ["folder", "s3"])
+@pytest.fixture
+def place(server: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest) -> Place:
+    """A folder for one server, which is on this machine; a bucket for shards."""
+    if "clickhouse_cluster" not in server:
+        return Place.of(str(tmp_path / "backups"))
+    request.getfixturevalue("s3")
+    return Place.of(f"{S3}/{uuid4().hex}")
+
+
 async def test_what_was_lost_comes_back_and_kafka_fills_in_what_came_since(
-    kind: str, log: Log, tables: ClickHouse, settings: Settings, tmp_path: Path, request: pytest.FixtureRequest
+    log: Log, tables: ClickHouse, settings: Settings, place: Place, tmp_path: Path
 ) -> None:
-    if kind == "s3":
-        request.getfixturevalue("s3")
-    place, group = Place.of(f"{S3}/{uuid4().hex}" if kind == "s3" else str(tmp_path / "backups")), uuid4().hex
+    group, told = uuid4().hex, list[str]()
     prepare_control_plane(settings)
     store = ControlPlane(settings.control_plane_dsn())
     store.create_app(App("shop", "Shop"), 1)
     for seed in range(4):
         await log.send(Topic.EVENTS, random_events(seed, 100), partition=seed)
     await log.load(tables, group)
-    told: list[str] = []
     made = await command.backup(settings, place, "", 7.0, told.append)
     assert told[1].endswith("all of them")
     assert await command.check(settings, place, "", told.append) == []
@@ -74,7 +86,7 @@ async def test_what_was_lost_comes_back_and_kafka_fills_in_what_came_since(
     with pytest.raises(BackupError, match=r"the control plane holds something already \(apps\)"):
         await command.restore(settings, place, "", told.append)
 
-    await tables.command(f"TRUNCATE TABLE {tables.database}.events")
+    await tables.command(f"TRUNCATE TABLE {tables.cluster.stored('events') if tables.cluster else 'events'}")
     assert await command.check(settings, place, made.name, told.append) != []
     (tmp_path / "control.db").unlink()
     with pytest.raises(BackupError, match="the tables hold something already"):
@@ -97,10 +109,10 @@ async def test_what_was_lost_comes_back_and_kafka_fills_in_what_came_since(
 
 
 async def test_topics_of_another_kafka_are_loaded_from_their_beginning(
-    log: Log, tables: ClickHouse, settings: Settings, tmp_path: Path
+    log: Log, tables: ClickHouse, settings: Settings, place: Place, tmp_path: Path
 ) -> None:
     """The offsets of the lost Kafka mean nothing in the new one."""
-    place, told = Place.of(str(tmp_path / "backups")), list[str]()
+    told = list[str]()
     prepare_control_plane(settings)
     end = await log.send(Topic.TOUCHES, b"", partition=0) + 1
     await tables.command(f"INSERT INTO loaded_offsets VALUES ('touches', 0, {end + 100}, 1)")
