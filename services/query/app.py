@@ -1,5 +1,6 @@
 """The query service: ClickHouse → HTTP. `create_app` is its composition root; `deploy.processes` runs it."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -17,7 +18,7 @@ from services.query.attribution.routes import router as attribution
 from services.query.conversions.routes import router as conversions
 from services.query.core.encoded_slashes import KeepSlashes
 from services.query.core.freshness import Freshness
-from services.query.core.reader import Reader, Snapshots
+from services.query.core.reader import Reader, Snapshots, queries_at_once
 from services.query.core.routing import repeatable_parameters
 from services.query.core.sql import QueryLimits
 from services.query.costs.routes import router as costs
@@ -106,7 +107,8 @@ def create_app(
         settings.query_max_user_memory_bytes,
     )
     budget = Budget(settings.query_answer_bytes)
-    app.state.reader = Reader(clickhouse, Freshness(settings.partitions), limits, budget)
+    at_once = queries_at_once(not settings.clickhouse_url.get_secret_value(), os.cpu_count() or 1)
+    app.state.reader = Reader(clickhouse, Freshness(settings.partitions), limits, budget, at_once)
     app.state.repeatable_parameters = repeatable_parameters(ROUTERS)
     for router in ROUTERS:
         app.include_router(router)

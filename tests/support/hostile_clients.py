@@ -21,8 +21,8 @@ from odd_requests import DEAR_EVENTS, MEGABYTE, REFUSED_EVENTS
 
 HOSTILE: Final = "127.0.0.2"
 """Address from which hostile clients connect: no trusted proxy's."""
-ROUND: Final = "one round done"
-"""A hostile client's log says so."""
+CONNECTED: Final = "connected"
+"""A hostile client says so of each connection: what it did is to be seen."""
 _numbers = count()
 """A number that no text sent before holds."""
 
@@ -36,6 +36,12 @@ class Hostile:
     size: int = 64
     hold_seconds: float = 2.0
     """How long connections are kept that wait for nothing."""
+    on_connection: Callable[[], None] = lambda: None
+
+    def connect(self, stack: ExitStack) -> socket.socket:
+        opened = connect(stack, self.place)
+        self.on_connection()
+        return opened
 
 
 def connect(stack: ExitStack, place: tuple[str, int], source: str = HOSTILE) -> socket.socket:
@@ -69,7 +75,7 @@ def exchange(hostile: Hostile, requests: Iterable[bytes]) -> None:
         opened = []
         for request in requests:
             with suppress(OSError):
-                opened.append(connect(stack, hostile.place))
+                opened.append(hostile.connect(stack))
                 opened[-1].sendall(request)
         for connection in opened:
             with suppress(OSError, HTTPException):
@@ -82,7 +88,7 @@ def withheld_bodies(hostile: Hostile) -> None:
     with ExitStack() as stack:
         for path, key in (("/nothing", ""), ("/v1/events/batch", hostile.key)) * hostile.size:
             with suppress(OSError):  # it is not read to its end where it is refused
-                connection = connect(stack, hostile.place)
+                connection = hostile.connect(stack)
                 connection.settimeout(0.1)
                 connection.sendall(post(path, key, MEGABYTE) + body)
         time.sleep(hostile.hold_seconds)
@@ -93,11 +99,11 @@ def unread_answers(hostile: Hostile) -> None:
     with ExitStack() as stack:
         for _ in range(hostile.size):
             with suppress(OSError):
-                connect(stack, hostile.place).sendall(get("/docs/assets/swagger-ui-bundle.js") * 8)
+                hostile.connect(stack).sendall(get("/docs/assets/swagger-ui-bundle.js") * 8)
         for _ in range(4):
             for path in (*_LISTS, *_REPORTS):
                 with suppress(OSError), ExitStack() as given_up:
-                    connect(given_up, hostile.place).sendall(get(path, hostile.key) * 2)
+                    hostile.connect(given_up).sendall(get(path, hostile.key) * 2)
             time.sleep(hostile.hold_seconds / 4)
 
 
@@ -171,10 +177,10 @@ def main(kind: str, port: str) -> None:
     """Be a hostile client until stopped, with a key from the environment (`ps` would show an argument) and with what
     processor time others leave: it would be another machine's."""
     os.nice(10)
-    hostile = Hostile(("127.0.0.1", int(port)), os.environ["HOSTILE_KEY"])
+    place, key = ("127.0.0.1", int(port)), os.environ["HOSTILE_KEY"]
+    hostile = Hostile(place, key, on_connection=lambda: print(CONNECTED, flush=True))
     while True:
         KINDS[kind](hostile)
-        print(ROUND, flush=True)
 
 
 if __name__ == "__main__":

@@ -106,11 +106,6 @@ class ClickHouse:
             raise ClickHouseLocked(str(error)) from None
         return cls(chdb_connector(directory), partial(insert_from_file, lock.spool), database, lock)
 
-    @property
-    def is_embedded(self) -> bool:
-        """The engine runs in this process."""
-        return self._lock is not None
-
     async def query(
         self, sql: str, parameters: Parameters | None = None, *, timeout_seconds: float | None = None
     ) -> list[Row]:

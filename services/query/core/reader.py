@@ -1,7 +1,6 @@
 """Access to ClickHouse: runs statements, decodes their rows, turns its failures into the contract's errors."""
 
 import asyncio
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,11 +62,18 @@ def queries_at_once(is_embedded: bool, cores: int) -> int:
 class Reader:
     """Reader of the tables, one per process. `answering` gives what one answer reads with."""
 
-    def __init__(self, clickhouse: ClickHouse, freshness: Freshness, limits: QueryLimits, budget: Budget) -> None:
-        """`budget`: for the rows that answers hold."""
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        freshness: Freshness,
+        limits: QueryLimits,
+        budget: Budget,
+        at_once: int = QUERY_THREADS // 2,
+    ) -> None:
+        """`budget`: for the rows that answers hold. `at_once`: queries of one app that run at once."""
         self.clickhouse = clickhouse
         self.limits = limits
-        self.concurrency = ConcurrencyLimit(queries_at_once(clickhouse.is_embedded, os.cpu_count() or 1))
+        self.concurrency = ConcurrencyLimit(at_once)
         self.budget = budget
         self._freshness = freshness
         self._observing: asyncio.Task[None] | None = None
