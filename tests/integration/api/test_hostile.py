@@ -85,14 +85,24 @@ def test_one_client_that_withholds_bodies_leaves_room_for_others(gateway: Gatewa
 
 
 def test_long_texts_are_not_remembered(gateway: Gateway, opened: ExitStack) -> None:
+    """What is remembered adds 90 MB each time; what else this process does may add something once."""
     connection = connect(opened, gateway[:2])
-    before = 0
-    for _ in range(26):
+    _validate_wordy(connection, 1)
+    growth = []
+    for _ in range(3):
+        before = resident_bytes()
+        _validate_wordy(connection, 25)
+        growth.append(resident_bytes() - before)
+        if growth[-1] < 48 * MEGABYTE:
+            break
+    assert min(growth) < 48 * MEGABYTE
+
+
+def _validate_wordy(connection: socket.socket, times: int) -> None:
+    for _ in range(times):
         body = wordy_batch()
         connection.sendall(post("/v1/events/validate", WRITE_KEY, len(body)) + body)
         assert status_of(connection) == 200
-        before = before or resident_bytes()
-    assert resident_bytes() - before < 48 * MEGABYTE
 
 
 SLOW_SQL = "SELECT sum(sleepEachRow(0.2)) AS slow_query FROM numbers(1000) SETTINGS max_block_size = 1"
@@ -123,7 +133,7 @@ def has_ended(connection: socket.socket) -> bool:
 def test_answers_nobody_reads_delay_no_read_and_are_given_up(
     served: ServedApi, gateway: Gateway, opened: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.web.server.STALL_SECONDS", 0.5)
+    monkeypatch.setattr("services.web.server.STALL_SECONDS", 2.0)
     deaf = [connect(opened, gateway[:2]) for _ in range(110)]
     for connection in deaf:
         connection.sendall(get("/docs/assets/swagger-ui-bundle.js") * 8)
