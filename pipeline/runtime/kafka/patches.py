@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import AIOKafkaConnection
+from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import (
@@ -147,6 +147,21 @@ def _say_why(bootstrap: Method) -> Method:
     return bootstrap_and_say_why
 
 
+def _closed_is_broken(send: Method) -> Method:
+    @wraps(send)
+    def send_or_break(self: Any, *arguments: Any, **options: Any) -> Any:
+        writer = self._writer
+        try:
+            return send(self, *arguments, **options)
+        except RuntimeError as error:
+            if writer is None or not writer.is_closing():
+                raise
+            self.close(reason=CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"Connection at {self.host}:{self.port} broken: {error}") from error
+
+    return send_or_break
+
+
 def _build_in_thread(do: Method) -> Method:
     @wraps(do)
     async def build_and_do(self: Any, *arguments: Any) -> Any:
@@ -163,6 +178,11 @@ _LOADING_COORDINATOR: Final = (
     "A coordinator that has just moved or started again answers OffsetFetch (version 2 and later) with no offsets and "
     "an error for the whole group. aiokafka looks at the offsets only, takes their absence for 'nothing was ever "
     "committed' and begins at the earliest record: weeks of events read again after a broker's restart. "
+)
+_CLOSED: Final = (
+    "A write to a connection that was just closed raises `RuntimeError` where the event loop is uvloop's. aiokafka "
+    "expects `OSError` alone, and the task that wrote ends: the one that renews its metadata, that fetches, or that "
+    "sends. The client then waits for ever, without a word. Here it is a broken connection like any other."
 )
 _NO_REASON: Final = (
     "A client that cannot connect says 'Unable to bootstrap' and nothing of a wrong password or certificate. "
@@ -191,6 +211,8 @@ PATCHES: Final = (
         ("0.14.",),
         "It does not find the coordinator again as Kafka's own client does; here for COORDINATOR_SECONDS.",
     ),
+    Patch(AIOKafkaConnection, "send", _closed_is_broken, ("0.14.",), _CLOSED),
+    Patch(AIOKafkaConnection, "_send_sasl_token", _closed_is_broken, ("0.14.",), _CLOSED),
     Patch(AIOKafkaConnection, "connect", _note_failure, ("0.14.",), _NO_REASON + "Here what each broker said is kept."),
     Patch(AIOKafkaClient, "bootstrap", _say_why, ("0.14.",), _NO_REASON + "Here it is said."),
     Patch(Fetcher, "_proc_fetch_request", _pause_after_empty, ("0.14.",), _EMPTY_FETCHES),

@@ -8,8 +8,11 @@ from uuid import uuid4
 
 import pytest
 import structlog
+import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.protocol.metadata import MetadataRequest
 
 from deploy.local.broker import NoidaBroker
 from pipeline.runtime.kafka.clients import build_consumer, build_producer, started
@@ -177,3 +180,21 @@ async def test_a_large_batch_is_compressed_beside_the_event_loop(
         await producer.send_and_wait(topic, value, partition=0)
     assert [thread is not threading.current_thread() for thread in threads] == [is_large]
     assert await values(consumer, {TopicPartition(topic, 0): (0, 1)}) == [value]
+
+
+def test_a_write_to_a_connection_just_closed_is_a_broken_connection(settings: Settings) -> None:
+    """On the event loop of the processes: it raises an error of its own there."""
+
+    async def write() -> None:
+        topic = f"kafka-{uuid4().hex}"
+        await create_topics(settings, [WantedTopic(topic, 1, {})])
+        async with asyncio.timeout(SECONDS), started(build_producer(settings)) as producer:
+            await producer.send_and_wait(topic, b"1", partition=0)
+            for connection in list(producer.client._conns.values()):
+                connection._writer.transport.abort()
+                await asyncio.sleep(0)  # closed by now; the client learns of it in the turn after
+                with pytest.raises(KafkaConnectionError):
+                    connection.send(MetadataRequest([]))
+            await producer.send_and_wait(topic, b"2", partition=0)
+
+    uvloop.run(write())
