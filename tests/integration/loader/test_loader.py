@@ -10,6 +10,7 @@ import pytest
 from aiokafka import TopicPartition
 from loader_log import Log, Running, dump, random_events, until
 
+from deploy.doctor.kafka import observe_kafka
 from pipeline.runtime import liveness
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable
 from pipeline.runtime.clock import now_ms
@@ -200,6 +201,8 @@ async def _stops_where_records_are_lost(log: Log, clickhouse: ClickHouse, group:
     message = rf"events\[3\]: offsets {first} to {last - 1} were deleted before {group} read them"
     with pytest.raises(RecordsLost, match=message):
         await log.load(clickhouse, group)
+    facts = await observe_kafka(log.settings)
+    assert [(lag.group, lag.deleted) for lag in facts.lags if lag.deleted] == [(group, last - first)]
     await log.load(clickhouse, group, skip_lost_records=True)
     found = await clickhouse.query("SELECT event_id FROM events FINAL WHERE app_id = 'app_lost' ORDER BY event_id")
     assert [row[0] for row in found] == ["before", "lost-3"]
