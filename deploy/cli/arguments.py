@@ -1,6 +1,9 @@
 """Argument types and checks that several commands share, with errors in plain words."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from typing import Any, Final
 
 import typer
@@ -34,6 +37,28 @@ class PlainGroup(TyperGroup):
                 raise
             typer.echo(reason, err=True)
             raise typer.Exit(1) from error
+
+
+def with_options(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options that the dataclass `kind` declares. typer sees its fields where the command's
+    parameter `options` stands, and the command is called with the dataclass."""
+    fields = signature(kind, eval_str=True).parameters
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        shown: dict[str, Parameter] = {}
+        for name, parameter in signature(command, eval_str=True).parameters.items():
+            shown |= fields if name == "options" else {name: parameter}
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            command(options=kind(**{name: given.pop(name) for name in fields}), **given)
+
+        named = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in shown.values()]
+        vars(run)["__signature__"] = Signature(named)
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in named}
+        return run
+
+    return decorate
 
 
 def moment_ms(text: str, option: str) -> int:

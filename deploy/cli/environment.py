@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.runtime.settings import ProcessSettings, Settings
+    from pipeline.runtime.connection_settings import ProcessSettings
+    from pipeline.runtime.settings import Settings
 
 S = TypeVar("S", bound="ProcessSettings")
 

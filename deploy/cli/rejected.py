@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from deploy.cli.api_client import HERE, KeyOption, UrlOption, api_client, call_api, walk_api
+from deploy.cli.arguments import with_options
 from deploy.cli.replay import Impossible, Mending, make_ready
 from schemas.events import EVENT_NAME_PATTERN
 
@@ -22,13 +23,21 @@ CHUNK_EVENTS: Final = 500
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 """Bytes of payloads per request, about. It stays below the limit of a batch: events are sent with a few fields more."""
 
-_Url = UrlOption
-_Key = KeyOption
-_From = Annotated[str | None, typer.Option("--from", help="RFC 3339 time or date: refused at or after it.")]
-_To = Annotated[str | None, typer.Option("--to", help="RFC 3339 time (exclusive) or date (inclusive).")]
-_Zone = Annotated[str | None, typer.Option(help="IANA zone dates are meant in; the app's if left out.")]
-_Code = Annotated[list[str] | None, typer.Option(help="INVALID_EVENT_NAME, say. Repeatable: any of them.")]
-_Field = Annotated[str | None, typer.Option("--field", help="Path of the field in the event: user_id.")]
+
+@dataclass(frozen=True)
+class Filters:
+    """Which refused events are meant; None: any."""
+
+    from_: Annotated[str | None, typer.Option("--from", help="RFC 3339 time or date: refused at or after it.")] = None
+    to: Annotated[str | None, typer.Option("--to", help="RFC 3339 time (exclusive) or date (inclusive).")] = None
+    tz: Annotated[str | None, typer.Option(help="IANA zone dates are meant in; the app's if left out.")] = None
+    code: Annotated[list[str] | None, typer.Option(help="INVALID_EVENT_NAME, say. Repeatable: any of them.")] = None
+    about: Annotated[str | None, typer.Option("--field", help="Path of the field in the event: user_id.")] = None
+
+    def parameters(self) -> dict[str, Any]:
+        """Return them as the API has them."""
+        given = {"from": self.from_, "to": self.to, "tz": self.tz, "code": self.code or None, "field": self.about}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass
@@ -46,34 +55,28 @@ class Tally:
 
 
 @rejected.command("list")
+@with_options(Filters)
 def list_rejected(
-    url: _Url = HERE,
-    key: _Key = "",
-    from_: _From = None,
-    to: _To = None,
-    tz: _Zone = None,
-    code: _Code = None,
-    about: _Field = None,
+    options: Filters,
+    url: UrlOption = HERE,
+    key: KeyOption = "",
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, one JSON object a line.")] = False,
 ) -> None:
     """List rejected events, newest first: when, why, which field, what came. Takes a key with the scope read."""
     with api_client(url, key) as client:
-        for count, item in enumerate(_walk(client, _filters(from_, to, tz, code, about)), 1):
+        for count, item in enumerate(_walk(client, options), 1):
             typer.echo(json.dumps(item, ensure_ascii=False) if as_json else _line(item))
             if count == limit:
                 break
 
 
 @rejected.command("replay")
+@with_options(Filters)
 def replay(
-    url: _Url = HERE,
-    key: _Key = "",
-    from_: _From = None,
-    to: _To = None,
-    tz: _Zone = None,
-    code: _Code = None,
-    about: _Field = None,
+    options: Filters,
+    url: UrlOption = HERE,
+    key: KeyOption = "",
     rename: Annotated[list[str] | None, typer.Option(help="'Sign Up=sign_up': mends event names. Repeatable.")] = None,
     drop: Annotated[list[str] | None, typer.Option(help="Leaves a field out: context.ip. Repeatable.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only; nothing is stored.")] = False,
@@ -86,7 +89,7 @@ def replay(
     tally = Tally()
     with api_client(url, key) as client:
         try:
-            for items in _chunks(_walk(client, _filters(from_, to, tz, code, about))):
+            for items in _chunks(_walk(client, options)):
                 send_again(client, items, mending, dry_run, tally)
         finally:
             _report(tally, dry_run)
@@ -137,15 +140,8 @@ def _named(error: dict[str, Any]) -> str:
     return " ".join(filter(None, (error["code"], about, error["details"].get("reason", ""))))
 
 
-def _walk(client: "httpx.Client", filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    return walk_api(client, "/v1/events/rejected", filters)
-
-
-def _filters(
-    from_: str | None, to: str | None, tz: str | None, code: list[str] | None, about: str | None
-) -> dict[str, Any]:
-    given = {"from": from_, "to": to, "tz": tz, "code": code or None, "field": about}
-    return {name: value for name, value in given.items() if value is not None}
+def _walk(client: "httpx.Client", filters: Filters) -> Iterator[dict[str, Any]]:
+    return walk_api(client, "/v1/events/rejected", filters.parameters())
 
 
 def _chunks(items: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

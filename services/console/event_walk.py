@@ -7,8 +7,8 @@ from typing import Final
 from pipeline.runtime.clock import now_ms
 from schemas.events import AcceptedEvent
 from services.console.page import Page
-from services.console.reading import ReadFailed
 from services.console.stored_events import event_of
+from services.console.walk import walk
 
 DAYS: Final = 7
 MOST_EVENTS: Final = 2_000
@@ -28,17 +28,7 @@ async def recent_events(page: Page, event_name: str = "") -> RecentEvents | None
     """Read at most `MOST_EVENTS` of the last `DAYS` days; None: they cannot be read now."""
     start = datetime.fromtimestamp(now_ms() / 1000, UTC) - timedelta(days=DAYS)
     asked = {"event_name": event_name, "from": start.isoformat(), "limit": _STEP}
-    events: list[AcceptedEvent] = []
-    cursor = None
-    try:
-        while len(events) < MOST_EVENTS:
-            found = await page.read("/v1/events", asked | {"cursor": cursor})
-            events += [event_of(page.app_id, item) for item in found["items"]]
-            cursor = found["next_cursor"]
-            if cursor is None:
-                break
-    except ReadFailed as error:
-        if error.status < 500:
-            raise
+    found = await walk(page, "/v1/events", asked, MOST_EVENTS)
+    if found is None:
         return None
-    return RecentEvents(events, cursor is None)
+    return RecentEvents([event_of(page.app_id, item) for item in found.items], found.is_whole)

@@ -29,9 +29,9 @@ from schemas.topics import Topic
 from services.console.cost_overview import by_source
 from services.console.i18n.catalogue import text
 from services.console.page import Page, go
-from services.console.reading import ReadFailed
 from services.console.report_page import key_name, today_of
 from services.console.visitor import Form, OfApp, field
+from services.console.walk import walk
 
 router = APIRouter()
 COSTS: Final = "/v1/costs"
@@ -137,18 +137,8 @@ async def _stored(page: Page) -> dict[str, Any]:
     """Read the costs of the last days; `sources` is None where they cannot be read now."""
     today = today_of(page)
     asked = {"from": (today - timedelta(days=DAYS)).isoformat(), "limit": _STEP}
-    items: list[dict[str, Any]] = []
-    cursor = None
-    try:
-        while len(items) < _MOST:
-            found = await page.read(COSTS, asked | {"cursor": cursor})
-            items += found["items"]
-            cursor = found["next_cursor"]
-            if cursor is None:
-                break
-    except ReadFailed as error:
-        if error.status < 500:
-            raise
+    found = await walk(page, COSTS, asked, _MOST)
+    if found is None:
         return {"sources": None, "newest": [], "is_whole": True}
-    sources = by_source(items, today - timedelta(days=1))
-    return {"sources": sources, "newest": items[:_SHOWN], "is_whole": cursor is None}
+    sources = by_source(found.items, today - timedelta(days=1))
+    return {"sources": sources, "newest": found.items[:_SHOWN], "is_whole": found.is_whole}
