@@ -16,8 +16,9 @@ from pipeline.control.engine import build_engine
 from pipeline.control.migrate import known_and_applied
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
 from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.connection_settings import ClickHouseSettings, ControlPlaneSettings, KafkaSettings
 from pipeline.runtime.kafka.clients import open_admin
-from pipeline.runtime.settings import ClickHouseSettings, ControlPlaneSettings, KafkaSettings, Settings
+from pipeline.runtime.settings import Settings
 from schemas.clickhouse import load_migrations
 from schemas.topics import Topic
 

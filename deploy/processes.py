@@ -13,15 +13,14 @@ from starlette.types import ASGIApp
 
 from pipeline.control import prepare_control_plane
 from pipeline.runtime.clickhouse import ClickHouse, PlannedMigration, migrate, plan
+from pipeline.runtime.connection_settings import ClickHouseSettings, ProcessSettings
 from pipeline.runtime.kafka.fetch_pause import use_bells
 from pipeline.runtime.lifecycle import cancel, run_draining
 from pipeline.runtime.settings import (
     AlertsSettings,
-    ClickHouseSettings,
     ConsoleSettings,
     GatewaySettings,
     LoaderSettings,
-    ProcessSettings,
     QuerySettings,
     Settings,
     StoreSettings,

@@ -12,8 +12,9 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from pipeline.runtime import settings as models
+from pipeline.runtime.connection_settings import PREFIX, ProcessSettings
 from pipeline.runtime.environment import file_variable
-from pipeline.runtime.settings import PREFIX, ProcessSettings, Settings
+from pipeline.runtime.settings import Settings
 
 PROCESSES: Final[dict[str, type[ProcessSettings]]] = {
     "gateway": models.GatewaySettings,

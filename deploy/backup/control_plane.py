@@ -10,7 +10,7 @@ from sqlalchemy import JSON, Connection, MetaData, Table, func, inspect, make_ur
 from deploy.backup.manifest import BackupError
 from pipeline.control.engine import build_engine
 from pipeline.control.migrate import known_and_applied, migrate_control_plane, prepare_control_plane
-from pipeline.runtime.settings import SecretBoxSettings
+from pipeline.runtime.connection_settings import SecretBoxSettings
 
 _REVISION_TABLE: Final = "alembic_version"
 _MADE_BY_MIGRATIONS: Final = {_REVISION_TABLE, "signing_keys"}

@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 from deploy.backup.manifest import BackupError, Loaded
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError, ClickHouseUnavailable
-from pipeline.runtime.settings import Settings, url_of_each_host
+from pipeline.runtime.setting_checks import url_of_each_host
+from pipeline.runtime.settings import Settings
 from schemas.clickhouse.cluster import SHARDING_KEYS
 
 _LOOK_SECONDS: Final = 0.5

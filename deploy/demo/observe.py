@@ -10,9 +10,9 @@ from aiokafka import TopicPartition
 
 from deploy.demo.ledger import Credited, Observed
 from pipeline.runtime.clickhouse import ClickHouse
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.read_range import read_range, whole_range
-from pipeline.runtime.settings import KafkaSettings
 from schemas.facts import NANOS_PER_CONVERSION, Model
 from schemas.money import to_minor
 from schemas.persons import ANONYMOUS_KEY_SQL

@@ -12,9 +12,9 @@ from aiokafka.errors import KafkaError
 
 from deploy.doctor.findings import Changelog, Lag, Reported
 from pipeline.readmodel.progress import open_reader
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_consumer, open_admin, started
 from pipeline.runtime.kafka.read_range import first_record, whole_range
-from pipeline.runtime.settings import KafkaSettings
 from pipeline.runtime.topics import partitions_of
 from pipeline.stream.partition.changelog import CHANGELOG_TOPIC
 from schemas.topics import LOADER_GROUP, Topic

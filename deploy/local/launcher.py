@@ -23,12 +23,13 @@ from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
 from deploy.local import running, trim
+from deploy.local.addresses import answers, base_url, check_port, console_of, listens_on
 from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
 from deploy.local.demo_app import ensure_demo_key, quick_start
 from deploy.local.first_admin import new_admin_link
 from deploy.local.folder import DataFolder, Say
-from deploy.local.ports import free_port, problem_with
+from deploy.local.ports import free_port
 from deploy.local.process import ChildEnded, ChildProcess, LaunchError
 from deploy.local.restarts import Restarts
 from pipeline.control import ControlPlane, prepare_control_plane
@@ -109,9 +110,9 @@ class Launcher:
 
     def start(self) -> None:
         if not self._given.data_dir.exists():
-            _check_port(self._given.port, self._given.host)  # before there is anything to leave behind
+            check_port(self._given.port, self._given.host)  # before there is anything to leave behind
         folder = self._folder = DataFolder.open(self._given.data_dir, self._say)
-        _check_port(self._given.port, self._given.host)
+        check_port(self._given.port, self._given.host)
         folder.claim_for(self._kind)
         broker = self._start_broker(folder)
         given = {
@@ -119,7 +120,7 @@ class Launcher:
             "kafka_bootstrap": broker.bootstrap,
             "broker_data_dir": str(_broker_folder(folder, self._kind)) if self._kind is BrokerKind.NOIDA else "",
             "operator_token": self._given.operator_token or SecretStr(running.new_token()),
-        } | _console_of(self._given)
+        } | console_of(self._given)
         settings = self._given.model_copy(update=given)
         self._room = BrokerRoom(settings.broker_data_dir, settings.broker_margin_bytes)
         asyncio.run(_ensure_topics(settings))
@@ -198,7 +199,7 @@ class Launcher:
             "store": {"host": "127.0.0.1", "port": query_port, "count_requests": False},
             "worker": {"worker_port": worker_port},
             "gateway": {"query_url": query_url},
-            "console": {"query_url": query_url, "gateway_url": _base_url(settings)},
+            "console": {"query_url": query_url, "gateway_url": base_url(settings)},
             "webhooks": {"host": "127.0.0.1", "webhooks_port": webhooks_port, "webhooks_instance": "local"},
         }
         bells_of = self._open.enter_context(make_bells(_CONSUMERS if self._kind is BrokerKind.NOIDA else ()))
@@ -211,8 +212,8 @@ class Launcher:
             {
                 "store": query_url,
                 "worker": f"http://127.0.0.1:{worker_port}",
-                "gateway": _base_url(settings),
-                "console": _listens_on(settings.console_host or settings.host, settings.console_port),
+                "gateway": base_url(settings),
+                "console": listens_on(settings.console_host or settings.host, settings.console_port),
                 "webhooks": f"http://127.0.0.1:{webhooks_port}",
             }
         )
@@ -243,12 +244,12 @@ class Launcher:
                     raise LaunchError(f"not ready after {_READY_SECONDS:.0f} s: {', '.join(waiting)}; see the logs")
                 time.sleep(_WATCH_SECONDS)
 
-    def _has_started(self, client: httpx.Client, name: str, base_url: str) -> bool:
+    def _has_started(self, client: httpx.Client, name: str, url: str) -> bool:
         """Tell whether a child has started: it is ready, or a gateway that refuses events for want of disk space: what
         is stored can be read all the same, and the broker is made smaller once the others have read it.
         """
         is_short = name == "gateway" and self._room.shortage_bytes() > 0
-        return _answers(client, base_url + ("/healthz" if is_short else "/readyz"))
+        return answers(client, url + ("/healthz" if is_short else "/readyz"))
 
     def _restart_worker(self) -> None:
         """Restart a worker that ended on purpose because its memory is ahead of the log (after a broker's restart,
@@ -277,7 +278,7 @@ class Launcher:
 
     def _announce(self, settings: Settings, folder: DataFolder, key: str, is_new: bool) -> None:
         path = _key_path(folder)
-        base = _base_url(settings)
+        base = base_url(settings)
         self._say(f"data      {folder.path}")
         self._say(f"docs      {base}/docs")
         self._say(f"console   {settings.console_url}")
@@ -367,12 +368,6 @@ def _demo_key(settings: Settings, folder: DataFolder) -> tuple[str, bool]:
         store.close()
 
 
-def _check_port(port: int, host: str) -> None:
-    problem = problem_with(port, host)
-    if problem:
-        raise LaunchError(f"port {port} cannot be used: {problem}; choose another (PORT=)")
-
-
 async def _ensure_topics(settings: Settings) -> None:
     """Create the topics. A broker that has just begun to answer may still be electing leaders: try until it has its
     topics.
@@ -393,35 +388,3 @@ def _without_files(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables but for those that name files with secrets: a child is given the secrets themselves."""
     files = {file_variable(name) for name in secret_settings()}
     return {name: value for name, value in environment.items() if name.upper() not in files}
-
-
-def _base_url(settings: Settings) -> str:
-    return _listens_on(settings.host, settings.port)
-
-
-def _listens_on(host: str, port: int) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://{host}:{port}"
-
-
-def _console_of(settings: Settings) -> dict[str, Any]:
-    """Return the console's settings: the port asked for, else the one after the API's, if it is free."""
-    host, port = settings.console_host or settings.host, settings.console_port
-    if port:
-        _check_port(port, host)
-    else:
-        after = settings.port + 1
-        port = after if after < 65_536 and not problem_with(after, host) else free_port(host, avoid=[settings.port])
-    url = settings.console_url or _listens_on(host, port)
-    return {
-        "console_port": port,
-        "console_url": url,
-        "console_api_url": settings.console_api_url or _base_url(settings),
-    }
-
-
-def _answers(client: httpx.Client, url: str) -> bool:
-    try:
-        return client.get(url).status_code == 200
-    except httpx.HTTPError:
-        return False

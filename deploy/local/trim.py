@@ -14,8 +14,8 @@ from typing import Final
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import open_admin
-from pipeline.runtime.settings import KafkaSettings
 from schemas.topics import (
     LOADER_GROUP,
     PEOPLE_GROUP,

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Engine, make_url, select, text, update
 
 from pipeline.control.engine import build_engine
 from pipeline.control.tables import SIGNING_KEYS
+from pipeline.runtime.connection_settings import SecretBoxSettings
 from pipeline.runtime.secret_box import SecretBox, is_locked
-from pipeline.runtime.settings import SecretBoxSettings
 
 _SCRIPTS: Final = Path(__file__).with_name("migrations")
 _SCRIPT_LOCATION: Final = str(_SCRIPTS).replace("%", "%%")

@@ -2,8 +2,8 @@
 
 from functools import lru_cache  # noqa: TID251 of our own key
 
+from pipeline.runtime.connection_settings import SecretBoxSettings
 from pipeline.runtime.secret_box import SecretBox, is_locked
-from pipeline.runtime.settings import SecretBoxSettings
 from schemas.control import Snapshot
 
 

@@ -18,9 +18,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_consumer, open_admin, started
 from pipeline.runtime.kafka.read_range import read_range, whole_range
-from pipeline.runtime.settings import KafkaSettings
 from schemas.facts import ProgressRow
 from schemas.topics import DERIVED_TOPICS, LOADER_GROUP, STREAM_GROUP, Topic
 

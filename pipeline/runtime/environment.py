@@ -8,7 +8,8 @@ from typing import Any, Final, TypeVar
 
 from pydantic import SecretStr, ValidationError
 
-from pipeline.runtime.settings import PREFIX, ProcessSettings, Settings
+from pipeline.runtime.connection_settings import PREFIX, ProcessSettings
+from pipeline.runtime.settings import Settings
 
 FILE_SUFFIX: Final = "_FILE"
 S = TypeVar("S", bound=ProcessSettings)

@@ -13,10 +13,10 @@ from typing import Final, Generic, NoReturn, TypeVar
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import Pauses, retry
-from pipeline.runtime.settings import KafkaSettings
 
 LOOK_SECONDS: Final = 5.0
 _KNOWN_FOR_SECONDS: Final = 4 * LOOK_SECONDS

@@ -11,7 +11,7 @@ from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from pipeline.runtime.settings import SecretBoxSettings
+from pipeline.runtime.connection_settings import SecretBoxSettings
 
 KEY_FILE: Final = "webhook-key"
 _LOCKED_START: Final = "gA"

@@ -6,248 +6,30 @@ their docstrings (`attrikit settings`). A secret, or a URL that may hold one, is
 shows it.
 """
 
-import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Final, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr
 
-from pipeline.runtime.client_address import parse_networks
-
-PREFIX: Final = "ATTRIKIT_"
-_ADDRESS: Final = re.compile(r"[^\s:/]+:\d{1,5}\Z|\[[0-9A-Fa-f:.]+\]:\d{1,5}\Z")
-_DELAY: Final = re.compile(r"\d{1,6}(\.\d+)?\Z")
-_CLUSTER: Final = re.compile(r"[A-Za-z0-9_.\-]{1,100}\Z")
-_LONGEST_DELAY_SECONDS: Final = 7 * 86_400
-_MAX_DELAYS: Final = 100
-_LARGEST_FLOAT: Final = 2_000_000.0
-"""Maximum of seconds, hours or days. As milliseconds, Kafka's 32 bits hold so many seconds (23 days)."""
-_LARGEST_INT: Final = 1 << 50
-"""Maximum of bytes, rows or persons: a thousand times as many still fit into 64 bits."""
-_NO_SECRET: Final = SecretStr("")
-
-
-def _check_url(*schemes: str) -> Callable[[str], str]:
-    """Return a check: the URL is of one of these kinds, or empty. The message of its ValueError holds nothing that may
-    be secret.
-    """
-
-    def check(given: str) -> str:
-        parts = urlsplit(given)
-        if given and (parts.scheme not in schemes or not (parts.netloc or parts.path)):
-            kind = f"{parts.scheme}://" if parts.scheme.isalnum() else "this"
-            raise ValueError(f"{kind} cannot be used here: expected {', '.join(f'{name}://' for name in schemes)}…")
-        try:
-            _ = parts.port
-        except ValueError:
-            raise ValueError("its port is no number") from None
-        return given
-
-    return check
-
-
-def _check_hosts(given: str) -> str:
-    for url in url_of_each_host(given):
-        _check_url("http", "https")(url)
-    return given
-
-
-def _check_cluster(given: str) -> str:
-    if given and not _CLUSTER.match(given):
-        raise ValueError("expected letters, digits, '_', '-' and '.'")
-    return given
-
-
-def url_of_each_host(url: str) -> tuple[str, ...]:
-    """Return a URL for each host of one that names several, `http://user:password@a:1,b:2/database` (pure)."""
-    start, separator, rest = url.partition("://")
-    place, slash, path = rest.partition("/")
-    login, at, hosts = place.rpartition("@")
-    return tuple(f"{start}{separator}{login}{at}{host.strip()}{slash}{path}" for host in hosts.split(","))
-
-
-def _secret(check: Callable[[str], str]) -> AfterValidator:
-    """Return the validator of a secret whose text must pass the check."""
-
-    def check_secret(given: SecretStr) -> SecretStr:
-        check(given.get_secret_value())
-        return given
-
-    return AfterValidator(check_secret)
-
-
-def _check_redis(given: str) -> str:
-    if _check_url("redis", "rediss", "unix")(given):
-        from redis.asyncio.connection import parse_url  # takes a while, and few need it
-
-        parse_url(given)  # reads the options after `?`
-    return given
-
-
-def _check_addresses(given: str) -> str:
-    addresses = [address.strip() for address in given.split(",")]
-    if not all(_ADDRESS.match(address) and int(address.rpartition(":")[2]) <= 65_535 for address in addresses):
-        raise ValueError("expected host:port, several separated by commas")
-    return given
-
-
-def _check_networks(given: str) -> str:
-    parse_networks(given)
-    return given
-
-
-def _check_delays(given: str) -> str:
-    if not all(_DELAY.match(delay.strip()) for delay in given.split(",") if delay.strip()):
-        raise ValueError("expected seconds, several separated by commas")
-    delays = _seconds_of(given)
-    if len(delays) > _MAX_DELAYS or not all(0 < delay <= _LONGEST_DELAY_SECONDS for delay in delays):
-        raise ValueError(f"expected at most {_MAX_DELAYS} delays, each more than 0 seconds and at most 7 days")
-    return given
-
-
-def _seconds_of(given: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in given.split(",") if part.strip())
-
+from pipeline.runtime.connection_settings import (
+    NO_SECRET,
+    ClickHouseSettings,
+    ControlPlaneSettings,
+    KafkaSettings,
+    PartitionSettings,
+    ProcessSettings,
+    SecretBoxSettings,
+)
+from pipeline.runtime.setting_checks import (
+    check_delays,
+    check_networks,
+    check_redis,
+    check_url,
+    seconds_of,
+    secret,
+)
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-Networks = Annotated[str, AfterValidator(_check_networks)]
-
-
-class ProcessSettings(BaseSettings):
-    """Every process: what all of them have."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", use_attribute_docstrings=True)
-
-    data_dir: Path = Path(".attrikit")
-    """Folder where embedded parts and the stream's local state keep their files."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Lines of this level and above are logged."""
-
-    @field_validator("*")
-    @classmethod
-    def _is_within_reason(cls, given: object) -> object:
-        """Refuse numbers that their users fail on: too large, or none at all (`inf`, `nan`)."""
-        largest = _LARGEST_FLOAT if isinstance(given, float) else _LARGEST_INT
-        if isinstance(given, int | float) and not -largest <= given <= largest:
-            raise ValueError(f"expected at most {largest:,.0f}")
-        return given
-
-    def as_environment(self) -> dict[str, str]:
-        """Return the settings as environment variables for another process, secrets included."""
-        return {
-            PREFIX + name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-            for name, value in self
-        }
-
-
-class PartitionSettings(ProcessSettings):
-    """Topics of Kafka."""
-
-    partitions: int = Field(default=4, ge=1, le=1024)
-    """Number of partitions of every topic. It decides where a person's events go, so it cannot change once there are
-    events.
-    """
-
-
-class KafkaSettings(PartitionSettings):
-    """Kafka: where it is, and how to be let in."""
-
-    kafka_bootstrap: Annotated[str, AfterValidator(_check_addresses)] = "127.0.0.1:9092"
-    """`host:port[,host:port…]`"""
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    """TLS (SSL), a login (SASL), or both."""
-    kafka_ca_path: str = ""
-    """PEM file of the authorities that may sign the brokers' certificates; empty: those the system trusts. Files of TLS
-    are read again when they change."""
-    kafka_certificate_path: str = ""
-    """PEM file of the client's certificate, where brokers ask for one."""
-    kafka_key_path: str = ""
-    """PEM file of that certificate's private key; empty: it is in the same file."""
-    kafka_key_password: SecretStr = _NO_SECRET
-    """Password of the private key; empty: it is not encrypted."""
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
-    """Kind of login."""
-    kafka_username: str = ""
-    """User of PLAIN and SCRAM; with OAUTHBEARER the client id for `kafka_token_url`."""
-    kafka_password: SecretStr = _NO_SECRET
-    """Password of that user; with OAUTHBEARER the client's secret."""
-    kafka_token_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
-    """Endpoint that gives OAUTHBEARER's tokens by the client credentials grant (RFC 6749, 4.4)."""
-    kafka_token_scope: str = ""
-    """Scope asked for there; empty: none."""
-    kafka_token_path: str = ""
-    """File with OAUTHBEARER's token, read anew for every connection: a service account token of Kubernetes, say."""
-    replication_factor: int = Field(default=1, ge=1, le=1000)
-    """Number of brokers that keep each record of a topic, when it is created."""
-    min_insync_replicas: int = Field(default=1, ge=1, le=1000)
-    """Number of them that must have a record before it is acknowledged; with fewer alive, events are refused."""
-    skip_lost_records: bool = False
-    """Go on after records that Kafka deleted before they were read, with a line of the log, instead of stopping. For
-    one start, once `attrikit doctor` has said what is lost.
-    """
-    bells: str = Field(default="", pattern=r"^(\d*;\d+(,\d+)*)?$")
-    """Descriptors of the pipes by which processes beside an embedded broker tell each other of new records, set by
-    `attrikit up`; empty: there are none."""
-
-    @model_validator(mode="after")
-    def _can_log_in(self) -> Self:
-        """Refuse SASL without what its mechanism needs."""
-        if not self.kafka_security_protocol.startswith("SASL_"):
-            return self
-        kind = f"{self.kafka_security_protocol} with {self.kafka_sasl_mechanism}"
-        if self.kafka_sasl_mechanism == "OAUTHBEARER":
-            if not (self.kafka_token_url or self.kafka_token_path):
-                raise ValueError(f"KAFKA_TOKEN_URL or KAFKA_TOKEN_PATH: needed for {kind}")
-        elif not (self.kafka_username and self.kafka_password):
-            raise ValueError(f"KAFKA_USERNAME and KAFKA_PASSWORD: needed for {kind}")
-        return self
-
-
-class ClickHouseSettings(ProcessSettings):
-    """ClickHouse."""
-
-    clickhouse_url: Annotated[SecretStr, _secret(_check_hosts)] = _NO_SECRET
-    """`http(s)://user:password@host:port[,host:port…]/database`; empty: embedded (chDB under `data_dir`). Of several
-    hosts each can answer everything: replicas, or any servers of a cluster. One that is away is passed over."""
-    clickhouse_cluster: Annotated[str, AfterValidator(_check_cluster)] = ""
-    """Name of the cluster in the servers' configuration (`remote_servers`), whose tables are replicated; empty: one
-    server. To be set before the first migration (`deploy/docs/clickhouse-cluster.md`)."""
-    clickhouse_sharded: bool = False
-    """True if rows are spread over the cluster's shards; false: it has one shard."""
-    clickhouse_ca_path: str = ""
-    """PEM file of the authorities that may sign the servers' certificates; empty: those the system trusts."""
-    clickhouse_certificate_path: str = ""
-    """PEM file of the client's certificate, where servers ask for one."""
-    clickhouse_key_path: str = ""
-    """PEM file of that certificate's private key; empty: it is in the same file."""
-    database: str = "attrikit"
-    """Name of the database where the URL names none."""
-
-
-class ControlPlaneSettings(ProcessSettings):
-    """Control plane: apps, keys, goals."""
-
-    control_plane_url: Annotated[SecretStr, _secret(_check_url("sqlite", "postgresql", "postgresql+psycopg"))] = (
-        _NO_SECRET
-    )
-    """SQLAlchemy URL (`postgresql+psycopg://user:password@host/database`); empty: SQLite under `data_dir`."""
-    control_plane_refresh_seconds: float = Field(default=2.0, gt=0)
-    """Time between looks for changes there."""
-
-    def control_plane_dsn(self) -> str:
-        return self.control_plane_url.get_secret_value() or f"sqlite:///{self.data_dir.resolve()}/control.db"
-
-
-class SecretBoxSettings(ControlPlaneSettings):
-    """Encrypted secrets: the control plane with those it keeps."""
-
-    webhook_key: SecretStr = _NO_SECRET
-    """Key that encrypts endpoints' secrets and the signing key (a Fernet key; several, separated by commas: the first
-    encrypts); empty: a key file under `data_dir`.
-    """
+Networks = Annotated[str, AfterValidator(check_networks)]
 
 
 class HostSettings(ProcessSettings):
@@ -272,7 +54,7 @@ class QuotaSettings(ProcessSettings):
     """True if this process counts. Every request has to be counted once: not again by a query service behind a gateway
     that forwards to it (`query_url`).
     """
-    quota_redis_url: Annotated[SecretStr, _secret(_check_redis)] = _NO_SECRET
+    quota_redis_url: Annotated[SecretStr, secret(check_redis)] = NO_SECRET
     """`redis://[user:password@]host:port/database`, shared by all that count; empty: this process counts for itself."""
     quota_timeout_seconds: float = Field(default=0.05, gt=0)
     """Maximum wait for Redis of a request of a limited plan; then it is let through uncounted."""
@@ -285,7 +67,7 @@ class ListenSettings(HostSettings):
     """Port to listen at."""
     public_metrics: bool = False
     """True if anybody who reaches the port of the gateway or of the query service may read `/metrics`."""
-    metrics_token: SecretStr = _NO_SECRET
+    metrics_token: SecretStr = NO_SECRET
     """Token for reading `/metrics` there, sent as `Authorization: Bearer …`. Empty, and not public: there is no such
     path. The ports of a worker and of a dispatcher are for operators only, and ask for none.
     """
@@ -298,7 +80,7 @@ class HttpSettings(ListenSettings, QuotaSettings):
 class ReadsSettings(ProcessSettings):
     """Reads from the query service."""
 
-    query_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
+    query_url: Annotated[str, AfterValidator(check_url("http", "https"))] = ""
     """URL the gateway forwards reads to, so that one port serves all, and the console reads from; empty: the gateway
     answers reads with 404."""
 
@@ -314,7 +96,7 @@ class ProxySettings(ProcessSettings):
 class OperatorSettings(ProcessSettings):
     """Operators' reads."""
 
-    operator_token: SecretStr = _NO_SECRET
+    operator_token: SecretStr = NO_SECRET
     """Token of `attrikit ledger` and `attrikit doctor` for the process that has the tables open; it lets them see the
     counts of every app. Empty: nobody may.
     """
@@ -323,7 +105,7 @@ class OperatorSettings(ProcessSettings):
 class ConsoleAddressSettings(ProcessSettings):
     """Address of the console."""
 
-    console_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
+    console_url: Annotated[str, AfterValidator(check_url("http", "https"))] = ""
     """Address of the console as people reach it, to which the gateway leads a browser that asks for `/`; empty: there
     is none."""
 
@@ -385,7 +167,7 @@ class WorkerSettings(KafkaSettings, LivenessSettings, ControlPlaneSettings, Host
 class ExportSettings(SecretBoxSettings):
     """Exports."""
 
-    export_url: Annotated[SecretStr, _secret(_check_url("s3", "file"))] = _NO_SECRET
+    export_url: Annotated[SecretStr, secret(check_url("s3", "file"))] = NO_SECRET
     """`s3://bucket/prefix` (endpoint and credentials: the usual `AWS_…` variables) or `file:///folder`; empty: the
     folder `exports` under `data_dir`. Query services that share a control plane must share it too."""
     export_file_hours: float = Field(default=24.0, gt=0)
@@ -453,7 +235,7 @@ class WebhookCallSettings(ProcessSettings):
 class WebhooksSettings(KafkaSettings, LivenessSettings, SecretBoxSettings, WebhookCallSettings, HostSettings):
     """Webhook dispatcher."""
 
-    webhook_retry_seconds: Annotated[str, AfterValidator(_check_delays)] = "5,300,1800,7200,18000,36000,36000"
+    webhook_retry_seconds: Annotated[str, AfterValidator(check_delays)] = "5,300,1800,7200,18000,36000,36000"
     """Waits after each failed attempt (±20 %); after the last, the delivery is dead-lettered."""
     webhook_queue_deliveries: int = Field(default=5_000, gt=0)
     """Maximum number of one endpoint's deliveries waiting in memory; more wait in Kafka."""
@@ -468,7 +250,7 @@ class WebhooksSettings(KafkaSettings, LivenessSettings, SecretBoxSettings, Webho
 
     def webhook_retries(self) -> tuple[float, ...]:
         """Return the seconds after each failed attempt."""
-        return _seconds_of(self.webhook_retry_seconds)
+        return seconds_of(self.webhook_retry_seconds)
 
 
 class ConsoleSettings(
@@ -487,10 +269,10 @@ class ConsoleSettings(
     """Address the console listens on; empty: that of `host`."""
     console_port: Port = 0
     """Port of the console; 0: the one after `port`."""
-    gateway_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
+    gateway_url: Annotated[str, AfterValidator(check_url("http", "https"))] = ""
     """URL of the gateway as the console reaches it, to validate events and to send refused ones again; empty: that of
     `console_api_url`."""
-    console_api_url: Annotated[str, AfterValidator(_check_url("http", "https"))] = ""
+    console_api_url: Annotated[str, AfterValidator(check_url("http", "https"))] = ""
     """Address of the API as senders reach it, which the console's examples name; empty: that of `host` and `port`."""
 
     def api_address(self) -> str:

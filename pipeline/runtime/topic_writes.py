@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_producer, started
-from pipeline.runtime.settings import KafkaSettings
 from pipeline.runtime.topics import ensure_topics
 from schemas.topics import Topic
 

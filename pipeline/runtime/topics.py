@@ -1,7 +1,7 @@
 """The topics of the installation on its broker: created with the settings' number of partitions."""
 
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.topics import WantedTopic, create_topics
-from pipeline.runtime.settings import KafkaSettings
 from schemas.topics import Topic
 
 

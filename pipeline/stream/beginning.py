@@ -12,9 +12,9 @@ from typing import Final
 from aiokafka import TopicPartition
 
 from pipeline.runtime.clock import now_ms
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_consumer, build_producer, started
 from pipeline.runtime.kafka.topics import WantedTopic, create_topics
-from pipeline.runtime.settings import KafkaSettings
 from pipeline.stream.partition.changelog import MARKER_KEY, TOPIC_CONFIG, Marker, append_group, encode_marker
 from schemas.topics import Topic
 

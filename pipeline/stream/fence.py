@@ -17,8 +17,8 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 
 from pipeline.runtime.clock import now_ms
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_fenced_producer
-from pipeline.runtime.settings import KafkaSettings
 from pipeline.stream.partition.changelog import append_group
 
 FENCE_KEY: Final = b"\x00fence"

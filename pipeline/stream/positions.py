@@ -7,10 +7,10 @@ from typing import Final
 from aiokafka import TopicPartition
 
 from pipeline.readmodel.progress import read_last_reports
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.lost_records import note_lost
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.settings import KafkaSettings
 from pipeline.stream.partition.working_set import WorkingSet
 from schemas.topics import DERIVED_TOPICS, PEOPLE_GROUP, STREAM_GROUP, Topic
 

@@ -11,10 +11,10 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.read_range import read_range, whole_range
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.settings import KafkaSettings
 from pipeline.stream.partition.open_stores import OpenStores
 from pipeline.stream.partition.stores import PartitionStore
 

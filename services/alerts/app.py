@@ -23,13 +23,13 @@ from pipeline.control import SnapshotNotLoaded
 from pipeline.readmodel.alert_windows import measure, measured
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
 from pipeline.runtime.clock import now_ms, now_us
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.kafka.read_range import read_range
 from pipeline.runtime.lifecycle import run_until
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import Pauses, retry
-from pipeline.runtime.settings import KafkaSettings
 from pipeline.runtime.topics import ensure_topics
 from schemas.control import Snapshot
 from schemas.facts import AlertRow, AlertWindowRow, encode_row

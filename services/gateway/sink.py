@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.producer import ACKNOWLEDGE_SECONDS, NotConnected, ReconnectingProducer, SendFailed
 from pipeline.runtime.kafka.topics import TopicMismatch
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.settings import KafkaSettings
 from pipeline.runtime.topics import ensure_topics
 from schemas.topics import Topic
 from services.gateway.metrics import BROKER_CONNECTIONS

@@ -11,10 +11,10 @@ from typing import Final
 from aiokafka import TopicPartition
 
 from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.group_reader import Assigned, Assignment, Batches, GroupReader
 from pipeline.runtime.kafka.group_reader import Positions as ReadPositions
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.settings import KafkaSettings
 from pipeline.runtime.waiting import event_or_timeout
 from services.loader import metrics
 from services.loader.blocks import Buffer, Message, Place, Positions, start_position

@@ -37,8 +37,8 @@ from pipeline.runtime.clickhouse.errors import (
     is_unreachable,
 )
 from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.connection_settings import ClickHouseSettings
 from pipeline.runtime.embedded import require
-from pipeline.runtime.settings import ClickHouseSettings
 from schemas.clickhouse.cluster import Cluster
 
 Row = tuple[Any, ...]

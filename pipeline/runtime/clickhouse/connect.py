@@ -15,7 +15,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
 
 from pipeline.runtime.clickhouse.errors import ClickHouseRejected, is_unreachable
-from pipeline.runtime.settings import ClickHouseSettings, url_of_each_host
+from pipeline.runtime.connection_settings import ClickHouseSettings
+from pipeline.runtime.setting_checks import url_of_each_host
 
 IDENTIFIER: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 _ENGINE_OPTIONS: Final = {"config-file": str(files("pipeline.runtime.clickhouse") / "chdb.xml")}

@@ -8,9 +8,9 @@ from typing import Any, Final, Literal, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.connection import connection_options
 from pipeline.runtime.kafka.patches import FencedProducer
-from pipeline.runtime.settings import KafkaSettings
 from schemas.topics import MAX_MESSAGE_BYTES
 
 FETCHER_LOOK_MS: Final = 1_000

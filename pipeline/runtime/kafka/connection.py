@@ -11,7 +11,7 @@ import httpx
 from aiokafka.abc import AbstractTokenProvider
 
 from pipeline.runtime.clock import monotonic_seconds
-from pipeline.runtime.settings import KafkaSettings
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.tls import TlsContext
 
 _TOKEN_SECONDS: Final = 10.0

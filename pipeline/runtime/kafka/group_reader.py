@@ -20,10 +20,10 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 from prometheus_client import Gauge
 
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_consumer, open_admin
 from pipeline.runtime.kafka.lost_records import note_lost
 from pipeline.runtime.retry import reason_of
-from pipeline.runtime.settings import KafkaSettings
 
 _PAUSE_SECONDS: Final = 0.5
 Batches = Mapping[TopicPartition, list[Any]]

@@ -4,7 +4,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from pipeline.runtime.settings import KafkaSettings
+from pipeline.runtime.connection_settings import KafkaSettings
 
 
 class RecordsLost(Exception):

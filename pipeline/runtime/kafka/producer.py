@@ -16,11 +16,11 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.kafka.patches import abort
 from pipeline.runtime.lifecycle import Background, cancel
 from pipeline.runtime.retry import SHORT, reason_of, retry
-from pipeline.runtime.settings import KafkaSettings
 
 MAX_RECORD_BYTES: Final = 512 * 1024
 """Size at which a packed record stops growing. A single larger line still goes, alone."""

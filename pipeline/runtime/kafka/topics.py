@@ -6,8 +6,8 @@ from typing import NamedTuple
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import open_admin
-from pipeline.runtime.settings import KafkaSettings
 
 
 class TopicMismatch(RuntimeError):

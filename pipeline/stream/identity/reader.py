@@ -14,12 +14,12 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.read_range import read_range
 from pipeline.runtime.lifecycle import Background
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import Pauses, retry
-from pipeline.runtime.settings import KafkaSettings
 from pipeline.stream.decode import Place
 from pipeline.stream.identity.messages import DecodedPeople, decode_message
 from schemas.topics import PEOPLE_GROUP, Topic

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 
 from aiokafka import TopicPartition
 
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.lost_records import note_lost
 from pipeline.runtime.kafka.read_range import first_record
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.settings import KafkaSettings
 from schemas.topics import STREAM_GROUP, Topic
 
 _log = get_logger("stream.offset_gaps")

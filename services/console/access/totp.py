@@ -8,8 +8,8 @@ from typing import Final
 from urllib.parse import quote
 
 from pipeline.control.users import User
+from pipeline.runtime.connection_settings import SecretBoxSettings
 from pipeline.runtime.secret_box import SecretBox
-from pipeline.runtime.settings import SecretBoxSettings
 
 STEP_SECONDS: Final = 30
 _DIGITS: Final = 6

@@ -13,14 +13,13 @@ import typer
 from typer.testing import CliRunner
 
 from deploy.cli.main import app
+from pipeline.runtime.connection_settings import PREFIX, ProcessSettings
 from pipeline.runtime.environment import setting_names
 from pipeline.runtime.settings import (
-    PREFIX,
     AlertsSettings,
     ConsoleSettings,
     GatewaySettings,
     LoaderSettings,
-    ProcessSettings,
     QuerySettings,
     Settings,
     StoreSettings,

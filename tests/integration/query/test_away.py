@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError, ClickHouseUnavailable
 from pipeline.runtime.clickhouse import client as clickhouse_module
-from pipeline.runtime.settings import ClickHouseSettings
+from pipeline.runtime.connection_settings import ClickHouseSettings
 from services.query.core import reader as reader_module
 from services.query.core.freshness import Freshness
 from services.query.core.reader import Reader

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from pipeline.runtime.connection_settings import ProcessSettings
 from pipeline.runtime.environment import BadEnvironment, read_settings, secret_settings, unknown_variables
 from pipeline.runtime.settings import (
     GatewaySettings,
     LoaderSettings,
-    ProcessSettings,
     QuerySettings,
     Settings,
     WebhooksSettings,

@@ -4,8 +4,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from pipeline.domain.watermark import Watermark
+from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.lost_records import RecordsLost
-from pipeline.runtime.settings import KafkaSettings
 from pipeline.stream.partition.changelog import Marker
 from pipeline.stream.partition.persons import Persons
 from pipeline.stream.partition.state_cache import LiveStates
