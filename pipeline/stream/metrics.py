@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 EVENTS: Final = Counter("attrikit_stream_events_total", "Events applied", ["partition"])
 ROWS: Final = Counter("attrikit_stream_rows_total", "Rows written and acknowledged", ["topic"])
 REJECTED: Final = Counter("attrikit_stream_rejected_total", "Lines and events put aside in `rejected`")
-FAILURES: Final = Counter("attrikit_stream_domain_failures_total", "Exceptions of the domain, each one event or visit")
+FAILURES: Final = Counter("attrikit_stream_domain_failures_total", "Exceptions of the domain, each one event or wakeup")
 FLUSHES: Final = Counter("attrikit_stream_flushes_total", "Groups committed", ["partition"])
 FLUSH_SECONDS: Final = Histogram(
     "attrikit_stream_flush_seconds",

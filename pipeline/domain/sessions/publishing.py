@@ -92,7 +92,7 @@ def next_timer_ms(state: PersonState, rules: AppRules) -> int | None:
 
     That is `publish_sessions`, where a session closes; with none left open, the end of the state (`is_expired`). None:
     the state is empty. The answer is kept beside stored states, so a change of it is to be made known in
-    `pipeline.stream.partition.visits`.
+    `pipeline.stream.partition.wakeups`.
     """
     open_until = _open_until(state, rules)
     if open_until:

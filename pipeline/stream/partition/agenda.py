@@ -1,7 +1,7 @@
-"""Agenda of one partition: whose next visit is when. Pure.
+"""Agenda of one partition: whose next wakeup is when. Pure.
 
-Of every stored person either rows are owed, and the visit is soon; or there is a timer; or nothing is to be done before
-the next event. What is kept beside the state (see `visits`) says which.
+Of every stored person either rows are owed, and the wakeup is soon; or there is a timer; or nothing is to be done
+before the next event. What is kept beside the state (see `wakeups`) says which.
 """
 
 from collections import deque
@@ -13,19 +13,19 @@ from pipeline.domain.state import PersonState, decode_state
 from pipeline.stream.partition.owed_rows import OwedRows
 from pipeline.stream.partition.persons import SEPARATOR, Persons
 from pipeline.stream.partition.timers import Timers
-from pipeline.stream.partition.visits import (
+from pipeline.stream.partition.wakeups import (
     FIRST_MINUTE,
     NEVER,
     minute_of,
     owing_minute,
-    read_visits,
-    timed_visit,
+    read_wakeups,
+    timed_wakeup,
     timing_of,
-    visit_at,
+    wakeup_at,
 )
 
 _RETRY_MS: Final = 3_600_000
-"""A person whose visit raised is left alone for this long in event time, or until the next event."""
+"""A person whose wakeup raised is left alone for this long in event time, or until the next event."""
 
 
 class Agenda:
@@ -34,7 +34,7 @@ class Agenda:
         self._persons = persons
         self._timers = Timers()
         self._due: deque[str] = deque()
-        """Taken from the timers, and not visited yet."""
+        """Taken from the timers, and not woken yet."""
 
     @property
     def timed_persons(self) -> int:
@@ -47,17 +47,18 @@ class Agenda:
 
     # At assignment
 
-    def restore(self, visits: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-        """Learn the visits of stored persons.
+    def restore(self, wakeups: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """Learn the wakeups of stored persons.
 
-        Returns those whose visit was worked out for other rules, or not at all: `restore_states` must see their states.
+        Returns those whose wakeup was worked out for other rules, or not at all: `restore_states` must see their
+        states.
         """
-        minutes, timings = read_visits([visit for _, visit in visits])
+        minutes, timings = read_wakeups([wakeup for _, wakeup in wakeups])
         earliest = minute_of(self._persons.watermark.value_ms + 1)
         scheduled: dict[str, int] = {}
         unknown: list[bytes] = []
         app, timing_of_app = SEPARATOR, 0
-        for (raw_key, _), minute, timing in zip(visits, minutes, timings, strict=True):
+        for (raw_key, _), minute, timing in zip(wakeups, minutes, timings, strict=True):
             key = raw_key.decode()
             if not key.startswith(app):
                 app = key[: key.index(SEPARATOR) + 1]
@@ -72,13 +73,13 @@ class Agenda:
         return unknown
 
     def restore_states(self, states: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Restore from the states themselves. Return the visits, which the store is to keep."""
+        """Restore from the states themselves. Return the wakeups, which the store is to keep."""
         return [(raw_key, self.note(raw_key.decode(), decode_state(data), is_stuck=False)) for raw_key, data in states]
 
     # When a group is closed
 
     def note(self, key: str, state: PersonState, *, is_stuck: bool) -> bytes:
-        """Either rows are owed, then the person is visited soon; or the next visit is at the timer.
+        """Either rows are owed, then the person is woken soon; or the next wakeup is at the timer.
 
         Returns what is to be kept of this beside the state. A person who is stuck is tried again at a restart.
         """
@@ -86,13 +87,13 @@ class Agenda:
         minute = owing_minute(state)
         if minute is not None and not is_stuck:
             self.owed.note(key, minute)
-            return visit_at(minute, rules)
+            return wakeup_at(minute, rules)
         self.owed.forget(key)
         time_ms = next_timer_ms(state, rules)
         if time_ms is not None:
             earliest_ms = self._persons.watermark.value_ms + (_RETRY_MS if is_stuck else 1)
             self._timers.schedule(key, max(time_ms, earliest_ms))
-        return timed_visit(time_ms, rules) if minute is None else visit_at(minute, rules)
+        return timed_wakeup(time_ms, rules) if minute is None else wakeup_at(minute, rules)
 
     def forget(self, key: str) -> None:
         self._timers.cancel(key)

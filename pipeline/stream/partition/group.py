@@ -14,14 +14,14 @@ class Group:
 
     puts: list[tuple[bytes, bytes]]
     deletes: list[bytes]
-    visits: dict[bytes, bytes]
-    """Per person: when the next visit is (see `visits`), for the store alone."""
+    wakeups: dict[bytes, bytes]
+    """Per person: when the next wakeup is (see `wakeups`), for the store alone."""
     effects: Effects
     rejected: list[RejectedRow]
     marker: Marker
     pending_sessions: int
     events: int
     failures: list[str]
-    """Errors the domain raised; each has cost one event or one visit."""
+    """Errors the domain raised; each has cost one event or one wakeup."""
     outbox: list[PeopleRecord]
     """Records to be sent to `people`."""

@@ -253,7 +253,7 @@ class PartitionCommitter:
         puts = [(MARKER_KEY, encode_marker(group.marker)), *group.puts]
         last_offset = await log.append_states(partition, puts, group.deletes)
         # Step 3: the store.
-        self._store.write(puts, group.deletes, last_offset, group.visits)
+        self._store.write(puts, group.deletes, last_offset, group.wakeups)
         self.working_set.stored()
         self.committed_offset = group.marker.offset
         self.committed_people_offset = group.marker.people_offset

@@ -6,7 +6,7 @@ from typing import Final
 from pipeline.stream.partition.changelog import MAX_BATCH_BYTES, RECORD_OVERHEAD_BYTES
 from pipeline.stream.partition.pages import PAGE_BYTES
 from pipeline.stream.partition.persons import Persons
-from pipeline.stream.partition.steps import Application, CarefulApplication, Outcome, Step, VisitStep
+from pipeline.stream.partition.steps import Application, CarefulApplication, Outcome, Step, WakeupStep
 from schemas.facts import RejectedRow
 
 GROUP_BYTES: Final = MAX_BATCH_BYTES * 5 // 8
@@ -35,9 +35,9 @@ class OpenGroup:
         return self._application.outcome
 
     @property
-    def visited(self) -> set[str]:
-        """Keys of persons who were visited in this group."""
-        return {key for step in self._steps if isinstance(step, VisitStep) for key in step.keys}
+    def woken(self) -> set[str]:
+        """Keys of persons who were woken in this group."""
+        return {key for step in self._steps if isinstance(step, WakeupStep) for key in step.keys}
 
     def make_room(self, keys: Sequence[str], bytes_each: int) -> int:
         """Return how many of `keys` fit, which are then counted in. One always fits into an empty group.

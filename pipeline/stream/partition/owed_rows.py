@@ -4,7 +4,7 @@ from heapq import nsmallest
 from typing import Final
 from zlib import crc32
 
-from pipeline.stream.partition.visits import OWES_CREDITS, OWES_ROWS
+from pipeline.stream.partition.wakeups import OWES_CREDITS, OWES_ROWS
 
 PERSONS_AT_ONCE: Final = 64
 """A group writes owed rows of conversions of no more persons than this."""
@@ -17,7 +17,7 @@ class OwedRows:
         """Persons of `persons` with owed rows of conversions."""
 
     def note(self, key: str, minute: int) -> None:
-        """`minute`: of the next visit, see `visits`."""
+        """`minute`: of the next wakeup, see `wakeups`."""
         self.forget(key)
         if minute in (OWES_ROWS, OWES_CREDITS):
             self.persons[key] = None

@@ -14,29 +14,29 @@ _STEP: Final = 2_000
 def restore(agenda: Agenda, store: PartitionStore) -> Iterator[int]:
     """Every stored person, some at a time; yields how many.
 
-    Where the store has the visits, few states are looked at: those whose rules have changed since, and those that came
+    Where the store has the wakeups, few states are looked at: those whose rules have changed since, and those that came
     from the changelog after a crash. Afterwards it has them all.
     """
-    return _by_visits(agenda, store) if store.has_visits else _by_states(agenda, store)
+    return _by_wakeups(agenda, store) if store.has_wakeups else _by_states(agenda, store)
 
 
-def _by_visits(agenda: Agenda, store: PartitionStore) -> Iterator[int]:
-    visits = store.visits()
-    while batch := list(islice(visits, _STEP)):
+def _by_wakeups(agenda: Agenda, store: PartitionStore) -> Iterator[int]:
+    wakeups = store.wakeups()
+    while batch := list(islice(wakeups, _STEP)):
         unknown = agenda.restore(batch)
         if unknown:
-            store.note_visits(agenda.restore_states(_whole(store, unknown, store.get_many(unknown))))
+            store.note_wakeups(agenda.restore_states(_whole(store, unknown, store.get_many(unknown))))
         yield len(batch)
 
 
 def _by_states(agenda: Agenda, store: PartitionStore) -> Iterator[int]:
-    store.forget_visits()
+    store.forget_wakeups()
     states = store.scan()
     while batch := list(islice(states, _STEP)):
         keys, values = zip(*batch, strict=True)
-        store.note_visits(agenda.restore_states(_whole(store, keys, values)))
+        store.note_wakeups(agenda.restore_states(_whole(store, keys, values)))
         yield len(batch)
-    store.complete_visits()
+    store.complete_wakeups()
 
 
 def _whole(

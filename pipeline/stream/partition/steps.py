@@ -2,7 +2,7 @@
 
 An exception must cost one event and not the partition, and must leave no state half-changed. So the open group
 remembers its steps. When one raises, all are undone and done again carefully: with a copy of the state taken before
-every event and every visit, and what raises left out. Where nothing raises, this costs nothing.
+every event and every wakeup, and what raises left out. Where nothing raises, this costs nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ class PeopleStep(NamedTuple):
     keys: list[str]
 
 
-class VisitStep(NamedTuple):
+class WakeupStep(NamedTuple):
     """Look at persons without an event: publish their sessions, or find that they have expired."""
 
     keys: list[str]
@@ -65,7 +65,7 @@ class OwedStep(NamedTuple):
     keys: list[str]
 
 
-Step = EventStep | PeopleStep | VisitStep | OwedStep
+Step = EventStep | PeopleStep | WakeupStep | OwedStep
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class Outcome:
     refused: list[RejectedRow] = field(default_factory=list)
     """Events the domain raised on."""
     stuck: set[str] = field(default_factory=set)
-    """Persons whose visit raised."""
+    """Persons whose wakeup raised."""
     failures: list[str] = field(default_factory=list)
 
 
@@ -98,9 +98,9 @@ class Application:
             for record, key in zip(step.decoded.records[step.start : step.stop], step.keys, strict=True):
                 self._merge(record, key)
         else:
-            visit = self._visit if isinstance(step, VisitStep) else self._write_owed
+            act = self._wake if isinstance(step, WakeupStep) else self._write_owed
             for key in step.keys:
-                visit(key)
+                act(key)
 
     def _apply(self, step: EventStep) -> None:
         """The hot path of the whole worker."""
@@ -158,7 +158,7 @@ class Application:
         forwarded[record.partition] = place
         return True
 
-    def _visit(self, key: str) -> None:
+    def _wake(self, key: str) -> None:
         context = self._persons.context(key, self.outcome.effects)
         if is_expired(context.state, context.rules, context.watermark_ms):
             if end_in_steps(context):
@@ -179,9 +179,9 @@ class CarefulApplication(Application):
         elif isinstance(step, PeopleStep):
             self._merge_each(step)
         else:
-            visit = self._visit if isinstance(step, VisitStep) else self._write_owed
+            act = self._wake if isinstance(step, WakeupStep) else self._write_owed
             for key in step.keys:
-                if self._attempt(key, visit, key) is not None:
+                if self._attempt(key, act, key) is not None:
                     self.outcome.stuck.add(key)
 
     def _apply(self, step: EventStep) -> None:

@@ -12,15 +12,15 @@ from typing import Any, Final, Protocol, TypeAlias
 import rocksdict
 
 from pipeline.runtime.log import get_logger
-from pipeline.stream.partition.visits import UNKNOWN
+from pipeline.stream.partition.wakeups import UNKNOWN
 
 _INTERNAL: Final = b"\x00"
 """Keys that begin with it are ours, not a person's."""
 _OFFSET_KEY: Final = b"\x00changelog-offset"
-_VISITS_OFFSET_KEY: Final = b"\x00visits-offset"
-"""The offset up to which everybody's visit is written too; a version that knows of none leaves it behind."""
-_VISIT_PREFIX: Final = b"\x00v\x1f"
-_VISIT_END: Final = b"\x00v\x20"
+_WAKEUPS_OFFSET_KEY: Final = b"\x00visits-offset"
+"""The offset up to which everybody's wakeup is written too; a version that knows of none leaves it behind."""
+_WAKEUP_PREFIX: Final = b"\x00v\x1f"
+_WAKEUP_END: Final = b"\x00v\x20"
 _FIRST_PERSON: Final = b"\x01"
 _MIB: Final = 1024 * 1024
 _DAMAGE_MARK: Final = "ATTRIKIT-DAMAGED"
@@ -34,17 +34,17 @@ _OBSTACLES: Final = (
 )
 """Errors of the operating system that leave the files whole."""
 _Opened: TypeAlias = tuple[rocksdict.Rdict, bytes | None, bytes | None]
-"""A database with its changelog offset, and the offset up to which it has the visits."""
+"""A database with its changelog offset, and the offset up to which it has the wakeups."""
 _log = get_logger("stream.stores")
 
-_NO_VISITS: Final[Mapping[bytes, bytes]] = {}
+_NO_WAKEUPS: Final[Mapping[bytes, bytes]] = {}
 
 
 class PartitionStore(Protocol):
     """bytes → bytes. One write is atomic and carries the changelog offset it brings the store to.
 
-    Beside each person's state stands the next visit (see `visits`), which is no part of the changelog: a store that was
-    filled from there, or by a version that knew of none, has none until all have been noted.
+    Beside each person's state stands the next wakeup (see `wakeups`), which is no part of the changelog: a store that
+    was filled from there, or by a version that knew of none, has none until all have been noted.
     """
 
     @property
@@ -59,9 +59,9 @@ class PartitionStore(Protocol):
         puts: Iterable[tuple[bytes, bytes]],
         deletes: Iterable[bytes],
         offset: int,
-        visits: Mapping[bytes, bytes] = _NO_VISITS,
+        wakeups: Mapping[bytes, bytes] = _NO_WAKEUPS,
     ) -> None:
-        """Write states. Where the store has visits, that of a person put and not found in `visits` is `UNKNOWN`."""
+        """Write states. Where the store has wakeups, that of a person put and not found in `wakeups` is `UNKNOWN`."""
         ...
 
     def scan(self) -> Iterator[tuple[bytes, bytes]]:
@@ -69,23 +69,23 @@ class PartitionStore(Protocol):
         ...
 
     @property
-    def has_visits(self) -> bool:
+    def has_wakeups(self) -> bool:
         """Everybody's."""
         ...
 
-    def visits(self) -> Iterator[tuple[bytes, bytes]]:
+    def wakeups(self) -> Iterator[tuple[bytes, bytes]]:
         """Every person's, as of now, even if some are noted meanwhile; those of an app in a row."""
         ...
 
-    def note_visits(self, visits: Iterable[tuple[bytes, bytes]]) -> None:
-        """Note the visits of persons who are stored."""
+    def note_wakeups(self, wakeups: Iterable[tuple[bytes, bytes]]) -> None:
+        """Note the wakeups of persons who are stored."""
         ...
 
-    def forget_visits(self) -> None:
+    def forget_wakeups(self) -> None:
         """Forget the notes, before all are noted anew."""
         ...
 
-    def complete_visits(self) -> None:
+    def complete_wakeups(self) -> None:
         """Note that all are noted."""
         ...
 
@@ -99,9 +99,9 @@ class PartitionStore(Protocol):
 class MemoryStore:
     def __init__(self) -> None:
         self._data: dict[bytes, bytes] = {}
-        self._visits: dict[bytes, bytes] = {}
+        self._wakeups: dict[bytes, bytes] = {}
         self._offset: int | None = None
-        self.has_visits = False
+        self.has_wakeups = False
 
     @property
     def offset(self) -> int | None:
@@ -116,36 +116,36 @@ class MemoryStore:
         puts: Iterable[tuple[bytes, bytes]],
         deletes: Iterable[bytes],
         offset: int,
-        visits: Mapping[bytes, bytes] = _NO_VISITS,
+        wakeups: Mapping[bytes, bytes] = _NO_WAKEUPS,
     ) -> None:
         for key, value in puts:
             self._data[key] = value
-            if self.has_visits and not key.startswith(_INTERNAL):
-                self._visits[key] = visits.get(key, UNKNOWN)
+            if self.has_wakeups and not key.startswith(_INTERNAL):
+                self._wakeups[key] = wakeups.get(key, UNKNOWN)
         for key in deletes:
             self._data.pop(key, None)
-            self._visits.pop(key, None)
+            self._wakeups.pop(key, None)
         self._offset = offset
 
     def scan(self) -> Iterator[tuple[bytes, bytes]]:
         return (item for item in self._data.items() if not item[0].startswith(_INTERNAL))
 
-    def visits(self) -> Iterator[tuple[bytes, bytes]]:
-        return iter(sorted(self._visits.items()))
+    def wakeups(self) -> Iterator[tuple[bytes, bytes]]:
+        return iter(sorted(self._wakeups.items()))
 
-    def note_visits(self, visits: Iterable[tuple[bytes, bytes]]) -> None:
-        self._visits.update(visits)
+    def note_wakeups(self, wakeups: Iterable[tuple[bytes, bytes]]) -> None:
+        self._wakeups.update(wakeups)
 
-    def forget_visits(self) -> None:
-        self._visits.clear()
-        self.has_visits = False
+    def forget_wakeups(self) -> None:
+        self._wakeups.clear()
+        self.has_wakeups = False
 
-    def complete_visits(self) -> None:
-        self.has_visits = True
+    def complete_wakeups(self) -> None:
+        self.has_wakeups = True
 
     def wipe(self) -> None:
         self._data.clear()
-        self.forget_visits()
+        self.forget_wakeups()
         self._offset = None
 
     def close(self) -> None:
@@ -165,9 +165,9 @@ class RocksStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._db, raw, visits_offset = self._open_or_replace()
+        self._db, raw, wakeups_offset = self._open_or_replace()
         self._offset = None if raw is None else int(raw)
-        self._has_visits = raw is not None and raw == visits_offset
+        self._has_wakeups = raw is not None and raw == wakeups_offset
 
     @property
     def offset(self) -> int | None:
@@ -183,22 +183,22 @@ class RocksStore:
         puts: Iterable[tuple[bytes, bytes]],
         deletes: Iterable[bytes],
         offset: int,
-        visits: Mapping[bytes, bytes] = _NO_VISITS,
+        wakeups: Mapping[bytes, bytes] = _NO_WAKEUPS,
     ) -> None:
         batch = rocksdict.WriteBatch(raw_mode=True)
         put = batch.put
         for key, value in puts:
             put(key, value)
-            if self._has_visits and not key.startswith(_INTERNAL):
-                put(_VISIT_PREFIX + key, visits.get(key, UNKNOWN))
+            if self._has_wakeups and not key.startswith(_INTERNAL):
+                put(_WAKEUP_PREFIX + key, wakeups.get(key, UNKNOWN))
         for key in deletes:
             batch.delete(key)
             if not key.startswith(_INTERNAL):
-                batch.delete(_VISIT_PREFIX + key)
+                batch.delete(_WAKEUP_PREFIX + key)
         raw_offset = str(offset).encode()
         put(_OFFSET_KEY, raw_offset)
-        if self._has_visits:
-            put(_VISITS_OFFSET_KEY, raw_offset)
+        if self._has_wakeups:
+            put(_WAKEUPS_OFFSET_KEY, raw_offset)
         with self._noticing_damage():
             self._db.write(batch)
         self._offset = offset
@@ -207,37 +207,37 @@ class RocksStore:
         return self._iterate(rocksdict.ReadOptions(), _FIRST_PERSON)
 
     @property
-    def has_visits(self) -> bool:
-        return self._has_visits
+    def has_wakeups(self) -> bool:
+        return self._has_wakeups
 
-    def visits(self) -> Iterator[tuple[bytes, bytes]]:
+    def wakeups(self) -> Iterator[tuple[bytes, bytes]]:
         only = rocksdict.ReadOptions()
-        only.set_iterate_upper_bound(_VISIT_END)
-        start = len(_VISIT_PREFIX)
-        return ((key[start:], visit) for key, visit in self._iterate(only, _VISIT_PREFIX))
+        only.set_iterate_upper_bound(_WAKEUP_END)
+        start = len(_WAKEUP_PREFIX)
+        return ((key[start:], wakeup) for key, wakeup in self._iterate(only, _WAKEUP_PREFIX))
 
-    def note_visits(self, visits: Iterable[tuple[bytes, bytes]]) -> None:
+    def note_wakeups(self, wakeups: Iterable[tuple[bytes, bytes]]) -> None:
         batch = rocksdict.WriteBatch(raw_mode=True)
-        for key, visit in visits:
-            batch.put(_VISIT_PREFIX + key, visit)
+        for key, wakeup in wakeups:
+            batch.put(_WAKEUP_PREFIX + key, wakeup)
         with self._noticing_damage():
             self._db.write(batch)
 
-    def forget_visits(self) -> None:
-        self._has_visits = False
-        self._db.delete(_VISITS_OFFSET_KEY)
-        self._db.delete_range(_VISIT_PREFIX, _VISIT_END)
+    def forget_wakeups(self) -> None:
+        self._has_wakeups = False
+        self._db.delete(_WAKEUPS_OFFSET_KEY)
+        self._db.delete_range(_WAKEUP_PREFIX, _WAKEUP_END)
 
-    def complete_visits(self) -> None:
+    def complete_wakeups(self) -> None:
         if self._offset is not None:
-            self._db.put(_VISITS_OFFSET_KEY, str(self._offset).encode())
-            self._has_visits = True
+            self._db.put(_WAKEUPS_OFFSET_KEY, str(self._offset).encode())
+            self._has_wakeups = True
 
     def wipe(self) -> None:
         self.close()
         shutil.rmtree(self._path)
         self._db = _open(self._path)
-        self._offset, self._has_visits = None, False
+        self._offset, self._has_wakeups = None, False
 
     def close(self) -> None:
         """Close the store. What cannot be written any more is in the changelog."""
@@ -281,7 +281,7 @@ class RocksStore:
 def _open_and_look(path: Path) -> _Opened:
     db = _open(path)
     try:
-        return db, db.get(_OFFSET_KEY), db.get(_VISITS_OFFSET_KEY)
+        return db, db.get(_OFFSET_KEY), db.get(_WAKEUPS_OFFSET_KEY)
     except Exception:
         with suppress(Exception):
             db.close()

@@ -5,7 +5,7 @@ Events are applied at once, in memory, records of `people` when it is their turn
 not stored yet (`stored` says when), so a state is always found in memory, in the closed group or in the store, in this
 order.
 
-Its parts: `persons` (states, rules, time), `events` and `people` (positions in the sources), `agenda` (next visits),
+Its parts: `persons` (states, rules, time), `events` and `people` (positions in the sources), `agenda` (next wakeups),
 and the open group.
 """
 
@@ -20,7 +20,7 @@ from pipeline.stream.partition.intake import EventIntake, apply_people
 from pipeline.stream.partition.open_group import OpenGroup
 from pipeline.stream.partition.persons import Persons
 from pipeline.stream.partition.steps import OwedStep
-from pipeline.stream.partition.visiting import fire_timers, publish_over, publish_pending
+from pipeline.stream.partition.waking import fire_timers, publish_over, publish_pending
 
 BEGINNING: Final = Marker(0, 0, 0)
 
@@ -100,7 +100,7 @@ class WorkingSet:
         """Fire the timers that are due, publish sessions if asked, and take the group; None if there is nothing.
 
         Sessions that are over by the time of their group are published with it in any case. In the middle of a message
-        nobody is visited: what is published must not depend on where a message was divided.
+        nobody is woken: what is published must not depend on where a message was divided.
         """
         if not self.is_inside_message:
             fire_timers(self._open, self.agenda)
@@ -123,13 +123,13 @@ class WorkingSet:
 
     def _take(self, puts: list[tuple[bytes, bytes]], deletes: list[bytes]) -> Group:
         group, outcome = self._open, self._open.outcome
-        visits = self._note_visits(group)
+        wakeups = self._note_wakeups(group)
         self._forwarded = outcome.forwarded
         self._open = OpenGroup(self._persons, outcome.forwarded)
         return Group(
             puts=puts,
             deletes=deletes,
-            visits=visits,
+            wakeups=wakeups,
             effects=outcome.effects,
             rejected=group.unreadable + outcome.refused,
             marker=self._marker(),
@@ -139,16 +139,16 @@ class WorkingSet:
             outbox=outcome.effects.messages,
         )
 
-    def _note_visits(self, group: OpenGroup) -> dict[bytes, bytes]:
-        states, outcome, visits = self._persons.states, group.outcome, {}
+    def _note_wakeups(self, group: OpenGroup) -> dict[bytes, bytes]:
+        states, outcome, wakeups = self._persons.states, group.outcome, {}
         for key in group.dirty:
             if key in outcome.expired:
                 states.forget(key)
                 self.agenda.forget(key)
             else:
                 is_stuck = key in outcome.stuck
-                visits[key.encode()] = self.agenda.note(key, states.hot[key], is_stuck=is_stuck)
-        return visits
+                wakeups[key.encode()] = self.agenda.note(key, states.hot[key], is_stuck=is_stuck)
+        return wakeups
 
     def _marker(self) -> Marker:
         people = self.people

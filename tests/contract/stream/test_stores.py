@@ -9,7 +9,7 @@ import pytest
 import rocksdict
 
 from pipeline.stream.partition.stores import MemoryStore, PartitionStore, RocksStore, StoreDamaged
-from pipeline.stream.partition.visits import UNKNOWN
+from pipeline.stream.partition.wakeups import UNKNOWN
 
 PERSONS = 3_000
 PERSONS_AT = {0: 1_000, 1_000: 2_000, 2_000: PERSONS, PERSONS: PERSONS}
@@ -52,40 +52,40 @@ def test_wiping_leaves_nothing(store: PartitionStore) -> None:
     assert store.get_many([b"a"]) == [b"2"]
 
 
-def _note_all(store: PartitionStore, visits: dict[bytes, bytes]) -> None:
-    store.forget_visits()
-    store.note_visits(visits.items())
-    store.complete_visits()
+def _note_all(store: PartitionStore, wakeups: dict[bytes, bytes]) -> None:
+    store.forget_wakeups()
+    store.note_wakeups(wakeups.items())
+    store.complete_wakeups()
 
 
-def test_visits_are_kept_with_the_states_once_all_are_noted(store: PartitionStore) -> None:
+def test_wakeups_are_kept_with_the_states_once_all_are_noted(store: PartitionStore) -> None:
     store.write([(b"a", b"1"), (b"b", b"2")], [], 1, {b"a": b"A-------"})
-    assert list(store.visits()) == []
+    assert list(store.wakeups()) == []
     _note_all(store, {b"a": b"AAAAAAAA", b"b": b"BBBBBBBB"})
-    assert store.has_visits
+    assert store.has_wakeups
     store.write([(b"\x00applied", b"m"), (b"c", b"3"), (b"b", b"4")], [b"a"], 2, {b"c": b"CCCCCCCC"})
-    assert sorted(store.visits()) == [(b"b", UNKNOWN), (b"c", b"CCCCCCCC")]
+    assert sorted(store.wakeups()) == [(b"b", UNKNOWN), (b"c", b"CCCCCCCC")]
     assert sorted(store.scan()) == [(b"b", b"4"), (b"c", b"3")]
     _note_all(store, {b"c": b"DDDDDDDD"})
-    assert list(store.visits()) == [(b"c", b"DDDDDDDD")]
+    assert list(store.wakeups()) == [(b"c", b"DDDDDDDD")]
 
 
-def test_visits_can_be_noted_while_they_are_read(store: PartitionStore) -> None:
+def test_wakeups_can_be_noted_while_they_are_read(store: PartitionStore) -> None:
     store.write([(b"%03d" % n, b"") for n in range(500)], [], 1)
     _note_all(store, {b"%03d" % n: UNKNOWN for n in range(500)})
-    for key, visit in store.visits():
-        assert visit == UNKNOWN
-        store.note_visits([(key, b"DDDDDDDD")])
-    assert {visit for _, visit in store.visits()} == {b"DDDDDDDD"}
+    for key, wakeup in store.wakeups():
+        assert wakeup == UNKNOWN
+        store.note_wakeups([(key, b"DDDDDDDD")])
+    assert {wakeup for _, wakeup in store.wakeups()} == {b"DDDDDDDD"}
 
 
-def test_a_store_that_was_wiped_has_no_visits(store: PartitionStore) -> None:
+def test_a_store_that_was_wiped_has_no_wakeups(store: PartitionStore) -> None:
     store.write([(b"a", b"1")], [], 1)
     _note_all(store, {b"a": b"AAAAAAAA"})
     store.wipe()
-    assert not store.has_visits
+    assert not store.has_wakeups
     store.write([(b"a", b"1")], [], 1)
-    assert list(store.visits()) == []
+    assert list(store.wakeups()) == []
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_rocksdb_is_still_there_when_opened_again(open_rocks: Callable[[], Rocks
     again.close()
 
 
-def test_visits_are_there_when_opened_again_unless_they_were_not_all_noted(
+def test_wakeups_are_there_when_opened_again_unless_they_were_not_all_noted(
     open_rocks: Callable[[], RocksStore],
 ) -> None:
     store = open_rocks()
@@ -112,17 +112,17 @@ def test_visits_are_there_when_opened_again_unless_they_were_not_all_noted(
     store.write([(b"b", b"2")], [], 8, {b"b": b"BBBBBBBB"})
     store.close()
     store = open_rocks()
-    assert store.has_visits
-    assert list(store.visits()) == [(b"a", b"AAAAAAAA"), (b"b", b"BBBBBBBB")]
-    store.forget_visits()
-    store.note_visits([(b"a", b"AAAAAAAA")])
+    assert store.has_wakeups
+    assert list(store.wakeups()) == [(b"a", b"AAAAAAAA"), (b"b", b"BBBBBBBB")]
+    store.forget_wakeups()
+    store.note_wakeups([(b"a", b"AAAAAAAA")])
     store.close()
     store = open_rocks()
-    assert not store.has_visits
+    assert not store.has_wakeups
     store.close()
 
 
-def test_a_folder_an_earlier_version_has_gone_on_with_has_no_visits(
+def test_a_folder_an_earlier_version_has_gone_on_with_has_no_wakeups(
     open_rocks: Callable[[], RocksStore], tmp_path: Path
 ) -> None:
     store = open_rocks()
@@ -136,7 +136,7 @@ def test_a_folder_an_earlier_version_has_gone_on_with_has_no_visits(
     earlier.close()
     store = open_rocks()
     assert store.offset == 8
-    assert not store.has_visits
+    assert not store.has_wakeups
     assert list(store.scan()) == [(b"a", b"1"), (b"b", b"1")]
     store.close()
 
@@ -153,7 +153,7 @@ def test_a_damaged_database_is_replaced_by_an_empty_one(open_rocks: Callable[[],
 
 @pytest.fixture(scope="module")
 def whole_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """3,000 persons with their visits, in several files."""
+    """3,000 persons with their wakeups, in several files."""
     folder = tmp_path_factory.mktemp("whole") / "p-1.db"
     store, random = RocksStore(folder), Random(1)
     for start in range(0, PERSONS, 1_000):
@@ -200,7 +200,7 @@ def damage(folder: Path, random: Random) -> None:
 
 
 def _read_all(folder: Path) -> tuple[int, int, int, int] | None:
-    """The offset, and how many visits, states and gettable states there are; None: the store is empty.
+    """The offset, and how many wakeups, states and gettable states there are; None: the store is empty.
 
     Raises `StoreDamaged`.
     """
@@ -210,9 +210,9 @@ def _read_all(folder: Path) -> tuple[int, int, int, int] | None:
             return None
         found = store.get_many([b"%06d" % n for n in range(PERSONS)])
         scanned = sum(1 for _ in store.scan())
-        # Without visits, they are worked out from the states.
-        visits = sum(1 for _ in store.visits()) if store.has_visits else scanned
-        return store.offset, visits, scanned, sum(item is not None for item in found)
+        # Without wakeups, they are worked out from the states.
+        wakeups = sum(1 for _ in store.wakeups()) if store.has_wakeups else scanned
+        return store.offset, wakeups, scanned, sum(item is not None for item in found)
     finally:
         store.close()
 

@@ -54,7 +54,7 @@ class Partition:
         group = self.working_set.close_group(publish=publish)
         if group is not None:
             self.groups.append(group)
-            self.store.write(group.puts, group.deletes, len(self.groups), group.visits)
+            self.store.write(group.puts, group.deletes, len(self.groups), group.wakeups)
             self.working_set.stored()
         return group
 

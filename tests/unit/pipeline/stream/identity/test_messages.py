@@ -123,7 +123,7 @@ class Stream:
             self._write(topic, target, value)
         self._step()
         puts = [(MARKER_KEY, encode_marker(group.marker)), *group.puts]
-        self.stores[number].write(puts, group.deletes, (self.stores[number].offset or 0) + 1, group.visits)
+        self.stores[number].write(puts, group.deletes, (self.stores[number].offset or 0) + 1, group.wakeups)
         self._step()
         taken.stored()
 

@@ -1,4 +1,4 @@
-"""A working set restored from its store: by the visits it is the same as by the states."""
+"""A working set restored from its store: by the wakeups it is the same as by the states."""
 
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import stream_traffic
 from pipeline.domain.rules import compile_rules
 from pipeline.domain.state import new_state
 from pipeline.stream.partition import restore
-from pipeline.stream.partition.visits import NEVER, OWES_ROWS, UNKNOWN, minute_of, read_visits, timing_of, visit_of
+from pipeline.stream.partition.wakeups import NEVER, OWES_ROWS, UNKNOWN, minute_of, read_wakeups, timing_of, wakeup_of
 from pipeline.stream.partition.working_set import WorkingSet
 from schemas.control import Snapshot
 
@@ -21,39 +21,39 @@ Make = Callable[[], Any]
 
 
 def _plan(working_set: WorkingSet) -> tuple[list[str], dict[int, list[str]]]:
-    """Who is owed rows, and who is visited in which minute. Takes the timers out."""
+    """Who is owed rows, and who is woken in which minute. Takes the timers out."""
     pending = sorted(working_set.agenda.owed.persons)
     timers = working_set.agenda._timers
-    visited: dict[int, list[str]] = {}
+    woken: dict[int, list[str]] = {}
     while timers._minutes:
         minute = timers._minutes[0]
-        visited[minute] = sorted(timers.take_due(minute * MINUTE_MS))
-    return pending, visited
+        woken[minute] = sorted(timers.take_due(minute * MINUTE_MS))
+    return pending, woken
 
 
 def _plan_by_states(partition: Any) -> tuple[list[str], dict[int, list[str]]]:
-    partition.store.forget_visits()
+    partition.store.forget_wakeups()
     partition.take()
     return _plan(partition.working_set)
 
 
 @pytest.mark.parametrize("publish_every", [1, 4, 100])
-def test_by_visits_is_as_by_states(make_partition: Make, messages: list[bytes], publish_every: int) -> None:
+def test_by_wakeups_is_as_by_states(make_partition: Make, messages: list[bytes], publish_every: int) -> None:
     partition = make_partition()
     for offset, value in enumerate(messages):
         partition.apply(offset, value)
         partition.flush(publish=offset % publish_every == 0)
     partition.working_set.idle_for(DAY_MS)
     partition.flush()
-    assert partition.store.has_visits
+    assert partition.store.has_wakeups
     partition.take()
-    by_visits = _plan(partition.working_set)
-    pending, visited = by_visits
-    assert pending or sum(map(len, visited.values())) > 50
-    assert by_visits == _plan_by_states(partition)
+    by_wakeups = _plan(partition.working_set)
+    pending, woken = by_wakeups
+    assert pending or sum(map(len, woken.values())) > 50
+    assert by_wakeups == _plan_by_states(partition)
 
 
-def test_only_states_without_a_visit_are_read_and_it_is_noted_for_the_next_time(
+def test_only_states_without_a_wakeup_are_read_and_it_is_noted_for_the_next_time(
     make_partition: Make, messages: list[bytes]
 ) -> None:
     partition = make_partition()
@@ -74,7 +74,7 @@ def test_only_states_without_a_visit_are_read_and_it_is_noted_for_the_next_time(
     assert sorted(reads) == sorted(key for key, _ in tail)
     partition.take()
     assert len(reads) == len(tail)
-    assert UNKNOWN not in dict(store.visits()).values()
+    assert UNKNOWN not in dict(store.wakeups()).values()
     assert _plan(partition.working_set) == _plan_by_states(partition)
 
 
@@ -95,22 +95,22 @@ def test_rules_that_changed_while_the_worker_was_away_count(make_partition: Make
 def test_what_broke_off_is_done_again(make_partition: Make, messages: list[bytes]) -> None:
     partition = make_partition()
     partition.run(messages, publish=True)
-    partition.store.forget_visits()
+    partition.store.forget_wakeups()
     next(restore._by_states(partition.working_set.agenda, partition.store))
-    assert not partition.store.has_visits
+    assert not partition.store.has_wakeups
     deque(restore.restore(partition.working_set.agenda, partition.store), maxlen=0)
-    assert partition.store.has_visits
+    assert partition.store.has_wakeups
 
 
-def test_a_visit_says_when_and_for_which_rules() -> None:
+def test_a_wakeup_says_when_and_for_which_rules() -> None:
     rules = compile_rules(stream_traffic.APP)
     state = new_state()
-    nobody = visit_of(state, rules)
+    nobody = wakeup_of(state, rules)
     state.received_s = 1_790_000_000
-    timed = visit_of(state, rules)
+    timed = wakeup_of(state, rules)
     state.is_unpublished = True
-    owed = visit_of(state, rules)
-    minutes, timings = read_visits([nobody, timed, owed, UNKNOWN])
+    owed = wakeup_of(state, rules)
+    minutes, timings = read_wakeups([nobody, timed, owed, UNKNOWN])
     assert minutes[0] == NEVER
     assert minutes[1] > minute_of(1_790_000_000_000)
     assert minutes[2] == OWES_ROWS

@@ -156,7 +156,7 @@ def test_an_event_whose_state_cannot_be_encoded_is_rejected_too(
     assert {msgspec.json.decode(row["payload"])["event_id"] for row in partition.rows(Topic.REJECTED)} == {bad}
 
 
-def test_a_visit_that_raises_is_left_alone_and_the_others_are_published(
+def test_a_wakeup_that_raises_is_left_alone_and_the_others_are_published(
     make_partition: Make, messages: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish = steps.publish_sessions

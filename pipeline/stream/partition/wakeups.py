@@ -1,4 +1,4 @@
-"""Next visit of each stored person: eight bytes beside the state. Pure.
+"""Next wakeup of each stored person: eight bytes beside the state. Pure.
 
 They follow from the state and from what its app's rules say about time, and they are written with the state. So a
 worker that starts need not decode the state of everybody it has ever seen. Where they were not written (the state comes
@@ -31,10 +31,10 @@ _LAYOUT: Final = Struct("<II")
 """The minute, and for which rules it was worked out."""
 
 
-def visit_of(state: PersonState, rules: AppRules) -> bytes:
-    """Return the visit that is kept beside the state."""
+def wakeup_of(state: PersonState, rules: AppRules) -> bytes:
+    """Return the wakeup that is kept beside the state."""
     minute = owing_minute(state)
-    return timed_visit(next_timer_ms(state, rules), rules) if minute is None else visit_at(minute, rules)
+    return timed_wakeup(next_timer_ms(state, rules), rules) if minute is None else wakeup_at(minute, rules)
 
 
 def owing_minute(state: PersonState) -> int | None:
@@ -44,16 +44,16 @@ def owing_minute(state: PersonState) -> int | None:
     return OWES_ROWS if has_unpublished(state) else None
 
 
-def visit_at(minute: int, rules: AppRules) -> bytes:
-    """Return the visit at `minute`, or at what stands instead of it."""
+def wakeup_at(minute: int, rules: AppRules) -> bytes:
+    """Return the wakeup at `minute`, or at what stands instead of it."""
     return _LAYOUT.pack(minute, timing_of(rules))
 
 
-def timed_visit(time_ms: int | None, rules: AppRules) -> bytes:
+def timed_wakeup(time_ms: int | None, rules: AppRules) -> bytes:
     """`time_ms`: what `next_timer_ms` says."""
-    # Too early does no harm: whoever is visited before it is time is asked again.
+    # Too early does no harm: whoever is woken before it is time is asked again.
     minute = NEVER if time_ms is None else min(max(minute_of(time_ms), FIRST_MINUTE), NEVER - 1)
-    return visit_at(minute, rules)
+    return wakeup_at(minute, rules)
 
 
 def minute_of(time_ms: int) -> int:
@@ -71,7 +71,7 @@ def _timing(*settings: int) -> int:
     return crc32(repr((_FORMULA, settings)).encode()) or 1
 
 
-def read_visits(visits: Sequence[bytes]) -> tuple[Sequence[int], Sequence[int]]:
+def read_wakeups(wakeups: Sequence[bytes]) -> tuple[Sequence[int], Sequence[int]]:
     """The minutes, and what `timing_of` the rules was when they were worked out."""
-    numbers = tuple(chain.from_iterable(map(_LAYOUT.unpack, visits)))
+    numbers = tuple(chain.from_iterable(map(_LAYOUT.unpack, wakeups)))
     return numbers[0::2], numbers[1::2]
