@@ -12,7 +12,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from pipeline.control import prepare_control_plane
+from pipeline.control.migrate import one_runner
 from pipeline.runtime.clickhouse import ClickHouse, PlannedMigration, migrate, plan
+from pipeline.runtime.clickhouse.versions import check_version
 from pipeline.runtime.connection_settings import ClickHouseSettings, ProcessSettings
 from pipeline.runtime.kafka.fetch_pause import use_bells
 from pipeline.runtime.lifecycle import cancel, run_draining
@@ -203,18 +205,22 @@ def _known(complete_through_ms: Callable[[], Awaitable[int | None]]) -> Callable
     return or_none
 
 
-def migrate_all(settings: Settings) -> list[int]:
-    """Migrate the control plane and ClickHouse. Returns the ClickHouse migrations applied now."""
-    prepare_control_plane(settings)
+def migrate_all(settings: Settings, say: Callable[[str], None]) -> list[int]:
+    """Migrate the control plane and ClickHouse, one runner at a time. Returns the ClickHouse migrations applied now.
+    `say` is told what it waits for. No table is touched while a server is too old.
+    """
 
-    async def migrate_clickhouse() -> list[int]:
+    async def run() -> list[int]:
         clickhouse = ClickHouse.open(settings)
         try:
+            await check_version(clickhouse)
+            await asyncio.to_thread(prepare_control_plane, settings)
             return await migrate(clickhouse)
         finally:
             clickhouse.close()
 
-    return asyncio.run(migrate_clickhouse())
+    with one_runner(settings.control_plane_dsn(), say):
+        return asyncio.run(run())
 
 
 def migration_plan(settings: ClickHouseSettings) -> list[PlannedMigration]:

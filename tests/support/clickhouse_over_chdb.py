@@ -126,15 +126,15 @@ class Shards:
     """What each shard sees of the local tables, learned from the `Distributed` tables that are made over them."""
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.count = count
         self._filters: dict[str, str] = {}
 
     def for_one_engine(self, sql: str) -> str:
         """Return the statement without what takes a Keeper."""
-        if not self._count or _READS.match(sql):
+        if not self.count or _READS.match(sql):
             return sql
         if found := _SHARDS.search(sql):
-            self._filters[f"{found[1]}.{found[2]}"] = f"({found[3]}) % {self._count} = shardNum() - 1"
+            self._filters[f"{found[1]}.{found[2]}"] = f"({found[3]}) % {self.count} = shardNum() - 1"
         plain = _REPLICATED.sub("ReplacingMergeTree(", re.sub(r" ON CLUSTER '\w+'", "", sql, count=1))
         return re.sub(r"(?<!non_)replicated_deduplication_window", "non_replicated_deduplication_window", plain)
 
@@ -236,6 +236,8 @@ class _Request(BaseHTTPRequestHandler):
             self._send(self._engine.run(sql, named, given), named)
 
     def _insert(self, insert: re.Match[bytes], rows: bytes, given: dict[str, str]) -> None:
+        if self.server.shards.count:  # all shards write one table here: the second one's rows are no repeat
+            given.pop("insert_deduplication_token", None)
         with NamedTemporaryFile(suffix=".rows") as file:
             file.write(rows)
             file.flush()

@@ -18,8 +18,9 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 # Source of the numbers: ClickHouse, src/Common/ErrorCodes.cpp.
 _TIMEOUT_CODES: Final = frozenset({159, 160})
 _QUERY_RETRY_CODES: Final = frozenset(
-    # too many queries, no connection, network, memory, read-only, cancelled, Keeper, database or table not there yet
-    {60, 81, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 279, 285, 286, 319, 394, 425, 439, 999}
+    # too many queries, no connection, network, memory, read-only, cancelled, Keeper, a replica that lacks a block,
+    # database or table not there yet
+    {60, 81, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 279, 285, 286, 289, 319, 394, 425, 439, 999}
 )
 _BAD_DATA_CODES: Final = frozenset(
     # cannot parse …, unexpected end, incorrect data, type mismatch, constraint, too large, null where none may be

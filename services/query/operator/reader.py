@@ -15,7 +15,7 @@ from services.query.operator.answers import (
     StoreState,
     TableState,
 )
-from services.query.operator.statements import DISKS_SQL, LEDGER_SQL, MERGES_SQL, MIGRATIONS_SQL, NOW_SQL, PARTS_SQL
+from services.query.operator.statements import LEDGER_SQL, MIGRATIONS_SQL, NOW_SQL, disks_sql, merges_sql, parts_sql
 
 _TIMEOUT_SECONDS: Final = 600.0
 """Timeout of operators' queries: these look at whole tables."""
@@ -36,13 +36,16 @@ async def ledger_counts(clickhouse: ClickHouse, partitions: int, from_us: int, t
 async def store_state(clickhouse: ClickHouse) -> StoreState:
     """Read the state of ClickHouse. Raises the errors of `ClickHouse`."""
 
+    cluster = clickhouse.cluster.name if clickhouse.cluster else ""
+    bound = {"database": clickhouse.database}
+
     async def rows(sql: str, row_type: Any) -> Any:
-        return msgspec.json.Decoder(row_type, strict=False).decode_lines(await clickhouse.query_bytes(sql))
+        return msgspec.json.Decoder(row_type, strict=False).decode_lines(await clickhouse.query_bytes(sql, bound))
 
     return StoreState(
         now_ms=(await rows(NOW_SQL, ClockRow))[0].now_ms,
-        tables=await rows(PARTS_SQL, TableState),
-        merges=(await rows(MERGES_SQL, MergeState))[0],
-        disks=await rows(DISKS_SQL, DiskState),
+        tables=await rows(parts_sql(cluster), TableState),
+        merges=(await rows(merges_sql(cluster), MergeState))[0],
+        disks=await rows(disks_sql(cluster), DiskState),
         migrations=await rows(MIGRATIONS_SQL, MigrationState),
     )

@@ -85,12 +85,33 @@ FROM gateway_counts FINAL
 WHERE minute_ms * 1000 >= {{from_us:Int64}} AND minute_ms * 1000 + 60000000 <= {{through_us:Int64}}
 GROUP BY app_id, hour HAVING count > 0""",
 }
-PARTS_SQL: Final = """
+
+
+def parts_sql(cluster: str) -> str:
+    """Select the tables; of a cluster, each shard's once."""
+    parts = f"cluster('{cluster}', system.parts)" if cluster else "system.parts"
+    return f"""
 SELECT table, count() AS parts, sum(rows) AS rows, sum(bytes_on_disk) AS bytes
-FROM system.parts WHERE active AND database = currentDatabase() GROUP BY table ORDER BY table"""
-MERGES_SQL: Final = """
+FROM {parts} WHERE active AND database = {{database:String}} GROUP BY table ORDER BY table"""
+
+
+def merges_sql(cluster: str) -> str:
+    return f"""
 SELECT count() AS merges, toFloat64(max(elapsed)) AS longest_seconds
-FROM system.merges WHERE database = currentDatabase()"""
-DISKS_SQL: Final = "SELECT name, free_space AS free_bytes, total_space AS total_bytes FROM system.disks"
+FROM {_of_all("merges", cluster)} WHERE database = {{database:String}}"""
+
+
+def disks_sql(cluster: str) -> str:
+    """Select the disks; of a cluster, the fullest of each name."""
+    return f"""
+SELECT name, argMin(free_space, free_space / total_space) AS free_bytes,
+    argMin(total_space, free_space / total_space) AS total_bytes
+FROM {_of_all("disks", cluster)} GROUP BY name ORDER BY name"""
+
+
+def _of_all(table: str, cluster: str) -> str:
+    return f"clusterAllReplicas('{cluster}', system.{table})" if cluster else f"system.{table}"
+
+
 MIGRATIONS_SQL: Final = "SELECT number, name, checksum FROM schema_migrations FINAL ORDER BY number"
 NOW_SQL: Final = "SELECT toUnixTimestamp64Milli(now64(3)) AS now_ms"

@@ -11,8 +11,9 @@ from alembic.migration import MigrationContext
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from pipeline.control import ControlPlane, migrate_control_plane, prepare_control_plane
+from pipeline.control import ControlPlane, ControlPlaneError, migrate_control_plane, prepare_control_plane
 from pipeline.control.engine import build_engine
+from pipeline.control.migrate import _require_postgresql, one_runner
 from pipeline.control.tables import METADATA
 from pipeline.runtime.secret_box import KEY_FILE, SecretBox
 from pipeline.runtime.settings import Settings
@@ -134,3 +135,31 @@ def test_a_shared_control_plane_is_encrypted_with_the_key_of_all_or_not_at_all(t
     prepare_control_plane(given)
     locked = ControlPlane(settings.control_plane_dsn()).snapshot(0).signing_key
     assert SecretBox.open(given, creates=False).unlock(locked) == clear
+
+
+def test_one_migrates_at_a_time_and_the_next_says_what_it_waits_for(dsn):
+    told, entered = [], threading.Event()
+    waits = threading.Event()
+
+    def say(line: str) -> None:
+        told.append(line)
+        waits.set()
+
+    def second() -> None:
+        with one_runner(dsn, say):
+            entered.set()
+
+    thread = threading.Thread(target=second)
+    with one_runner(dsn, told.append):
+        thread.start()
+        assert waits.wait(60)
+        assert not entered.is_set()
+    thread.join(60)
+    assert entered.is_set()
+    assert told == ["waiting for another that migrates"]
+
+
+def test_a_postgresql_that_is_too_old_is_refused():
+    with pytest.raises(ControlPlaneError, match=r"PostgreSQL 12\.3 is too old: this release needs 13 or newer"):
+        _require_postgresql((12, 3))
+    _require_postgresql((13, 0))
