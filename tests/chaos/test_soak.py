@@ -73,8 +73,8 @@ async def post_steadily(client: httpx.AsyncClient, seconds: float) -> int:
 
 
 async def _post(client: httpx.AsyncClient, batch: dict[str, Any]) -> None:
-    """Post as the document tells clients to: again after an error of the server, for a minute. The broker may take longer
-    than a publication may (2 s) on a machine with much else to do."""
+    """Post, and again after an error of the server, for a minute: as the document tells clients to. On a machine with
+    much else to do the broker may take longer than a publication may (2 s)."""
     async with asyncio.timeout(60):
         while (answer := await client.post("/v1/events/batch", json=batch)).status_code == 500:
             print(f"posted again: {answer.text}")
