@@ -8,7 +8,19 @@ REPORTS: Final = ("performance", "conversions", "attribution", "events", "sessio
 FORMATS: Final = ("spreadsheet", "csv", "jsonl", "parquet")
 """`spreadsheet`: CSV that spreadsheets open as it is meant."""
 COMPRESSIONS: Final = ("none", "gzip", "zstd")
-FIELDS: Final = ("report", "format", "compression", "from", "to", "goal", "model", "dimension", "include_bots", *PLACES)
+FIELDS: Final = (
+    "report",
+    "format",
+    "compression",
+    "from",
+    "to",
+    "goal",
+    "model",
+    "dimension",
+    "include_bots",
+    *PLACES,
+    "leave_out",
+)
 DEFAULTS: Final = {"report": "performance", "format": "spreadsheet", "compression": "none", "dimension": "channel"}
 _WITH_BOTS: Final = frozenset(REPORTS) - {"events"}
 _WITH_GOAL: Final = frozenset({"conversions", "attribution", "performance"})
@@ -34,6 +46,8 @@ def body_of(given: dict[str, str]) -> dict[str, Any]:
         filters["model"] = [given["model"]]
     if report == "performance":
         filters |= {name: given[name] for name in ("dimension", *PLACES) if given.get(name)}
+        if given.get("leave_out"):
+            filters["leave_out"] = given["leave_out"].split(",")
     is_spreadsheet = file_format == "spreadsheet"
     return {
         "report": report,

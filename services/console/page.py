@@ -114,8 +114,8 @@ class Page:
 
     def here(self, **changes: object) -> str:
         """Return this page's own address with other parameters; None takes one away."""
-        given = {name: value for name, value in self.request.query_params.items() if name not in changes}
-        given |= {name: str(value) for name, value in changes.items() if value is not None and value != ""}
+        given = [(name, value) for name, value in self.request.query_params.multi_items() if name not in changes]
+        given += [(name, str(value)) for name, value in changes.items() if value is not None and value != ""]
         return self.request.url.path + ("?" + urlencode(given) if given else "")
 
     async def read(self, path: str, parameters: Parameters | None = None) -> Any:

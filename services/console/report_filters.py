@@ -16,6 +16,8 @@ DAYS: Final = 28
 RANGES: Final = ((7, text("7 days")), (28, text("28 days")), (90, text("90 days")))
 DIMENSIONS: Final = ("channel", "source", "medium", "campaign", "content")
 """In the order in which each divides the one before."""
+LEFT_OUT: Final = ("direct", "impression")
+"""Kinds of touches that credit can be divided without."""
 PLACES: Final = DIMENSIONS[:-1]
 """Dimensions that a report can be narrowed by."""
 DEFAULT_MODEL: Final = Model.POSITION_BASED

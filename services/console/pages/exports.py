@@ -92,7 +92,7 @@ async def _exports_page(page: Page, given: dict[str, str], status: int = 200, pr
         "reports": REPORTS,
         "formats": FORMATS,
         "compressions": COMPRESSIONS,
-        "place": {name: given[name] for name in PLACES if given[name]},
+        "place": {name: given[name] for name in (*PLACES, "leave_out") if given[name]},
         "models": [model.value for model in Model],
         "words": words,
     }

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from schemas.facts import Model
 from services.console.export_form import fields_of_view
-from services.console.report_filters import DIMENSIONS, PLACES
+from services.console.report_filters import DIMENSIONS, LEFT_OUT, PLACES
 from services.console.report_page import PERFORMANCE, render_report, report_filters
 from services.console.visitor import OfApp
 
@@ -73,7 +73,8 @@ def row_of(item: dict[str, Any], model: str) -> dict[str, Any]:
 async def show_models(page: OfApp) -> Response:
     """Every model's credit for each key, as conversions, value or share, with the difference to a chosen base."""
     filters = report_filters(page)
-    asked = filters.parameters() | {"dimension": filters.dimension, "model": "all"}
+    left_out = [kind for kind in LEFT_OUT if kind in page.request.query_params.getlist("leave_out")]
+    asked = filters.parameters() | {"dimension": filters.dimension, "model": "all", "leave_out": ",".join(left_out)}
     report = await page.read(PERFORMANCE, asked)
     shown = page.request.query_params.get("show", "conversions")
     shown = shown if shown in ("conversions", "value", "share") else "conversions"
@@ -88,7 +89,8 @@ async def show_models(page: OfApp) -> Response:
         "totals": totals,
         "are_equal": len(set(totals.values())) == 1,
         "shown": shown,
-        "export": fields_of_view(filters),
+        "export": fields_of_view(filters, leave_out=asked["leave_out"]),
+        "left_out": left_out,
         "base": base if base in _MODELS else "",
         "dimensions": DIMENSIONS,
         "models": _MODELS,

@@ -1,5 +1,6 @@
 """Query parameters of `/attribution` and the reports: goals, currency and models. Pure."""
 
+from collections.abc import Iterable
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -45,15 +46,15 @@ class ReportParameters(ButBots):
     )
 
 
+def check_choices(name: str, given: tuple[str, ...], choices: Iterable[str]) -> None:
+    """Refuse a list with something that is none of the choices, naming the parameter."""
+    known = list(choices)
+    if any(each not in known for each in given):
+        shown = ", ".join(known)
+        raise invalid(name, Text(f"可选值：{shown}", f"must be one of: {shown}"))
+
+
 def models_of(given: tuple[str, ...]) -> tuple[Model, ...]:
     """Return the models in the order of the documentation, each once; all of them for `all` or none given."""
-    if not given or ALL_MODELS in given:
-        unknown = [name for name in given if name != ALL_MODELS and name not in set(Model)]
-        chosen: set[str] = set(Model)
-    else:
-        unknown = [name for name in given if name not in set(Model)]
-        chosen = set(given)
-    if unknown:
-        choices = ", ".join([*Model, ALL_MODELS])
-        raise invalid("model", Text(f"可选值：{choices}", f"must be one of: {choices}"))
-    return tuple(model for model in Model if model in chosen)
+    check_choices("model", given, (*Model, ALL_MODELS))
+    return tuple(model for model in Model if not given or ALL_MODELS in given or model in given)

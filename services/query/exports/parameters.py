@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter,
 from schemas.control import Plan
 from schemas.facts import Model
 from services.query.aggregates.credit_sums import Dimension
+from services.query.aggregates.left_out_touches import LeftOut
 from services.query.core.parameters import Amount, Currency, Name, PersonId, RowId, Time, Zone
 from services.query.events.parameters import MAX_PROPERTIES, MAX_PROPERTY_CHARACTERS
 from services.query.reports.performance.parameters import Compare, PlaceText
@@ -94,6 +95,9 @@ class PerformanceFilters(GoalFilters):
         None,
         description="Adds columns with the change from the period before, and the rows of that period, with "
         "`is_previous` true; takes `from` and `to`.",
+    )
+    leave_out: Annotated[list[LeftOut], Field(max_length=len(LeftOut))] = Field(
+        default=[], description="Credit as if these were no touches, as in the report."
     )
     channel: PlaceText = Field(None, description="Only what this channel brought, as in the report.")
     source: PlaceText = Field(None, description="Only what this source brought.")

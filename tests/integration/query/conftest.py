@@ -54,11 +54,12 @@ KEYS = {
     "spend": "ak_test_spend",
     "bots": "ak_test_bots",
     "large": "ak_test_large",
+    "left": "ak_test_left",
 }
 SERVER_URL = "ATTRIKIT_TEST_CLICKHOUSE_URL"
 SHARDED_CLUSTER = "ATTRIKIT_TEST_CLICKHOUSE_CLUSTER"
 """Name of the cluster that the server is one of, if it is of one: its tables have shards."""
-OWN = ("demo", "log", "flow", "walk", "spend", "bots", "large")
+OWN = ("demo", "log", "flow", "walk", "spend", "bots", "large", "left")
 """Apps of one test each."""
 MODELS = {
     "events": EventList,

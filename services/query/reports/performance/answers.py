@@ -81,6 +81,7 @@ ComparedPeriod = TypedDict(
 class PerformanceReport(TypedDict):
     dimension: str
     granularity: Text
+    leave_out: Annotated[list[str], Field(description="Kinds of touches whose credit went to the others.")]
     items: list[PerformanceItem]
     totals: PerformanceNumbers
     previous: Annotated[
@@ -129,6 +130,7 @@ _CHANGE: Final = {
 EXAMPLE: Final = {
     "dimension": "channel",
     "granularity": "day",
+    "leave_out": [],
     "items": [{"period": "2024-01-15T00:00:00+08:00", "key": "paid_search", "change": None, **_PERFORMANCE}],
     "totals": _PERFORMANCE,
     "previous": {

@@ -14,6 +14,7 @@ from typing import Any, Final
 from schemas.facts import Model, TouchType
 from services.query.aggregates.counted_conversions import IN_CURRENCY, Counted, by_goal_part
 from services.query.aggregates.credit_sums import OF_TOUCHES, Dimension, credit_columns, credit_sums, unfolded
+from services.query.aggregates.left_out_touches import LeftOut, without
 from services.query.aggregates.report_parts import ROW_LIMIT, WHOLE_RANGE, PartSql, ReportRow, union
 from services.query.aggregates.touch_contents import by_content, content_conditions
 from services.query.core.sql import Condition, Statement, Table, but_bots, source, statement, within
@@ -45,6 +46,8 @@ class PerformanceQuery:
     include_bots: bool = False
     narrowed: tuple[tuple[Dimension, str], ...] = ()
     """Values of other dimensions that all that is counted must have: a report of one channel's sources, say."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Kinds of touches that get no credit here. They are counted as touches all the same."""
 
     @property
     def currency(self) -> str:
@@ -217,8 +220,8 @@ def _session_key(dimension: Dimension) -> str:
 def _credits(wanted: PerformanceQuery) -> PartSql:
     narrowed_by = [dimension for dimension, _ in wanted.narrowed]
     columns = f"{_place('converted_at_ms', wanted)}, {credit_columns(wanted.dimension, wanted.models, narrowed_by)}"
-    rows = f"(SELECT {columns} FROM {_of_conversions(Table.ATTRIBUTIONS, wanted)})"
-    touches = unfolded(rows, wanted.models, narrowed_by)
+    rows = without(_of_conversions(Table.ATTRIBUTIONS, wanted), wanted.left_out, wanted.models)
+    touches = unfolded(f"(SELECT {columns} FROM {rows})", wanted.models, narrowed_by)
     return PartSql(CREDITS, _keyed(touches, wanted), credit_sums(wanted.models))
 
 

@@ -58,6 +58,7 @@ def performance_report(wanted: PerformanceQuery, rows: list[ReportRow], meta: Me
     report: PerformanceReport = {
         "dimension": wanted.dimension.value,
         "granularity": wanted.granularity.value if wanted.granularity else None,
+        "leave_out": [kind.value for kind in wanted.left_out],
         "items": items,
         "totals": totals,
         "previous": None,

@@ -127,7 +127,14 @@ def test_costs_are_summed_by_source_and_currency() -> None:
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_every_form_of_an_export_is_one_the_api_takes(report: str, file_format: str) -> None:
     form = {"report": report, "format": file_format, "compression": "gzip", "from": "2026-01-01", "to": "2026-01-31"}
-    form |= {"goal": "purchase", "model": "linear", "dimension": "source", "include_bots": "true", "channel": "email"}
+    form |= {
+        "goal": "purchase",
+        "model": "linear",
+        "dimension": "source",
+        "include_bots": "true",
+        "channel": "email",
+        "leave_out": "direct",
+    }
     assert parse_export(msgspec.json.encode(body_of(form))).report == report
 
 

@@ -10,6 +10,7 @@ import msgspec
 from schemas.facts import Model
 from services.query.aggregates.counted_conversions import Counted
 from services.query.aggregates.credit_sums import Dimension
+from services.query.aggregates.left_out_touches import LeftOut
 from services.query.attribution import statements as attribution
 from services.query.conversions import statements as conversions
 from services.query.core.cursors import Position
@@ -110,9 +111,10 @@ def every_statement() -> Iterator[Statement[Any]]:
                 PerformanceQuery(dimension, (Model.LINEAR,), counted, "Asia/Tokyo", granularity, RANGE, has_previous),
             )
         for narrowed in ((Dimension.CHANNEL,), (Dimension.SOURCE, Dimension.MEDIUM, Dimension.CAMPAIGN)):
-            places = tuple((each, HOSTILE) for each in narrowed)
+            places, both = tuple((each, HOSTILE) for each in narrowed), tuple(LeftOut)
             yield performance_rows(
-                app, PerformanceQuery(dimension, tuple(Model), all_counted[0], "Asia/Tokyo", narrowed=places)
+                app,
+                PerformanceQuery(dimension, tuple(Model), all_counted[0], "Asia/Tokyo", narrowed=places, left_out=both),
             )
 
 
