@@ -137,17 +137,6 @@ def test_numbers_on_pages_equal_those_of_the_api(page: Any, shop: httpx.Client, 
         rows = _table(page)
         assert rows[-1][1:] == [_number(totals["credited_value"]) for totals in report["totals"]["models"].values()]
         assert page.get_by_text("adds up to the same total").is_visible()
-        page.get_by_label("Without direct visits").check()
-        page.get_by_label("Without impressions").check()
-        page.get_by_role("button", name="Apply").click()
-        page.wait_for_url("**leave_out=direct&leave_out=impression")
-        path, without = "/v1/reports/performance", asked | {"dimension": dimension, "leave_out": "direct,impression"}
-        report = shop.get(path, params=without).json(parse_float=Decimal)["data"]
-        assert _table(page)[-1] == rows[-1], "credit is divided anew, and none is lost"
-        assert sorted(row[1:] for row in _table(page)[:-1]) == sorted(
-            [_number(credit["credited_value"]) for credit in row["models"].values()] for row in report["items"]
-        )
-        assert "leave_out=direct&leave_out=impression" in page.get_by_role("link", name="90 days").get_attribute("href")
 
 
 def test_a_view_is_exported_with_its_numbers(page: Any, shop: httpx.Client, product: Product, settled: Any) -> None:

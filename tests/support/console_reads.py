@@ -20,7 +20,7 @@ from pipeline.runtime.clock import now_ms
 from pipeline.runtime.settings import Settings
 from schemas.control import App
 from schemas.events import AcceptedEvent
-from schemas.facts import CostRow, GatewayCountRow, encode_rows
+from schemas.facts import ConversionRow, CostRow, GatewayCountRow, PersonLinkRow, SessionRow, TouchRow, encode_rows
 from schemas.webhooks import Outcome
 from services.gateway.app import create_app as create_gateway
 from services.query.app import create_app
@@ -85,13 +85,30 @@ async def fill(tables: ClickHouse) -> None:
         attempt_row(OWN_APP, "whd_1", ENDPOINT, 1, Outcome.FAILED),
         attempt_row(OWN_APP, "whd_2", ENDPOINT, 1, Outcome.DELIVERED),
     ]
-    rows = {"events": events, "gateway_counts": counts, "spend": costs, "webhook_attempts": attempts}
+    derived = _journey(now)
+    rows = derived | {"events": events, "gateway_counts": counts, "spend": costs, "webhook_attempts": attempts}
     for table, some in rows.items():
         await tables.insert_ndjson(table, encode_rows(some))
 
 
 def store_event(tables: ClickHouse, event: AcceptedEvent) -> None:
     asyncio.run(tables.insert_ndjson("events", encode_rows([event])))
+
+
+def _journey(now: int) -> dict[str, list[Any]]:
+    """The rows of a person who came by an ad, turned out to be a user, and bought."""
+    place: dict[str, Any] = {"channel": "paid_search", "source": "baidu", "medium": "cpc", "campaign": "brand"}
+    session = SessionRow(
+        OWN_APP, "ses_g", "u:guest", "guest", "browser-g", now - 60_000, now, 2, 1, "https://shop.example/g", "",
+        **place, conversions=1, values_minor={"CNY": 100}, is_bounce=False, is_closed=True, revision=1,
+    )  # fmt: skip
+    touch = TouchRow(OWN_APP, "t_g", "u:guest", "ses_g", now - 60_000, "click", **place, revision=1)
+    bought = ConversionRow(
+        OWN_APP, "cnv_g", "purchase", "macro", "o_g", "u:guest", "guest", "browser-g", "ses_g", now, 100, "CNY", "",
+        ["t_g"], [now - 60_000], ["click"], ["paid_search"], ["baidu"], ["cpc"], ["brand"], revision=1,
+    )  # fmt: skip
+    link = PersonLinkRow(OWN_APP, "browser-g", "guest", now - 30_000, "o_g", is_owner=True)
+    return {"sessions": [session], "touches": [touch], "conversions": [bought], "person_links": [link]}
 
 
 def _event(event_id: str, now: int, name: str, properties: dict[str, Any]) -> AcceptedEvent:

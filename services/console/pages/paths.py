@@ -47,7 +47,10 @@ async def show_funnel(page: OfApp) -> Response:
     filters, given = report_filters(page), page.request.query_params
     steps = [step for step in given.getlist("step") if step][:MAX_STEPS] or list(_DEFAULT_STEPS)
     hours = given.get("hours", "168")
-    asked = filters.parameters() | {"steps": ",".join(steps), "within_hours": hours}
+    stopped_after = given.get("stopped_after", "")
+    asked = filters.parameters() | {"steps": ",".join(steps), "within_hours": hours, "by_channel": "true"}
+    if stopped_after.isdecimal() and 0 < int(stopped_after) < len(steps):
+        asked["stopped_after"] = int(stopped_after)
     report = await page.read(CONVERSION, asked)
     found = report["funnel"]["steps"]
     values = {
@@ -56,6 +59,9 @@ async def show_funnel(page: OfApp) -> Response:
         "hour_choices": _HOURS,
         "max_steps": MAX_STEPS,
         "found": found,
+        "by_channel": report["funnel"]["by_channel"],
+        "stopped": report["funnel"]["stopped"],
+        "stopped_after": asked.get("stopped_after"),
         "lost": [before["users"] - after["users"] for before, after in itertools.pairwise(found)],
         "chart": _funnel(page, found),
     }

@@ -34,21 +34,27 @@ async def show_person(page: OfApp, person_id: str) -> Response:
     path = f"/v1/users/{quote(person_id, safe='')}"
     user = await page.read(path)
     events = await page.read(path + "/events", {"limit": _EVENTS, "cursor": page.request.query_params.get("cursor")})
-    conversions = await _conversions_of(page, user["user"])
+    journey = await page.read(path + "/journey")
     values = {
         "person": user["user"],
         "days": days_of(events["items"]),
         "next_cursor": events["next_cursor"],
-        "conversions": {one["event_id"]: one for one in conversions},
+        "conversions": {one["event_id"]: one for one in journey["conversions"]},
+        "journey": by_day(journey),
+        "joined": journey["joined"],
     }
     return render_report(page, "person.html", report_filters(page), user["meta"], (path, {}), **values)
 
 
-async def _conversions_of(page: Page, user: dict[str, Any]) -> list[dict[str, Any]]:
-    if user["user_id"] is None:
-        return []
-    found = await page.read("/v1/conversions", {"user_id": user["user_id"], "limit": 200, "include_bots": "true"})
-    return list(found["items"])
+_TIMES: Final = {"joined": "joined_at", "conversions": "converted_at", "touches": "touched_at", "sessions": "start"}
+"""Kind of fact → its time; of one moment, a session stands beneath what happened in it."""
+
+
+def by_day(journey: dict[str, Any]) -> list[tuple[str, list[tuple[str, str, dict[str, Any]]]]]:
+    """Return the facts of a journey as (time, kind, fact), newest first, by day."""
+    found = [(one[time], kind, one) for kind, time in _TIMES.items() for one in journey[kind]]
+    found.sort(key=lambda fact: fact[0], reverse=True)
+    return [(day, list(group)) for day, group in groupby(found, key=lambda fact: fact[0][:10])]
 
 
 def days_of(events: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -64,11 +70,27 @@ async def _find(page: Page, text: str) -> str:
         (f"/v1/events/{quote(text, safe='')}", {}, f"events/{quote(text, safe='')}"),
     )
     for path, parameters, shown in tried:
-        try:
-            await page.read(path, parameters)
-        except ReadFailed as error:
-            if error.status >= 500:
-                raise
-            continue
-        return page.url(shown)
+        if await _read_if_there(page, path, parameters):
+            return page.url(shown)
+    for name in ("session_id", "property.order_id"):
+        found = await _read_if_there(page, "/v1/events", {name: text, "limit": 1})
+        if found and found["items"]:
+            return page.url(_shown_of(name, found["items"][0]))
     return ""
+
+
+def _shown_of(name: str, event: dict[str, Any]) -> str:
+    """Return where an order or a session is shown: its newest event, or the person of it."""
+    if name == "property.order_id":
+        return f"events/{quote(event['event_id'], safe='')}"
+    return f"people/{quote(event['user_id'] or event['anonymous_id'], safe='')}"
+
+
+async def _read_if_there(page: Page, path: str, parameters: dict[str, Any]) -> Any:
+    """Return the answer; None where nothing has the id."""
+    try:
+        return await page.read(path, parameters)
+    except ReadFailed as error:
+        if error.status >= 500:
+            raise
+        return None

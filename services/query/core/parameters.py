@@ -69,8 +69,11 @@ def _flag(value: Any) -> Any:
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
+Flag = Annotated[bool, Strict(), BeforeValidator(_flag)]
+
+
 class ButBots(InRange):
-    include_bots: Annotated[bool, Strict(), BeforeValidator(_flag)] = Field(
+    include_bots: Flag = Field(
         False, description="Count what bots did too: crawlers, monitors and others that their user agent tells of."
     )
 

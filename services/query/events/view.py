@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from schemas.events import shown
+from schemas.facts import SessionRow
 from services.query.core.answers import Meta
 from services.query.core.numbers import money_by_currency, seconds
 from services.query.core.times import time_in_zone
@@ -146,7 +147,7 @@ def _conversion(row: ConversionOfEvent, facts: EventFacts, zone: str) -> EventCo
     }
 
 
-def session_of(row: StoredSession, zone: str) -> Session:
+def session_of(row: SessionRow, zone: str) -> Session:
     return {
         "session_id": row.session_id,
         "start": time_in_zone(row.start_ms, zone),

@@ -1,5 +1,6 @@
 """The routes of users: the list, one of them, and their events."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated, Final
@@ -33,6 +34,15 @@ from services.query.users.answers import (
     user_of,
     with_links,
 )
+from services.query.users.journeys import (
+    EXAMPLE_JOURNEY,
+    UserJourney,
+    conversions_of,
+    joined_of,
+    journey_of,
+    sessions_of,
+    touches_of,
+)
 from services.query.users.parameters import UsersParameters, user_filter
 from services.web.errors import ApiError
 from services.web.handlers import success_response
@@ -63,6 +73,20 @@ async def get_user(user_id: UserId, call: ReadCall, given: Annotated[InZone, Que
     row = required(await call.reader.first(statements.find_user(call.app_id, person)))
     (row,) = await _completed(call, [row], include_bots=True)
     return success_response(user_detail(row, meta))
+
+
+@router.get("/users/{user_id}/journey", tags=["users"], **documented(UserJourney, EXAMPLE_JOURNEY, NOT_FOUND))
+async def get_journey(user_id: UserId, call: ReadCall, given: Annotated[InZone, Query()]) -> Response:
+    """Show a person's newest sessions, touches and conversions, and the ids that were joined to one person."""
+    meta = await call.meta(given)
+    person = required(await find_person_key(call.app_id, call.reader, user_id))
+    sessions, touches, conversions, joined = await asyncio.gather(
+        call.reader.rows(sessions_of(call.app_id, person)),
+        call.reader.rows(touches_of(call.app_id, person)),
+        call.reader.rows(conversions_of(call.app_id, person)),
+        call.reader.rows(joined_of(call.app_id, person)),
+    )
+    return success_response(journey_of(person, sessions, touches, conversions, joined, meta))
 
 
 async def _completed(call: Call, rows: list[statements.UserRow], include_bots: bool) -> list[statements.UserRow]:

@@ -108,6 +108,39 @@ def test_stored_costs_show_their_gaps(console: ConsoleWorld, mia: Visitor) -> No
     assert "No costs yet" in console.visitor("admin").get(f"/apps/{FOREIGN_APP}/costs").text
 
 
+# Reports
+
+
+def test_models_have_switches_and_the_call_names_what_is_left_out(mia: Visitor) -> None:
+    page = mia.get(f"/apps/{OWN_APP}/models?leave_out=direct&leave_out=impression").text
+    assert len(re.findall(r'name="leave_out" value="\w+" checked', page)) == 2
+    assert "leave_out=direct%2Cimpression" in page
+    assert 'name="leave_out" value="direct,impression"' in page, "the export of this view"
+
+
+def test_a_funnel_leads_to_those_who_came_no_further(mia: Visitor) -> None:
+    path = f"/apps/{OWN_APP}/funnel?step=purchase&step=page_view&step=none_such&stopped_after=2"
+    page = mia.get(path).text
+    assert "Came no further than page_view" in page
+    assert f'href="/apps/{OWN_APP}/people/visitor"' in page
+    assert "By channel" in page
+    assert "step=purchase&amp;step=page_view&amp;step=none_such" in page, "links keep all steps"
+    assert mia.get(path.replace("stopped_after=2", "stopped_after=9")).status_code == 200
+
+
+def test_a_person_has_a_journey_of_visits_touches_conversions_and_joined_ids(mia: Visitor) -> None:
+    page = mia.get(f"/apps/{OWN_APP}/people/browser-g").text
+    for told in ("https://shop.example/g", "Paid search · baidu · brand", "ad click", "browser-g → guest", "Journey"):
+        assert told in page
+    assert f'href="/apps/{OWN_APP}/conversions/cnv_g">purchase · CN¥1.00' in page
+    assert f'href="/apps/{OWN_APP}/events/t_g"' in page
+
+
+def test_the_search_finds_an_order(mia: Visitor) -> None:
+    assert mia.get(f"/apps/{OWN_APP}/people?q=bot").headers["location"].endswith("/events/o5")
+    assert "Nothing has the id" in mia.get(f"/apps/{OWN_APP}/people?q=none").text
+
+
 # Alerts
 
 

@@ -40,6 +40,7 @@ from services.query.rejected.answers import RejectedList
 from services.query.reports.conversion.answers import ConversionReport
 from services.query.reports.performance.answers import PerformanceReport
 from services.query.users.answers import UserDetail, UserList
+from services.query.users.journeys import UserJourney
 
 KEYS = {
     "alpha": "ak_test_alpha",
@@ -71,6 +72,7 @@ MODELS = {
     "users": UserList,
     "users/{}": UserDetail,
     "users/{}/events": EventList,
+    "users/{}/journey": UserJourney,
     "reports/performance": PerformanceReport,
     "reports/conversion": ConversionReport,
 }

@@ -248,6 +248,36 @@ async def test_a_funnel(ask: Any, alpha: World, steps: list[str], hours: int) ->
     assert [step["users"] for step in found] == wanted
     assert found[0]["rate"] == 1
     assert found[1]["rate_of_step_before"] == round(Decimal(wanted[1]) / wanted[0], 6)
+    assert data["funnel"]["by_channel"] is data["funnel"]["stopped"] is None
+    more = {"by_channel": "true", "stopped_after": len(steps) - 1}
+    walk = (await ask("reports/conversion", steps=",".join(steps), within_hours=hours, **more))["funnel"]
+    assert walk["steps"] == found
+    of_channels = [[step["users"] for step in row["steps"]] for row in walk["by_channel"]]
+    assert [sum(column) for column in zip(*of_channels, strict=True)] == wanted
+    begun = Counter(
+        channel_at(alpha, key, next(one.timestamp_ms for one in events if one.event_name == steps[0]))
+        for (key, events), reached in zip(persons.items(), done, strict=True)
+        if reached
+    )
+    assert {row["channel"]: row["steps"][0]["users"] for row in walk["by_channel"]} == begun
+    stopped = {key[2:] for key, reached in zip(persons, done, strict=True) if reached == len(steps) - 1}
+    assert {one["id"] for one in walk["stopped"]} == stopped
+    times = [one["first_at"] for one in walk["stopped"]]
+    assert times == sorted(times, reverse=True)
+
+
+def channel_at(world: World, person_key: str, at_ms: int) -> str | None:
+    """Channel of the last session of a person that had begun by then."""
+    begun = [one for one in world.sessions if one.person_key == person_key and one.start_ms <= at_ms]
+    return max(begun, key=lambda one: one.start_ms).channel if begun else None
+
+
+@pytest.mark.parametrize("given", [{"stopped_after": 2}, {"stopped_after": 0}, {"steps": "", "by_channel": "true"}])
+async def test_what_a_funnel_cannot_be_asked(client: Any, given: dict[str, Any]) -> None:
+    asked = {name: value for name, value in ({"steps": "a,b"} | given).items() if value != ""}
+    answer = await client.get("/v1/reports/conversion", params=asked, headers={"Authorization": "Bearer ak_test_alpha"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["details"]["field"] == list(given)[-1]
 
 
 async def test_a_step_that_stands_twice_takes_two_events(ask: Any, facts: ClickHouse) -> None:

@@ -323,8 +323,9 @@ def test_the_document_holds_every_route_parameter_and_error(query_app: FastAPI) 
     document = query_app.openapi()
     assert set(document["paths"]) >= {
         "/v1/events", "/v1/events/{event_id}", "/v1/conversions", "/v1/attribution", "/v1/users", "/v1/users/{user_id}",
-        "/v1/events/rejected", "/v1/users/{user_id}/events", "/v1/reports/performance", "/v1/reports/conversion",
-        "/v1/reports/export", "/v1/reports/export/{job_id}", "/v1/reports/export/{job_id}/download",
+        "/v1/events/rejected", "/v1/users/{user_id}/events", "/v1/users/{user_id}/journey", "/v1/reports/performance",
+        "/v1/reports/conversion", "/v1/reports/export", "/v1/reports/export/{job_id}",
+        "/v1/reports/export/{job_id}/download",
     }  # fmt: skip
     for path, operations in document["paths"].items():
         if "get" not in operations or path.endswith("/download"):

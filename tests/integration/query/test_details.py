@@ -193,6 +193,20 @@ async def test_why_a_touch_was_left_out(query_app: Any, facts: ClickHouse, ask: 
     assert [found["window_seconds"] // 86_400 for found in data["touches"][98:]] == [30, 1, 30, 30]
 
 
+async def test_the_journey_of_a_person_holds_its_facts_newest_first(ask: Any, alpha: World) -> None:
+    for person in sorted({session.person_key for session in alpha.sessions})[:12]:
+        journey = await ask("users/{}/journey", person[2:])
+        for kind, id_name, rows in (
+            ("sessions", "session_id", alpha.sessions),
+            ("touches", "touch_id", alpha.touches),
+            ("conversions", "conversion_id", alpha.conversions),
+        ):
+            wanted = {getattr(row, id_name) for row in rows if row.person_key == person}
+            assert {one[id_name] for one in journey[kind]} == wanted
+            times = [one.get("start") or one.get("touched_at") or one.get("converted_at") for one in journey[kind]]
+            assert times == sorted(times, reverse=True)
+
+
 async def test_a_person_whose_id_has_slashes(facts: ClickHouse, ask: Any, client: httpx.AsyncClient) -> None:
     event = AcceptedEvent("empty", "evt_slash", "page_view", FIRST_MS, FIRST_MS * 1000, user_id="shop/7/events")
     await facts.insert_ndjson("events", encode_rows([event]))

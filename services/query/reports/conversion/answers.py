@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from services.query.aggregates.answers import REPORT_META, ByGoal, ReportMeta, example_by_goal
-from services.query.core.answers import Number, Refunded
+from services.query.core.answers import Number, Refunded, Text
 
 
 class TimeToConvert(TypedDict):
@@ -59,9 +59,24 @@ class FunnelStep(TypedDict):
     rate_of_step_before: Annotated[Number | None, Field(description="Null: it is the first.")]
 
 
+class FunnelOfChannel(TypedDict):
+    channel: Annotated[Text, Field(description="Of the last visit begun when they first did the first step.")]
+    steps: list[FunnelStep]
+
+
+class Stopped(TypedDict):
+    id: Annotated[str, Field(description="An id of the person, for `/users/{user_id}`.")]
+    first_at: Annotated[str, Field(description="When they first did the first step.")]
+
+
 class Funnel(TypedDict):
     within_hours: int
     steps: list[FunnelStep]
+    by_channel: Annotated[list[FunnelOfChannel] | None, Field(description="With `by_channel`: they add up to `steps`.")]
+    stopped: Annotated[
+        list[Stopped] | None,
+        Field(description="With `stopped_after`: the newest 100 people who did that step and not the next."),
+    ]
 
 
 class ConversionReport(TypedDict):
@@ -95,6 +110,8 @@ EXAMPLE: Final = {
             {"event_name": "page_view", "users": 60, "rate": 1.0, "rate_of_step_before": None},
             {"event_name": "purchase", "users": 3, "rate": 0.05, "rate_of_step_before": 0.05},
         ],
+        "by_channel": None,
+        "stopped": [{"id": "user_1", "first_at": "2024-01-15T10:00:00.000+08:00"}],
     },
     "by_goal": example_by_goal(3, 597.0),
     "meta": REPORT_META,

@@ -24,10 +24,11 @@ from services.query.events.recent import RecentParameters, find_recent
 from services.query.identity.person_links import find_persons, find_seen_with, links_of, owners_of
 from services.query.identity.sessions import FoundSession, SessionPlace, session_place
 from services.query.rejected import statements as rejected
-from services.query.reports.conversion.funnels import FunnelQuery, funnel_row
+from services.query.reports.conversion.funnels import FunnelQuery, funnel_rows, stopped_rows
 from services.query.reports.conversion.statements import ConversionQuery, conversion_rows
 from services.query.reports.performance.periods import Granularity
 from services.query.reports.performance.statements import PerformanceQuery, performance_rows
+from services.query.users import journeys
 from services.query.users import statements as users
 
 RANGE = TimeRange(1, 2)
@@ -90,6 +91,8 @@ def every_statement() -> Iterator[Statement[Any]]:
     yield from both_steps(users.list_users(app, users.UserFilter(RANGE), PAGE))
     yield from both_steps(users.list_users(app, users.UserFilter(), Page(1)))
     yield users.find_user(app, HOSTILE)
+    for facts in (journeys.sessions_of, journeys.touches_of, journeys.conversions_of, journeys.joined_of):
+        yield facts(app, "u:" + HOSTILE)
     yield find_persons(app, HOSTILE)
     yield find_seen_with(app, HOSTILE)
     yield owners_of(app, HOSTILE)
@@ -99,7 +102,8 @@ def every_statement() -> Iterator[Statement[Any]]:
         yield conversion_rows(app, ConversionQuery(counted, RANGE))
     yield users.find_refunds(app, [HOSTILE], False)
     yield costs.list_costs(app, costs.CostFilter(HOSTILE, RANGE), PAGE)
-    yield funnel_row(app, FunnelQuery((HOSTILE, "b", HOSTILE), 60, RANGE))
+    yield funnel_rows(app, FunnelQuery((HOSTILE, "b", HOSTILE), 60, RANGE, has_channels=True))
+    yield stopped_rows(app, FunnelQuery((HOSTILE, "b", HOSTILE), 60, RANGE, stopped_after=1))
     for dimension in Dimension:
         for counted in all_counted:
             yield attribution.attribution_rows(
