@@ -1,16 +1,15 @@
 """`attrikit rejected`: list what the gateway refused, and send it again after a fix. A client of the HTTP API."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from deploy.cli.api_client import HERE, KeyOption, UrlOption, api_client, call_api, walk_api
 from deploy.cli.arguments import with_options
-from deploy.cli.replay import Impossible, Mending, make_ready
+from pipeline.domain.rejected_replay import Mending, Tally
 from schemas.events import EVENT_NAME_PATTERN
 
 if TYPE_CHECKING:
@@ -40,20 +39,6 @@ class Filters:
         return {name: value for name, value in given.items() if value is not None}
 
 
-@dataclass
-class Tally:
-    """Counts of the rejected events found, by outcome."""
-
-    found: int = 0
-    impossible: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    """Events the gateway refuses again."""
-    sent: int = 0
-    """Events accepted; in a dry run, those that would be."""
-    repeated: int = 0
-    """Events under an id that another event of the same batch has."""
-
-
 @rejected.command("list")
 @with_options(Filters)
 def list_rejected(
@@ -78,6 +63,7 @@ def replay(
     url: UrlOption = HERE,
     key: KeyOption = "",
     rename: Annotated[list[str] | None, typer.Option(help="'Sign Up=sign_up': mends event names. Repeatable.")] = None,
+    rename_field: Annotated[list[str] | None, typer.Option(help="'userId=user_id': mends paths. Repeatable.")] = None,
     drop: Annotated[list[str] | None, typer.Option(help="Leaves a field out: context.ip. Repeatable.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only; nothing is stored.")] = False,
 ) -> None:
@@ -85,7 +71,7 @@ def replay(
 
     Doing so twice counts each event once. What is refused again is told, not recorded anew; exit code 1 then.
     """
-    mending = Mending(_renames(rename or []), tuple(drop or ()))
+    mending = Mending(_renames(rename or []), tuple(drop or ()), _moves(rename_field or []))
     tally = Tally()
     with api_client(url, key) as client:
         try:
@@ -100,44 +86,14 @@ def send_again(
     client: "httpx.Client", items: list[dict[str, Any]], mending: Mending, dry_run: bool, tally: Tally
 ) -> None:
     """Check the events first, and send only those that pass: a second refusal would be recorded as one more."""
-    tally.found += len(items)
-    ready = []
-    for item in items:
-        event = make_ready(item, mending)
-        if isinstance(event, Impossible):
-            tally.impossible[event.value] += 1
-        else:
-            ready.append(event)
-    good = _without_refused(client, ready, tally) if ready else []
-    if not good:
+    ready = tally.ready(items, mending)
+    if not ready:
         return
+    good = tally.good(ready, call_api(client, "POST", "/v1/events/validate", json={"events": ready})["errors"])
     if dry_run:
         tally.sent += len(good)
-        return
-    for result in call_api(client, "POST", "/v1/events/batch", json={"events": good})["results"]:
-        _count(result, tally)
-
-
-def _without_refused(client: "httpx.Client", events: list[dict[str, Any]], tally: Tally) -> list[dict[str, Any]]:
-    errors = call_api(client, "POST", "/v1/events/validate", json={"events": events})["errors"]
-    for error in errors:
-        tally.refused[_named(error)] += 1
-    refused = {error["index"] for error in errors}
-    return [event for index, event in enumerate(events) if index not in refused]
-
-
-def _count(result: dict[str, Any], tally: Tally) -> None:
-    if result["status"] == "accepted":
-        tally.sent += 1
-    elif result["status"] == "duplicate":
-        tally.repeated += 1
-    else:
-        tally.refused[_named(result["error"])] += 1
-
-
-def _named(error: dict[str, Any]) -> str:
-    about = error["details"].get("field", "").partition("].")[2]
-    return " ".join(filter(None, (error["code"], about, error["details"].get("reason", ""))))
+    elif good:
+        tally.take(call_api(client, "POST", "/v1/events/batch", json={"events": good})["results"])
 
 
 def _walk(client: "httpx.Client", filters: Filters) -> Iterator[dict[str, Any]]:
@@ -168,6 +124,13 @@ def _renames(given: list[str]) -> dict[str, str]:
             raise typer.BadParameter(f"{text!r} is not 'Old name=new_name'", param_hint="--rename")
         renames[old] = new
     return renames
+
+
+def _moves(given: list[str]) -> dict[str, str]:
+    moves = dict(text.split("=", 1) for text in given if "=" in text)
+    if len(moves) < len(given) or not all(moves) or not all(moves.values()):
+        raise typer.BadParameter("expected 'old.path=new.path', each once", param_hint="--rename-field")
+    return moves
 
 
 def _line(item: dict[str, Any]) -> str:

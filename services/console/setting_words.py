@@ -109,3 +109,11 @@ OUTCOMES: Final = {
     "failed": text("failed"),
     "skipped": text("skipped"),
 }
+IMPOSSIBLE: Final = {
+    "CUT": text("cannot be sent again: its end is missing, as it was longer than an event may be"),
+    "EMPTY": text("cannot be sent again: nothing of it was kept"),
+    "UNDECODABLE": text("cannot be sent again: it held bytes that are no UTF-8"),
+    "NOT_AN_EVENT": text("cannot be sent again: it is no JSON object of one event"),
+    "NOT_OURS": text("cannot be sent again: it was accepted, and refused behind the gateway"),
+}
+"""By the names of `pipeline.domain.rejected_replay.Impossible`."""

@@ -1,18 +1,15 @@
-"""Event names: `snake_case`, and suggestions for wrong ones. Pure."""
+"""Check of event names: `snake_case`. Pure."""
 
-import re
 from typing import Any, Final
 
 from schemas.caches import cache_short_texts
 from schemas.errors import ErrorCode
+from schemas.event_names import MAX_NAME_CHARACTERS, suggest_name
 from schemas.events import EVENT_NAME_PATTERN
 from services.gateway.event_fields import required
 from services.web.errors import ApiError
 
-MAX_NAME_CHARACTERS: Final = 64
 _MAX_SHOWN: Final = 256
-_WORD_BREAK: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_OTHERS: Final = re.compile(r"[^A-Za-z0-9]+")
 
 
 @cache_short_texts(4_096, MAX_NAME_CHARACTERS)
@@ -32,14 +29,3 @@ def check_name(given: str | None) -> str:
     suggestion = suggest_name(shown)
     details: dict[str, Any] = {"suggestion": suggestion} if suggestion else {}
     raise ApiError(ErrorCode.INVALID_EVENT_NAME, field="event_name", value=shown, **details)
-
-
-def suggest_name(name: str) -> str:
-    """Suggest a name: `APP INSTALL` → `app_install`, `Purchase-Complete` → `purchase_complete`; empty where nothing is
-    left to use.
-    """
-    words = _WORD_BREAK.sub("_", name)
-    snake = _OTHERS.sub("_", words).strip("_").lower()
-    if snake[:1].isdigit():
-        snake = "event_" + snake
-    return snake[:MAX_NAME_CHARACTERS].rstrip("_")

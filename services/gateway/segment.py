@@ -19,13 +19,14 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas.event_names import suggest_name
 from schemas.events import EVENT_ID_PATTERN, MAX_BATCH_EVENTS, MAX_PROPERTY_DEPTH, TREE, EventField
 from schemas.ids import digest
 from services.gateway.body_split import BODY, NOT_LIST, TOO_MANY
 from services.gateway.errors import too_large
 from services.gateway.event_borders import scan_batch
 from services.gateway.event_fields import NOT_OBJECT, TOO_DEEP, AwareTime, syntax_reason
-from services.gateway.event_names import is_event_name, suggest_name
+from services.gateway.event_names import is_event_name
 from services.web.errors import Text, invalid, missing
 
 BATCH: Final = "batch"

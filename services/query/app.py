@@ -29,6 +29,7 @@ from services.query.exports.lifespan import exporting, prepare_exports
 from services.query.exports.routes import downloads
 from services.query.exports.routes import router as exports
 from services.query.operator.routes import add_operator_routes
+from services.query.rejected.groups import router as rejected_groups
 from services.query.rejected.routes import router as rejected
 from services.query.reports.conversion.routes import router as conversion_report
 from services.query.reports.performance.routes import router as performance_report
@@ -58,6 +59,7 @@ ROUTERS: Final = (
     downloads,
     back_test,
     recent_events,
+    rejected_groups,
 )
 SERVICE: Final = "query"
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import msgspec
+from aiokafka import TopicPartition
 from app_servers import AppServers
 from console_world import OWN_APP, ConsoleWorld, make_console
 from webhook_rows import attempt_row
@@ -17,10 +18,13 @@ from webhook_rows import attempt_row
 from pipeline.control.audit import read_entries
 from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.clock import now_ms
+from pipeline.runtime.kafka.clients import build_consumer, started
+from pipeline.runtime.kafka.read_range import read_range
 from pipeline.runtime.settings import Settings
 from schemas.control import App
 from schemas.events import AcceptedEvent
 from schemas.facts import ConversionRow, CostRow, GatewayCountRow, PersonLinkRow, SessionRow, TouchRow, encode_rows
+from schemas.topics import Topic
 from schemas.webhooks import Outcome
 from services.gateway.app import create_app as create_gateway
 from services.query.app import create_app
@@ -55,6 +59,19 @@ def console_with_reads(
 def entries_of(world: ConsoleWorld, action: str) -> list[Any]:
     """Entries of the log of changes, newest first."""
     return [one for one in read_entries(world.settings.control_plane_dsn()) if one["action"] == action]
+
+
+def records_of(settings: Settings, topic: Topic) -> list[bytes]:
+    """Everything a topic holds."""
+
+    async def read() -> list[bytes]:
+        places = [TopicPartition(topic.value, number) for number in range(settings.partitions)]
+        async with started(build_consumer(settings)) as consumer:
+            ends = await consumer.end_offsets(places)
+            ranges = {place: (0, end) for place, end in ends.items()}
+            return [one.value async for _, records in read_range(consumer, ranges) for one in records]
+
+    return asyncio.run(read())
 
 
 async def fill(tables: ClickHouse) -> None:

@@ -20,6 +20,7 @@ from services.console.pages.paths import router as paths
 from services.console.pages.people import router as people
 from services.console.pages.performance import router as performance
 from services.console.pages.profile import router as profile
+from services.console.pages.rejected import router as rejected
 from services.console.pages.sign_in import router as sign_in
 from services.console.pages.system import router as system
 from services.console.pages.users import router as users
@@ -29,5 +30,5 @@ from services.console.pages.webhooks import router as webhooks
 ROUTERS: Final = (
     *(sign_in, apps, api_keys, first_event, profile, users, system),
     *(goals, channels, costs, alerts, webhooks, deliveries, exports),
-    *(overview, performance, conversions, people, paths, live, events, validate, help_pages),
+    *(overview, performance, conversions, people, paths, live, events, rejected, validate, help_pages),
 )

@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
 from app_servers import AppServers
-from console_reads import ENDPOINT, entries_of
+from console_reads import ENDPOINT, entries_of, records_of
 from console_world import FOREIGN_APP, OWN_APP, ConsoleWorld, Visitor
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -18,10 +17,7 @@ from pipeline.control.alerts import AlertRules
 from pipeline.control.exports import ExportJobs
 from pipeline.control.webhooks import WebhookEndpoints
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.kafka.clients import build_consumer, started
-from pipeline.runtime.kafka.read_range import read_range
 from pipeline.runtime.secret_box import SecretBox
-from pipeline.runtime.settings import Settings
 from schemas.topics import Topic
 from schemas.webhooks import EndpointState, EventType, decode_deliveries
 from services.webhook_calls.new_endpoint import new_endpoint
@@ -36,19 +32,6 @@ RULE = {"metric": "rejected_rate", "comparison": "above", "threshold": "50"} | {
 }
 GOOD_FILE = "date,channel,campaign,source,cost\n2026-01-15,paid_search,brand,baidu,12.50\n2026-01-16,serch,,baidu,1\n"
 BAD_FILE = "date,channel,cost\n2026-01-15,paid_search,12.50\n2026-13-45,paid_search,1\n2026-01-17,email,much\n"
-
-
-def records_of(settings: Settings, topic: Topic) -> list[bytes]:
-    """Everything a topic holds."""
-
-    async def read() -> list[bytes]:
-        places = [TopicPartition(topic.value, number) for number in range(settings.partitions)]
-        async with started(build_consumer(settings)) as consumer:
-            ends = await consumer.end_offsets(places)
-            ranges = {place: (0, end) for place, end in ends.items()}
-            return [one.value async for _, records in read_range(consumer, ranges) for one in records]
-
-    return asyncio.run(read())
 
 
 # Costs

@@ -11,7 +11,6 @@ from schemas.facts import Model, Reason, TouchType
 from services.console import words
 from services.console.i18n.formats import Formats
 from services.console.pages.conversions import differences_of
-from services.console.pages.events import _plain
 from services.console.pages.overview import days_of
 from services.console.pages.performance import cells_of
 from services.console.pages.system import balance_of
@@ -76,11 +75,6 @@ def test_cells_of_models_beside_a_base() -> None:
     by_model = dict(zip((model.value for model in Model), shares, strict=True))
     assert by_model["linear"] == (0.5, None)
     assert by_model["last_click"] == (0.25, -0.5)
-
-
-def test_a_place_in_a_batch_is_no_part_of_a_field() -> None:
-    assert _plain("events[61].timestamp") == "timestamp"
-    assert _plain("context.page.url") == "context.page.url"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.event_names import suggest_name
 from schemas.events import EVENT_NAME_PATTERN
-from services.gateway.event_names import suggest_name
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deploy.cli.replay import Impossible, Mending, make_ready
+from pipeline.domain.rejected_replay import Impossible, Mending, make_ready
 
 NOTHING = Mending()
 
@@ -92,3 +92,18 @@ def test_names_are_mended_and_fields_left_out() -> None:
 )
 def test_what_cannot_be_sent_again_is_told_why(given: dict[str, Any], why: Impossible) -> None:
     assert make_ready(given, NOTHING) is why
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ({"event": "Big Deal"}, {"event_name": "big_deal"}),
+        ({"event": "Big Deal", "event_name": "page_view"}, {"event_name": "page_view"}),
+        ({"ctx": {"ip": "1.2.3.4"}, "event_name": "a"}, {"ctx": {}, "context": {"ip": "1.2.3.4"}, "event_name": "a"}),
+        ({"ctx": {"ip": "1.2.3.4"}, "context": 5}, {"ctx": {}, "context": 5}),
+    ],
+)
+def test_a_field_is_moved_where_there_is_nothing_yet(event: dict[str, Any], expected: dict[str, Any]) -> None:
+    mending = Mending({"Big Deal": "big_deal"}, (), {"event": "event_name", "ctx.ip": "context.ip"})
+    times = {"event_id": "e", "timestamp": "2024-01-15T10:30:00Z"}
+    assert make_ready(item(event | times), mending) == expected | times

@@ -5,6 +5,8 @@ Sent again twice it counts once. An event that brought an id keeps it; one that 
 its sender's clock (`sent_at`) is corrected here: against the clock of a later day the correction would be wrong.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -36,6 +38,50 @@ class Mending:
     """Event name → the right name."""
     drops: tuple[str, ...] = ()
     """Paths of fields to leave out, `context.ip` say."""
+    moves: dict[str, str] = field(default_factory=dict)
+    """Path of a field → the right path. A field that has a value there already keeps it."""
+
+
+@dataclass
+class Tally:
+    """Counts of the rejected events found, by outcome."""
+
+    found: int = 0
+    impossible: Counter[Impossible] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    """Events the gateway refuses again, by what it says of them."""
+    sent: int = 0
+    """Events accepted; in a dry run, those that would be."""
+    repeated: int = 0
+    """Events under an id that another event of the same batch has."""
+
+    def ready(self, items: list[dict[str, Any]], mending: Mending) -> list[dict[str, Any]]:
+        """Count the items, and return the events of those that can be sent again."""
+        self.found += len(items)
+        made = [make_ready(item, mending) for item in items]
+        self.impossible.update(event for event in made if isinstance(event, Impossible))
+        return [event for event in made if not isinstance(event, Impossible)]
+
+    def good(self, events: list[dict[str, Any]], errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Count the errors of a validation, and return the events without one."""
+        self.refused.update(map(_named, errors))
+        refused = {error["index"] for error in errors}
+        return [event for index, event in enumerate(events) if index not in refused]
+
+    def take(self, results: Iterable[dict[str, Any]]) -> None:
+        """Count the results of a batch."""
+        for result in results:
+            if result["status"] == "accepted":
+                self.sent += 1
+            elif result["status"] == "duplicate":
+                self.repeated += 1
+            else:
+                self.refused[_named(result["error"])] += 1
+
+
+def _named(error: dict[str, Any]) -> str:
+    about = error["details"].get("field", "").partition("].")[2]
+    return " ".join(filter(None, (error["code"], about, error["details"].get("reason", ""))))
 
 
 def make_ready(item: dict[str, Any], mending: Mending) -> dict[str, Any] | Impossible:
@@ -69,20 +115,33 @@ def _read(item: dict[str, Any]) -> dict[str, Any] | Impossible:
 
 
 def _mend(event: dict[str, Any], mending: Mending) -> None:
+    for old, new in mending.moves.items():
+        value = _drop(event, old)
+        if value is not None:
+            _put(event, new, value)
+    for path in mending.drops:
+        _drop(event, path)
     name = event.get("event_name")
     if isinstance(name, str) and name in mending.renames:
         event["event_name"] = mending.renames[name]
-    for path in mending.drops:
-        _drop(event, path)
 
 
-def _drop(event: dict[str, Any], path: str) -> None:
+def _drop(event: dict[str, Any], path: str) -> Any:
+    """Take a field out, and return what it held."""
     inside: Any = event
     *outer, last = path.split(".")
     for name in outer:
         inside = inside.get(name) if isinstance(inside, dict) else None
-    if isinstance(inside, dict):
-        inside.pop(last, None)
+    return inside.pop(last, None) if isinstance(inside, dict) else None
+
+
+def _put(event: dict[str, Any], path: str, value: Any) -> None:
+    inside: Any = event
+    *outer, last = path.split(".")
+    for name in outer:
+        inside = inside.setdefault(name, {}) if isinstance(inside, dict) else None
+    if isinstance(inside, dict) and inside.get(last) in (None, ""):
+        inside[last] = value
 
 
 def _settle_time(event: dict[str, Any], rejected_at: str) -> None:
