@@ -103,12 +103,21 @@ def _settle_query(query: dict[str, Any], list_name: str) -> None:
     if "conversion_id" in query:
         for name in ("from", "to", "goal", "dimension", "currency", "include_bots"):
             query.pop(name, None)
-    if "steps" not in query:
-        query.pop("within_hours", None)
+    _settle_funnel(query)
     _settle_compared(query)
     _settle_range(query)
     if "cursor" in query:
         query["cursor"] = _CURSORS.encode(list_name, Position(_pick(query["cursor"], 2**62), query["cursor"][:100]))
+
+
+def _settle_funnel(query: dict[str, Any]) -> None:
+    steps = query.get("steps", [])
+    if not steps:
+        for name in ("within_hours", "by_channel", "stopped_after"):
+            query.pop(name, None)
+    after = str(query.get("stopped_after", ""))
+    if after.isdigit() and int(after) >= len(steps if isinstance(steps, list) else steps.split(",")):
+        query.pop("stopped_after")
 
 
 def _settle_compared(given: dict[str, Any]) -> None:
