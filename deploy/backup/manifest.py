@@ -26,7 +26,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backup holds. `loaded` and `rows` were read before the tables were kept, which may hold more."""
+    """Contents of one backup. `loaded` and `rows` were read before the tables were kept, which may hold more."""
 
     format: int = _FORMAT
     name: str

@@ -12,7 +12,7 @@ from services.query.exports.storage import Storage
 
 @dataclass(frozen=True)
 class Place:
-    """Where backups lie. `url`: `s3://bucket/prefix` or `file:///folder`."""
+    """Folder or bucket of backups. `url`: `s3://bucket/prefix` or `file:///folder`."""
 
     url: str
 

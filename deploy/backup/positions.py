@@ -1,4 +1,4 @@
-"""Where loading goes on after the tables were brought back, and what Kafka has and has not of the time since. Pure."""
+"""Offsets to load from after a restore, and the records since then that Kafka still has or has lost. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

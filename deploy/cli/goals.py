@@ -20,7 +20,7 @@ _NO_CONDITIONS = Annotated[bool, typer.Option("--no-conditions", help="Every eve
 
 @dataclass(frozen=True)
 class GoalOptions:
-    """What a goal is made of; None: not given."""
+    """Options of a command that describe a goal; None: not given."""
 
     event_name: Annotated[str | None, typer.Option("--event", help="The event's name.")] = None
     display_name: Annotated[str | None, typer.Option("--display", help="For people.")] = None

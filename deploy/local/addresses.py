@@ -1,4 +1,4 @@
-"""Where the services of one machine listen, and if a port can be used."""
+"""Addresses of the services on one machine, and a check that their ports are free."""
 
 from typing import Any
 

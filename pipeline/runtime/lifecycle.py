@@ -107,7 +107,7 @@ class Background:
 
     @property
     def tasks(self) -> Set["asyncio.Task[Any]"]:
-        """Those that still run."""
+        """Tasks that still run."""
         return self._tasks
 
     def start(self, work: Work) -> "asyncio.Task[Any]":

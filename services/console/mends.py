@@ -23,7 +23,8 @@ _HALF_A_MOVE: Final = text("To rename a field, say both its path and the new one
 
 @dataclass(frozen=True)
 class Mend:
-    """What to do with refused events. `advice`: a text of the catalogue. Empty fields: not that."""
+    """A change that would let refused events in: rename the event or a field, or leave a field out. `advice`: its text
+    in the catalogue. An empty field: not that change."""
 
     advice: str
     new_name: str = ""

@@ -1,4 +1,4 @@
-"""Where loading goes on after the tables were brought back."""
+"""Offsets to load from after a restore."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -44,7 +44,7 @@ def waiting() -> Part:
 async def test_parts_are_cancelled_when_told_to_stop() -> None:
     stop, parts = asyncio.Event(), [waiting(), waiting()]
     running = asyncio.create_task(run_until(stop, *(part.run() for part in parts)))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # one turn of the loop: the run has begun
     stop.set()
     await running
     assert [part.ended for part in parts] == ["cancelled", "cancelled"]
@@ -96,7 +96,7 @@ async def test_a_group_raises_the_error_of_a_task_or_of_its_body_as_it_is() -> N
     async def with_a_task(task: Part, body: Callable[[], Awaitable[object]]) -> None:
         async with task_group() as group:
             group.create_task(task.run())
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # one turn: the task has begun
             await body()
 
     other = waiting()
@@ -113,7 +113,7 @@ async def test_a_failure_in_the_background_is_heard_of() -> None:
     background.start(fail())
     part = waiting()
     background.start(part.run())
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # one turn: both have begun
     await background.stop()
     assert [type(error) for error in heard] == [Broken]
     assert part.ended == "cancelled"
@@ -121,5 +121,5 @@ async def test_a_failure_in_the_background_is_heard_of() -> None:
         quiet = Background()
         quiet.start(fail())
         await quiet.wait(30)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn: the ended task has called back
     assert [line["event"] for line in logs] == ["background_failed"]

@@ -63,11 +63,12 @@ async def test_each_watcher_is_told_each_row_once_and_all_share_a_feed(monkeypat
     tables.items = [item(number) for number in range(1, 4)]
     feeds = feeds_of(tables, monkeypatch)
     watchers = [asyncio.create_task(told(feeds, "e6", f"u{number}", number * STEP_MS)) for number in range(3)]
-    while feeds.watching < 3:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        while feeds.watching < 3:
+            await asyncio.sleep(0)
     for number in range(4, 7):
         tables.items.append(item(number))
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # a pace: the rows come in readings of their own, or together
     async with asyncio.timeout(30):
         found = await asyncio.gather(*watchers)
     assert found == [[f"e{number}" for number in range(first, 7)] for first in (1, 1, 2)], "each again the last it had"
@@ -106,8 +107,9 @@ async def test_a_watcher_is_told_when_the_events_cannot_be_read_and_when_they_ca
 async def test_nobody_watches_once_it_is_closed(monkeypatch: Any) -> None:
     feeds = feeds_of(Tables(), monkeypatch)
     watcher = asyncio.create_task(told(feeds, "never"))
-    while not feeds.watching:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        while not feeds.watching:
+            await asyncio.sleep(0)
     feeds.close()
     async with asyncio.timeout(30):
         assert await watcher == []
