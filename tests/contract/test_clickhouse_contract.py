@@ -17,11 +17,13 @@ from testcontainers.community.clickhouse import ClickHouseContainer
 
 from pipeline.runtime.clickhouse import (
     ClickHouse,
+    ClickHouseError,
     ClickHouseRejected,
     ClickHouseTimeout,
     ClickHouseUnavailable,
     migrate,
 )
+from pipeline.runtime.clickhouse.client import QUERY_THREADS
 from pipeline.runtime.settings import Settings
 from schemas.clickhouse import Migration, MigrationError, load_migrations
 from schemas.events import AcceptedEvent, encode_event
@@ -335,6 +337,40 @@ async def test_a_query_that_nobody_waits_for_is_stopped(engine: ClickHouse, is_i
         asking.cancel()
         while await count():
             await asyncio.sleep(0.05)
+
+
+_SECRETS = "SELECT concat('secret', toString({0})) AS n FROM numbers(200) SETTINGS max_block_size = 1"
+
+
+async def _answers_are_their_own(engine: ClickHouse) -> None:
+    """Ask until each of the connections has been asked."""
+    answers = await asyncio.gather(*(engine.query_bytes("SELECT 7 AS n") for _ in range(2 * QUERY_THREADS)))
+    assert set(answers) == {b'{"n":7}\n'}
+    rows = await asyncio.gather(*(engine.query("SELECT 'seven' AS n") for _ in range(2 * QUERY_THREADS)))
+    assert all(found == [("seven",)] for found in rows)
+
+
+@pytest.mark.parametrize("how", ["query_bytes", "query", "query_dicts"])
+@pytest.mark.parametrize(
+    ("sql", "limit"),
+    [(_SECRETS.format("throwIf(number = 5)"), None), (_SECRETS.format("sleepEachRow(0.02)"), 0.2)],
+    ids=["an error", "its limit of time"],
+)
+async def test_rows_of_an_answer_that_broke_off_are_in_no_other(
+    engine: ClickHouse, how: str, sql: str, limit: float | None
+) -> None:
+    """chDB keeps them in the connection and puts them before its next answer, which may be that of another app."""
+    with pytest.raises(ClickHouseError):
+        await getattr(engine, how)(sql, timeout_seconds=limit)
+    await _answers_are_their_own(engine)
+
+
+async def test_rows_of_an_answer_that_was_stopped_are_in_no_other(engine: ClickHouse) -> None:
+    for _ in range(2 * QUERY_THREADS):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await engine.query_bytes(_SECRETS.format("sleepEachRow(0.02)"))
+        await _answers_are_their_own(engine)
 
 
 async def test_a_folder_for_blocks_that_cannot_be_written_to_is_worth_waiting_for(clickhouse: ClickHouse) -> None:

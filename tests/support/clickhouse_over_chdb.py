@@ -156,9 +156,18 @@ class Engine:
         self._set: dict[str, str] = {}
 
     def run(self, sql: str, named: str, given: Mapping[str, str]) -> bytes:
-        self._prepare(given)
-        result = self._backend._run(sql, named, params=_parameters(given), database=given.get("database"))
+        try:
+            self._prepare(given)
+            result = self._backend._run(sql, named, params=_parameters(given), database=given.get("database"))
+        except DatabaseError:
+            self._reopen()
+            raise
         return bytes(result.bytes() or b"")
+
+    def _reopen(self) -> None:
+        """chDB puts the rows of an answer that broke off before the next one of the same connection."""
+        self._backend.close()
+        self._backend, self._set = ChdbBackend(connection_string=self._backend.connection_string), {}
 
     @contextmanager
     def stream(self, sql: str, named: str, given: Mapping[str, str]) -> Iterator[Iterator[bytes]]:

@@ -78,6 +78,7 @@ class ClickHouse:
         self._connect = connect
         self._insert = insert
         self._lock = lock
+        self._is_embedded = lock is not None
         self._local = threading.local()
         self._clients: list[Client] = []
         self._queries = ThreadPoolExecutor(QUERY_THREADS, "clickhouse-query")
@@ -244,7 +245,7 @@ class ClickHouse:
             if ended.wait(_END_SECONDS):
                 return
             with suppress(DriverError):
-                self._client().command(f"KILL QUERY WHERE startsWith(query, '{mark}') ASYNC")
+                self._call(lambda client: client.command(f"KILL QUERY WHERE startsWith(query, '{mark}') ASYNC"))
 
     async def _run(self, pool: ThreadPoolExecutor, call: Callable[[Client], T], *, is_insert: bool) -> T:
         def in_thread() -> T:
@@ -264,14 +265,24 @@ class ClickHouse:
     def _call(self, call: Callable[[Client], T]) -> T:
         """A host that cannot be reached any more has been asked nothing: the call is made of another."""
         try:
-            return call(self._client())
+            return self._call_once(call)
         except DriverError as error:
             if getattr(self._local, "client", None) is None or not is_unreachable(error):
                 raise
-            self._clients.remove(self._local.client)
-            self._local.client.close()
-            self._local.client = None
-        return call(self._client())
+            self._drop_client()
+        return self._call_once(call)
+
+    def _call_once(self, call: Callable[[Client], T]) -> T:
+        """chDB puts the rows of an answer that broke off (stopped, too slow, too large) before the next answer of the
+        same connection, whoever asks: a connection whose call failed is used no more. Over HTTP answers are apart.
+        """
+        client = self._client()
+        try:
+            return call(client)
+        except BaseException:
+            if self._is_embedded:
+                self._drop_client()
+            raise
 
     def _client(self) -> Client:
         client: Client | None = getattr(self._local, "client", None)
@@ -279,6 +290,13 @@ class ClickHouse:
             client = self._local.client = self._connect(self.database)
             self._clients.append(client)
         return client
+
+    def _drop_client(self) -> None:
+        client = self._local.client
+        self._local.client = None
+        self._clients.remove(client)
+        with suppress(DriverError):
+            client.close()
 
     def _server_versions(self, client: Client) -> list[str]:
         servers = f"clusterAllReplicas('{self.cluster.name}', system.one)" if self.cluster else "system.one"
