@@ -15,6 +15,7 @@ USERS: Final = Table(
     Column("role", String(16), nullable=False),
     Column("password_hash", String(200), nullable=False, server_default=""),
     Column("totp_secret", String(400), nullable=False, server_default=""),
+    Column("totp_used_step", BigInteger, nullable=False, server_default="0"),
     Column("link_sha256", String(64), nullable=False, server_default=""),
     Column("link_expires_at_ms", BigInteger, nullable=False, server_default="0"),
     Column("is_active", Boolean, nullable=False, server_default=true()),

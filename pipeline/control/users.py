@@ -134,11 +134,21 @@ class Users:
         with self._writer.begin() as connection:
             _set_password(connection, user_id, password_hash)
 
-    def set_totp(self, user_id: str, locked_secret: str) -> None:
-        """Set the secret of the second factor, encrypted; empty: none."""
+    def set_totp(self, user_id: str, locked_secret: str, used_step: int = 0) -> None:
+        """Set the secret of the second factor, encrypted, and the step of the code that proved it; empty: none."""
+        values = {"totp_secret": locked_secret, "totp_used_step": used_step}
         with self._writer.begin() as connection:
             _user(connection, user_id)
-            connection.execute(update(USERS).where(USERS.c.user_id == user_id).values(totp_secret=locked_secret))
+            connection.execute(update(USERS).where(USERS.c.user_id == user_id).values(values))
+
+    def use_totp_step(self, user_id: str, step: int) -> bool:
+        """Use up the time step of a code, and those before it; False: that was done already.
+
+        Of several at once, one alone is told True: the database decides.
+        """
+        is_unused = (USERS.c.user_id == user_id) & (USERS.c.totp_used_step < step)
+        with self._writer.begin() as connection:
+            return bool(connection.execute(update(USERS).where(is_unused).values(totp_used_step=step)).rowcount)
 
     def set_link(self, login: str, token: str, expires_at_ms: int) -> None:
         """Let the token set the user's password, once, until that time. A token before it is worth nothing."""

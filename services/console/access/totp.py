@@ -29,15 +29,17 @@ def code_at(secret: str, seconds: int) -> str:
     return str(number % 10**_DIGITS).zfill(_DIGITS)
 
 
-def fits(secret: str, code: str, now_ms: int) -> bool:
-    """Tell whether the code is that of now, or of the step before or after: clocks differ a little."""
-    steps = (now_ms // 1000 + shift * STEP_SECONDS for shift in (0, -1, 1))
-    return any(compare_digest(code_at(secret, at).encode(), code.replace(" ", "").encode()) for at in steps)
+def step_of(secret: str, code: str, now_ms: int) -> int | None:
+    """Return the number of the time step whose code it is: now, or the step before or after, as clocks differ a little.
+    None: of no such step."""
+    given, now = code.replace(" ", "").encode(), now_ms // 1000 // STEP_SECONDS
+    steps = (now, now - 1, now + 1)
+    return next((step for step in steps if compare_digest(code_at(secret, step * STEP_SECONDS).encode(), given)), None)
 
 
-def is_code(settings: SecretBoxSettings, user: User, code: str, now_ms: int) -> bool:
-    """Check a code against the user's secret, which is stored encrypted."""
-    return fits(SecretBox.open(settings, creates=False).unlock(user.totp_secret), code, now_ms)
+def step_of_code(settings: SecretBoxSettings, user: User, code: str, now_ms: int) -> int | None:
+    """Return the time step of a code of the user's secret, which is stored encrypted. None: the code is wrong."""
+    return step_of(SecretBox.open(settings, creates=False).unlock(user.totp_secret), code, now_ms)
 
 
 def address_of_secret(secret: str, login: str) -> str:

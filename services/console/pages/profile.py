@@ -58,11 +58,12 @@ async def set_totp(page: SignedIn, fields: Form) -> Response:
     user, secret = _user(page), field(fields, "secret")
     if not await page.console.passwords.fits(str(fields.get("present", "")), user.password_hash):
         return await _profile_page(page, _WRONG, 403)
-    if secret and not totp.fits(secret, field(fields, "code"), now_ms()):
+    step = totp.step_of(secret, field(fields, "code"), now_ms()) if secret else 0
+    if step is None:
         return await _profile_page(page, _WRONG_CODE, 400)
     locked = SecretBox.open(page.console.settings, creates=True).lock(secret) if secret else ""
     users = page.console.users_with(page.entry("user.totp_on" if secret else "user.totp_off", user.login))
-    await asyncio.to_thread(users.set_totp, user.user_id, locked)
+    await asyncio.to_thread(users.set_totp, user.user_id, locked, step)
     return go("/profile?saved=1")
 
 

@@ -13,15 +13,16 @@ from services.console.access.cookies import drop_session, is_plain, session_of, 
 from services.console.access.forms import is_local_path
 from services.console.access.passwords import problem_with
 from services.console.access.throttle import RETRY_SECONDS
-from services.console.access.totp import is_code
+from services.console.access.totp import step_of_code
 from services.console.i18n.catalogue import LANGUAGES, text
 from services.console.page import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, Page, go, new_token
-from services.console.state import address_of
+from services.console.state import Console, address_of
 from services.console.visitor import AnyPage, Form, PublicForm, SignedIn, field
 
 router = APIRouter()
 _WRONG: Final = text("The login or the password is wrong.")
 _WRONG_CODE: Final = text("The code is wrong. Enter the one your authenticator shows now.")
+_USED_CODE: Final = text("This code was used already. Wait for the next one of your authenticator.")
 _SLOW_DOWN: Final = text("Too many tries. Wait a minute, then try again.")
 _LINK_OVER: Final = text("The link was used or is too old. `attrikit users link` prints another one.")
 _DIFFERENT: Final = text("The two passwords are different.")
@@ -47,8 +48,9 @@ async def log_in(page: AnyPage, fields: PublicForm) -> Response:
         return _login_page(page, target, _WRONG, login, 403)
     if known.totp_secret:
         code = field(fields, "code")
-        if not code or not is_code(page.console.settings, known, code, now_ms()):
-            return _login_page(page, target, _WRONG_CODE if code else "", login, 403 if code else 200, asks_code=True)
+        problem = await _problem_with(code, known, console) if code else ""
+        if problem or not code:
+            return _login_page(page, target, problem, login, 403 if code else 200, asks_code=True)
     return await enter(page, known, _local(target))
 
 
@@ -111,6 +113,14 @@ async def enter(page: Page, user: User, target: str) -> Response:
     response = go(target)
     set_session(page.request, response, token)
     return response
+
+
+async def _problem_with(code: str, user: User, console: Console) -> str:
+    """Use up the code of a second factor. Returns why it opens nothing; empty: it does."""
+    step = step_of_code(console.settings, user, code, now_ms())
+    if step is None:
+        return _WRONG_CODE
+    return "" if await asyncio.to_thread(console.users.use_totp_step, user.user_id, step) else _USED_CODE
 
 
 def _login_page(

@@ -1,13 +1,15 @@
 """Who may see and do what in the console: every route, by role and app; and what a session and a form withstand."""
 
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from itertools import product
 from pkgutil import iter_modules
 from typing import Any
 
 import pytest
-from console_world import ADMIN, FOREIGN_APP, OWN_APP, PASSWORD, PASSWORD_HASH, USER, ConsoleWorld
+from console_world import ADMIN, FOREIGN_APP, NOW_MS, OWN_APP, PASSWORD, PASSWORD_HASH, USER, ConsoleWorld
 from fastapi.routing import APIRoute
 
 from deploy.local.first_admin import new_admin_link
@@ -16,6 +18,7 @@ from pipeline.control.audit import read_entries
 from pipeline.control.users import IDLE_MS, LIFE_MS, LINK_MS, Users, token_hash
 from pipeline.runtime.clock import now_ms
 from services.console import pages
+from services.console.access.totp import STEP_SECONDS, code_at
 from services.console.pages import ROUTERS
 from services.console.visitor import admin_of_app, any_page, of_admin, of_app, signed_in
 
@@ -188,6 +191,34 @@ def test_logins_are_throttled_by_account_and_address_and_lock_nobody_out(world: 
     console = world.app.state.console
     assert console.throttle.take_try(USER, "198.51.100.7")
     assert elsewhere.send("/login", login=ADMIN, password=PASSWORD, next="/").status_code == 303
+
+
+def with_second_factor(world: ConsoleWorld, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Any]:
+    """A login as the user with the code of a time step: 0 is now. The code of the step before proved the secret."""
+    user, secret = world.visitor(USER), "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+    for module in ("sign_in", "profile"):
+        monkeypatch.setattr(import_module(f"services.console.pages.{module}"), "now_ms", lambda: NOW_MS)
+
+    def code(step: int) -> str:
+        return code_at(secret, NOW_MS // 1000 + step * STEP_SECONDS)
+
+    turned_on = user.submit("/profile/totp", secret=secret, code=code(-1), present=PASSWORD)
+    assert turned_on.headers["location"] == "/profile?saved=1"
+    return lambda step: world.visitor().send("/login", login=USER, password=PASSWORD, code=code(step), next="/")
+
+
+def test_a_code_of_a_second_factor_opens_one_session(world: ConsoleWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_in = with_second_factor(world, monkeypatch)
+    answers = [log_in(step) for step in (-1, 0, 0, -1, 1, 0, 1)]
+    assert [answer.status_code for answer in answers] == [403, 303, 403, 403, 303, 403, 403]
+    assert all("This code was used already" in answer.text for answer in answers if answer.status_code == 403)
+
+
+def test_of_two_logins_at_once_with_one_code_one_succeeds(world: ConsoleWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_in = with_second_factor(world, monkeypatch)
+    with ThreadPoolExecutor(6) as threads:
+        statuses = [answer.status_code for answer in threads.map(log_in, [0] * 6)]
+    assert sorted(statuses) == [303] + [403] * 5
 
 
 def test_a_wrong_login_tells_nothing(world: ConsoleWorld) -> None:

@@ -1,5 +1,6 @@
 """Apps, goals and keys in the real databases: the same promises on SQLite and on PostgreSQL."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from pipeline.control import AlreadyExists, InvalidRecord, UnknownRecord
 from pipeline.control.engine import build_engine
 from pipeline.control.rules import secret_hash
 from pipeline.control.tables import CONFIG_VERSIONS
+from pipeline.control.users import Users
 from schemas.control import (
     DEFAULT_GOALS,
     App,
@@ -179,3 +181,12 @@ def test_a_key_needs_a_scope(store):
     store.create_app(App("shop", "Shop"), 1)
     with pytest.raises(InvalidRecord, match="scope"):
         store.create_key("shop", [], 1)
+
+
+def test_a_time_step_of_a_second_factor_is_used_up_once(store, dsn):
+    users = Users(dsn)
+    users.set_totp("usr_admin", "locked", 7)
+    assert [users.use_totp_step("usr_admin", step) for step in (7, 6, 8, 8, 7)] == [False, False, True, False, False]
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(lambda _: users.use_totp_step("usr_admin", 9), range(4))) == [False] * 3 + [True]
+    assert not users.use_totp_step("usr_none", 10)
