@@ -20,7 +20,9 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
+from secrets import randbelow
 from typing import Any
 from uuid import uuid4
 
@@ -44,6 +46,8 @@ from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.settings import Settings
 
 _UNIT = Path(__file__).parent / "unit"
+# Where processes share the tests, each has ports of its own: one that is free may be that of another's next server.
+ports.turn = count(4_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) + randbelow(1_000))
 
 # A busy machine is no fault of the code: no example of a property has a time it must end in. In CI a commit is tried
 # with the same examples every time, as hypothesis' own profile for CI does; any other run looks for new ones.

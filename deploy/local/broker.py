@@ -77,7 +77,9 @@ class NoidaBroker(Broker):
     (`pipeline.runtime.broker_room` keeps writers from that).
     Groups are for one member. A member with a name of its own (`group.instance.id`) that is gone keeps its partitions:
     they were not given away in 90 s with a session of 6 s, where Apache Kafka took 5 s. So a killed worker must come
-    back in the same place, as the launcher sees to. A second member without a name was given nothing in 60 s.
+    back in the same place, as the launcher sees to. A second member without a name was given nothing in 60 s. Of two
+    members with names, one that was killed and comes back may divide the partitions anew without a new generation: the
+    other is not told, both work on the same partitions, and nobody on the rest (once in ten runs of two workers).
     Offsets of consumer groups are saved too. Retention by time and by size, compaction and deletion of records work,
     and give memory back.
     """

@@ -4,6 +4,7 @@ import errno
 import secrets
 import socket
 from collections.abc import Collection
+from itertools import count, islice
 from typing import Final
 
 from deploy.local.process import LaunchError
@@ -11,6 +12,8 @@ from deploy.local.process import LaunchError
 _FIRST: Final = 20_000
 _COUNT: Final = 12_000
 _ATTEMPTS: Final = 100
+turn = count(secrets.randbelow(_COUNT))
+"""Ports are returned in turn, so that one whose server does not listen yet is not returned a second time."""
 
 
 def problem_with(port: int, host: str = "127.0.0.1") -> str:
@@ -30,8 +33,8 @@ def free_port(host: str = "127.0.0.1", avoid: Collection[int] = ()) -> int:
     Taken below the range outgoing connections use (32768 on Linux, 49152 elsewhere), so that it is still free when its
     server starts, or starts again.
     """
-    for _ in range(_ATTEMPTS):
-        port = _FIRST + secrets.randbelow(_COUNT)
+    for number in islice(turn, _ATTEMPTS):
+        port = _FIRST + number % _COUNT
         if port not in avoid and not problem_with(port, host):
             return port
     raise LaunchError(f"no free port between {_FIRST} and {_FIRST + _COUNT} on {host}")

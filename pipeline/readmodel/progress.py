@@ -197,10 +197,17 @@ async def open_reader(settings: KafkaSettings) -> AsyncIterator[ProgressReader]:
 
 
 async def wait_until_settled(reader: ProgressReader, timeout_seconds: float, poll_seconds: float = 0.2) -> Progress:
-    """Wait until all is processed. Raises `TimeoutError` if it takes longer than `timeout_seconds`."""
-    async with asyncio.timeout(timeout_seconds):
-        while True:
-            progress = evaluate(await reader.read())
-            if progress.is_settled:
-                return progress
-            await asyncio.sleep(poll_seconds)
+    """Wait until all is processed. Raises `TimeoutError`, which says what is not, if it takes longer than
+    `timeout_seconds`.
+    """
+    progress: Progress | None = None
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            while True:
+                progress = evaluate(await reader.read())
+                if progress.is_settled:
+                    return progress
+                await asyncio.sleep(poll_seconds)
+    except TimeoutError:
+        waiting = [str(part) for part in progress.partitions if not part.is_settled] if progress else ["no answer yet"]
+        raise TimeoutError("\n".join([f"not settled within {timeout_seconds:.0f} s:", *waiting])) from None

@@ -23,7 +23,6 @@ from deploy.demo.generator import Plan, Truth, generate, truth_of
 from deploy.demo.observe import count_topic_lines
 from deploy.demo.poster import Parcel, Posted, Poster, parcels
 from deploy.local.broker import Broker, NoidaBroker
-from pipeline.readmodel.progress import open_reader, wait_until_settled
 from schemas.facts import NANOS_PER_CONVERSION, Model
 from schemas.topics import Topic
 
@@ -120,7 +119,7 @@ def undisturbed(disturbed: Disturbed, start_broker: StartBroker, tmp_path_factor
         assert asyncio.run(copy_topic(topic, source, target)) > 0
     try:
         installation.start("worker", "store")
-        asyncio.run(_settle(installation))
+        asyncio.run(installation.settle(SETTLE_SECONDS))
         report = _report(installation)
     finally:
         installation.stop()
@@ -148,7 +147,7 @@ async def _disturb(
                 installation.launch(name)
             await posting
             await asyncio.to_thread(installation.wait_ready, *kills)
-    await _settle(installation)
+    await installation.settle(SETTLE_SECONDS)
     return poster.posted, kills, await count_topic_lines(installation.settings)
 
 
@@ -161,11 +160,6 @@ def _parts(traffic: list[Parcel], count: int) -> Iterator[list[Parcel]]:
 async def _until_sent(poster: Poster, count: int, posting: asyncio.Task[Posted]) -> None:
     while poster.posted.sent < count and not posting.done():
         await asyncio.sleep(0.002)
-
-
-async def _settle(installation: Installation) -> None:
-    async with open_reader(installation.settings) as reader:
-        await wait_until_settled(reader, SETTLE_SECONDS)
 
 
 def _report(installation: Installation) -> dict[str, Any]:

@@ -31,7 +31,6 @@ from waiting import until
 from deploy.demo.observe import count_topic_lines
 from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
-from pipeline.readmodel.progress import open_reader, wait_until_settled
 from pipeline.runtime.clock import now_ms
 
 OUTAGE_SECONDS = float(os.environ.get("ATTRIKIT_TEST_OUTAGE_SECONDS", "4"))
@@ -126,13 +125,6 @@ class Story:
             self._broker.stop()
 
 
-async def restart_worker(installation: Installation) -> None:
-    while True:
-        await asyncio.sleep(0.2)
-        if not installation.processes["worker"].is_running:
-            installation.launch("worker")
-
-
 @pytest.fixture
 def make_broker(tmp_path: Path) -> Any:
     made: list[Broker] = []
@@ -163,14 +155,13 @@ async def test_what_was_confirmed_is_stored_and_counted_once(
         installation.start(*GATEWAYS, "worker", "store")
         ports = [installation.port(name) for name in GATEWAYS]
         story = Story(installation, broker, seen, len(events))
-        supervisor = asyncio.create_task(restart_worker(installation))
+        supervisor = asyncio.create_task(installation.supervise(["worker"]))
         async with asyncio.TaskGroup() as group:
             group.create_task(story.run())
             for number, batches in enumerate(work):
                 client = InsistentClient(ports, installation.key, seen, story.gate, number)
                 group.create_task(client.report(batches, TWICE_SHARE))
-        async with open_reader(installation.settings) as reader:
-            await wait_until_settled(reader, SETTLE_SECONDS)
+        await installation.settle(SETTLE_SECONDS)
         here = {name: installation.processes[name] for name in (*GATEWAYS, "worker", "store")}
         ended = {name: process.log_tail() for name, process in here.items() if not process.is_running}
         assert not ended
@@ -202,14 +193,13 @@ async def test_of_three_brokers_one_may_be_lost_and_with_two_lost_the_gateway_re
             installation.start(*GATEWAYS, "worker", "store")
             ports = [installation.port(name) for name in GATEWAYS]
             story = BrokersStory(cluster, seen, len(events))
-            supervisor = asyncio.create_task(restart_worker(installation))
+            supervisor = asyncio.create_task(installation.supervise(["worker"]))
             async with asyncio.TaskGroup() as group:
                 group.create_task(story.run())
                 for number, batches in enumerate(work):
                     client = InsistentClient(ports, installation.key, seen, story.gate, number)
                     group.create_task(client.report(batches, TWICE_SHARE))
-            async with open_reader(installation.settings) as reader:
-                await wait_until_settled(reader, SETTLE_SECONDS)
+            await installation.settle(SETTLE_SECONDS)
             supervisor.cancel()
             lines = await count_topic_lines(installation.settings)
         finally:

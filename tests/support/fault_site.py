@@ -29,7 +29,6 @@ from pipeline.control.webhooks import WebhookEndpoints
 from pipeline.readmodel.progress import ProgressReader, evaluate, open_reader
 from pipeline.runtime.secret_box import SecretBox
 from pipeline.runtime.settings import Settings
-from pipeline.stream.fatal import EXIT_FATAL
 from schemas.control import WebhookEndpoint
 from schemas.topics import Topic
 from schemas.webhooks import EventType, delivery_id
@@ -113,19 +112,6 @@ class Site:
         if not self.installation.processes[name].is_running:
             self.installation.launch(name)
 
-    async def supervise(self) -> None:
-        """Start processes that ended by themselves again, as a container's restart policy does."""
-        while True:
-            await asyncio.sleep(0.2)
-            for name in set(STEADY) - self.away:
-                process = self.installation.processes[name]
-                if not process.is_running:
-                    is_meant = name == "worker" and process.exit_code == EXIT_FATAL
-                    self.ends["worker, to go on from the log" if is_meant else f"{name}: {process.exit_code}"] += 1
-                    if not is_meant:
-                        print(f"{name} ended with {process.exit_code}", *process.log_tail(), sep="\n  ", flush=True)
-                    self.installation.launch(name)
-
     async def _ailment(self) -> str:
         """Return what is not well; empty if all is."""
         for name in STEADY:
@@ -190,7 +176,7 @@ async def open_site(
         direct = installation.settings
         reader = await stack.enter_async_context(open_reader(direct))
         site = Site(installation, direct, links, receiver, poster, reader, clocks or {})
-        supervisor = asyncio.create_task(site.supervise())
+        supervisor = asyncio.create_task(installation.supervise(STEADY, site.away, site.ends))
         stack.callback(supervisor.cancel)
         yield site
 

@@ -4,9 +4,11 @@ again.
 What the launcher does for people, without its watching: here a process that dies is the point. The broker is given.
 """
 
+import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,12 @@ from deploy.local.demo_app import ensure_demo_key
 from deploy.local.ports import free_port
 from deploy.local.process import ChildProcess
 from pipeline.control import ControlPlane, migrate_control_plane
+from pipeline.readmodel.progress import open_reader, wait_until_settled
 from pipeline.runtime.settings import Settings
 
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 30.0
+_SUPERVISE_SECONDS = 0.2
 SERVICES = ("gateway", "worker", "store")
 SECOND_GATEWAY = "gateway2"
 SECOND_WORKER = "worker2"
@@ -99,6 +103,37 @@ class Installation:
     def wait_ready(self, *names: str) -> None:
         for name in names:
             self.processes[name].wait_until(lambda name=name: self.is_ready(name), _READY_SECONDS)
+
+    async def supervise(
+        self, names: Iterable[str], away: Collection[str] = (), ends: Counter[str] | None = None
+    ) -> None:
+        """Start those of `names` again that end by themselves, as a container's restart policy does, and leave those
+        that are `away`. `ends` counts them, with their exit codes; the last lines they wrote are printed.
+        """
+        while True:
+            await asyncio.sleep(_SUPERVISE_SECONDS)
+            for name in set(names) - set(away):
+                process = self.processes[name]
+                if not process.is_running:
+                    print(f"{name} ended with {process.exit_code}", *process.log_tail(), sep="\n  ", flush=True)
+                    if ends is not None:
+                        ends[f"{name}: {process.exit_code}"] += 1
+                    self.launch(name)
+
+    async def settle(self, timeout_seconds: float) -> None:
+        """Wait until everything accepted can be read. Raises `AssertionError`, which says where it stands still and
+        what each process wrote last.
+        """
+        try:
+            async with open_reader(self.settings) as reader:
+                await wait_until_settled(reader, timeout_seconds)
+        except TimeoutError as error:
+            raise AssertionError("\n".join([str(error), *map(self._last_lines, self.processes)])) from error
+
+    def _last_lines(self, name: str) -> str:
+        process = self.processes[name]
+        state = "runs" if process.is_running else f"ended with {process.exit_code}"
+        return "\n  ".join([f"{name} {state}; it wrote", *process.log_tail()])
 
     def kill(self, name: str) -> None:
         """SIGKILL, and wait until it is gone."""

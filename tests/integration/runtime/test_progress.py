@@ -85,7 +85,7 @@ async def test_from_nothing_to_settled(settings: Settings, producer: AIOKafkaPro
 async def test_waiting_ends_in_time(settings: Settings, producer: AIOKafkaProducer) -> None:
     await process(producer, pending_sessions=3)
     async with open_reader(settings) as reader:
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match="pending_sessions=3"):
             await wait_until_settled(reader, timeout_seconds=0.3, poll_seconds=0.1)
 
 
