@@ -5,7 +5,7 @@ import gc
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Final
 
 import uvicorn
@@ -218,6 +218,20 @@ def migrate_all(settings: Settings, say: Callable[[str], None]) -> list[int]:
             return await migrate(clickhouse)
         finally:
             clickhouse.close()
+
+    with one_runner(settings.control_plane_dsn(), say):
+        return asyncio.run(run())
+
+
+def copy_or_compare(
+    of_source: Settings, settings: Settings, only_compares: bool, say: Callable[[str], None]
+) -> list[str]:
+    """Copy tables between two ClickHouses, or only compare them; return what differs. Holds the lock of migrations."""
+    from deploy.table_copy.command import copy_tables, differences
+
+    async def run() -> list[str]:
+        with closing(ClickHouse.open(of_source)) as source, closing(ClickHouse.open(settings)) as target:
+            return await (differences if only_compares else copy_tables)(source, target, say)
 
     with one_runner(settings.control_plane_dsn(), say):
         return asyncio.run(run())

@@ -21,6 +21,7 @@ def _ours(error: BaseException) -> str | None:
     from deploy.backup.manifest import BackupError
     from deploy.ledger.sources import StoreAway
     from deploy.local.process import LaunchError
+    from deploy.table_copy.command import CopyRefused
     from pipeline.control import ControlPlaneError
     from pipeline.readmodel.progress import TopicsMissing
     from pipeline.runtime.clickhouse import ClickHouseLocked
@@ -32,7 +33,7 @@ def _ours(error: BaseException) -> str | None:
     from services.query.exports.storage import StorageFailed
 
     told = (
-        *(BackupError, ClickHouseLocked, ControlPlaneError, LaunchError, MigrationError, NotInstalled),
+        *(BackupError, ClickHouseLocked, ControlPlaneError, CopyRefused, LaunchError, MigrationError, NotInstalled),
         *(RecordsLost, SecretBoxError, StorageFailed, StoreAway, TopicMismatch, TopicsMissing),
     )
     return one_line(error) if isinstance(error, told) else None

@@ -21,6 +21,7 @@ from deploy.cli.rejected import rejected
 from deploy.cli.secrets import secrets
 from deploy.cli.size import size
 from deploy.cli.smoke import smoke
+from deploy.cli.table_copy import copy_tables
 from deploy.cli.users import users
 from deploy.cli.webhooks import webhooks
 
@@ -53,6 +54,7 @@ app.command()(smoke)
 app.command()(size)
 app.command()(backup)
 app.command()(restore)
+app.command()(copy_tables)
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ each other; and a view finds the row that it makes on the shard of the row that 
 event, a session is one of a person: its id is made of the person's key). A conversion's person may change, so
 conversions go by their id."""
 
-WHOLE: Final = frozenset({"schema_migrations", "progress", "loaded_offsets"})
+WHOLE: Final = frozenset({"schema_migrations", "table_copies", "progress", "loaded_offsets"})
 """Tables of a few rows each, that stand whole on every server of a cluster."""
 
 _REPLICA: Final = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'"

@@ -250,8 +250,19 @@ class _Request(BaseHTTPRequestHandler):
         with NamedTemporaryFile(suffix=".rows") as file:
             file.write(rows)
             file.flush()
-            sql = f"INSERT INTO {insert[1].decode()} FROM INFILE '{file.name}' FORMAT {insert[2].decode()}"
+            into, kind = insert[1].decode(), insert[2].decode()
+            sql = f"INSERT INTO {into} FROM INFILE '{file.name}' FORMAT {kind}"
+            if "insert_allow_materialized_columns" in given:  # from a file chDB does not take such columns
+                sql = f"INSERT INTO {into} SELECT * FROM file('{file.name}', {kind}, '{self._structure(into, given)}')"
             self._send(self._engine.run(sql, "TabSeparated", given), "TabSeparated")
+
+    def _structure(self, into: str, given: Mapping[str, str]) -> str:
+        """Return the names and types of the columns of `table (column, …)`."""
+        table, _, listed = into.partition(" (")
+        asked = f"SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '{table}'"
+        found = self._engine.run(asked, "JSONEachRow", {"database": given["database"]}).splitlines()
+        types = {f"`{row['name']}`": row["type"] for row in map(json.loads, found)}
+        return ", ".join(f"{name} {types[name]}" for name in listed.rstrip(")").split(", ")).replace("'", "\\'")
 
     def _read(self) -> bytes:
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -6,6 +6,7 @@ whatever model they came from.
 """
 
 from dataclasses import dataclass, field
+from datetime import date
 from random import Random
 from typing import Any
 
@@ -16,10 +17,16 @@ from schemas.control import DEFAULT_GOALS, Goal
 from schemas.events import AcceptedEvent
 from schemas.facts import (
     NANOS_PER_CONVERSION,
+    AlertRow,
+    AlertWindowRow,
     AttributionRow,
     ConversionRow,
+    CostRow,
     EventMarkRow,
+    GatewayCountRow,
     Model,
+    PersonLinkRow,
+    RejectedRow,
     SessionRow,
     TouchRow,
     encode_rows,
@@ -284,3 +291,52 @@ async def insert_world(clickhouse: ClickHouse, world: World) -> None:
         for table, rows in tables.items():
             if rows:
                 await clickhouse.insert_ndjson(table, encode_rows(rows))
+
+
+def rows_beside(world: World) -> dict[str, list[Any]]:
+    """Rows of the tables that `make_world` leaves empty."""
+    marked = world.events[3]
+    again = {"mark": "duplicate", "timestamp_ms": marked.timestamp_ms + 5, "first_timestamp_ms": marked.timestamp_ms}
+    place = {"received_us": marked.received_us, "partition": 0, "offset": 9, "index": 0}
+    threshold = {"metric": "events", "subject": "", "comparison": "above", "threshold": 1.0, "value": 2.0}
+    window = {"window_start_ms": FIRST_MS, "window_end_ms": FIRST_MS + DAY_MS}
+    fired = {"began_at_ms": FIRST_MS, "fired_at_ms": FIRST_MS}
+    return {
+        "event_marks": [EventMarkRow("alpha", marked.event_id, **again, **place)],
+        "events": [msgspec.structs.replace(marked, timestamp_ms=marked.timestamp_ms + 5)],
+        "person_links": [
+            PersonLinkRow("alpha", row.anonymous_id, row.user_id, row.start_ms, "e", True)
+            for row in world.sessions
+            if row.anonymous_id and row.user_id
+        ],
+        "rejected": [
+            RejectedRow("alpha", f"rej_{n}", FIRST_MS + n, "gateway", "INVALID", f"events[{n}].user_id", "why", "{}")
+            for n in range(9)
+        ],
+        "spend": [
+            CostRow("alpha", date(2024, 1, 1 + n), channel, "brand", 100 + n, "CNY", 1, 1 + revision, "baidu")
+            for n in range(9)
+            for channel in ("paid_search", "email")
+            for revision in range(2)
+        ],
+        "gateway_counts": [GatewayCountRow("alpha", f"g{n % 2}", FIRST_MS + n * 60_000, n, 5, 1, 2) for n in range(9)],
+        "alerts": [
+            AlertRow(
+                "alpha",
+                f"alr_{n}",
+                "r",
+                "rule",
+                **threshold,
+                average=None,
+                unit="events",
+                state="on",
+                **window,
+                **fired,
+            )
+            for n in range(9)
+        ],
+        "alert_windows": [
+            AlertWindowRow("alpha", f"r{n}", FIRST_MS + n * DAY_MS, FIRST_MS + (n + 1) * DAY_MS, 1.0, 1)
+            for n in range(9)
+        ],
+    }

@@ -6,7 +6,7 @@ client of its own.
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -191,8 +191,9 @@ class ClickHouse:
         """A statement without an answer."""
         await self._run(self._inserts, lambda client: client.command(sql, dict(parameters or {})), is_insert=False)
 
-    async def insert_ndjson(self, table: str, data: bytes, token: str = "") -> None:
+    async def insert_ndjson(self, table: str, data: bytes, token: str = "", columns: Sequence[str] = ()) -> None:
         """Insert NDJSON lines; unknown fields are skipped. A repeat with the same `token` (and data) changes nothing.
+        `columns`: the lines give these, also such as the table would compute (`MATERIALIZED`).
 
         Raises `ClickHouseRejected` only if the data itself is at fault, `ClickHouseUnavailable` for all else: what
         cannot be told apart is better tried again than thrown away.
@@ -200,6 +201,9 @@ class ClickHouse:
         if not IDENTIFIER.match(table):
             raise ClickHouseRejected(f"not a table name: {table!r}")
         settings = _INSERT_SETTINGS | ({"insert_deduplication_token": token} if token else {})
+        if columns:
+            table = f"{table} ({', '.join(f'`{name}`' for name in columns)})"
+            settings |= {"insert_allow_materialized_columns": 1}
         await self._run(
             self._inserts,
             lambda client: self._insert(client, table, data, settings),

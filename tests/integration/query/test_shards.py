@@ -9,15 +9,13 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import date
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 from clickhouse_over_chdb import standing_in_process
 from fastapi import FastAPI
-from query_world import APP_GOALS, DAY_MS, DAYS, FIRST_MS, World, insert_world
+from query_world import APP_GOALS, DAY_MS, DAYS, FIRST_MS, World, insert_world, rows_beside
 
 from pipeline.domain.alerts import Window
 from pipeline.readmodel.alert_windows import measure, measured
@@ -27,13 +25,6 @@ from schemas.clickhouse import load_migrations
 from schemas.clickhouse.cluster import SHARDING_KEYS
 from schemas.control import AlertMetric, AlertRule, App, Comparison
 from schemas.facts import (
-    AlertRow,
-    AlertWindowRow,
-    CostRow,
-    EventMarkRow,
-    GatewayCountRow,
-    PersonLinkRow,
-    RejectedRow,
     encode_rows,
 )
 from services.query.app import create_app
@@ -54,55 +45,6 @@ VIEWS = {
 """Tables that views fill, the tables they are filled from, and a column both have."""
 
 
-def _beside(world: World) -> dict[str, list[Any]]:
-    """Rows of the tables that `make_world` leaves empty."""
-    marked = world.events[3]
-    again = {"mark": "duplicate", "timestamp_ms": marked.timestamp_ms + 5, "first_timestamp_ms": marked.timestamp_ms}
-    place = {"received_us": marked.received_us, "partition": 0, "offset": 9, "index": 0}
-    threshold = {"metric": "events", "subject": "", "comparison": "above", "threshold": 1.0, "value": 2.0}
-    window = {"window_start_ms": FIRST_MS, "window_end_ms": FIRST_MS + DAY_MS}
-    fired = {"began_at_ms": FIRST_MS, "fired_at_ms": FIRST_MS}
-    return {
-        "event_marks": [EventMarkRow("alpha", marked.event_id, **again, **place)],
-        "events": [msgspec.structs.replace(marked, timestamp_ms=marked.timestamp_ms + 5)],
-        "person_links": [
-            PersonLinkRow("alpha", row.anonymous_id, row.user_id, row.start_ms, "e", True)
-            for row in world.sessions
-            if row.anonymous_id and row.user_id
-        ],
-        "rejected": [
-            RejectedRow("alpha", f"rej_{n}", FIRST_MS + n, "gateway", "INVALID", f"events[{n}].user_id", "why", "{}")
-            for n in range(9)
-        ],
-        "spend": [
-            CostRow("alpha", date(2024, 1, 1 + n), channel, "brand", 100 + n, "CNY", 1, 1 + revision, "baidu")
-            for n in range(9)
-            for channel in ("paid_search", "email")
-            for revision in range(2)
-        ],
-        "gateway_counts": [GatewayCountRow("alpha", f"g{n % 2}", FIRST_MS + n * 60_000, n, 5, 1, 2) for n in range(9)],
-        "alerts": [
-            AlertRow(
-                "alpha",
-                f"alr_{n}",
-                "r",
-                "rule",
-                **threshold,
-                average=None,
-                unit="events",
-                state="on",
-                **window,
-                **fired,
-            )
-            for n in range(9)
-        ],
-        "alert_windows": [
-            AlertWindowRow("alpha", f"r{n}", FIRST_MS + n * DAY_MS, FIRST_MS + (n + 1) * DAY_MS, 1.0, 1)
-            for n in range(9)
-        ],
-    }
-
-
 @pytest.fixture(scope="module")
 def on_shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
     folder = tmp_path_factory.mktemp("shards")
@@ -121,7 +63,7 @@ def both(on_shards: ClickHouse, clickhouse_dir: Any, alpha: World) -> Iterator[t
     async def fill(clickhouse: ClickHouse) -> None:
         await migrate(clickhouse)
         await insert_world(clickhouse, alpha)
-        for table, rows in _beside(alpha).items():
+        for table, rows in rows_beside(alpha).items():
             await clickhouse.insert_ndjson(table, encode_rows(rows), token="once")
             await clickhouse.insert_ndjson(table, encode_rows(rows), token="once")
 
