@@ -14,6 +14,7 @@ from pipeline.control.users import Users
 from pipeline.runtime.client_address import TrustedProxies, parse_networks
 from pipeline.runtime.settings import ConsoleSettings
 from services.console.errors import install_error_pages, page_of_crash
+from services.console.ledger import LEDGER, Ledgers
 from services.console.live_feed import RECENT, LiveFeeds
 from services.console.page import new_environment
 from services.console.pages import ROUTERS
@@ -55,6 +56,7 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
             lambda app_id, asked: api.get(app_id, "en", RECENT, asked),
             lambda app_id: snapshots.current().apps.get(app_id),
         ),
+        Ledgers(lambda app_id: api.get(app_id, "en", LEDGER)),
         gateway,
         users,
         TrustedProxies(parse_networks(settings.trusted_proxies)),

@@ -13,6 +13,7 @@ from pipeline.runtime.client_address import TrustedProxies
 from pipeline.runtime.settings import ConsoleSettings
 from services.console.access.passwords import Passwords
 from services.console.access.throttle import LoginThrottle
+from services.console.ledger import Ledgers
 from services.console.live_feed import LiveFeeds
 from services.console.reading import QueryApi
 from services.console.reporting import GatewayApi
@@ -25,6 +26,7 @@ class Console:
     snapshots: SnapshotSource
     api: QueryApi
     live: LiveFeeds
+    ledgers: Ledgers
     gateway: GatewayApi
     users: Users
     proxies: TrustedProxies

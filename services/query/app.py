@@ -23,6 +23,7 @@ from services.query.core.routing import repeatable_parameters
 from services.query.core.sql import QueryLimits
 from services.query.costs.routes import router as costs
 from services.query.deliveries.routes import router as deliveries
+from services.query.events.ledger import router as ledger
 from services.query.events.recent import router as recent_events
 from services.query.events.routes import router as events
 from services.query.exports.lifespan import exporting, prepare_exports
@@ -59,6 +60,7 @@ ROUTERS: Final = (
     downloads,
     back_test,
     recent_events,
+    ledger,
     rejected_groups,
 )
 SERVICE: Final = "query"

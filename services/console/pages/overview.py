@@ -31,6 +31,7 @@ async def show_overview(page: OfApp) -> Response:
     by_day = await page.read(PERFORMANCE, asked | {"granularity": "day"})
     daily, earlier = by_period(by_day["items"]), by_period(by_day["previous"]["items"])
     alerts = (await page.read("/v1/alerts", {"limit": _ALERTS}))["items"]
+    ledger = await page.console.ledgers.of(page.app_id)
     days = [(day, daily.get(day, _NOTHING)) for day in days_of(whole["meta"])]
     before = [earlier.get(day, _NOTHING) for day in days_of(whole["previous"])]
     values = {
@@ -44,6 +45,7 @@ async def show_overview(page: OfApp) -> Response:
             bar(float(_credit(item, filters.model)), _highest(whole["items"], filters.model)) for item in whole["items"]
         ],
         "alerts": alerts,
+        "ledger": ledger,
         "chart": _chart(page, days, before),
         "days": days,
         "sparks": {name: sparkline([float(sums[name]) for _, sums in days]) for name in _SUMMED},

@@ -20,6 +20,7 @@ from services.query.core.times import TimeRange
 from services.query.costs import statements as costs
 from services.query.events import detail_statements as event_details
 from services.query.events import statements as events
+from services.query.events.ledger import count_ledger
 from services.query.events.recent import RecentParameters, find_recent
 from services.query.identity.person_links import find_persons, find_seen_with, links_of, owners_of
 from services.query.identity.sessions import FoundSession, SessionPlace, session_place
@@ -64,6 +65,7 @@ def every_statement() -> Iterator[Statement[Any]]:
     yield event_details.find_event(app, HOSTILE)
     hostile = RecentParameters.model_construct(event_name=HOSTILE, user_id=HOSTILE, anonymous_id=HOSTILE)
     yield find_recent(app, hostile, 1)
+    yield count_ledger(app, RANGE, 1)
     yield event_details.find_session(app, event, HOSTILE)
     yield event_details.find_conversions(app, event)
     yield event_details.find_delivered(app, (HOSTILE,))
