@@ -42,7 +42,7 @@ LOG_EVENTS: Final[dict[str, str]] = {
     "last_counts_not_written": "The last usage counts could not be written at the end; the ledger will miss them.",
     "query_away": "The query service did not answer a forwarded request.",
     "service_away": "The query service or the gateway did not answer the console.",
-    "ledger_unreadable": "The console could not read the ledger of an app for its overview, which says so.",
+    "read_given_up": "Part of a page of the console (the ledger, the requests of today) could not be read.",
     "caller_unknown": "A service does not know an app or a key of the console yet; it is asked again.",
     "no_query_document": "The query service's part of the API document is missing; the page shows ours alone.",
     # stream

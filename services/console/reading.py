@@ -1,9 +1,10 @@
 """Reads over the query service's API, with a signed key for the app a page is about."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 
@@ -25,6 +26,7 @@ _MARGIN_MS: Final = 5_000
 """A key is signed for a little less than it may hold, so that clocks may differ a little."""
 _log = get_logger("console")
 Parameters = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class ReadFailed(Exception):
@@ -111,6 +113,16 @@ async def answer_of(client: httpx.AsyncClient, service: str, method: str, path: 
     except httpx.HTTPError as error:
         _log.warning("service_away", service=service, error=f"{type(error).__name__}: {error}")
         raise ReadFailed(503, "SERVER_ERROR", "") from None
+
+
+async def in_a_moment(reading: Awaitable[T], seconds: float = 3.0) -> T | None:
+    """Return the result of a read that a page can do without; None: it failed, or took longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await reading
+    except (ReadFailed, TimeoutError) as error:
+        _log.warning("read_given_up", error=str(error) or type(error).__name__)
+        return None
 
 
 def _given(parameters: Parameters) -> dict[str, Any]:

@@ -101,6 +101,7 @@ EVENT_TYPES: Final = {
     "threshold.alert": text("an alert began or ended"),
     "webhook.test": text("a test"),
 }
+PLANS: Final = {"free": text("Free"), "pro": text("Pro"), "enterprise": text("Enterprise")}
 ENDPOINT_STATES: Final = {"active": text("active"), "paused": text("paused"), "disabled": text("disabled")}
 OUTCOMES: Final = {
     "delivered": text("delivered"),

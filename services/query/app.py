@@ -34,6 +34,7 @@ from services.query.rejected.groups import router as rejected_groups
 from services.query.rejected.routes import router as rejected
 from services.query.reports.conversion.routes import router as conversion_report
 from services.query.reports.performance.routes import router as performance_report
+from services.query.usage.routes import router as usage
 from services.query.users.routes import router as users
 from services.web.budget import Budget
 from services.web.client_disconnect import EndWithCaller
@@ -61,6 +62,7 @@ ROUTERS: Final = (
     back_test,
     recent_events,
     ledger,
+    usage,
     rejected_groups,
 )
 SERVICE: Final = "query"

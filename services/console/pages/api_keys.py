@@ -3,7 +3,7 @@
 import asyncio
 import re
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -11,12 +11,18 @@ from starlette.responses import Response
 from pipeline.control import InvalidRecord
 from pipeline.runtime.clock import now_ms
 from schemas.control import Scope
+from services.console import setting_words
 from services.console.page import Page, go
+from services.console.reading import in_a_moment
 from services.console.snippets import curl, script_tag
 from services.console.visitor import Form, OfApp, Refused, chosen, field
 from services.web.console_key import REPORTING_KEY_PREFIX
+from services.web.quota.rules import REQUESTS_A_DAY
 
 router = APIRouter()
+_USAGE: Final = "/console/usage"
+_USAGE_SECONDS: Final = 1.0
+"""A new app is not held up by a query service that does not know it yet."""
 
 
 @router.get("/apps/{app_id}/api-keys")
@@ -69,8 +75,14 @@ def _origins_of(app: Any) -> dict[str, Any]:
 
 
 async def _keys_page(page: Page, status: int = 200, created: str = "", problem: str = "") -> Response:
-    keys = await asyncio.to_thread(page.console.store().keys, page.app_id)
+    assert page.app is not None
+    keys, usage = await asyncio.gather(
+        asyncio.to_thread(page.console.store().keys, page.app_id), in_a_moment(page.read(_USAGE), _USAGE_SECONDS)
+    )
     values = {
+        "usage": usage,
+        "limit": REQUESTS_A_DAY.get(page.app.plan),
+        "words": setting_words,
         "keys": sorted(keys, key=lambda key: (key.revoked_at_ms is not None, -key.created_at_ms)),
         "console_keys": REPORTING_KEY_PREFIX,
         "created": created,

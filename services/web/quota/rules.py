@@ -15,7 +15,7 @@ REQUESTS_A_DAY: Final[dict[Plan, int]] = {Plan.FREE: 1_000, Plan.PRO: 100_000}
 VALIDATIONS_A_SECOND: Final = 60
 """Validations a second of an app on a limited plan. They store nothing, so they cost no part of the day's requests."""
 
-_DAY_MS: Final = 24 * 3600 * 1000
+DAY_MS: Final = 24 * 3600 * 1000
 _SECOND_MS: Final = 1000
 _CLOCKS_DIFFER_SECONDS: Final = 3600
 """A counter outlives its window by this, for processes whose clock is behind."""
@@ -46,9 +46,9 @@ def is_limited(app: App) -> bool:
 
 def day_of(app: App, now_ms: int) -> Window:
     """The UTC day. `app` is limited."""
-    start_ms = now_ms - now_ms % _DAY_MS
+    start_ms = now_ms - now_ms % DAY_MS
     day = datetime.fromtimestamp(start_ms // 1000, UTC).strftime("%Y-%m-%d")
-    return Window(f"requests/{app.app_id}/{day}", app.plan, REQUESTS_A_DAY[app.plan], start_ms + _DAY_MS)
+    return Window(f"requests/{app.app_id}/{day}", app.plan, REQUESTS_A_DAY[app.plan], start_ms + DAY_MS)
 
 
 def second_of_validations(app: App, now_ms: int) -> Window:

@@ -270,6 +270,7 @@ def test_a_key_is_shown_once_and_works(world: ConsoleWorld) -> None:
     shown = set(re.findall(r"ak_live_\w{32}", page))
     assert len(shown) == 1
     assert "data-secret" in page
+    assert "cannot be told now" in page, "the requests of today: there is no query service here"
     assert not re.search(r"ak_live_\w{32}", admin.get(f"/apps/{OWN_APP}/api-keys").text)
     key = world.store.keys(OWN_APP)[0]
     assert key.scopes == {"write"}

@@ -29,6 +29,7 @@ from services.query.reports.conversion.funnels import FunnelQuery, funnel_rows, 
 from services.query.reports.conversion.statements import ConversionQuery, conversion_rows
 from services.query.reports.performance.periods import Granularity
 from services.query.reports.performance.statements import PerformanceQuery, performance_rows
+from services.query.usage.routes import count_requests
 from services.query.users import journeys
 from services.query.users import statements as users
 
@@ -66,6 +67,7 @@ def every_statement() -> Iterator[Statement[Any]]:
     hostile = RecentParameters.model_construct(event_name=HOSTILE, user_id=HOSTILE, anonymous_id=HOSTILE)
     yield find_recent(app, hostile, 1)
     yield count_ledger(app, RANGE, 1)
+    yield count_requests(app, RANGE)
     yield event_details.find_session(app, event, HOSTILE)
     yield event_details.find_conversions(app, event)
     yield event_details.find_delivered(app, (HOSTILE,))

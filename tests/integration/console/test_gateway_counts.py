@@ -1,4 +1,4 @@
-"""The ledger on the overview: of what was sent in the last day, how much can be read, in words."""
+"""What gateways counted, on pages: the ledger of the overview, and the requests of today beside the plan."""
 
 import asyncio
 from itertools import count
@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 from console_world import ADMIN, NOW_MS, USER, ConsoleWorld, Visitor
+from waiting import until
 
 from pipeline.control.users import Role, User
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.clock import now_ms
-from schemas.control import App
+from schemas.control import App, Plan
 from schemas.events import AcceptedEvent
 from schemas.facts import EventMarkRow, GatewayCountRow, encode_rows
 
@@ -42,16 +43,27 @@ class Sent:
             "event_marks", EventMarkRow(self.app_id, event_id, "duplicate", at_ms, at_ms, at_ms * 1000, 0, 0, 0)
         )
 
-    def count(self, ago_ms: int, **numbers: int) -> None:
-        self._insert("gateway_counts", GatewayCountRow(self.app_id, "gateway", _minute_ms(ago_ms), 1, **numbers))
+    def count(self, ago_ms: int, gateway_id: str = "gateway", **numbers: int) -> None:
+        self._insert("gateway_counts", GatewayCountRow(self.app_id, gateway_id, _minute_ms(ago_ms), 1, **numbers))
 
     def _insert(self, table: str, row: Any) -> None:
         asyncio.run(self._tables.insert_ndjson(table, encode_rows([row])))
 
+    def page(self, visitor: Visitor, path: str, unknown: str) -> str:
+        """A page of the app, once it could read all: a busy machine may take longer than a page waits."""
+        pages: list[str] = []
+
+        def is_told() -> bool:
+            answer = visitor.get(f"/apps/{self.app_id}/{path}")
+            assert answer.status_code == 200
+            pages.append(answer.text)
+            return unknown not in answer.text
+
+        asyncio.run(until(is_told, f"{path} with all of it", 120.0, 1.0))
+        return pages[-1]
+
     def overview(self, visitor: Visitor) -> str:
-        answer = visitor.get(f"/apps/{self.app_id}/overview")
-        assert answer.status_code == 200
-        return str(answer.text)
+        return self.page(visitor, "overview", "Events not counted")
 
 
 def _minute_ms(ago_ms: int) -> int:
@@ -116,13 +128,35 @@ def test_an_overview_whose_ledger_cannot_be_read_shows_its_numbers_and_says_so(
     sent.store("e", HOUR_MS)
     asyncio.run(tables.command("RENAME TABLE gateway_counts TO gateway_counts_away"))
     try:
-        page = sent.overview(mia)
+        answer = mia.get(f"/apps/{sent.app_id}/overview")
     finally:
         asyncio.run(tables.command("RENAME TABLE gateway_counts_away TO gateway_counts"))
-    assert "Events not counted" in page
-    assert "Conversions by day" in page
+    assert answer.status_code == 200
+    assert "Events not counted" in answer.text
+    assert "Conversions by day" in answer.text
 
 
 def test_a_day_without_events_says_so(sent: Sent, mia: Visitor) -> None:
     sent.store("e", 48 * HOUR_MS)
     assert "Nothing was sent in the 24 hours" in sent.overview(mia)
+
+
+@pytest.mark.parametrize(
+    ("plan", "requests", "told"),
+    [
+        (Plan.FREE, 850, ("Free", "1,000 requests a day", "850", "85%")),
+        (Plan.FREE, 1_200, ("1,200", "120%", "badge bad")),
+        (Plan.ENTERPRISE, 7, ("Enterprise", "no limit of requests", "7")),
+    ],
+)
+def test_the_plan_and_the_requests_of_today_are_told(
+    sent: Sent, console: ConsoleWorld, mia: Visitor, plan: Plan, requests: int, told: tuple[str, ...]
+) -> None:
+    """Of the UTC day, and of all gateways together."""
+    console.store.update_app(App(sent.app_id, "Ledger", plan), NOW_MS)
+    console.app.state.console.snapshots.refresh()
+    sent.count(0, requests=requests - 2)
+    sent.count(0, gateway_id="another", requests=2)
+    sent.count(24 * HOUR_MS, requests=99)
+    shown = sent.page(mia, "api-keys", "cannot be told now").partition('id="usage"')[2].partition("</section>")[0]
+    assert [text for text in told if text not in shown] == []
