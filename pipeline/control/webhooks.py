@@ -33,6 +33,7 @@ from schemas.webhooks import EndpointState
 MAX_ENDPOINTS: Final = 50
 """Maximum number of endpoints of an app."""
 MAX_CONCURRENCY: Final = 100
+_CHANGEABLE: Final = ("url", "description", "event_types", "max_concurrency", "max_per_second")
 
 WEBHOOK_ENDPOINTS: Final = Table(
     "webhook_endpoints",
@@ -96,6 +97,18 @@ class WebhookEndpoints:
         """Set the state by a person's wish: pausing, or resuming, which forgets how long it has been failing."""
         values = {"state": state.value, "state_reason": "", "failing_since_ms": None, "changed_at_ms": now_ms}
         return self._update(endpoint_id, values)
+
+    def change(self, endpoint: WebhookEndpoint, now_ms: int) -> WebhookEndpoint:
+        """Replace what a person says of an endpoint: URL, event types, description and limits. Its secrets, its state
+        and the time it was made stay; another URL has not been failing."""
+        _check(endpoint)
+        with self._writer.begin() as connection:
+            known = _find(connection, endpoint.endpoint_id)
+            kept = {name: value for name, value in values_of(endpoint).items() if name in _CHANGEABLE}
+            failing = known.failing_since_ms if endpoint.url == known.url else None
+            values = kept | {"failing_since_ms": failing, "changed_at_ms": now_ms}
+            connection.execute(update(WEBHOOK_ENDPOINTS).where(_is(endpoint.endpoint_id)).values(values))
+            return _find(connection, endpoint.endpoint_id)
 
     def rotate(self, endpoint_id: str, secret: str, valid_until_ms: int, now_ms: int) -> WebhookEndpoint:
         """`secret` (encrypted) becomes the newest; the one before it stays valid until `valid_until_ms`."""

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from math import isfinite
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -9,7 +11,7 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from pipeline.control import InvalidRecord
-from pipeline.control.audit import write_entry
+from pipeline.control.audit import AuditEntry, write_entry
 from pipeline.control.webhooks import WebhookEndpoints
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.secret_box import SecretBox, SecretBoxError
@@ -26,6 +28,8 @@ router = APIRouter()
 DELIVERIES: Final = "/v1/webhooks/deliveries"
 _LIMIT: Final = 50
 _ROTATION_HOURS: Final = (0, 1, 24, 168)
+_TYPES: Final = [one.value for one in EventType]
+_BLANK: Final = WebhookEndpoint("", "", "", frozenset(EventType), "", 0)
 _STATES: Final = {"pause": EndpointState.PAUSED, "resume": EndpointState.ACTIVE}
 
 
@@ -37,16 +41,11 @@ async def list_endpoints(page: OfApp) -> Response:
 @router.post("/apps/{app_id}/webhooks")
 async def add_endpoint(page: OfApp, fields: Form) -> Response:
     """Add an endpoint, and show its secret in this answer, once."""
-    url, description = field(fields, "url"), field(fields, "description")
-    types = [EventType(name) for name in chosen(fields, "event") if name in set(EventType)]
-    if refusal := refusal_for(page.console.settings, url):
-        return await _list_page(page, 400, problem=refusal, url=url, description=description)
-    endpoint, secret = new_endpoint(page.app_id, url, types, description, _box(page), now_ms())
+    made, secret = new_endpoint(page.app_id, "", [], "", _box(page), now_ms())
+    endpoint = _as_given(made, fields)
     entry = page.entry("webhook.add", endpoint.endpoint_id, after=_logged(endpoint))
-    try:
-        await asyncio.to_thread(WebhookEndpoints(page.console.dsn, entry).add, endpoint, now_ms())
-    except InvalidRecord as error:
-        return await _list_page(page, 400, problem=str(error), url=url, description=description)
+    if problem := await _problem_with(page, endpoint, entry, WebhookEndpoints.add):
+        return await _list_page(page, 400, problem, endpoint)
     return await _endpoint_page(page, endpoint, secret=secret)
 
 
@@ -57,14 +56,22 @@ async def show_endpoint(page: OfApp, endpoint_id: str) -> Response:
 
 @router.post("/apps/{app_id}/webhooks/{endpoint_id}")
 async def change_endpoint(page: OfApp, endpoint_id: str, fields: Form) -> Response:
-    """Pause, resume, rotate the secret, test or remove, as `do` says."""
+    """Edit, pause, resume, rotate the secret, test or remove, as `do` says."""
     known, do = await known_endpoint(page, endpoint_id), field(fields, "do")
     if do in _STATES:
         return await _set_state(page, known, do)
-    action = {"rotate": _rotate, "test": _test, "remove": _remove}.get(do)
+    action = {"edit": _edit, "rotate": _rotate, "test": _test, "remove": _remove}.get(do)
     if action is None:
         raise Refused(400)
     return await action(page, known, fields)
+
+
+async def _edit(page: Page, known: WebhookEndpoint, fields: FormData) -> Response:
+    endpoint = _as_given(known, fields)
+    entry = page.entry("webhook.edit", known.endpoint_id, _logged(known), _logged(endpoint))
+    if problem := await _problem_with(page, endpoint, entry, WebhookEndpoints.change):
+        return await _endpoint_page(page, known, 400, problem=problem, given=endpoint)
+    return go(page.url(f"webhooks/{known.endpoint_id}?saved=1"))
 
 
 async def _set_state(page: Page, known: WebhookEndpoint, do: str) -> Response:
@@ -102,6 +109,43 @@ async def _write(page: Page, do: str, known: WebhookEndpoint, write: Callable[[W
     await asyncio.to_thread(write, WebhookEndpoints(page.console.dsn, entry))
 
 
+def _as_given(endpoint: WebhookEndpoint, fields: FormData) -> WebhookEndpoint:
+    """Return the endpoint as a form describes it. What is no number is refused later: it is none that may be."""
+    return replace(
+        endpoint,
+        url=field(fields, "url"),
+        description=field(fields, "description"),
+        event_types=frozenset(EventType(name) for name in chosen(fields, "event") if name in set(EventType)),
+        max_concurrency=int(_number(fields, "concurrency", endpoint.max_concurrency)),
+        max_per_second=_number(fields, "rate", endpoint.max_per_second),
+    )
+
+
+def _number(fields: FormData, name: str, otherwise: float) -> float:
+    given = field(fields, name)
+    try:
+        number = float(given) if given else otherwise
+    except ValueError:
+        return -1
+    return number if isfinite(number) else -1
+
+
+async def _problem_with(
+    page: Page,
+    endpoint: WebhookEndpoint,
+    entry: AuditEntry,
+    write: Callable[[WebhookEndpoints, WebhookEndpoint, int], Any],
+) -> str:
+    """Store an endpoint. Returns why it is not acceptable; empty: it is stored."""
+    if refusal := refusal_for(page.console.settings, endpoint.url):
+        return refusal
+    try:
+        await asyncio.to_thread(write, WebhookEndpoints(page.console.dsn, entry), endpoint, now_ms())
+    except InvalidRecord as error:
+        return str(error)
+    return ""
+
+
 def _box(page: Page) -> SecretBox:
     return SecretBox.open(page.console.settings, creates=True)
 
@@ -113,6 +157,8 @@ def _logged(endpoint: WebhookEndpoint) -> dict[str, Any]:
         "event_types": sorted(endpoint.event_types),
         "description": endpoint.description,
         "state": endpoint.state.value,
+        "max_concurrency": endpoint.max_concurrency,
+        "max_per_second": endpoint.max_per_second,
     }
 
 
@@ -125,19 +171,23 @@ async def known_endpoint(page: Page, endpoint_id: str) -> WebhookEndpoint:
     return endpoint
 
 
-async def _list_page(
-    page: Page, status: int = 200, problem: str = "", url: str = "", description: str = ""
-) -> Response:
+async def _list_page(page: Page, status: int = 200, problem: str = "", given: WebhookEndpoint = _BLANK) -> Response:
     found = await asyncio.to_thread(WebhookEndpoints(page.console.dsn).endpoints, page.app_id)
-    given = {"url": url, "description": description}
-    types = [one.value for one in EventType]
-    values = {"endpoints": found, "problem": problem, "given": given, "types": types, "words": setting_words}
+    values = {"endpoints": found, "problem": problem, "given": given, "types": _TYPES, "words": setting_words}
     return page.render("webhooks.html", status, **values)
 
 
 async def _endpoint_page(
-    page: Page, endpoint: WebhookEndpoint, status: int = 200, secret: str = "", problem: str = "", tested: Any = None
+    page: Page,
+    endpoint: WebhookEndpoint,
+    status: int = 200,
+    *,
+    secret: str = "",
+    problem: str = "",
+    tested: Any = None,
+    given: WebhookEndpoint | None = None,
 ) -> Response:
+    """`given`: the endpoint as a form that was refused described it."""
     wanted = page.request.query_params.get("status", "")
     outcome = wanted if wanted in set(Outcome) else None
     asked = {"endpoint_id": endpoint.endpoint_id, "limit": _LIMIT, "status": outcome}
@@ -150,6 +200,9 @@ async def _endpoint_page(
     queued = page.request.query_params.get("queued", "")
     values = {
         "endpoint": endpoint,
+        "given": given or endpoint,
+        "is_edited": given is not None,
+        "types": _TYPES,
         "secret": secret,
         "problem": problem,
         "tested": tested,

@@ -221,10 +221,32 @@ def test_an_endpoint_is_added_tested_paused_rotated_and_removed(
     assert newer != secret
     assert "Secret before" in rotated
     assert mia.submit(path, do="rotate", hours="-5").status_code == 400
+    before = endpoints_of(console).find(endpoint.endpoint_id)
+    change = {
+        "description": "All",
+        "event": ["conversion.created", "threshold.alert"],
+        "concurrency": "2",
+        "rate": "0.5",
+    }
+    for wrong in ({"url": "http://10.0.0.1/"}, {"event": []}, {"concurrency": "many"}, {"rate": "nan"}):
+        refused = mia.submit(path, **{"do": "edit", "url": url + "/other"} | change | wrong)
+        assert refused.status_code == 400
+        assert 'role="alert"' in refused.text
+        assert 'value="All"' in refused.text, "the form keeps what was typed"
+    assert endpoints_of(console).find(endpoint.endpoint_id) == before
+    assert mia.submit(path, do="edit", url=url + "/other", **change).status_code == 303
+    types = frozenset({EventType.CONVERSION_CREATED, EventType.THRESHOLD_ALERT})
+    assert endpoints_of(console).find(endpoint.endpoint_id) == replace(
+        before, url=url + "/other", description="All", event_types=types, max_concurrency=2, max_per_second=0.5
+    )
+    assert entries_of(console, "webhook.edit")[0]["before"]["url"] == url + "/hook"
+    assert entries_of(console, "webhook.edit")[0]["after"]["url"] == url + "/other"
+    assert "HTTP 200" in mia.submit(path, do="test").text
+    assert f"{url}/other" in mia.get(path).text
     assert mia.submit(path, do="remove").status_code == 303
     assert endpoints_of(console).endpoints(OWN_APP) == []
-    for do in ("add", "test", "pause", "resume", "rotate", "remove"):
-        (entry,) = entries_of(console, f"webhook.{do}")
+    for do in ("add", "test", "edit", "pause", "resume", "rotate", "remove"):
+        entry = entries_of(console, f"webhook.{do}")[0]
         assert "whsec_" not in str(entry)
 
 
