@@ -29,6 +29,7 @@ APP_PAGES = (
     *("conversions", "people", "live", "rejected", "validate", "api-keys", "settings", "changes", "help"),
     *("first-event", "goals", "goals/new", "goals/purchase", "channels", "costs", "alerts", "webhooks", "exports"),
 )
+SQUEEZED = "[...document.querySelectorAll('th.wrap, td.wrap')].filter(e => e.clientWidth < 100).map(e => e.outerHTML)"
 PAGES = (*(f"/apps/{APP}/{path}" for path in APP_PAGES), "/apps", "/apps/new", "/users", "/profile", "/audit")
 
 
@@ -205,8 +206,10 @@ def test_a_page_is_accessible_light_narrow_and_reports_nothing(
         assert _violations(page) == [], theme
     page.set_viewport_size(NARROW)
     width = page.evaluate("document.documentElement.scrollWidth")
+    squeezed = page.evaluate(SQUEEZED)
     page.set_viewport_size(WIDE)
     assert width <= NARROW["width"]
+    assert squeezed == [], "columns so narrow that words stand letter below letter"
     assert page.faults == [], "a content security policy violated, or an error of a script"
 
 

@@ -163,7 +163,12 @@ class Camera:
         self.take(name)
 
     def take(self, name: str) -> None:
-        self._page.screenshot(path=self._folder / f"{name}.png", full_page=True)
+        """Take the whole page, in a window as high as it is: then what sticks to the window's edges reaches its end."""
+        window = self._page.viewport_size
+        height = self._page.evaluate("document.documentElement.scrollHeight")
+        self._page.set_viewport_size({"width": window["width"], "height": height})
+        self._page.screenshot(path=self._folder / f"{name}.png")
+        self._page.set_viewport_size(window)
 
     def behind(self, name: str, link: str) -> None:
         """The page that the first link of this page leads to."""

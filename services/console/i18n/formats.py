@@ -14,6 +14,7 @@ from services.web.envelope import Language
 Number = int | float | Decimal
 NONE: Final = "–"
 _LOCALES: Final[dict[Language, str]] = {"zh": "zh_CN", "en": "en"}
+_UNITS: Final[dict[Language, tuple[str, ...]]] = {"zh": (" 天", " 小时", " 分", " 秒"), "en": ("d", "h", "m", "s")}
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Formats:
 
     def credit(self, value: Number | None) -> str:
         """A count that credit may have split: two digits after the point where it is not whole."""
-        return self.number(value, 2)
+        if value is None or value == int(value):
+            return self.number(value)
+        return format_decimal(value, format="#,##0.00", locale=self.locale)
 
     def money(self, value: Number | None, currency: str) -> str:
         return NONE if value is None else format_currency(value, currency, locale=self.locale)
@@ -70,14 +73,14 @@ class Formats:
         return format_time(self._moment(given), "HH:mm:ss", locale=self.locale)
 
     def duration(self, seconds: Number | None) -> str:
-        """`3d 4h`, `5m 12s`: the two largest units."""
+        """`3d 4h`, `5m 12s`, `5 分 12 秒`: the two largest units."""
         if seconds is None:
             return NONE
         left = int(seconds)
         parts: list[str] = []
-        for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        for unit, size in zip(_UNITS[self.language], (86_400, 3_600, 60, 1), strict=True):
             count, left = divmod(left, size)
-            if count or (unit == "s" and not parts):
+            if count or (size == 1 and not parts):
                 parts.append(f"{count}{unit}")
         return " ".join(parts[:2])
 

@@ -1,7 +1,6 @@
 """Paths to conversion: the most frequent, as a table and a Sankey; and a funnel of events."""
 
 import itertools
-from decimal import Decimal
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -74,7 +73,7 @@ def _funnel(page: Page, found: list[dict[str, Any]]) -> str:
         Step(
             one["event_name"],
             float(one["users"]),
-            f"{formats.number(one['users'])} · {formats.share(Decimal(one['rate']))}",
+            f"{formats.number(one['users'])} · {formats.share(one['rate'])}",
         )
         for one in found
     ]

@@ -111,6 +111,15 @@ def test_a_funnel_leads_to_those_who_came_no_further(mia: Visitor) -> None:
     assert mia.get(path.replace("stopped_after=2", "stopped_after=9")).status_code == 200
 
 
+def test_an_app_without_events_has_every_page_and_says_what_to_do(console: ConsoleWorld) -> None:
+    admin = console.visitor("admin")
+    app = f"/apps/{FOREIGN_APP}"
+    for path in ("performance", "models", "paths", "conversions", "people"):
+        assert "Is the first event there?" in admin.get(f"{app}/{path}").text, path
+    funnel = admin.get(f"{app}/funnel")
+    assert (funnel.status_code, "Nobody did the first step" in funnel.text) == (200, True)
+
+
 def test_a_person_has_a_journey_of_visits_touches_conversions_and_joined_ids(mia: Visitor) -> None:
     page = mia.get(f"/apps/{OWN_APP}/people/browser-g").text
     for told in ("https://shop.example/g", "Paid search · baidu · brand", "ad click", "browser-g → guest", "Journey"):

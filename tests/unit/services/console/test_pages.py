@@ -1,6 +1,7 @@
 """What pages make of the API's answers before they show it: the account of the ledger, revisions, filters, fields."""
 
 from datetime import date
+from decimal import Decimal
 
 import pytest
 from starlette.datastructures import QueryParams
@@ -82,6 +83,17 @@ def test_cells_of_models_beside_a_base() -> None:
 )
 def test_durations(seconds: int | None, shown: str) -> None:
     assert Formats("en").duration(seconds) == shown
+
+
+def test_a_duration_in_chinese() -> None:
+    assert Formats("zh").duration(90_061) == "1 天 1 小时"
+
+
+@pytest.mark.parametrize(
+    ("credit", "shown"), [(37, "37"), (Decimal("37.2"), "37.20"), (Decimal("1234.567"), "1,234.57")]
+)
+def test_split_credit_has_two_digits_so_that_points_stand_below_each_other(credit: Decimal, shown: str) -> None:
+    assert Formats("en").credit(credit) == shown
 
 
 def test_money_never_stands_without_its_currency() -> None:
