@@ -18,6 +18,7 @@ PARTS = (
     "stream",
     "scaling",
     "read",
+    "console",
     "webhooks",
     "end_to_end",
     "touches",
