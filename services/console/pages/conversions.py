@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from schemas.facts import Model
 from services.console.charts.bars import bar
+from services.console.report_filters import DIMENSIONS
 from services.console.report_page import render_report, report_filters
 from services.console.visitor import OfApp
 
@@ -14,13 +15,12 @@ router = APIRouter()
 CONVERSIONS: Final = "/v1/conversions"
 ATTRIBUTION: Final = "/v1/attribution"
 _LIMIT: Final = 50
-_TOUCH: Final = ("channel", "source", "medium", "campaign")
 
 
 @router.get("/apps/{app_id}/conversions")
 async def list_conversions(page: OfApp) -> Response:
     filters, given = report_filters(page), page.request.query_params
-    touch = {name: given[name] for name in _TOUCH if given.get(name)}
+    touch = {name: given[name] for name in DIMENSIONS if given.get(name)}
     asked = filters.parameters() | touch | {"limit": _LIMIT, "cursor": given.get("cursor")}
     found = await page.read(CONVERSIONS, asked)
     return render_report(

@@ -30,6 +30,16 @@ def content_conditions(read: TimeRange) -> list[Condition]:
     return found
 
 
+def has_content(read: TimeRange, content: str) -> Condition:
+    """Hold for a `touch_id` with that content, or with none where it is empty. A statement that uses it has `to_ms` of
+    `within` bound already."""
+    found = content_conditions(read)
+    is_it = Condition(f"{_CONTENT} = {{touch_content:String}}" if content else f"{_CONTENT} != ''")
+    events = source(Table.EVENTS, [*found, is_it])
+    bound = {name: value for one in found for name, value in one.parameters.items()} | {"touch_content": content}
+    return Condition(f"touch_id {'' if content else 'NOT '}IN (SELECT event_id FROM {events})", bound)
+
+
 def by_content(rows: str, read: TimeRange) -> str:
     """Select `rows`, a select whose `key` is the hash of a touch's id, with the touch's content as `key`."""
     events = source(Table.EVENTS, content_conditions(read))

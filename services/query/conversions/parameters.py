@@ -18,10 +18,13 @@ class ConversionsParameters(ButBots, ListParameters):
     source: TouchText = Field(
         None,
         description="With a touch of this source in its path; together with `channel`, "
-        "`medium` and `campaign`, one touch that has them all.",
+        "`medium`, `campaign` and `content`, one touch that has them all.",
     )
     medium: TouchText = Field(None, description="With a touch of this medium in its path.")
     campaign: TouchText = Field(None, description="With a touch of this campaign in its path.")
+    content: TouchText = Field(
+        None, description="With a touch of this content (which ad it was) in its path; empty: with one that has none."
+    )
     currency: Currency | None = Field(None, description="Only conversions in it.")
     min_value: Amount | None = Field(
         None,
@@ -34,7 +37,7 @@ def conversion_filter(given: ConversionsParameters, app: App) -> ConversionFilte
     return ConversionFilter(
         goals=given.goal,
         user_id=given.user_id,
-        touch=TouchFilter(given.channel, given.source, given.medium, given.campaign),
+        touch=TouchFilter(given.channel, given.source, given.medium, given.campaign, given.content),
         time_range=range_of(given, app),
         currency=currency,
         min_value=given.min_value,

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from schemas.money import to_minor
+from services.query.aggregates.touch_contents import has_content
 from services.query.core.lists import Page
 from services.query.core.sql import (
     Condition,
@@ -63,6 +64,7 @@ class TouchFilter:
     source: str | None = None
     medium: str | None = None
     campaign: str | None = None
+    content: str | None = None
 
     def conditions(self, time_range: TimeRange) -> list[Condition]:
         """Select the conversions of the range with such a touch: in the attributions, as the reports credit it, where
@@ -74,12 +76,15 @@ class TouchFilter:
             "campaign": self.campaign,
         }
         given = {name: value for name, value in asked.items() if value is not None}
-        if not given:
+        tests = {name: Condition(f"{name} = {{touch_{name}:String}}", {f"touch_{name}": given[name]}) for name in given}
+        if self.content is not None:
+            tests["touch_id"] = has_content(time_range, self.content)
+        if not tests:
             return []
-        is_it = " AND ".join(f"{name} = {{touch_{name}:String}}" for name in given)
-        has_it = Condition(f"arrayExists(({', '.join(given)}) -> {is_it}, {', '.join(f'{name}s' for name in given)})")
+        is_it = " AND ".join(test.sql for test in tests.values())
+        has_it = Condition(f"arrayExists(({', '.join(tests)}) -> {is_it}, {', '.join(f'{name}s' for name in tests)})")
         rows = source(Table.ATTRIBUTIONS, [has_it, *within("converted_at_ms", time_range)])
-        bound = {f"touch_{name}": value for name, value in given.items()}
+        bound = {name: value for test in tests.values() for name, value in test.parameters.items()}
         return [Condition(f"conversion_hash IN (SELECT conversion_hash FROM {rows})", bound)]
 
 

@@ -5,9 +5,10 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from app_servers import AppServers
-from console_reads import ENDPOINT, entries_of, records_of
+from console_reads import ENDPOINT, entries_of, records_of, store_event
 from console_world import FOREIGN_APP, OWN_APP, ConsoleWorld, Visitor
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -16,8 +17,10 @@ from waiting import until
 from pipeline.control.alerts import AlertRules
 from pipeline.control.exports import ExportJobs
 from pipeline.control.webhooks import WebhookEndpoints
+from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.secret_box import SecretBox
+from schemas.events import AcceptedEvent
 from schemas.topics import Topic
 from schemas.webhooks import EndpointState, EventType, decode_deliveries
 from services.webhook_calls.new_endpoint import new_endpoint
@@ -131,6 +134,20 @@ def test_a_person_has_a_journey_of_visits_touches_conversions_and_joined_ids(mia
 def test_the_search_finds_an_order(mia: Visitor) -> None:
     assert mia.get(f"/apps/{OWN_APP}/people?q=bot").headers["location"].endswith("/events/o5")
     assert "Nothing has the id" in mia.get(f"/apps/{OWN_APP}/people?q=none").text
+
+
+def test_the_search_finds_the_person_of_a_session(console: ConsoleWorld, tables: ClickHouse, mia: Visitor) -> None:
+    [(start_ms,)] = asyncio.run(tables.query("SELECT start_ms FROM sessions WHERE session_id = 'ses_g'"))
+    raw, received_us = msgspec.Raw(b"{}"), now_ms() * 1000
+    store_event(tables, AcceptedEvent(OWN_APP, "s_g", "ping", start_ms + 1, received_us, "guest", "browser-g", raw))
+    assert mia.get(f"/apps/{OWN_APP}/people?q=ses_g").headers["location"].endswith("/people/guest")
+
+
+def test_conversions_can_be_narrowed_by_the_content_of_a_touch(mia: Visitor) -> None:
+    shown = mia.get(f"/apps/{OWN_APP}/conversions?channel=paid_search&content=banner").text
+    assert "Content: banner" in shown
+    assert "No conversions here" in shown
+    assert 'name="content" value="banner"' in shown, "a further filter keeps it"
 
 
 # Alerts

@@ -69,6 +69,16 @@ async def test_content_is_that_of_the_event_a_touch_was_made_from(ask: Any, alph
                 assert sum(row["models"][model][name] for row in report["items"]) == credit[name]
         assert report["totals"]["conversions"] == whole["totals"]["conversions"]
         assert all(row["sessions"] is row["conversions"] is row["spend"] is None for row in report["items"])
+        for content in touches:
+            behind = await ask("conversions", content=content, limit=1000, **given)
+            assert {item["conversion_id"] for item in behind["items"]} == {
+                row.conversion_id
+                for row in alpha.attributions
+                if any(
+                    contents.get(touch_id, "") == content and campaign in (None, of_touch)
+                    for touch_id, of_touch in zip(row.touch_ids, row.campaigns, strict=True)
+                )
+            }
     credited: Counter[str] = Counter()
     for row in (await ask("attribution", dimension="content", model="linear"))["items"]:
         credited[row["key"] or ""] += row["models"]["linear"]["credited_conversions"]

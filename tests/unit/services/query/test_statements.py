@@ -73,7 +73,7 @@ def every_statement() -> Iterator[Statement[Any]]:
     yield event_details.find_delivered(app, (HOSTILE,))
     yield event_details.find_attributed(app, (HOSTILE,))
     yield event_details.count_marks(app, HOSTILE)
-    touch = conversions.TouchFilter(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+    touch = conversions.TouchFilter(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
     asked_for = conversions.ConversionFilter((HOSTILE,), HOSTILE, RANGE, HOSTILE, touch=touch)
     yield from both_steps(conversions.list_conversions(app, asked_for, PAGE))
     yield conversions.find_conversion(app, HOSTILE)
