@@ -30,7 +30,17 @@ APP_PAGES = (
     *("first-event", "goals", "goals/new", "goals/purchase", "channels", "costs", "alerts", "webhooks", "exports"),
 )
 SQUEEZED = "[...document.querySelectorAll('th.wrap, td.wrap')].filter(e => e.clientWidth < 100).map(e => e.outerHTML)"
-PAGES = (*(f"/apps/{APP}/{path}" for path in APP_PAGES), "/apps", "/apps/new", "/users", "/profile", "/audit")
+PAGES = (
+    *(f"/apps/{APP}/{path}" for path in APP_PAGES),
+    "/apps",
+    "/apps/new",
+    "/users",
+    "/profile",
+    "/audit",
+    "/system",
+)
+OPENED = ("conversions > tbody th a", "people > tbody th a", "live > tbody th a", "rejected > tbody a.button")
+"""Pages that the first such link of another page leads to: a conversion, a person, an event, refused events to mend."""
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +159,7 @@ def test_a_view_is_exported_with_its_numbers(page: Any, shop: httpx.Client, prod
     page.wait_for_url("**dimension=content**campaign=spring-0**")
     assert page.locator("tbody th").all_inner_texts() == ["summer sale"]
     rows, total = _table(page)[:-1], _table(page)[-1]
+    behind = page.locator("tbody td a").first.get_attribute("href")
     page.get_by_role("button", name="Export this view").click()
     page.locator("a[href$='/file']").first.wait_for(timeout=60_000)
     address = page.locator("a[href$='/file']").first.get_attribute("href")
@@ -158,6 +169,10 @@ def test_a_view_is_exported_with_its_numbers(page: Any, shop: httpx.Client, prod
     assert [Decimal(one["credited_value_linear"]) for one in exported] == [row[4] for row in rows]
     assert sum(Decimal(one["credited_value_linear"]) for one in exported) == total[4]
     assert sum(Decimal(one["credited_conversions_linear"]) for one in exported) == total[3]
+    page.goto(product.console_url + behind)
+    assert page.locator("tbody tr").count() == 1, "the conversion behind the number"
+    page.locator("tbody th a").first.click()
+    page.get_by_text("summer sale").or_(page.get_by_text("spring-0")).first.wait_for()
 
 
 def _table(page: Any) -> list[list[Decimal | None]]:
@@ -192,18 +207,17 @@ def test_from_a_number_to_the_touch_in_three_clicks(
     page.get_by_text("Timeline").wait_for()
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", [*PAGES, *(f"/apps/{APP}/{path}" for path in OPENED)])
 def test_a_page_is_accessible_light_narrow_and_reports_nothing(
     page: Any, shop: httpx.Client, product: Product, settled: Any, path: str
 ) -> None:
     settled()
     page.faults.clear()
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        answer = page.goto(product.console_url + path)
-        assert answer.status == 200
-        assert len(answer.body()) <= MAX_PAGE_BYTES
-        assert _violations(page) == [], theme
+    start, _, link = path.partition(" > ")
+    if link:
+        page.goto(product.console_url + start)
+        start = page.locator(link).first.get_attribute("href")
+    _check_in_both_themes(page, product.console_url + start)
     page.set_viewport_size(NARROW)
     width = page.evaluate("document.documentElement.scrollWidth")
     squeezed = page.evaluate(SQUEEZED)
@@ -211,6 +225,32 @@ def test_a_page_is_accessible_light_narrow_and_reports_nothing(
     assert width <= NARROW["width"]
     assert squeezed == [], "columns so narrow that words stand letter below letter"
     assert page.faults == [], "a content security policy violated, or an error of a script"
+
+
+def test_the_login_and_a_validation_are_accessible(
+    browser: Any, page: Any, shop: httpx.Client, product: Product
+) -> None:
+    context = browser.new_context(locale="en", viewport=WIDE)
+    _check_in_both_themes(context.new_page(), product.console_url + "/login")
+    context.close()
+    page.goto(f"{product.console_url}/apps/{APP}/validate")
+    page.get_by_label("Events").fill(
+        '[{"event_name": "purchase", "anonymous_id": "a"}, {"event_name": "Not A Name", "user_id": "u"}]'
+    )
+    page.get_by_role("button", name="Validate").click()
+    page.get_by_text("1 of 2 events would be refused").wait_for()
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        assert _violations(page) == [], theme
+
+
+def _check_in_both_themes(page: Any, address: str) -> None:
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        answer = page.goto(address)
+        assert answer.status == 200
+        assert len(answer.body()) <= MAX_PAGE_BYTES
+        assert _violations(page) == [], theme
 
 
 def _violations(page: Any) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from services.console.visitor import OfApp
 
 router = APIRouter()
 _LIMIT: Final = 50
-_EVENTS: Final = 100
+_EVENTS: Final = 50
 
 
 @router.get("/apps/{app_id}/people")

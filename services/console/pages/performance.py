@@ -14,6 +14,9 @@ from services.console.visitor import OfApp
 
 router = APIRouter()
 COLUMNS: Final = ("sessions", "users", "touches", "credited", "value", "spend", "cpa", "roas", "rate")
+MOST_ROWS: Final = 100
+MOST_ROWS_OF_MODELS: Final = 50
+"""Rows a page shows, so that it stays small: each has a number of every model there. The export has all."""
 _MODELS: Final = tuple(model.value for model in Model)
 
 
@@ -30,7 +33,8 @@ async def show_performance(page: OfApp) -> Response:
     rows.sort(key=lambda row: (row[column] is None, row[column] or 0), reverse=not sort.startswith("-"))
     rows.sort(key=lambda row: row[column] is None)
     values = {
-        "rows": rows,
+        "rows": rows[:MOST_ROWS],
+        "count": len(rows),
         "total": row_of({**report["totals"], "key": None, "change": report["change"]}, filters.model),
         "spend_by_currency": report["spend_by_currency"],
         "place": place,
@@ -84,8 +88,9 @@ async def show_models(page: OfApp) -> Response:
     values = {
         "rows": [
             {"key": item["key"], "touches": item["touches"], "cells": cells_of(item, field, base, totals, shown)}
-            for item in report["items"]
+            for item in report["items"][:MOST_ROWS_OF_MODELS]
         ],
+        "count": len(report["items"]),
         "totals": totals,
         "are_equal": len(set(totals.values())) == 1,
         "shown": shown,
