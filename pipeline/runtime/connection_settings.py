@@ -129,6 +129,13 @@ class ClickHouseSettings(ProcessSettings):
     database: str = "attrikit"
     """Name of the database where the URL names none."""
 
+    @model_validator(mode="after")
+    def _has_a_cluster(self) -> Self:
+        """Refuse shards of no cluster: they would have no effect."""
+        if self.clickhouse_sharded and not self.clickhouse_cluster:
+            raise ValueError("CLICKHOUSE_CLUSTER: needed for CLICKHOUSE_SHARDED")
+        return self
+
 
 class ControlPlaneSettings(ProcessSettings):
     """Control plane: apps, keys, goals."""

@@ -1,14 +1,19 @@
 """What is shipped, checked without running it: the chart over a matrix of values, alert rules, compose, Dockerfile."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer
 import yaml
+from clickhouse_over_chdb import standing_in_process
 from deploy_tools import ROOT, tool
 
 from deploy.cli.main import app
@@ -45,6 +50,10 @@ REFUSED = {
             "postgres": {"url": "postgresql://p"},
         },
         "kafka.existingSecret",
+    ),
+    "shards of no cluster": (
+        {"evaluation": {"enabled": True}, "clickhouse": {"sharded": True}},
+        "clickhouse.cluster",
     ),
     "backups without a place": ({"evaluation": {"enabled": True}, "backup": {"enabled": True}}, "backup.url"),
 }
@@ -178,10 +187,34 @@ def test_values_that_cannot_work_are_refused(name: str, tmp_path: Path) -> None:
         tool("helm", "template", "attrikit", CHART, "-f", path)
 
 
+def test_the_migrate_job_makes_the_tables_of_a_cluster_and_every_pod_is_told_of_it(tmp_path: Path) -> None:
+    """The Job's own command and settings, with a stand-in of two shards for the cluster that the values name."""
+    documents = _template(Path(__file__).parent / "values" / "cluster.yaml")
+    for document, pod in _pods(documents):
+        for container in _containers(pod):
+            given = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
+            if "ATTRIKIT_CLICKHOUSE_URL_FILE" in given:
+                told = (given.get("ATTRIKIT_CLICKHOUSE_CLUSTER"), given.get("ATTRIKIT_CLICKHOUSE_SHARDED"))
+                assert told == ("tables", "true"), (document["metadata"]["name"], container["name"])
+    (job,) = (pod for document, pod in _pods(documents) if document["kind"] == "Job")
+    (container,) = job["containers"]
+    environment = {each["name"]: each["value"] for each in container["env"] if not each["name"].endswith("_FILE")}
+    with standing_in_process(tmp_path, shards=2) as url:
+        environment |= {"ATTRIKIT_CLICKHOUSE_URL": f"{url}/attrikit", "ATTRIKIT_DATA_DIR": str(tmp_path)}
+        environment["ATTRIKIT_CLICKHOUSE_CLUSTER"] = "main"  # the one that the stand-in has
+        command = [sys.executable, "-m", "deploy.cli", *container["args"]]
+        done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        tables = httpx.get(url, params={"query": "SHOW TABLES", "database": "attrikit"}, trust_env=False).text.split()
+    assert {"events", "events_local"} <= set(tables)
+
+
 def test_the_examples_fit_together() -> None:
     documents = _template(*EXAMPLES)
     gateway = next(pod for document, pod in _pods(documents) if document["metadata"]["name"] == "attrikit-gateway")
     environment = {variable["name"]: variable["value"] for variable in gateway["containers"][0]["env"]}
+    loader = next(pod for document, pod in _pods(documents) if document["metadata"]["name"] == "attrikit-loader")
+    assert {"name": "ATTRIKIT_CLICKHOUSE_CLUSTER", "value": "attrikit"} in loader["containers"][0]["env"]
     assert environment["ATTRIKIT_KAFKA_SECURITY_PROTOCOL"] == "SASL_SSL"
     assert environment["ATTRIKIT_KAFKA_PASSWORD_FILE"] == "/run/secrets/attrikit/kafka-password"
     assert environment["ATTRIKIT_CONTROL_PLANE_URL_FILE"] == "/run/secrets/attrikit/postgres-url"

@@ -41,6 +41,10 @@ ATTRIKIT_PARTITIONS: {{ .Values.partitions | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if and (has "clickhouse" .needs) $v.clickhouse.cluster }}
+- {name: ATTRIKIT_CLICKHOUSE_CLUSTER, value: {{ $v.clickhouse.cluster | quote }}}
+- {name: ATTRIKIT_CLICKHOUSE_SHARDED, value: {{ $v.clickhouse.sharded | quote }}}
+{{- end }}
 {{- range $need, $setting := dict "webhookKey" "ATTRIKIT_WEBHOOK_KEY" "operator" "ATTRIKIT_OPERATOR_TOKEN" "metrics" "ATTRIKIT_METRICS_TOKEN" }}
 {{- if has $need $.needs }}
 - {name: {{ $setting }}_FILE, value: /run/secrets/attrikit/{{ $need }}}

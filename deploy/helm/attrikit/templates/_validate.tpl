@@ -9,6 +9,9 @@
 {{- fail (printf "%s.url or %s.existingSecret: give one (or evaluation.enabled=true, to look at the product)" $store $store) -}}
 {{- end -}}
 {{- end -}}
+{{- if and $v.clickhouse.sharded (not $v.clickhouse.cluster) -}}
+{{- fail "clickhouse.cluster: give the name of the cluster whose shards are meant by clickhouse.sharded" -}}
+{{- end -}}
 {{- range $name := list "stream" "loader" -}}
 {{- $one := get $v $name -}}
 {{- $most := ternary $one.keda.maxReplicas $one.replicas $one.keda.enabled -}}

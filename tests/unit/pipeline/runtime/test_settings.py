@@ -179,6 +179,13 @@ def test_a_login_without_what_it_needs_is_refused(make_settings, monkeypatch, gi
     assert problem.startswith(f"ATTRIKIT_{said}")
 
 
+def test_shards_of_no_cluster_are_refused(make_settings, monkeypatch):
+    monkeypatch.setenv("ATTRIKIT_CLICKHOUSE_SHARDED", "true")
+    with pytest.raises(BadEnvironment) as caught:
+        read_settings(Settings, os.environ)
+    assert caught.value.problems == ["ATTRIKIT_CLICKHOUSE_CLUSTER: needed for CLICKHOUSE_SHARDED"]
+
+
 def test_settings_are_frozen(make_settings):
     with pytest.raises(ValidationError):
         make_settings().port = 1
