@@ -6,7 +6,8 @@ body; and every table must hold, row by row, what an undisturbed run over the sa
 was restated may differ: they tell by what way the same came about.)
 
 `ATTRIKIT_TEST_FAULTS` says how many faults of each class there are; unset, one of the cheapest class, and the other
-classes are left to `make chaos`. `ATTRIKIT_TEST_SEED` draws others.
+classes are left to `make chaos`. `ATTRIKIT_TEST_SEED` draws others. Rebalances, which take two workers, happen on
+Apache Kafka (see `NoidaBroker`).
 """
 
 import asyncio
@@ -30,19 +31,22 @@ from topic_copy import copy_links, copy_topic
 
 from deploy.demo.generator import Plan, Truth, generate, truth_of
 from deploy.demo.poster import Parcel, Posted, parcels
-from deploy.local.broker import NoidaBroker
+from deploy.local.apache_kafka import KafkaBroker
+from deploy.local.broker import Broker, NoidaBroker
 from deploy.local.ports import free_port
-from pipeline.readmodel.progress import open_reader, wait_until_settled
 from schemas.topics import Topic
 
 COUNT = int(os.environ.get("ATTRIKIT_TEST_FAULTS", "0"))
 SEED = int(os.environ.get("ATTRIKIT_TEST_SEED", "23"))
 CHEAPEST = "resets"
+REBALANCES = "rebalances"
 EVENTS_A_FAULT = 120
 END_BEFORE_SECONDS = 2 * 3_600
 """The traffic ends so long ago that no clock that is wrong takes it for the future."""
 DISK_BYTES = 1_500 * 1024 * 1024
 LEFT_OUT = {"revision", "supersedes", "reason", "is_deleted"}
+
+StartBroker = Callable[[type[NoidaBroker] | type[KafkaBroker]], Broker]
 
 pytestmark = pytest.mark.timeout(max(400, 180 * COUNT))
 
@@ -58,12 +62,12 @@ class Suffered:
 
 
 @pytest.fixture(scope="module")
-def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], NoidaBroker]]:
-    running: list[NoidaBroker] = []
+def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartBroker]:
+    running: list[Broker] = []
 
-    def start() -> NoidaBroker:
+    def start(make: type[NoidaBroker] | type[KafkaBroker]) -> Broker:
         folder = tmp_path_factory.mktemp("broker")
-        running.append(NoidaBroker(folder / "data", folder / "broker.log", free_port()))
+        running.append(make(folder / "data", folder / "broker.log", free_port()))
         running[-1].start()
         return running[-1]
 
@@ -96,11 +100,17 @@ def clocks(folder: Path) -> Iterator[dict[str, Path]]:
     yield files
 
 
-@pytest.fixture(scope="module", params=list(FAULTS) if COUNT else [CHEAPEST])
+CLASSES = [pytest.param(name, marks=pytest.mark.kafka if name == REBALANCES else ()) for name in FAULTS]
+
+
+@pytest.fixture(scope="module", params=CLASSES if COUNT else [CHEAPEST])
 def suffered(
-    request: pytest.FixtureRequest, start_broker: Callable[[], NoidaBroker], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, start_broker: StartBroker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Suffered]:
     name, count, random = request.param, COUNT or 1, Random(SEED)
+    if name == REBALANCES:
+        request.getfixturevalue("kafka_jars")
+    broker = start_broker(KafkaBroker if name == REBALANCES else NoidaBroker)
     sendings = generate(
         Plan(int((time.time() - END_BEFORE_SECONDS) * 1000), EVENTS_A_FAULT * count, SEED, days=10, has_sent_at=False)
     )
@@ -108,17 +118,17 @@ def suffered(
     folder = tmp_path_factory.mktemp("faults")
     with small_disk(folder / "disk") if name == "full disk" else _plain_folder(folder / "data") as data:
         with clocks(folder / "clocks") if name == "clock steps" else _none() as wrong:
-            site, outcome = asyncio.run(_suffer(name, data, start_broker(), parts, random, wrong))
+            site, outcome = asyncio.run(_suffer(name, data, broker, parts, random, wrong))
         tables = dump_tables(data)
         print(site.describe(name))
         yield Suffered(site.installation, truth_of(sendings), site.poster.posted, site.recoveries, outcome, tables)
 
 
 async def _suffer(
-    name: str, data: Path, broker: NoidaBroker, parts: list[list[Parcel]], random: Random, wrong: dict[str, Path] | None
+    name: str, data: Path, broker: Broker, parts: list[list[Parcel]], random: Random, wrong: dict[str, Path] | None
 ) -> tuple[Site, Outcome]:
     port = int(broker.bootstrap.rpartition(":")[2])
-    async with open_site(data, port, second_worker=name == "rebalances", clocks=wrong) as site:
+    async with open_site(data, port, second_worker=name == REBALANCES, clocks=wrong) as site:
         for part in parts:
             await site.suffer(FAULTS[name], part, random)
         return site, await site.settle()
@@ -142,7 +152,7 @@ def _parts(traffic: list[Parcel], count: int) -> Iterator[list[Parcel]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    suffered: Suffered, start_broker: Callable[[], NoidaBroker], tmp_path_factory: pytest.TempPathFactory
+    suffered: Suffered, start_broker: StartBroker, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Rows]:
     """One worker, one store, no gateway: its log is a copy of what the gateway wrote."""
     if not COUNT:
@@ -150,7 +160,7 @@ def undisturbed(
     source = suffered.installation.settings
     installation = Installation(
         tmp_path_factory.mktemp("undisturbed"),
-        start_broker().bootstrap,
+        start_broker(NoidaBroker).bootstrap,
         control_plane_of=suffered.installation,
         idle_seconds=source.idle_seconds,
     )
@@ -159,15 +169,10 @@ def undisturbed(
     asyncio.run(copy_links(source, installation.settings))
     try:
         installation.start("worker", "store")
-        asyncio.run(_settle(installation))
+        asyncio.run(installation.settle(SETTLE_SECONDS))
     finally:
         installation.stop()
     return dump_tables(installation.settings.data_dir)
-
-
-async def _settle(installation: Installation) -> None:
-    async with open_reader(installation.settings) as reader:
-        await wait_until_settled(reader, SETTLE_SECONDS)
 
 
 def test_every_fault_was_recovered_from(suffered: Suffered) -> None:

@@ -139,9 +139,8 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 
 async def rebalance(site: Site, random: Random) -> None:
-    """A second worker joins, leaves, dies and stands still, one soon after the other, while partitions are taken.
-
-    It is there in the end: the small broker keeps the partitions of a member that is gone for its return, for ever.
+    """A second worker joins, leaves, dies and stands still, one soon after the other, while partitions are taken. It is
+    there in the end.
     """
     process = site.installation.processes[SECOND_WORKER]
     for _ in range(random.randint(2, 4)):
