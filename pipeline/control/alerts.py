@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from pipeline.control.apps import app_row
 from pipeline.control.audit import AuditEntry, open_writer
-from pipeline.control.errors import InvalidRecord, UnknownRecord
+from pipeline.control.errors import InvalidRecord, UnknownRecord, message, require
 from pipeline.control.records import record_of, values_of
 from pipeline.control.tables import ALERT_RULES
 from schemas.control import AlertMetric, AlertRule, Comparison
@@ -35,24 +35,25 @@ def new_rule_id() -> str:
 
 def check_rule(rule: AlertRule) -> None:
     """Raise `InvalidRecord` naming the first field that is not acceptable."""
-    _require(0 < len(rule.name) <= 200, "name", rule.name, "1 to 200 characters")
-    _require(math.isfinite(rule.threshold), "threshold", rule.threshold, "a number")
-    _require(rule.threshold >= 0, "threshold", rule.threshold, "0 or more")
+    require(0 < len(rule.name) <= 200, "name", rule.name, "1 to 200 characters")
+    require(math.isfinite(rule.threshold), "threshold", rule.threshold, "a number")
+    require(rule.threshold >= 0, "threshold", rule.threshold, "0 or more")
     minutes = ", ".join(map(str, WINDOW_MINUTES))
     is_known = rule.window_seconds % 60 == 0 and rule.window_seconds // 60 in WINDOW_MINUTES
-    _require(is_known, "window", f"{rule.window_seconds} s", f"one of {minutes} minutes")
+    require(is_known, "window", f"{rule.window_seconds} s", message("one of %(minutes)s minutes", minutes=minutes))
     trailing = rule.trailing_windows
-    _require(1 <= trailing <= MAX_TRAILING_WINDOWS, "trailing windows", trailing, f"1 to {MAX_TRAILING_WINDOWS}")
+    require(
+        1 <= trailing <= MAX_TRAILING_WINDOWS,
+        "trailing windows",
+        trailing,
+        message("1 to %(most)s", most=MAX_TRAILING_WINDOWS),
+    )
     if rule.subject:
         is_told = rule.metric in _WITH_SUBJECT
-        _require(is_told, "event name or goal", rule.subject, f"none, as {rule.metric} is about all events")
+        none = message("none, as %(metric)s is about all events", metric=rule.metric)
+        require(is_told, "event name or goal", rule.subject, none)
         is_name = bool(EVENT_NAME_PATTERN.match(rule.subject))
-        _require(is_name, "event name or goal", rule.subject, "snake_case, at most 64 characters")
-
-
-def _require(is_met: bool, what: str, value: object, expected: str) -> None:
-    if not is_met:
-        raise InvalidRecord(f"{what} {value!r} is not acceptable: expected {expected}")
+        require(is_name, "event name or goal", rule.subject, "snake_case, at most 64 characters")
 
 
 class AlertRules:
@@ -70,7 +71,11 @@ class AlertRules:
             app_row(connection, rule.app_id)
             is_there = (ALERT_RULES.c.app_id == rule.app_id) & ALERT_RULES.c.removed_at_ms.is_(None)
             if connection.execute(select(func.count()).where(is_there)).scalar_one() >= MAX_RULES:
-                raise InvalidRecord(f"app {rule.app_id!r} has {MAX_RULES} alert rules, which is the most there can be")
+                raise InvalidRecord(
+                    "app %(app)r has %(most)s alert rules, which is the most there can be",
+                    app=rule.app_id,
+                    most=MAX_RULES,
+                )
             connection.execute(insert(ALERT_RULES).values(values_of(rule) | {"created_at_ms": now_ms}))
 
     def rules(self, app_id: str | None = None) -> list[AlertRule]:
@@ -93,7 +98,7 @@ class AlertRules:
         with self._writer.begin() as connection:
             found = connection.execute(select(ALERT_RULES).where(_is_rule(rule_id))).mappings().one_or_none()
             if found is None:
-                raise UnknownRecord(f"there is no alert rule {rule_id!r}")
+                raise UnknownRecord("there is no alert rule %(id)r", id=rule_id)
             connection.execute(update(ALERT_RULES).where(_is_rule(rule_id)).values(dict(values)))
             kept = {name: value for name, value in values.items() if name != "removed_at_ms"}
             return replace(record_of(AlertRule, found), **kept)

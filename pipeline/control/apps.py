@@ -10,5 +10,5 @@ def app_row(connection: Connection, app_id: str) -> RowMapping:
     """Return the row of an app. Raises `UnknownRecord`."""
     row = connection.execute(select(APPS).where(APPS.c.app_id == app_id)).mappings().one_or_none()
     if row is None:
-        raise UnknownRecord(f"there is no app {app_id!r}")
+        raise UnknownRecord("there is no app %(id)r", id=app_id)
     return row

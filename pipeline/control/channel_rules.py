@@ -42,4 +42,4 @@ def conditions_text(rule: ChannelRule) -> str:
 
 def _require(settings: ChannelSettings, name: str) -> None:
     if all(rule.name != name for rule in settings.rules):
-        raise UnknownRecord(f"there is no rule {name!r}")
+        raise UnknownRecord("there is no rule %(rule)r", rule=name)

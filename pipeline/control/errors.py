@@ -1,8 +1,31 @@
-"""Errors of the control plane; the package's docstring draws the tree."""
+"""Errors of the control plane; the package's docstring draws the tree.
+
+Their messages are for the person who sees them: in English here, in another language where a page has the translation
+of their templates.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Message:
+    """A text with places for values, `%(name)s`. A value that is a message itself can be translated with it."""
+
+    template: str
+    values: dict[str, object] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.template % self.values if self.values else self.template
+
+
+def message(template: str, **values: object) -> Message:
+    return Message(template, values)
 
 
 class ControlPlaneError(Exception):
-    """The message is written for the person who sees it."""
+    def __init__(self, template: str, **values: object) -> None:
+        self.message = Message(template, values)
+        super().__init__(str(self.message))
 
 
 class InvalidRecord(ControlPlaneError):
@@ -19,3 +42,19 @@ class UnknownRecord(ControlPlaneError):
 
 class SnapshotNotLoaded(ControlPlaneError):
     """Error: nothing has been read from the database yet."""
+
+
+def require(is_met: bool, what: str | Message, value: object, expected: str | Message) -> None:
+    """Raise `InvalidRecord` naming what is not acceptable, unless the condition is met."""
+    if is_met:
+        return
+    raise InvalidRecord(
+        "%(what)s %(value)r is not acceptable: expected %(expected)s",
+        what=_message(what),
+        value=value,
+        expected=_message(expected),
+    )
+
+
+def _message(given: str | Message) -> Message:
+    return given if isinstance(given, Message) else Message(given)

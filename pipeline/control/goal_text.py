@@ -13,7 +13,9 @@ def make_condition(name: str, operator: str, value: str) -> GoalCondition:
     if operator not in set(Operator) or (not value and operator != Operator.EXISTS):
         choices = ", ".join(Operator)
         given = " ".join(filter(None, (name, operator, value)))
-        raise InvalidRecord(f"{given!r}: expected PROPERTY OPERATOR VALUE with {choices}")
+        raise InvalidRecord(
+            "%(given)r: expected PROPERTY OPERATOR VALUE with %(choices)s", given=given, choices=choices
+        )
     return GoalCondition(name, Operator(operator), parse_value(value))
 
 

@@ -98,7 +98,11 @@ def _is_locked_now(fd: int) -> bool:
 def _require_postgresql(version: tuple[int | str, ...]) -> None:
     if version and int(version[0]) < _OLDEST_POSTGRESQL:
         said = ".".join(map(str, version))
-        raise ControlPlaneError(f"PostgreSQL {said} is too old: this release needs {_OLDEST_POSTGRESQL} or newer")
+        raise ControlPlaneError(
+            "PostgreSQL %(version)s is too old: this release needs %(oldest)s or newer",
+            version=said,
+            oldest=_OLDEST_POSTGRESQL,
+        )
 
 
 def _lock_signing_keys(connection: Connection, open_box: Callable[[], SecretBox | None]) -> None:

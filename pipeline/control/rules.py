@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any, Final
 from zoneinfo import available_timezones
 
-from pipeline.control.errors import InvalidRecord
+from pipeline.control.errors import message, require
 from pipeline.control.records import record_of, values_of
 from schemas.control import (
     MICRO,
@@ -48,105 +48,127 @@ _SHOWN_CHARACTERS: Final = len("ak_live_") + 4
 
 def check_app(app: App) -> None:
     """Raise `InvalidRecord` naming the first field that is not acceptable."""
-    _require(bool(_APP_ID.match(app.app_id)), "app id", app.app_id, "lower-case letters, digits, _ and -, at most 64")
-    _require(0 < len(app.name) <= 200, "name", app.name, "1 to 200 characters")
-    _require(app.currency in CODES, "currency", app.currency, "an ISO 4217 code such as CNY")
-    _require(app.timezone in available_timezones(), "timezone", app.timezone, "an IANA name such as Asia/Shanghai")
-    _require(app.history_limit_days > 0, "history limit", app.history_limit_days, "1 day or more")
+    require(bool(_APP_ID.match(app.app_id)), "app id", app.app_id, "lower-case letters, digits, _ and -, at most 64")
+    require(0 < len(app.name) <= 200, "name", app.name, "1 to 200 characters")
+    require(app.currency in CODES, "currency", app.currency, "an ISO 4217 code such as CNY")
+    require(app.timezone in available_timezones(), "timezone", app.timezone, "an IANA name such as Asia/Shanghai")
+    require(app.history_limit_days > 0, "history limit", app.history_limit_days, "1 day or more")
     check_attribution(app.attribution)
     _check_origins(app.allowed_origins)
     _check_privacy(app.privacy)
     names = [goal.name for goal in app.goals]
-    _require(len(set(names)) == len(names), "goals", names, "no name twice")
+    require(len(set(names)) == len(names), "goals", names, "no name twice")
     for goal in app.goals:
         check_goal(goal)
 
 
 def _check_origins(origins: tuple[str, ...]) -> None:
-    _require(len(origins) <= _MAX_ORIGINS, "number of origins", len(origins), f"at most {_MAX_ORIGINS}")
+    require(
+        len(origins) <= _MAX_ORIGINS, "number of origins", len(origins), message("at most %(most)s", most=_MAX_ORIGINS)
+    )
     for origin in origins:
-        expected = "an origin such as https://shop.example, https://*.shop.example or *"
-        _require(len(origin) <= 255 and bool(_ORIGIN.match(origin)), "origin", origin, expected)
+        expected = message("an origin such as https://shop.example, https://*.shop.example or *")
+        require(len(origin) <= 255 and bool(_ORIGIN.match(origin)), "origin", origin, expected)
 
 
 def _check_privacy(settings: PrivacySettings) -> None:
     names = settings.dropped_parameters
-    _require(len(names) <= _MAX_PARAMETERS, "number of parameters", len(names), f"at most {_MAX_PARAMETERS}")
+    require(
+        len(names) <= _MAX_PARAMETERS,
+        "number of parameters",
+        len(names),
+        message("at most %(most)s", most=_MAX_PARAMETERS),
+    )
     for name in names:
-        _require(bool(_PARAMETER.match(name)), "parameter", name, "letters, digits, _, - and ., at most 64")
+        require(bool(_PARAMETER.match(name)), "parameter", name, "letters, digits, _, - and ., at most 64")
 
 
 def check_goal(goal: Goal) -> None:
     """Raise `InvalidRecord` naming the first field that is not acceptable."""
-    _require(bool(EVENT_NAME_PATTERN.match(goal.name)), "goal name", goal.name, "snake_case, at most 64 characters")
-    _require(bool(EVENT_NAME_PATTERN.match(goal.event_name)), "event name", goal.event_name, "snake_case")
-    _require(goal.goal_type in ("macro", "micro"), "goal type", goal.goal_type, "macro or micro")
-    _require(len(goal.display_name) <= 200, "display name", goal.display_name, "at most 200 characters")
-    _require(len(goal.conditions) <= MAX_CONDITIONS, "conditions", len(goal.conditions), f"at most {MAX_CONDITIONS}")
+    require(bool(EVENT_NAME_PATTERN.match(goal.name)), "goal name", goal.name, "snake_case, at most 64 characters")
+    require(bool(EVENT_NAME_PATTERN.match(goal.event_name)), "event name", goal.event_name, "snake_case")
+    require(goal.goal_type in ("macro", "micro"), "goal type", goal.goal_type, "macro or micro")
+    require(len(goal.display_name) <= 200, "display name", goal.display_name, "at most 200 characters")
+    require(
+        len(goal.conditions) <= MAX_CONDITIONS,
+        "conditions",
+        len(goal.conditions),
+        message("at most %(most)s", most=MAX_CONDITIONS),
+    )
     for condition in goal.conditions:
         _check_condition(condition)
 
 
 def _check_condition(condition: GoalCondition) -> None:
     operator, value = condition.operator, condition.value
-    _require(0 < len(condition.name) <= 200, "property", condition.name, "1 to 200 characters")
+    what = message("value of %(operator)s", operator=operator)
+    require(0 < len(condition.name) <= 200, "property", condition.name, "1 to 200 characters")
     if operator is Operator.EXISTS:
-        _require(value in (None, True, False), f"value of {operator}", value, "none, true or false")
+        require(value in (None, True, False), what, value, "none, true or false")
         return
-    _require(value is not None, f"value of {operator}", value, "a text, a number, true or false")
-    _require(len(str(value)) <= 1_000, f"value of {operator}", value, "at most 1000 characters")
+    require(value is not None, what, value, "a text, a number, true or false")
+    require(len(str(value)) <= 1_000, what, value, "at most 1000 characters")
     is_orderable = isinstance(value, str | int | float) and not isinstance(value, bool)
-    _require(operator not in _ORDERING or is_orderable, f"value of {operator}", value, "a number or a text")
+    require(operator not in _ORDERING or is_orderable, what, value, "a number or a text")
 
 
 def check_attribution(settings: AttributionSettings) -> None:
     """Raise `InvalidRecord` naming the first setting that is not acceptable."""
     gap, lateness = settings.session_gap_seconds, settings.allowed_lateness_seconds
-    _require(0 < gap <= 86_400, "session gap", gap, "1 second to 1 day")
-    _require(0 <= lateness <= 30 * 86_400, "allowed lateness", lateness, "0 seconds to 30 days")
+    require(0 < gap <= 86_400, "session gap", gap, "1 second to 1 day")
+    require(0 <= lateness <= 30 * 86_400, "allowed lateness", lateness, "0 seconds to 30 days")
     for kind, days in settings.window_days.items():
-        _require(0 <= days <= MAX_WINDOW_DAYS, f"window of {kind}", days, f"0 to {MAX_WINDOW_DAYS} days")
-    _require(
+        require(
+            0 <= days <= MAX_WINDOW_DAYS,
+            message("window of %(kind)s", kind=kind),
+            days,
+            message("0 to %(most)s days", most=MAX_WINDOW_DAYS),
+        )
+    require(
         0 < settings.half_life_days <= MAX_WINDOW_DAYS,
         "half-life",
         settings.half_life_days,
-        f"up to {MAX_WINDOW_DAYS} days",
+        message("up to %(most)s days", most=MAX_WINDOW_DAYS),
     )
     weights = settings.position_weights
-    _require(all(0 <= weight <= 1 for weight in weights), "position weights", weights, "three numbers from 0 to 1")
-    _require(
+    require(all(0 <= weight <= 1 for weight in weights), "position weights", weights, "three numbers from 0 to 1")
+    require(
         settings.direct_touch in ("include", "fallback"), "direct touch", settings.direct_touch, "include, fallback"
     )
     _check_channels(settings.channels)
 
 
 def _check_channels(settings: ChannelSettings) -> None:
-    for what, hosts in (("own domain", settings.own_domains), ("ignored referrer", settings.ignored_referrers)):
-        _require(len(hosts) <= MAX_CHANNEL_HOSTS, f"number of {what}s", len(hosts), f"at most {MAX_CHANNEL_HOSTS}")
+    own = message("own domain"), message("number of own domains"), settings.own_domains
+    ignored = message("ignored referrer"), message("number of ignored referrers"), settings.ignored_referrers
+    for what, number, hosts in (own, ignored):
+        require(
+            len(hosts) <= MAX_CHANNEL_HOSTS, number, len(hosts), message("at most %(most)s", most=MAX_CHANNEL_HOSTS)
+        )
         for host in hosts:
-            _require(bool(_HOST.match(host)), what, host, "a host in lower case, such as shop.example")
+            require(bool(_HOST.match(host)), what, host, "a host in lower case, such as shop.example")
     rules = settings.rules
-    _require(len(rules) <= MAX_CHANNEL_RULES, "number of channel rules", len(rules), f"at most {MAX_CHANNEL_RULES}")
+    require(
+        len(rules) <= MAX_CHANNEL_RULES,
+        "number of channel rules",
+        len(rules),
+        message("at most %(most)s", most=MAX_CHANNEL_RULES),
+    )
     names = [rule.name for rule in rules]
-    _require(len(set(names)) == len(names), "channel rules", names, "no name twice")
+    require(len(set(names)) == len(names), "channel rules", names, "no name twice")
     for rule in rules:
         _check_channel_rule(rule)
 
 
 def _check_channel_rule(rule: ChannelRule) -> None:
-    _require(bool(EVENT_NAME_PATTERN.match(rule.name)), "rule name", rule.name, "snake_case, at most 64 characters")
-    _require(bool(EVENT_NAME_PATTERN.match(rule.channel)), "channel", rule.channel, "snake_case, at most 64 characters")
-    _require(len(rule.new_source) <= 200, "source", rule.new_source, "at most 200 characters")
+    require(bool(EVENT_NAME_PATTERN.match(rule.name)), "rule name", rule.name, "snake_case, at most 64 characters")
+    require(bool(EVENT_NAME_PATTERN.match(rule.channel)), "channel", rule.channel, "snake_case, at most 64 characters")
+    require(len(rule.new_source) <= 200, "source", rule.new_source, "at most 200 characters")
     patterns = [rule.source, rule.medium, rule.campaign, rule.referrer, rule.landing_page]
-    _require(any(patterns), "rule", rule.name, "one pattern at least")
+    require(any(patterns), "rule", rule.name, "one pattern at least")
     for pattern in patterns:
         is_fit = len(pattern) <= 200 and pattern.count("*") <= 10
-        _require(is_fit, "pattern", pattern, "at most 200 characters, of which 10 may be *")
-
-
-def _require(is_met: bool, what: str, value: object, expected: str) -> None:
-    if not is_met:
-        raise InvalidRecord(f"{what} {value!r} is not acceptable: expected {expected}")
+        require(is_fit, "pattern", pattern, "at most 200 characters, of which 10 may be *")
 
 
 def format_secret(random_bits: int, *, is_test: bool) -> str:

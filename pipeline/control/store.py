@@ -92,7 +92,7 @@ class ControlPlane:
         app = replace(app, goals=app.goals or DEFAULT_GOALS, config_version=1)
         check_app(app)
         with self._writer.begin() as connection:
-            with _taken(f"app {app.app_id!r} exists already"):
+            with _taken("app %(id)r exists already", id=app.app_id):
                 connection.execute(insert(APPS).values(app_values(app) | {"created_at_ms": now_ms}))
             record_config(connection, app, now_ms)
             for position, goal in enumerate(app.goals):
@@ -118,9 +118,11 @@ class ControlPlane:
         with self._writer.begin() as connection:
             goals = _load_app(connection, app_id).goals
             if any(known.name == goal.name for known in goals):
-                raise AlreadyExists(f"app {app_id!r} has a goal {goal.name!r} already")
+                raise AlreadyExists("app %(app)r has a goal %(goal)r already", app=app_id, goal=goal.name)
             if len(goals) >= MAX_GOALS:
-                raise InvalidRecord(f"app {app_id!r} has {MAX_GOALS} goals, which is the most there can be")
+                raise InvalidRecord(
+                    "app %(app)r has %(most)s goals, which is the most there can be", app=app_id, most=MAX_GOALS
+                )
             return _insert_goal(connection, app_id, goal, _next_position(connection, app_id), now_ms)
 
     def update_goal(self, app_id: str, goal: Goal, now_ms: int) -> Goal:
@@ -178,7 +180,7 @@ class ControlPlane:
 
     def add_key(self, new: NewKey, app_id: str, scopes: Collection[Scope], now_ms: int) -> None:
         """Store a key that was made elsewhere. Raises `AlreadyExists`."""
-        with _taken(f"key {new.key_id} exists already"), self._writer.begin() as connection:
+        with _taken("key %(id)r exists already", id=new.key_id), self._writer.begin() as connection:
             _load_app(connection, app_id)
             connection.execute(insert(API_KEYS).values(_key_values(new, app_id, scopes, now_ms, is_test=False)))
 
@@ -198,7 +200,7 @@ class ControlPlane:
             query = select(API_KEYS.c.revoked_at_ms).where(API_KEYS.c.key_id == key_id)
             found = connection.execute(query).one_or_none()
             if found is None:
-                raise UnknownRecord(f"there is no key {key_id!r}")
+                raise UnknownRecord("there is no key %(id)r", id=key_id)
             if found.revoked_at_ms is None:
                 connection.execute(update(API_KEYS).where(API_KEYS.c.key_id == key_id).values(revoked_at_ms=now_ms))
 
@@ -259,7 +261,7 @@ def _is_goal(app_id: str, name: str) -> ColumnElement[bool]:
 def _find_goal(connection: Connection, app_id: str, name: str) -> Goal:
     found = next((goal for goal in _load_app(connection, app_id).goals if goal.name == name), None)
     if found is None:
-        raise UnknownRecord(f"app {app_id!r} has no goal {name!r}")
+        raise UnknownRecord("app %(app)r has no goal %(goal)r", app=app_id, goal=name)
     return found
 
 
@@ -289,8 +291,8 @@ def _key_values(new: NewKey, app_id: str, scopes: Collection[Scope], now_ms: int
 
 
 @contextmanager
-def _taken(message: str) -> Iterator[None]:
+def _taken(template: str, **values: object) -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise AlreadyExists(message) from error
+        raise AlreadyExists(template, **values) from error

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pipeline.control.audit import AuditEntry, open_writer
 from pipeline.control.engine import build_engine
-from pipeline.control.errors import AlreadyExists, InvalidRecord, UnknownRecord
+from pipeline.control.errors import AlreadyExists, InvalidRecord, UnknownRecord, require
 from pipeline.control.user_tables import CONSOLE_SESSIONS, USER_APPS, USERS
 
 IDLE_MS: Final = 12 * 3_600_000
@@ -106,7 +106,7 @@ class Users:
             try:
                 connection.execute(insert(USERS).values(values | {"password_hash": user.password_hash}))
             except IntegrityError as error:
-                raise AlreadyExists(f"user {user.login!r} exists already") from error
+                raise AlreadyExists("user %(login)r exists already", login=user.login) from error
             _give_apps(connection, user)
 
     def update(self, user: User) -> None:
@@ -156,7 +156,7 @@ class Users:
         with self._writer.begin() as connection:
             changed = connection.execute(update(USERS).where(USERS.c.login == login).values(values))
             if not changed.rowcount:
-                raise UnknownRecord(f"there is no user {login!r}")
+                raise UnknownRecord("there is no user %(user)r", user=login)
 
     def of_link(self, token: str, now_ms: int) -> User | None:
         """Return the active user whose password the token may set; None: it is none, was used, or is too old."""
@@ -224,8 +224,7 @@ class Users:
 
 def check_user(user: User) -> None:
     """Raise `InvalidRecord` naming the first field that is not acceptable."""
-    if not _LOGIN.match(user.login):
-        raise InvalidRecord(f"login {user.login!r} is not acceptable: expected a-z, 0-9 and . _ @ + -, at most 64")
+    require(bool(_LOGIN.match(user.login)), "login", user.login, "a-z, 0-9 and . _ @ + -, at most 64")
     if len(user.display_name) > 200:
         raise InvalidRecord("the name is too long: expected at most 200 characters")
 
@@ -243,7 +242,7 @@ def _set_password(connection: Connection, user_id: str, password_hash: str) -> N
     values = {"password_hash": password_hash, "link_sha256": "", "link_expires_at_ms": 0}
     changed = connection.execute(update(USERS).where(USERS.c.user_id == user_id).values(values))
     if not changed.rowcount:
-        raise UnknownRecord(f"there is no user {user_id!r}")
+        raise UnknownRecord("there is no user %(user)r", user=user_id)
     connection.execute(delete(CONSOLE_SESSIONS).where(CONSOLE_SESSIONS.c.user_id == user_id))
 
 
@@ -261,7 +260,7 @@ def _values(user: User) -> dict[str, Any]:
 def _user(connection: Connection, user_id: str) -> User:
     found = _load(connection, USERS.c.user_id == user_id)
     if not found:
-        raise UnknownRecord(f"there is no user {user_id!r}")
+        raise UnknownRecord("there is no user %(user)r", user=user_id)
     return found[0]
 
 

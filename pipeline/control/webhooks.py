@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from pipeline.control.apps import app_row
 from pipeline.control.audit import AuditEntry, open_writer
-from pipeline.control.errors import InvalidRecord, UnknownRecord
+from pipeline.control.errors import InvalidRecord, UnknownRecord, message, require
 from pipeline.control.records import record_of, values_of
 from pipeline.control.tables import METADATA
 from schemas.control import WebhookEndpoint
@@ -81,7 +81,9 @@ class WebhookEndpoints:
             app_row(connection, endpoint.app_id)
             if _count(connection, endpoint.app_id) >= MAX_ENDPOINTS:
                 raise InvalidRecord(
-                    f"app {endpoint.app_id!r} has {MAX_ENDPOINTS} endpoints already, the most there can be"
+                    "app %(app)r has %(most)s endpoints already, the most there can be",
+                    app=endpoint.app_id,
+                    most=MAX_ENDPOINTS,
                 )
             connection.execute(insert(WEBHOOK_ENDPOINTS).values(values_of(endpoint) | {"changed_at_ms": now_ms}))
 
@@ -164,7 +166,7 @@ def _read(connection: Connection, app_id: str | None) -> list[WebhookEndpoint]:
 def _find(connection: Connection, endpoint_id: str) -> WebhookEndpoint:
     row = connection.execute(select(WEBHOOK_ENDPOINTS).where(_is(endpoint_id))).mappings().one_or_none()
     if row is None:
-        raise UnknownRecord(f"there is no webhook endpoint {endpoint_id!r}")
+        raise UnknownRecord("there is no webhook endpoint %(id)r", id=endpoint_id)
     return record_of(WebhookEndpoint, row)
 
 
@@ -182,11 +184,6 @@ def _check(endpoint: WebhookEndpoint) -> None:
         raise InvalidRecord("an endpoint needs at least one event type")
     if len(endpoint.description) > 200:
         raise InvalidRecord("a description has at most 200 characters")
-    if not 1 <= endpoint.max_concurrency <= MAX_CONCURRENCY:
-        raise InvalidRecord(
-            f"concurrency {endpoint.max_concurrency} is not acceptable: expected 1 to {MAX_CONCURRENCY}"
-        )
-    if not 0 <= endpoint.max_per_second <= 100_000:
-        raise InvalidRecord(
-            f"rate {endpoint.max_per_second} is not acceptable: expected 0 (no limit) to 100000 a second"
-        )
+    calls, rate = endpoint.max_concurrency, endpoint.max_per_second
+    require(1 <= calls <= MAX_CONCURRENCY, "concurrency", calls, message("1 to %(most)s", most=MAX_CONCURRENCY))
+    require(0 <= rate <= 100_000, "rate", rate, "0 (no limit) to 100000 a second")

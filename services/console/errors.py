@@ -87,7 +87,9 @@ def _read_failed(request: Request, error: Exception) -> Response:
 
 
 def _not_acceptable(request: Request, error: Exception) -> Response:
-    return error_page(request, 404 if isinstance(error, UnknownRecord) else 400, str(error))
+    assert isinstance(error, ControlPlaneError)
+    reason = Page(request, console_of(request)).told(error)
+    return error_page(request, 404 if isinstance(error, UnknownRecord) else 400, reason)
 
 
 def _away(request: Request, _error: Exception) -> Response:

@@ -25,7 +25,9 @@ def goal_of(name: str, given: dict[str, str], conditions: Iterable[ConditionRow]
     """Read a form. Rows without a property are left out. Raises `InvalidRecord`."""
     properties = tuple(filter(None, (one.strip() for one in given["value_properties"].split(","))))
     if given["counting"] not in set(Counting):
-        raise InvalidRecord(f"counting {given['counting']!r}: expected {', '.join(Counting)}")
+        raise InvalidRecord(
+            "counting %(given)r: expected %(choices)s", given=given["counting"], choices=", ".join(Counting)
+        )
     return Goal(
         name=name,
         display_name=given["display_name"] or name,

@@ -11,7 +11,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from pipeline.control import ControlPlaneError
 from pipeline.control.audit import AuditEntry
+from pipeline.control.errors import Message
 from pipeline.control.users import User
 from pipeline.runtime.clock import now_ms
 from schemas.control import App
@@ -82,6 +84,14 @@ class Page:
         """Translate a text of the catalogue."""
         translated = translations_of(self.language).gettext(message)
         return translated % values if values else translated
+
+    def told(self, error: ControlPlaneError) -> str:
+        """Return the message of an error in the reader's language."""
+        return self._told(error.message)
+
+    def _told(self, message: Message) -> str:
+        values = {name: self._told(one) if isinstance(one, Message) else one for name, one in message.values.items()}
+        return self.text(message.template, **values)
 
     def url(self, path: str) -> str:
         """Return the path of a page of the app."""

@@ -47,7 +47,7 @@ async def add_rule(page: OfApp, fields: Form) -> Response:
         entry = page.entry("alert.add", rule.rule_id, after=_logged(rule))
         await asyncio.to_thread(AlertRules(page.console.dsn, entry).add, rule, now_ms())
     except InvalidRecord as error:
-        return await _alerts_page(page, given, 400, problem=page.text(str(error)))
+        return await _alerts_page(page, given, 400, problem=page.told(error))
     return go(page.url("alerts?saved=1"))
 
 

@@ -65,7 +65,7 @@ async def set_origins(page: OfApp, fields: Form) -> Response:
     try:
         await asyncio.to_thread(page.console.store(entry).update_app, changed, now_ms())
     except InvalidRecord as error:
-        return await _keys_page(page, 400, problem=str(error))
+        return await _keys_page(page, 400, problem=page.told(error))
     await asyncio.to_thread(page.console.snapshots.refresh)
     return go(page.url("api-keys"))
 

@@ -14,10 +14,12 @@ from pipeline.runtime.clock import now_ms
 from schemas.control import App, ClientAddress, Plan
 from schemas.currencies import CODES
 from schemas.facts import TouchType
+from services.console.i18n.catalogue import text
 from services.console.page import Page, go
 from services.console.visitor import AdminOfApp, AdminPage, Form, OfApp, Refused, SignedIn, field
 
 router = APIRouter()
+_UNREADABLE = text("A number or a choice cannot be read. Check the fields, and save again.")
 _ENTRIES = 100
 _ZONES = ("Asia/Shanghai", "Asia/Hong_Kong", "Asia/Singapore", "Asia/Tokyo", "Europe/London", "America/New_York", "UTC")
 
@@ -46,7 +48,7 @@ async def create_app(page: AdminPage, fields: Form) -> Response:
         entry = page.entry("app.create", app.app_id, after=_values(app))
         await asyncio.to_thread(page.console.store(replace(entry, app_id=app.app_id)).create_app, app, now_ms())
     except (InvalidRecord, AlreadyExists) as error:
-        return _new_app_page(page, dict(fields), str(error), 400)
+        return _new_app_page(page, dict(fields), page.told(error), 400)
     await asyncio.to_thread(page.console.snapshots.refresh)
     return go(f"/apps/{app.app_id}/api-keys")
 
@@ -64,8 +66,10 @@ async def change_settings(page: AdminOfApp, fields: Form) -> Response:
         changed = _changed(known, fields)
         entry = page.entry("app.change", known.app_id, _values(known), _values(changed))
         await asyncio.to_thread(page.console.store(entry).update_app, changed, now_ms())
-    except (InvalidRecord, ValueError) as error:
-        return _settings_page(page, str(error), 400)
+    except InvalidRecord as error:
+        return _settings_page(page, page.told(error), 400)
+    except ValueError:
+        return _settings_page(page, page.text(_UNREADABLE), 400)
     await asyncio.to_thread(page.console.snapshots.refresh)
     return go(page.url("settings?saved=1"))
 

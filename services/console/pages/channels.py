@@ -47,7 +47,7 @@ async def change_channels(page: OfApp, fields: Form) -> Response:
         store = page.console.store(page.entry("channels.change", field(fields, "change"), before, after))
         await asyncio.to_thread(store.update_app, replace(known, attribution=attribution), now_ms())
     except (InvalidRecord, UnknownRecord) as error:
-        return await _channels_page(page, 400, fields=fields, problem=str(error))
+        return await _channels_page(page, 400, fields=fields, problem=page.told(error))
     await asyncio.to_thread(page.console.snapshots.refresh)
     return go(page.url("channels?saved=1"))
 
@@ -73,7 +73,7 @@ async def _version(page: Page, version: str) -> ChannelSettings:
     changes = await asyncio.to_thread(page.console.store().config_changes, page.app_id)
     found = next((one.attribution.channels for one in changes if str(one.version) == version), None)
     if found is None:
-        raise UnknownRecord(f"there is no version {version!r}")
+        raise UnknownRecord("there is no version %(version)r", version=version)
     return found
 
 

@@ -71,7 +71,7 @@ async def _take(page: Page, fields: FormData, name: str, known: Goal | None) -> 
             return await _form_page(page, given, rows, known=known, looked=goal)
         await asyncio.to_thread(_store, page, goal, known)
     except (InvalidRecord, AlreadyExists) as error:
-        return await _form_page(page, given, rows, 400, problem=str(error), known=known)
+        return await _form_page(page, given, rows, 400, problem=page.told(error), known=known)
     await asyncio.to_thread(page.console.snapshots.refresh)
     return go(page.url("goals?saved=1"))
 
@@ -142,4 +142,4 @@ def _trial(page: Page, known: Goal | None) -> dict[str, Any]:
     try:
         return {"asked": asked, "trial": try_event(known, page.app, asked, now_ms()), "test_problem": ""}
     except InvalidRecord as error:
-        return {"asked": asked, "trial": None, "test_problem": str(error)}
+        return {"asked": asked, "trial": None, "test_problem": page.told(error)}

@@ -67,7 +67,7 @@ async def mend_rejected(page: OfApp, fields: Form) -> Response:
     try:
         mend = mend_of(given)
     except InvalidRecord as error:
-        return await _mend_page(page, group, Mend("", **given), samples, 400, problem=page.text(str(error)))
+        return await _mend_page(page, group, Mend("", **given), samples, 400, problem=page.told(error))
     is_sent, cursor = field(fields, "do") == "send", field(fields, "cursor")
     tally, further = await _send_again(page, group, mend, cursor, is_sent)
     if is_sent:

@@ -36,7 +36,7 @@ async def add_user(page: AdminPage, fields: Form) -> Response:
     try:
         await asyncio.to_thread(users.add, user, now_ms())
     except (AlreadyExists, InvalidRecord) as error:
-        return await _users_page(page, 400, problem=str(error))
+        return await _users_page(page, 400, problem=page.told(error))
     return await _users_page(page, told=(user.login, password))
 
 
@@ -54,7 +54,7 @@ async def change_user(page: AdminPage, user_id: str, fields: Form) -> Response:
     try:
         await asyncio.to_thread(users.update, changed)
     except InvalidRecord as error:
-        return _user_page(page, known, str(error), 400)
+        return _user_page(page, known, page.told(error), 400)
     return go("/users")
 
 
@@ -79,7 +79,7 @@ async def remove_user(page: AdminPage, user_id: str, fields: Form) -> Response:
     try:
         await asyncio.to_thread(users.remove, user_id)
     except InvalidRecord as error:
-        return _user_page(page, known, str(error), 400)
+        return _user_page(page, known, page.told(error), 400)
     return go("/users")
 
 

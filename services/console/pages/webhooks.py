@@ -142,7 +142,7 @@ async def _problem_with(
     try:
         await asyncio.to_thread(write, WebhookEndpoints(page.console.dsn, entry), endpoint, now_ms())
     except InvalidRecord as error:
-        return str(error)
+        return page.told(error)
     return ""
 
 

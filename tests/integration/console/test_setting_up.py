@@ -142,3 +142,36 @@ def test_a_change_needs_the_app_and_a_token(console: ConsoleWorld, mia: Visitor,
     assert mia.submit(f"/apps/{FOREIGN_APP}/{path}", **GOAL | RULE).status_code == 404
     assert mia.send(f"/apps/{OWN_APP}/{path}", **GOAL | RULE).status_code == 403
     assert (console.store.app(OWN_APP), console.store.app(FOREIGN_APP)) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "told"),
+    [
+        (GOALS + "/new", GOAL | {"name": "Big"}, "目标名称 &#39;Big&#39; 无效：应为snake_case 格式，最多 64 个字符"),
+        (CHANNELS, RULE | {"channel": "Bad One"}, "渠道 &#39;Bad One&#39; 无效"),
+        (f"/apps/{OWN_APP}/api-keys/origins", {"origins": "nowhere/"}, "来源 &#39;nowhere/&#39; 无效：应为来源，例如"),
+        (f"/apps/{OWN_APP}/webhooks", {"url": "https://example.com/"}, "端点至少需要一种事件类型"),
+        (
+            f"/apps/{OWN_APP}/webhooks",
+            {"url": "https://example.com/", "event": "threshold.alert", "concurrency": "0"},
+            "同时调用数 0 无效：应为1 到 100",
+        ),
+        (
+            f"/apps/{OWN_APP}/alerts",
+            {
+                "metric": "rejected_rate",
+                "comparison": "above",
+                "threshold": "-1",
+                "window_minutes": "60",
+                "trailing": "7",
+            },
+            "阈值 -1.0 无效：应为不小于 0",
+        ),
+    ],
+)
+def test_what_is_not_acceptable_is_told_in_chinese(mia: Visitor, path: str, fields: dict[str, Any], told: str) -> None:
+    token = mia.token()
+    answer = mia.client.post(path, data=fields | {"token": token}, headers={"Accept-Language": "zh"})
+    assert answer.status_code in (400, 404)
+    assert told in answer.text
+    assert "is not acceptable" not in answer.text

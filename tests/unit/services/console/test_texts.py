@@ -1,12 +1,13 @@
 """Texts of the console: every one has a translation with the same values, and templates hold no other text."""
 
+import ast
 import re
 from html.parser import HTMLParser
 
 import pytest
-from console_texts import templates, texts_in_code, translated_texts
+from console_texts import templates, texts_in_code, texts_of_errors, translated_texts
 
-_VALUE = re.compile(r"%\((\w+)\)s")
+_VALUE = re.compile(r"%\((\w+)\)[sr]")
 _OF_JINJA = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
 _SHOWN_ATTRIBUTES = {"title", "alt", "placeholder", "aria-label"}
 
@@ -20,6 +21,11 @@ def test_every_text_is_translated() -> None:
 def test_a_translation_has_the_values_of_its_text() -> None:
     for english, chinese in translated_texts().items():
         assert set(_VALUE.findall(english)) == set(_VALUE.findall(chinese)), english
+
+
+def test_an_error_of_the_control_plane_is_made_of_texts_that_can_be_translated() -> None:
+    """No text is put together before it is translated."""
+    assert [ast.unparse(one) for one in texts_of_errors() if isinstance(one, ast.JoinedStr | ast.BinOp)] == []
 
 
 class _Texts(HTMLParser):
