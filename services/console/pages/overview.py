@@ -1,5 +1,6 @@
 """Overview: the numbers of a period beside those of the one before, over time, and by channel."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -25,13 +26,15 @@ _MAX_DAYS = 1_000
 async def show_overview(page: OfApp) -> Response:
     filters = report_filters(page)
     asked = filters.parameters() | {"dimension": "channel", "model": filters.model, "compare": "previous_period"}
-    whole = await page.read(PERFORMANCE, asked)
+    whole, by_day, alerts, ledger = await asyncio.gather(
+        page.read(PERFORMANCE, asked),
+        page.read(PERFORMANCE, asked | {"granularity": "day"}),
+        page.read("/v1/alerts", {"limit": _ALERTS}),
+        page.console.ledgers.of(page.app_id),
+    )
     if not whole["totals"]["sessions"] and not (await page.read("/v1/events", {"limit": 1}))["items"]:
         return page.render("overview_empty.html")
-    by_day = await page.read(PERFORMANCE, asked | {"granularity": "day"})
     daily, earlier = by_period(by_day["items"]), by_period(by_day["previous"]["items"])
-    alerts = (await page.read("/v1/alerts", {"limit": _ALERTS}))["items"]
-    ledger = await page.console.ledgers.of(page.app_id)
     days = [(day, daily.get(day, _NOTHING)) for day in days_of(whole["meta"])]
     before = [earlier.get(day, _NOTHING) for day in days_of(whole["previous"])]
     values = {
@@ -44,7 +47,7 @@ async def show_overview(page: OfApp) -> Response:
         "bars": [
             bar(float(_credit(item, filters.model)), _highest(whole["items"], filters.model)) for item in whole["items"]
         ],
-        "alerts": alerts,
+        "alerts": alerts["items"],
         "ledger": ledger,
         "chart": _chart(page, days, before),
         "days": days,

@@ -1,5 +1,6 @@
 """People: search by any id, and the timeline of one: sessions, events, conversions, ids that were joined."""
 
+import asyncio
 from itertools import groupby
 from typing import Any, Final
 from urllib.parse import quote
@@ -32,9 +33,10 @@ async def list_people(page: OfApp) -> Response:
 @router.get("/apps/{app_id}/people/{person_id:path}")
 async def show_person(page: OfApp, person_id: str) -> Response:
     path = f"/v1/users/{quote(person_id, safe='')}"
-    user = await page.read(path)
-    events = await page.read(path + "/events", {"limit": _EVENTS, "cursor": page.request.query_params.get("cursor")})
-    journey = await page.read(path + "/journey")
+    asked = {"limit": _EVENTS, "cursor": page.request.query_params.get("cursor")}
+    user, events, journey = await asyncio.gather(
+        page.read(path), page.read(path + "/events", asked), page.read(path + "/journey")
+    )
     values = {
         "person": user["user"],
         "days": days_of(events["items"]),

@@ -32,12 +32,17 @@ async def validate(page: OfApp, fields: Form) -> Response:
     """Show errors, warnings, and what would become of each event. A text that is no JSON is told as such."""
     given = field(fields, "events")
     try:
-        found = await page.report(VALIDATE, given.encode())
+        found = await page.report(VALIDATE, _as_sent(given).encode())
     except ReadFailed as error:
         if error.status >= 500:
             raise
         return _validator_page(page, given, problem=error.reason or error.message, status=400)
     return _validator_page(page, given, found)
+
+
+def _as_sent(given: str) -> str:
+    """Return the text as the API takes it: a list is the events of a batch."""
+    return f'{{"events": {given}}}' if given.lstrip().startswith("[") else given
 
 
 def _validator_page(page: Page, given: str, found: Any = None, problem: str = "", status: int = 200) -> Response:

@@ -27,6 +27,7 @@ def test_errors_and_warnings_are_told_in_both_languages(mia: Visitor) -> None:
     assert "INVALID_EVENT_NAME" in page
     assert "sign_up" in page, "what may have been meant"
     assert "the field prise is not known" in page
+    assert "1 of 2 events would be refused" in mia.submit(VALIDATE, events=json.dumps(WRONG["events"])).text, "a list"
     chinese = mia.client.post(
         VALIDATE, data={"token": mia.token(), "events": json.dumps(WRONG)}, headers={"Accept-Language": "zh"}
     ).text
