@@ -14,13 +14,14 @@ changes nothing a reader sees. Each topic has a task of its own for step 2; one 
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
-from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable, migrate
+from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable, migrate_or_look
 from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
 from pipeline.runtime.lifecycle import Stopped, cancel, run_before, run_until, task_group
 from pipeline.runtime.liveness import Liveness, watch
@@ -107,7 +108,8 @@ class Loader:
 
     async def _start(self) -> None:
         clickhouse_away, broker_away = (ClickHouseUnavailable,), (KafkaConnectionError,)
-        await retry(lambda: migrate(self._clickhouse), clickhouse_away, log, "waiting", waiting_for="ClickHouse")
+        tables = partial(migrate_or_look, self._clickhouse)
+        await retry(tables, clickhouse_away, log, "waiting", waiting_for="ClickHouse")
         await retry(lambda: ensure_topics(self._settings), broker_away, log, "waiting", waiting_for="broker")
         await retry(self._reader.start, broker_away, log, "waiting", waiting_for="broker")
         self._has_started = True

@@ -75,7 +75,7 @@ class StandIn(ThreadingHTTPServer):
         self._scheme = "http" if authority is None else "https"
         self.password = password
         self.requests: list[Mapping[str, str]] = []
-        """Parameters of the address of each request that came."""
+        """Parameters of the address of each request that came; `query` is the statement, also out of the body."""
         self._connections: list[socket.socket] = []
         self.shards = Shards(shards)
         self._first: Any = _connect_to_shards(directory, shards) if shards else chdb_connector(directory)(None)
@@ -219,7 +219,7 @@ class _Request(BaseHTTPRequestHandler):
             self._send(b"Ok.\n", "TabSeparated")
             return
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
-        self.server.requests.append(given)
+        self.server.requests.append(given | {"query": given.get("query", "") + body[:300].decode(errors="replace")})
         if (kind := self.headers.get("Content-Type", "")).startswith("multipart/form-data"):
             given |= _form(kind, body)  # where parameters are too long for an address
             body = b""

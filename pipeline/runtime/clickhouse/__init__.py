@@ -11,7 +11,7 @@ from pipeline.runtime.clickhouse.errors import (
     ClickHouseTimeout,
     ClickHouseUnavailable,
 )
-from pipeline.runtime.clickhouse.migrate import PlannedMigration, migrate, plan
+from pipeline.runtime.clickhouse.migrate import PlannedMigration, migrate, migrate_or_look, plan
 
 __all__ = [
     "ByteStream",
@@ -24,5 +24,6 @@ __all__ = [
     "ClickHouseUnavailable",
     "PlannedMigration",
     "migrate",
+    "migrate_or_look",
     "plan",
 ]

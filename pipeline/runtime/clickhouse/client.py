@@ -159,14 +159,16 @@ class ClickHouse:
     async def _stoppable(
         self, sql: str, call: Callable[[Client, str, dict[str, Any] | None], T], limit: float | None
     ) -> T:
-        """Run a query that ends when its caller is cancelled."""
-        began, ended = threading.Event(), threading.Event()
+        """Run a query that ends when its caller is cancelled. Where a host is lost it is run on another."""
+        left, ended = threading.Event(), threading.Event()
+        clients: list[Client] = []
         mark = f"/* {uuid4().hex} */"
 
         def marked(client: Client, settings: dict[str, Any] | None) -> T:
-            began.set()
+            clients.append(client)
+            ended.clear()
             try:
-                if ended.is_set():
+                if left.is_set():
                     raise ClickHouseUnavailable("nobody waits for the answer")
                 return call(client, mark + sql, settings)
             finally:
@@ -175,10 +177,9 @@ class ClickHouse:
         try:
             return await self._query(marked, limit)
         except asyncio.CancelledError:
-            if began.is_set():
-                self._ends.submit(self._end, mark, ended)
-            else:
-                ended.set()
+            left.set()
+            if clients:
+                self._ends.submit(self._end, mark, ended, clients[-1])
             raise
 
     def stream(self, sql: str, parameters: Parameters | None = None, *, format: str = "JSONEachRow") -> "ByteStream":
@@ -243,13 +244,20 @@ class ClickHouse:
         finally:
             self._waiting -= 1
 
-    def _end(self, mark: str, ended: threading.Event) -> None:
-        """Stop the query that begins with `mark`, for which nobody waits; it may be about to begin."""
+    def _end(self, mark: str, ended: threading.Event, running: Client) -> None:
+        """Stop the query that begins with `mark`, for which nobody waits; it may be about to begin. A server knows only
+        queries that it was asked itself, so the client that runs it says so too: over HTTP it sends several requests at
+        a time. One of chDB does not, and has one engine.
+        """
+        statement = f"KILL QUERY WHERE startsWith(query, '{mark}') ASYNC"
         for _ in range(_END_ATTEMPTS):
             if ended.wait(_END_SECONDS):
                 return
             with suppress(DriverError):
-                self._call(lambda client: client.command(f"KILL QUERY WHERE startsWith(query, '{mark}') ASYNC"))
+                if self._is_embedded:
+                    self._call(lambda client: client.command(statement))
+                else:
+                    running.command(statement)
 
     async def _run(self, pool: ThreadPoolExecutor, call: Callable[[Client], T], *, is_insert: bool) -> T:
         def in_thread() -> T:

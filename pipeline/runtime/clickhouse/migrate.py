@@ -45,6 +45,18 @@ async def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | No
     return [migration.number for migration in pending]
 
 
+async def migrate_or_look(clickhouse: ClickHouse) -> None:
+    """Migrate the tables of one server; of a cluster look, and raise `ClickHouseUnavailable` while one is missing.
+
+    Statements for all servers of a cluster are run by one process at a time, `attrikit migrate`, under a lock of the
+    control plane's database. A process that does not know that database, as the loader, cannot take the lock.
+    """
+    if clickhouse.cluster is None:
+        await migrate(clickhouse)
+    elif lacking := [f"{each.number:04}" for each in await plan(clickhouse) if each.statements]:
+        raise ClickHouseUnavailable(f"migrations {', '.join(lacking)} are missing: run `attrikit migrate`")
+
+
 async def plan(clickhouse: ClickHouse) -> list[PlannedMigration]:
     """Return all migrations of this release with what `migrate` would run of each. Changes nothing. Raises as it
     does."""

@@ -9,17 +9,21 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
 from clickhouse_over_chdb import standing_in_process
 from fastapi import FastAPI
+from pydantic import SecretStr
 from query_world import APP_GOALS, DAY_MS, DAYS, FIRST_MS, World, insert_world, rows_beside
+from structlog.testing import capture_logs
+from waiting import until
 
 from pipeline.domain.alerts import Window
 from pipeline.readmodel.alert_windows import measure, measured
-from pipeline.runtime.clickhouse import ClickHouse, ClickHouseRejected, migrate, plan
+from pipeline.runtime.clickhouse import ClickHouse, ClickHouseRejected, migrate, migrate_or_look, plan
 from pipeline.runtime.settings import Settings
 from schemas.clickhouse import load_migrations
 from schemas.clickhouse.cluster import SHARDING_KEYS
@@ -27,6 +31,7 @@ from schemas.control import AlertMetric, AlertRule, App, Comparison
 from schemas.facts import (
     encode_rows,
 )
+from services.loader.app import Loader
 from services.query.app import create_app
 from services.query.exports.parameters import REPORTS, parse_export
 from services.query.exports.statements import source_of
@@ -46,13 +51,18 @@ VIEWS = {
 
 
 @pytest.fixture(scope="module")
-def on_shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
+def cluster_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     folder = tmp_path_factory.mktemp("shards")
     with standing_in_process(folder, shards=2) as url:
         cluster = {"clickhouse_url": url, "clickhouse_cluster": "main", "clickhouse_sharded": True}
-        opened = ClickHouse.open(Settings(data_dir=folder, **cluster))
-        yield opened
-        opened.close()
+        yield Settings(data_dir=folder, **cluster)
+
+
+@pytest.fixture(scope="module")
+def on_shards(cluster_settings: Settings) -> Iterator[ClickHouse]:
+    opened = ClickHouse.open(cluster_settings)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +202,22 @@ async def test_the_doctor_sees_the_tables_of_all_servers(both: tuple[ClickHouse,
     _, shards = both
     state = await store_state(shards)
     assert {"events_local", "schema_migrations"} <= {table.table for table in state.tables}
+
+
+async def test_a_loader_waits_for_the_tables_of_a_cluster_and_does_not_make_them(cluster_settings: Settings) -> None:
+    """They are made under a lock that it cannot take: `attrikit migrate` does it."""
+    url = f"{cluster_settings.clickhouse_url.get_secret_value()}/not_yet"
+    settings = cluster_settings.model_copy(update={"clickhouse_url": SecretStr(url)})
+    outside = cluster_settings.model_copy(update={"database": "default"})
+    with closing(ClickHouse.open(settings)) as clickhouse, closing(ClickHouse.open(outside)) as beside:
+        stop = asyncio.Event()
+        with capture_logs() as logs:
+            running = asyncio.create_task(Loader(settings, clickhouse).run(stop))
+            await until(lambda: [line for line in logs if line["event"] == "waiting"], "the loader waits")
+            stop.set()
+            await running
+        assert "migrations 0001, 0002" in str(logs)
+        assert "run `attrikit migrate`" in str(logs)
+        assert await beside.query("SELECT name FROM system.databases WHERE name = 'not_yet'") == []
+        await migrate(clickhouse)
+        await migrate_or_look(clickhouse)

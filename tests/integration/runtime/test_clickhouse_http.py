@@ -1,12 +1,15 @@
 """ClickHouse over HTTP in front of chDB (`clickhouse_over_chdb`): what lies between the client and a server."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import clickhouse_connect
 import pytest
 from certificates import Authority
 from clickhouse_over_chdb import StandIn, standing_in
+from waiting import until
 
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseRejected, ClickHouseUnavailable, plan
 from pipeline.runtime.settings import Settings
@@ -51,6 +54,38 @@ async def test_of_several_hosts_one_that_is_away_is_passed_over(served: Path, op
             await clickhouse.command("SELECT 1")
     with pytest.raises(ClickHouseUnavailable):
         await clickhouse.query("SELECT 1")
+
+
+async def test_a_read_whose_host_goes_away_is_made_of_another(served: Path, open_clickhouse: Open) -> None:
+    with standing_in(served) as first:
+        with standing_in(served) as second:
+            clickhouse = open_clickhouse(f"http://127.0.0.1:{first.port},127.0.0.1:{second.port}")
+            for _ in range(12):
+                assert await clickhouse.query_bytes("SELECT 1 AS a") == b'{"a":1}\n'
+        for _ in range(12):
+            assert await clickhouse.query_bytes("SELECT 1 AS a") == b'{"a":1}\n'
+
+
+async def test_a_query_is_stopped_on_the_host_that_runs_it(served: Path, open_clickhouse: Open) -> None:
+    """Another server does not know it."""
+    with standing_in(served) as first, standing_in(served) as second:
+        clickhouse = open_clickhouse(f"http://127.0.0.1:{first.port},127.0.0.1:{second.port}")
+
+        def hosts_of(words: str) -> list[StandIn]:
+            return [host for host in (first, second) if any(words in one["query"] for one in host.requests)]
+
+        for number in range(3):
+            name = f"stopped_{number}"
+            slow = f"SELECT sleepEachRow(1) AS {name} FROM numbers(300) SETTINGS max_block_size = 1"
+            asking = asyncio.create_task(clickhouse.query_bytes(slow))
+            await until(lambda name=name: hosts_of(name), "the query has come")
+            (host,) = hosts_of(name)
+            (mark,) = (one["query"].partition("SELECT")[0] for one in host.requests if name in one["query"])
+            asking.cancel()
+            with suppress(asyncio.CancelledError):
+                await asking
+            await until(lambda mark=mark: hosts_of(f"'{mark}'"), "it is stopped")
+            assert hosts_of(f"'{mark}'") == [host]
 
 
 async def test_a_client_that_starts_while_a_host_is_away_uses_the_other(
