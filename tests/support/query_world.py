@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import msgspec
+from webhook_rows import some_attempts
 
 from pipeline.runtime.clickhouse import ClickHouse
 from schemas.control import DEFAULT_GOALS, Goal
@@ -329,12 +330,13 @@ def rows_beside(world: World) -> dict[str, list[Any]]:
                 **threshold,
                 average=None,
                 unit="events",
-                state="on",
+                state="began" if n % 2 else "ended",
                 **window,
                 **fired,
             )
             for n in range(9)
         ],
+        "webhook_attempts": some_attempts("alpha", "whe_1"),
         "alert_windows": [
             AlertWindowRow("alpha", f"r{n}", FIRST_MS + n * DAY_MS, FIRST_MS + (n + 1) * DAY_MS, 1.0, 1)
             for n in range(9)

@@ -91,6 +91,7 @@ def _reads(world: World) -> dict[str, list[tuple[str, ...]]]:
     compared = (*of_range, "compare=previous_period", "model=linear")
     performance = [("dimension=channel",), ("dimension=source", "granularity=day"), ("dimension=campaign", *compared)]
     return {
+        "alerts": [(), ("limit=2",), ("state=began",)],
         "events": [(), of_range, *named, (f"user_id={conversion.user_id}", "limit=5"), ("awaiting_order=true",)],
         "events/rejected": [(), ("field=user_id",)],
         "events/{}": [(event.event_id,), (conversion.event_id,)],
@@ -102,11 +103,13 @@ def _reads(world: World) -> dict[str, list[tuple[str, ...]]]:
         ],
         "users": [(), of_range, ("limit=3",), ("include_bots=true",)],
         "users/{}": [(conversion.user_id,), ("visitor0",)],
+        "users/{}/journey": [(conversion.user_id,), ("visitor0",)],
         "users/{}/events": [(conversion.user_id,)],
         "costs": [(), of_range],
         "reports/performance": performance,
         "reports/conversion": [(), ("steps=page_view,purchase",), (*of_range, "include_bots=true")],
         "webhooks/deliveries": [(), ("status=delivered",), ("limit=2",)],
+        "webhooks/deliveries/{}": [("whd_1",), ("whd_2",)],
     }
 
 
@@ -116,8 +119,7 @@ async def test_every_read_says_what_it_says_on_one_server(
     apps = [create_app(query_settings, each, query_app.state.snapshots) for each in both]
     asked = _reads(alpha)
     routes = [path.removeprefix("/v1/") for path, of in apps[0].openapi()["paths"].items() if "get" in of]
-    unasked = {re.sub(r"{\w+}", "{}", route) for route in routes if "export" not in route} - asked.keys()
-    assert unasked == {"alerts", "users/{}/journey", "webhooks/deliveries/{}"}
+    assert {re.sub(r"{\w+}", "{}", route) for route in routes if "export" not in route} <= asked.keys()
     async with connect(apps[0]) as one, connect(apps[1]) as shards:
         for path, questions in asked.items():
             for question in questions:
