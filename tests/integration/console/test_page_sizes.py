@@ -21,6 +21,7 @@ LONG_URL = "https://shop.example/?" + "&amp;=%22" * 220
 @pytest.fixture(scope="module")
 def admin(console: ConsoleWorld, tables: ClickHouse) -> Visitor:
     console.store.create_app(App(APP, "Long"), NOW_MS)
+    console.app.state.console.snapshots.refresh()
     now = now_ms()
     asyncio.run(_fill(tables, now))
     return console.visitor(ADMIN)
