@@ -46,8 +46,8 @@ class _Frames(Protocol):
 
 
 def inflate(body: bytes, coding: bytes, limit_bytes: int) -> bytes:
-    """Return `body` before it was coded; raises `PAYLOAD_TOO_LARGE` past `limit_bytes`, `INVALID_PARAMETER` if it is
-    damaged.
+    """Return `body` before it was coded: nothing is nothing in any coding. Raises `PAYLOAD_TOO_LARGE` past
+    `limit_bytes`, `INVALID_PARAMETER` if it is damaged.
     """
     name = coding.strip().lower()
     if name in (b"", b"identity"):
@@ -56,7 +56,7 @@ def inflate(body: bytes, coding: bytes, limit_bytes: int) -> bytes:
     if decoder is None:
         raise invalid(FIELD, UNKNOWN_CODING)
     try:
-        inflated = decoder(body, limit_bytes)
+        inflated = decoder(body, limit_bytes) if body else b""
     except (zlib.error, zstd.ZstdError, brotli.error, EOFError):
         raise invalid(FIELD, BROKEN) from None
     if len(inflated) > limit_bytes:

@@ -185,7 +185,7 @@ class BatchResponse(BaseModel):
 
 
 class Visitor(BaseModel):
-    """The visitor, if the page knows them. An empty body will do."""
+    """The visitor, if the page knows them. An empty body will do; at most 32 KB."""
 
     visitor_id: Annotated[
         str | None,

@@ -15,6 +15,7 @@ from starlette.types import Receive
 
 from pipeline.runtime.client_address import address_of
 from pipeline.runtime.clock import now_ms
+from schemas.events import MAX_EVENT_BYTES
 from schemas.ids import mint_visitor_id
 from services.gateway.admission import Admission
 from services.gateway.bodies import read_body
@@ -30,7 +31,6 @@ PATH: Final = "/v1/visitor"
 COOKIE: Final = "attrikit_vid"
 MAX_AGE_SECONDS: Final = 400 * 24 * 3600
 """Longest time browsers keep a cookie (RFC 6265bis, section 5.5)."""
-MAX_BODY_BYTES: Final = 1_024
 VISITOR_ID_PATTERN: Final = r"^[A-Za-z0-9_.:-]{8,64}$"
 _is_id: Final = re.compile(VISITOR_ID_PATTERN.replace("$", r"\Z")).match
 _PORT: Final = re.compile(r":[0-9]{1,5}\Z")
@@ -74,7 +74,7 @@ class Visitors:
         """Answer 200 with the visitor's id: the cookie's, else the body's, else a new one. Stores nothing here."""
         await self._admission.admit(call, takes_url=True, is_validation=True)
         with Held(self._budget, payer_of(call.app_id, call.ip)) as held:
-            given = given_id(await read_body(call, receive, MAX_BODY_BYTES, held))
+            given = given_id(await read_body(call, receive, MAX_EVENT_BYTES, held))
         place = cookie_place(call.origin.decode("latin-1"), call.host.decode("latin-1"))
         known = id_in_cookies(call.cookie.decode("latin-1")) if place else ""
         visitor_id = known or given or mint_visitor_id(now_ms(), call.random_80_bits)

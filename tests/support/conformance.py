@@ -319,7 +319,8 @@ def _visitors() -> Iterator[Row]:
         (b'{"visitor_id":"undefined"}', "visitor_id"),
     ):
         yield Row(VISITOR, E.INVALID_PARAMETER, body=bad, details={"field": at_fault})
-    yield Row(VISITOR, E.PAYLOAD_TOO_LARGE, body=b" " * 1_025, details={"field": "body", "limit": 1_024})
+    limit = 32 * KILOBYTE
+    yield Row(VISITOR, E.PAYLOAD_TOO_LARGE, body=b" " * (limit + 1), details={"field": "body", "limit": limit})
 
 
 def _bad_ranges(endpoint: str) -> Iterator[Row]:

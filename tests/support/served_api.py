@@ -70,7 +70,7 @@ class SwitchedSnapshots(FixedSnapshots):
 
     def current(self) -> Snapshot:
         if self.is_away:
-            raise SnapshotNotLoaded
+            raise SnapshotNotLoaded("nothing was read yet")
         return super().current()
 
 

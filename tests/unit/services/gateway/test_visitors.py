@@ -28,8 +28,10 @@ def ask(make_app: Callable[..., FastAPI]) -> Callable[..., Any]:
     """`ask(body)`: what the browser sends for a page, and `(data, the cookie that is set)`."""
     transport = httpx.ASGITransport(make_app())
 
-    async def ask(body: str = "", origin: str = PAGE, host: str = GATEWAY, cookies: str = "") -> tuple[Any, Any]:
-        headers = {"Origin": origin, "Host": host, "Content-Type": "text/plain", "Accept-Language": "en"}
+    async def ask(
+        body: str = "", origin: str = PAGE, host: str = GATEWAY, cookies: str = "", **more: str
+    ) -> tuple[Any, Any]:
+        headers = {"Origin": origin, "Host": host, "Content-Type": "text/plain", "Accept-Language": "en"} | more
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
             given = headers | ({"Cookie": cookies} if cookies else {})
             answer = await client.post("/v1/visitor?app_id=web", content=body, headers=given)
@@ -51,6 +53,17 @@ async def test_a_new_visitor_gets_an_id_and_a_cookie_for_400_days(ask: Any) -> N
     assert (cookie["samesite"], cookie["secure"], cookie["httponly"]) == ("Lax", True, "")
     other, _ = await ask()
     assert other["visitor_id"] != data["visitor_id"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate"])
+async def test_an_empty_body_is_one_in_any_coding(ask: Any, coding: str) -> None:
+    data, _ = await ask(**{"Content-Encoding": coding})
+    assert data["visitor_id"]
+
+
+async def test_a_body_may_have_what_is_not_asked_for(ask: Any) -> None:
+    data, _ = await ask('{"visitor_id": "vis_of_the_page", "page": "%s"}' % ("x" * 30_000))
+    assert data["visitor_id"] == "vis_of_the_page"
 
 
 async def test_the_cookie_wins_over_the_body_and_is_refreshed(ask: Any) -> None:
