@@ -98,7 +98,7 @@ deploy-check: $(DEV) ## Check what is shipped without running it: chart, alerts,
 
 deploy-test: $(DEV) ## Run what is shipped: the chart on a real API server, the product in containers
 	@tests/deploy/install_tools.sh live
-	@DEPLOY_TEST=1 exec $(PY) -m pytest tests/deploy -rs $(ARGS)
+	@DEPLOY_TEST=1 exec $(PY) -m pytest tests/deploy tests/integration/query/test_over_http.py -rs $(ARGS)
 
 lock: $(DEV) ## Pin the newest versions pyproject.toml allows
 	$(PY) -m pip --disable-pip-version-check install --quiet uv
