@@ -1,5 +1,6 @@
 """`world`: a console over a control plane of its own, without a query service: pages that read say that it is away.
-`console`, `mia`: one with the query service and a broker behind it, shared by all, and a user of its app in a browser.
+`console`, `mia`, `admin`: one with the query service and a broker behind it, shared by all; a user of its app and an
+admin, in browsers.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from app_servers import AppServers
 from console_reads import console_with_reads, fill
-from console_world import USER, ConsoleWorld, Visitor, make_console
+from console_world import ADMIN, USER, ConsoleWorld, Visitor, make_console
 
 from deploy.local.broker import NoidaBroker
 from pipeline.runtime.clickhouse import ClickHouse
@@ -53,3 +54,9 @@ def tables(console_and_tables: tuple[ConsoleWorld, ClickHouse]) -> ClickHouse:
 def mia(console: ConsoleWorld) -> Visitor:
     """A user who was given the app."""
     return console.visitor(USER)
+
+
+@pytest.fixture(scope="session")
+def admin(console: ConsoleWorld) -> Visitor:
+    """An admin, logged in once: a login may be tried a few times a minute."""
+    return console.visitor(ADMIN)

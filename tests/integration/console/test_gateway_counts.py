@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from console_world import ADMIN, NOW_MS, USER, ConsoleWorld, Visitor
+from console_world import NOW_MS, USER, ConsoleWorld, Visitor
 from waiting import until
 
 from pipeline.control.users import Role, User
@@ -101,7 +101,7 @@ def test_events_that_came_a_moment_ago_are_on_their_way(sent: Sent, mia: Visitor
     assert "Tell an admin" not in page
 
 
-def test_events_that_cannot_be_found_are_told_with_what_to_do(sent: Sent, console: ConsoleWorld, mia: Visitor) -> None:
+def test_events_that_cannot_be_found_are_told_with_what_to_do(sent: Sent, admin: Visitor, mia: Visitor) -> None:
     sent.store("e", HOUR_MS)
     sent.count(HOUR_MS, accepted=6)
     sent.count(2 * MINUTE_MS, accepted=3)
@@ -110,7 +110,7 @@ def test_events_that_cannot_be_found_are_told_with_what_to_do(sent: Sent, consol
     assert "3 are on their way" in page
     assert "Of 9 events sent" in page
     assert "Tell an admin" in page
-    assert "See how far the installation is" in sent.overview(console.visitor(ADMIN))
+    assert "See how far the installation is" in sent.overview(admin)
 
 
 def test_a_gateway_that_took_its_last_counts_with_it_leaves_nothing_missing(sent: Sent, mia: Visitor) -> None:

@@ -60,10 +60,7 @@ def zoe(console: ConsoleWorld) -> Visitor:
     return console.visitor("zoe")
 
 
-def test_what_was_received_last_is_shown_with_its_channel_and_the_rule(
-    console: ConsoleWorld, tables: ClickHouse
-) -> None:
-    admin = console.visitor(ADMIN)
+def test_what_was_received_last_is_shown_with_its_channel_and_the_rule(admin: Visitor, tables: ClickHouse) -> None:
     assert "No event yet" in admin.get(LIVE).text
     store_event(tables, event("live-1"))
     store_event(tables, event("live-2", "renewal", ""))
@@ -80,9 +77,9 @@ def test_what_was_received_last_is_shown_with_its_channel_and_the_rule(
     assert admin.get(LIVE + "?event_name=Not+A+Name").status_code == 400
 
 
-def test_an_event_tells_what_it_says_by_itself_beside_what_was_sent(console: ConsoleWorld, tables: ClickHouse) -> None:
+def test_an_event_tells_what_it_says_by_itself_beside_what_was_sent(admin: Visitor, tables: ClickHouse) -> None:
     store_event(tables, event("live-3"))
-    page = console.visitor(ADMIN).get(f"/apps/{FOREIGN_APP}/events/live-3").text
+    page = admin.get(f"/apps/{FOREIGN_APP}/events/live-3").text
     assert "tags:medium" in page
     assert "ad click" in page
     assert "19.90" in page, "a number as it was sent"
@@ -112,19 +109,18 @@ def test_an_event_comes_by_the_stream_and_the_stream_ends_with_the_session(
         assert answer.status_code == 303, "to the login"
 
 
-def test_a_stream_ends_when_the_app_is_taken_away(console: ConsoleWorld, zoe: Visitor) -> None:
+def test_a_stream_ends_when_the_app_is_taken_away(console: ConsoleWorld, admin: Visitor, zoe: Visitor) -> None:
     zoe = console.visitor("zoe")
     with zoe.client.stream("GET", f"{LIVE}/stream") as answer:
         told = messages(answer)
         assert wait_for(told, "state") == "live"
-        answered = console.visitor(ADMIN).submit("/users/usr_zoe", role="user", is_active="yes", app=OWN_APP)
+        answered = admin.submit("/users/usr_zoe", role="user", is_active="yes", app=OWN_APP)
         assert answered.status_code == 303
         wait_for(told, "end")
     assert zoe.get(LIVE).status_code == 404
 
 
-def test_a_stream_goes_on_after_what_its_page_had_last(console: ConsoleWorld, tables: ClickHouse) -> None:
-    admin = console.visitor(ADMIN)
+def test_a_stream_goes_on_after_what_its_page_had_last(admin: Visitor, tables: ClickHouse) -> None:
     store_event(tables, event("live-5"))
     headers = {"Last-Event-ID": str(now_ms() - 60_000)}
     with admin.client.stream("GET", f"{LIVE}/stream?after={now_ms()}", headers=headers) as answer:

@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 import pytest
-from console_world import ADMIN, NOW_MS, ConsoleWorld, Visitor
+from console_world import NOW_MS, ConsoleWorld, Visitor
 
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.clock import now_ms
@@ -19,12 +19,12 @@ LONG_URL = "https://shop.example/?" + "&amp;=%22" * 220
 
 
 @pytest.fixture(scope="module")
-def admin(console: ConsoleWorld, tables: ClickHouse) -> Visitor:
+def admin(admin: Visitor, console: ConsoleWorld, tables: ClickHouse) -> Visitor:
     console.store.create_app(App(APP, "Long"), NOW_MS)
     console.app.state.console.snapshots.refresh()
     now = now_ms()
     asyncio.run(_fill(tables, now))
-    return console.visitor(ADMIN)
+    return admin
 
 
 async def _fill(tables: ClickHouse, now: int) -> None:

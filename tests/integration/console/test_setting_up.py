@@ -79,10 +79,10 @@ def test_a_goal_that_is_not_acceptable_is_refused_with_the_reason(
     assert console.store.app(OWN_APP).goals == before
 
 
-def test_an_app_without_goals_says_what_to_do(console: ConsoleWorld) -> None:
+def test_an_app_without_goals_says_what_to_do(console: ConsoleWorld, admin: Visitor) -> None:
     for goal in console.store.app(FOREIGN_APP).goals:
         console.store.retire_goal(FOREIGN_APP, goal.name, now_ms())
-    page = console.visitor("admin").get(f"/apps/{FOREIGN_APP}/goals").text
+    page = admin.get(f"/apps/{FOREIGN_APP}/goals").text
     assert "No goal yet" in page
     assert f"/apps/{FOREIGN_APP}/goals/new" in page
 

@@ -86,12 +86,12 @@ def test_a_wrong_file_of_costs_is_refused_row_by_row(
     assert len(entries_of(console, "costs.import")) == before
 
 
-def test_stored_costs_show_their_gaps(console: ConsoleWorld, mia: Visitor) -> None:
+def test_stored_costs_show_their_gaps(admin: Visitor, mia: Visitor) -> None:
     page = mia.get(COSTS).text
     assert "baidu" in page
     assert "CN¥37.02" in page
     assert len(re.findall(r'class="badge warn">\d{4}-', page)) == 2, "a day, and two days in a row"
-    assert "No costs yet" in console.visitor("admin").get(f"/apps/{FOREIGN_APP}/costs").text
+    assert "No costs yet" in admin.get(f"/apps/{FOREIGN_APP}/costs").text
 
 
 # Reports
@@ -114,8 +114,7 @@ def test_a_funnel_leads_to_those_who_came_no_further(mia: Visitor) -> None:
     assert mia.get(path.replace("stopped_after=2", "stopped_after=9")).status_code == 200
 
 
-def test_an_app_without_events_has_every_page_and_says_what_to_do(console: ConsoleWorld) -> None:
-    admin = console.visitor("admin")
+def test_an_app_without_events_has_every_page_and_says_what_to_do(admin: Visitor) -> None:
     app = f"/apps/{FOREIGN_APP}"
     for path in ("performance", "models", "paths", "conversions", "people"):
         assert "Is the first event there?" in admin.get(f"{app}/{path}").text, path
@@ -324,7 +323,7 @@ def test_deliveries_are_shown_sent_again_and_replayed(console: ConsoleWorld, mia
 # Exports
 
 
-def test_an_export_is_asked_for_followed_and_fetched(console: ConsoleWorld, mia: Visitor) -> None:
+def test_an_export_is_asked_for_followed_and_fetched(console: ConsoleWorld, admin: Visitor, mia: Visitor) -> None:
     assert "No file yet" in mia.get(EXPORTS).text
     prefilled = mia.get(EXPORTS + "?report=conversions&from=2026-01-01&goal=purchase").text
     assert 'value="2026-01-01"' in prefilled
@@ -340,7 +339,7 @@ def test_an_export_is_asked_for_followed_and_fetched(console: ConsoleWorld, mia:
     assert f"/v1/reports/export/{job.job_id}/download?expires=" in led.headers["location"]
     assert entries_of(console, "export.create")[0]["target"] == job.job_id
     assert mia.submit(f"{EXPORTS}/{job.job_id}/cancel").status_code == 303
-    foreign = console.visitor("admin").get(f"/apps/{FOREIGN_APP}/exports/{job.job_id}/file")
+    foreign = admin.get(f"/apps/{FOREIGN_APP}/exports/{job.job_id}/file")
     assert foreign.status_code == 404, "a job of another app"
 
 

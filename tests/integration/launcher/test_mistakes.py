@@ -31,7 +31,7 @@ CLIENTS = {"rejected list", "rejected replay", "costs list", "webhooks replay"}
 """Commands that are given an address and a key, and read no settings."""
 PLAIN = {"secrets init", "settings", "signals", "size"}
 """Commands that read no settings, and nothing that is kept."""
-NO_FOLDER = CLIENTS | PLAIN | {"up", "demo", "migrate", "restore", "topics create", "progress"}
+NO_FOLDER = CLIENTS | PLAIN | {"up", "demo", "migrate", "restore", "copy-tables", "topics create", "progress"}
 """Commands that need no data folder, or begin one."""
 SERVICES: dict[str, type[ProcessSettings]] = {
     "gateway": GatewaySettings,
