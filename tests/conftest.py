@@ -17,6 +17,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from importlib.metadata import version
@@ -29,6 +30,7 @@ from uuid import uuid4
 import pytest
 import pytest_socket
 import structlog
+import structlog.testing
 from _pytest.terminal import TerminalReporter
 from certificates import Authority
 from hypothesis import HealthCheck
@@ -59,6 +61,25 @@ hypothesis_settings.register_profile(
     database=None if "CI" in os.environ else hypothesis_settings.default.database,
 )
 hypothesis_settings.load_profile("untimed")
+
+
+class _OwnLines(structlog.testing.LogCapture):
+    """Lines that are logged while a unit test captures them, but for those of threads that ran before: servers of other
+    tests' fixtures, in the same process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        is_unit = os.environ.get("PYTEST_CURRENT_TEST", "").startswith("tests/unit/")
+        self._strangers = set(threading.enumerate()) - {threading.current_thread()} if is_unit else set()
+
+    def __call__(self, logger: Any, method_name: str, event_dict: Any) -> Any:
+        if threading.current_thread() in self._strangers:
+            raise structlog.DropEvent
+        return super().__call__(logger, method_name, event_dict)
+
+
+structlog.testing.LogCapture = _OwnLines  # type: ignore[misc]
 
 
 def _is_unit(path: Path) -> bool:

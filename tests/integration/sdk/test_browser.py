@@ -71,7 +71,8 @@ def test_two_flushes_of_40_kb_both_arrive(server: SdkServer, page: Any) -> None:
 
 
 def test_what_is_too_much_when_leaving_comes_from_the_next_page(server: SdkServer, page: Any) -> None:
-    opened(server, page, "batchSize:1000,batchTimeout:50")
+    opened(server, page, "batchSize:1000,batchTimeout:60000")  # what is sent next, is sent because the page is left
+    page.evaluate("AttriKit.flush()")
     server.wait(lambda: server.events)
     server.pages["/next"] = "<title>next</title>"
     page.evaluate(
