@@ -122,7 +122,9 @@ async def test_a_long_answer_comes_in_pieces_and_one_that_fails_midway_is_no_ans
     whole = clickhouse.stream("SELECT number FROM numbers(300000)")
     assert b"".join(whole).count(b"\n") == 300_000
     whole.close()
-    failing = clickhouse.stream("SELECT number, throwIf(number = 250000) FROM numbers(300000) SETTINGS max_threads = 1")
+    # Each block takes a second, so that some have been sent when one fails.
+    sql = "SELECT number, sleep(1), throwIf(number = 150000) FROM numbers(300000) SETTINGS max_threads = 1"
+    failing = clickhouse.stream(sql)
     with pytest.raises(ClickHouseUnavailable, match="broke off"):
         list(failing)
     failing.close()
