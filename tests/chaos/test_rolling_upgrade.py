@@ -70,7 +70,7 @@ def version_before(folder: Path) -> Path:
     """Return the program as it was before the newest migration. Skips where the history is not here."""
     newest = _git("log", "-1", "--format=%H", "--diff-filter=A", "--", MIGRATIONS).decode().strip()
     if not newest:
-        pytest.skip("the history of the repository is not here")
+        pytest.skip("the earlier version is in the repository's history, which holds no migration here")
     with tarfile.open(fileobj=io.BytesIO(_git("archive", f"{newest}~1"))) as tar:
         tar.extractall(folder, filter="data")
     print(f"from the commit before {newest[:9]} to this one")
@@ -80,7 +80,8 @@ def version_before(folder: Path) -> Path:
 def _git(*arguments: str) -> bytes:
     done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=False)
     if done.returncode:
-        pytest.skip(f"the history of the repository is not here: {done.stderr.decode(errors='replace').strip()}")
+        said = done.stderr.decode(errors="replace").strip()
+        pytest.skip(f"the earlier version is in the repository's history, which git cannot read here: {said}")
     return done.stdout
 
 

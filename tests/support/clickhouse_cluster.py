@@ -1,20 +1,21 @@
 """A ClickHouse cluster in containers: two shards of two replicas, `main`, with Keeper in one of the servers."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-import httpx
+import docker
+from docker.errors import DockerException
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
+from testcontainers.core.wait_strategies import HttpWaitStrategy
 
 NAME: Final = "main"
 _IMAGE: Final = "clickhouse/clickhouse-server:25.8"
 _PASSWORD: Final = "of the cluster"
 _SHARDS, _REPLICAS = 2, 2
-_READY_SECONDS: Final = 180.0
+_READY_SECONDS: Final = 180
 _KEEPER: Final = """
   <keeper_server>
     <tcp_port>9181</tcp_port>
@@ -25,16 +26,25 @@ _KEEPER: Final = """
   </keeper_server>"""
 
 
+def missing() -> str:
+    """Return why no cluster can be started here; empty: there is an engine, and the image. A server that does not start
+    is none of it.
+    """
+    try:
+        docker.from_env().images.pull(*_IMAGE.split(":"))
+    except DockerException as error:
+        return f"no Docker engine, or no image {_IMAGE}: {error}"
+    return ""
+
+
 @contextmanager
 def clickhouse_cluster(folder: Path) -> Iterator[str]:
-    """Give the URL of the cluster, which names all servers. Raises docker's errors without an engine or an image."""
+    """Give the URL of the cluster, which names all servers."""
     with ExitStack() as stack:
         network = stack.enter_context(Network())
         places = [(shard, replica) for shard in range(1, _SHARDS + 1) for replica in range(1, _REPLICAS + 1)]
         servers = [_server(folder, network, shard, replica) for shard, replica in places]
         hosts = [_host(stack.enter_context(server)) for server in servers]
-        for host in hosts:
-            _wait_until_it_answers(host)
         yield f"http://default:{_PASSWORD.replace(' ', '%20')}@{','.join(hosts)}"
 
 
@@ -49,6 +59,7 @@ def _server(folder: Path, network: Network, shard: int, replica: int) -> DockerC
         .with_network(network)
         .with_network_aliases(_alias(shard, replica))
         .with_exposed_ports(8123)
+        .waiting_for(HttpWaitStrategy(8123, "/ping").with_startup_timeout(_READY_SECONDS))
     )
 
 
@@ -77,15 +88,3 @@ def _alias(shard: int, replica: int) -> str:
 
 def _host(server: DockerContainer) -> str:
     return f"{server.get_container_host_ip()}:{server.get_exposed_port(8123)}"
-
-
-def _wait_until_it_answers(host: str) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
-    while True:
-        try:
-            if httpx.get(f"http://{host}/ping", trust_env=False, timeout=2.0).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
-        assert time.monotonic() < deadline, f"{host} does not answer"
-        time.sleep(0.5)

@@ -5,19 +5,16 @@ two replicas each: they must stay interchangeable. The cluster is part of `make 
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from clickhouse_cluster import NAME as CLUSTER_NAME
-from clickhouse_cluster import clickhouse_cluster
+from clickhouse_cluster import clickhouse_cluster, missing
 from docker.errors import DockerException
 from testcontainers.community.clickhouse import ClickHouseContainer
 
 SERVER_URL = "ATTRIKIT_TEST_CLICKHOUSE_URL"
 """Variable that `conftest` reads."""
-
-
 CLUSTER = "ATTRIKIT_TEST_CLICKHOUSE_CLUSTER"
 """Variable with the name of the cluster there; read there too."""
 
@@ -40,17 +37,16 @@ def test_the_same_over_a_server() -> None:
 @pytest.mark.skipif("DEPLOY_TEST" not in os.environ, reason="a cluster in containers is part of make deploy-test")
 def test_the_same_over_a_cluster(tmp_path: Path) -> None:
     _skip_if_this_is_that_run()
-    with ExitStack() as stack:
-        try:
-            url = stack.enter_context(clickhouse_cluster(tmp_path))
-        except DockerException as error:
-            pytest.skip(f"no Docker engine, or no image: {error}")
+    if reason := missing():
+        pytest.skip(reason)
+    with clickhouse_cluster(tmp_path) as url:
         _run({SERVER_URL: url, CLUSTER: CLUSTER_NAME})
 
 
 def _skip_if_this_is_that_run() -> None:
+    """The run that is started here meets this file too, and would start another."""
     if os.environ.get(SERVER_URL):
-        pytest.skip("this is that run")
+        pytest.skip("this is the run over a server that a test of this file has started")
 
 
 def _run(variables: dict[str, str]) -> None:

@@ -122,8 +122,9 @@ async def test_a_long_answer_comes_in_pieces_and_one_that_fails_midway_is_no_ans
     whole = clickhouse.stream("SELECT number FROM numbers(300000)")
     assert b"".join(whole).count(b"\n") == 300_000
     whole.close()
-    # Each block takes a second, so that some have been sent when one fails.
-    sql = "SELECT number, sleep(1), throwIf(number = 150000) FROM numbers(300000) SETTINGS max_threads = 1"
+    # Each of five blocks takes a second, and the last fails: seconds after the first could be sent. Faster, the engine
+    # may come to the failure before it gives a block away, and then there is no answer to break off.
+    sql = "SELECT number, sleep(1), throwIf(number = 299999) FROM numbers(300000) SETTINGS max_threads = 1"
     failing = clickhouse.stream(sql)
     with pytest.raises(ClickHouseUnavailable, match="broke off"):
         list(failing)
