@@ -94,7 +94,10 @@ async def copy_tables(source: ClickHouse, target: ClickHouse, say: Say, size: Pa
 
 
 async def differences(source: ClickHouse, target: ClickHouse, say: Say) -> list[str]:
-    """Return a line for each table that does not say the same in both, as it is read. `say` is told of every table."""
+    """Return a line for each table that does not say the same in both, as it is read. `say` is told of every table.
+    Raises `CopyRefused` where both are one.
+    """
+    await _refuse_itself(source, target)
     since_ms, lines = now_ms() - _COMPARED_MS, []
     for table in (*TABLES, *FILLED_BY_VIEWS):
         compared = [name for name in (await _columns(source, table)).types if (table, name) not in _NOT_COMPARED]
@@ -115,6 +118,7 @@ async def _begin(source: ClickHouse, target: ClickHouse) -> dict[str, Progress]:
     """Return the progress by table of a copy that may go on. The first note comes before the first row."""
     origin = await _origin(source)
     await target.create_database()
+    await _refuse_itself(source, target)
     for statement in for_cluster(_NOTES, target.cluster):
         await target.command(statement)
     found = await _noted(target)
@@ -131,8 +135,22 @@ async def _origin(source: ClickHouse) -> str:
     """Return the identity of the source's tables, which have to be those of this release."""
     if behind := [f"{each.number:04}" for each in await plan(source) if each.statements]:
         raise CopyRefused(f"the source lacks migrations {', '.join(behind)}: run `attrikit migrate` there first")
+    return await _identity(source)
+
+
+async def _refuse_itself(source: ClickHouse, target: ClickHouse) -> None:
+    """Tables say the same as themselves, whatever was copied: the settings name the source, where they should name the
+    target.
+    """
+    if (identity := await _identity(source)) and identity == await _identity(target):
+        raise CopyRefused("the source's tables are those to copy into: the settings have to name the other ClickHouse")
+
+
+async def _identity(clickhouse: ClickHouse) -> str:
+    """Return the id of the table of events; empty if there is none."""
     sql = "SELECT toString(uuid) FROM system.tables WHERE database = {database:String} AND name = 'events'"
-    return str((await source.query(sql, {"database": source.database}))[0][0])
+    rows = await clickhouse.query(sql, {"database": clickhouse.database})
+    return str(rows[0][0]) if rows else ""
 
 
 async def _copy(

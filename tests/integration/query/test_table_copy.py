@@ -115,3 +115,7 @@ def test_the_command_copies_and_compares(shards: str, tmp_path: Path, monkeypatc
     )
     refused = CliRunner().invoke(app, ["copy-tables", "--from", "ftp://other"])
     assert refused.exit_code == 2
+    monkeypatch.setenv("ATTRIKIT_CLICKHOUSE_URL", source)
+    for options in ((), ("--check",)):
+        itself = CliRunner().invoke(app, ["copy-tables", "--from", source, *options])
+        assert (itself.exit_code, "those to copy into" in itself.output) == (1, True)
