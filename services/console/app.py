@@ -36,6 +36,7 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
     api = QueryApi(settings, snapshots.current)
     gateway = GatewayApi(settings, snapshots.current)
     users = Users(settings.control_plane_dsn())
+    ledgers = Ledgers(lambda app_id: api.get(app_id, "en", LEDGER))
     static = StaticFiles(_HERE / "static")
 
     @asynccontextmanager
@@ -43,6 +44,7 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
         await snapshots.start()
         yield
         await snapshots.stop()
+        await ledgers.stop()
         await api.close()
         await gateway.close()
         users.close()
@@ -56,7 +58,7 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
             lambda app_id, asked: api.get(app_id, "en", RECENT, asked),
             lambda app_id: snapshots.current().apps.get(app_id),
         ),
-        Ledgers(lambda app_id: api.get(app_id, "en", LEDGER)),
+        ledgers,
         gateway,
         users,
         TrustedProxies(parse_networks(settings.trusted_proxies)),
