@@ -25,6 +25,7 @@ from services.console.navigation import ADMIN_GROUP, ADMIN_MENU, APP_MENU, Entry
 from services.console.reading import Parameters
 from services.console.state import Console, address_of
 from services.web.envelope import Language, encode_json, language_of
+from services.web.event_reasons import stored_reason
 
 LANGUAGE_COOKIE: Final = "attrikit_language"
 THEME_COOKIE: Final = "attrikit_theme"
@@ -92,6 +93,10 @@ class Page:
     def _told(self, message: Message) -> str:
         values = {name: self._told(one) if isinstance(one, Message) else one for name, one in message.values.items()}
         return self.text(message.template, **values)
+
+    def refusal(self, code: str, reason: str) -> str:
+        """Return the stored reason of a refused event in the reader's language."""
+        return stored_reason(code, reason).in_language(self.language)
 
     def url(self, path: str) -> str:
         """Return the path of a page of the app."""

@@ -11,7 +11,8 @@ from services.gateway.errors import ClientGone
 from services.gateway.request_head import Call
 from services.gateway.threads import compute
 from services.web.budget import Held
-from services.web.errors import ApiError, Text, invalid
+from services.web.errors import ApiError, invalid
+from services.web.event_reasons import BODY_TOO_LARGE, BODY_TOO_SLOW
 
 _DRAIN_BYTES: Final = 16 * 1024 * 1024
 _DRAIN_SECONDS: Final = 5.0
@@ -21,9 +22,6 @@ _BODY_SECONDS: Final = 30.0
 _LONG_BYTES: Final = 2 * 1024
 """Inflating a longer body may take longer than others should wait."""
 _CLOSE: Final = ((b"connection", b"close"),)
-
-BODY_TOO_LARGE: Final = Text("请求体超出大小限制", "the body exceeds the limit")
-BODY_TOO_SLOW: Final = Text("请求体未在 30 秒内到达", "the body did not arrive within 30 seconds")
 
 
 async def read_body(call: Call, receive: Receive, limit_bytes: int, held: Held) -> bytes:

@@ -14,15 +14,14 @@ import msgspec
 from schemas.events import MAX_BATCH_EVENTS
 from services.gateway.errors import too_large
 from services.gateway.event_borders import has_events, scan_events
-from services.gateway.event_fields import NOT_OBJECT, TOO_DEEP, IncomingEvent, OwnFieldsEvent, syntax_reason
-from services.web.errors import ApiError, Text, invalid, missing
+from services.gateway.event_fields import IncomingEvent, OwnFieldsEvent, syntax_reason
+from services.web.errors import ApiError, invalid, missing
+from services.web.event_reasons import NOT_LIST, NOT_OBJECT, TOO_DEEP, TOO_MANY_EVENTS
 
 BODY: Final = "body"
 NDJSON_TYPES: Final = frozenset(
     (b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/x-jsonlines")
 )
-NOT_LIST: Final = Text("必须是数组", "it must be an array")
-TOO_MANY: Final = Text(f"每批不能超过 {MAX_BATCH_EVENTS} 个事件", f"a batch may have at most {MAX_BATCH_EVENTS} events")
 
 
 class _Batch(msgspec.Struct):
@@ -175,7 +174,7 @@ def _raw_events(body: bytes) -> Sequence[msgspec.Raw]:
 
 
 def _too_many(actual: int) -> ApiError:
-    return too_large("events", TOO_MANY, limit=MAX_BATCH_EVENTS, actual=actual)
+    return too_large("events", TOO_MANY_EVENTS, limit=MAX_BATCH_EVENTS, actual=actual)
 
 
 def _decode_list(body: bytes) -> list[IncomingEvent]:

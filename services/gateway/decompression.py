@@ -12,7 +12,8 @@ from typing import Final, Protocol
 import brotli
 
 from services.gateway.errors import too_large
-from services.web.errors import Text, invalid
+from services.web.errors import invalid
+from services.web.event_reasons import BROKEN_CODING, INFLATES_TOO_LARGE, MAX_FRAMES, TOO_MANY_FRAMES, UNKNOWN_CODING
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -22,17 +23,6 @@ else:
 FIELD: Final = "Content-Encoding"
 _ZSTD_WINDOW_LOG: Final = 23
 _STEP_BYTES: Final = 64 * 1024
-MAX_FRAMES: Final = 1_000
-"""Maximum number of frames: a body in blocks, as some tools write it, has a hundred. Opening one costs more than what a
-byte of it does.
-"""
-
-UNKNOWN_CODING: Final = Text("只支持 gzip、deflate、br、zstd", "only gzip, deflate, br and zstd are supported")
-BROKEN: Final = Text("压缩内容已损坏或不完整", "the compressed body is damaged or incomplete")
-TOO_MANY_FRAMES: Final = Text(
-    f"压缩内容的分段不能超过 {MAX_FRAMES} 个", f"the compressed body may have at most {MAX_FRAMES} frames"
-)
-INFLATES_TOO_LARGE: Final = Text("解压后超出大小限制", "it exceeds the limit after inflating")
 
 
 class _Frames(Protocol):
@@ -58,7 +48,7 @@ def inflate(body: bytes, coding: bytes, limit_bytes: int) -> bytes:
     try:
         inflated = decoder(body, limit_bytes) if body else b""
     except (zlib.error, zstd.ZstdError, brotli.error, EOFError):
-        raise invalid(FIELD, BROKEN) from None
+        raise invalid(FIELD, BROKEN_CODING) from None
     if len(inflated) > limit_bytes:
         raise too_large("body", INFLATES_TOO_LARGE, limit=limit_bytes, actual=len(inflated))
     return inflated

@@ -14,6 +14,7 @@ import orjson
 from schemas.errors import ErrorCode
 from services.gateway.context import IncomingContext
 from services.web.errors import ApiError, Text, invalid, missing
+from services.web.event_reasons import EMPTY, NOT_JSON, NOT_OBJECT, NOT_TEXT, NOT_TIME, NOT_UTF8, TOO_DEEP, not_json_at
 
 AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
 ABSENT: Final = msgspec.Raw(b"")
@@ -43,15 +44,6 @@ _TIMES: Final = frozenset(("timestamp", "sent_at"))
 _OBJECTS: Final = frozenset(("context", "context.page", "context.campaign"))
 _EMPTY: Final = b'""'
 _decode_parts: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-NOT_UTF8: Final = Text("不是有效的 UTF-8 编码", "it is not valid UTF-8")
-NOT_TEXT: Final = Text("必须是字符串", "it must be a string")
-NOT_OBJECT: Final = Text("必须是 JSON 对象", "it must be a JSON object")
-NOT_TIME: Final = Text(
-    "必须是带时区的 RFC 3339 时间，例如 2024-01-15T10:30:00Z",
-    "it must be an RFC 3339 time with a zone, such as 2024-01-15T10:30:00Z",
-)
-TOO_DEEP: Final = Text("JSON 嵌套层次过深", "its JSON is nested too deeply")
 
 
 def decode_event(raw: bytes) -> IncomingEvent:
@@ -113,45 +105,15 @@ def _value_of(raw: bytes, field: str) -> Any:
     return value if isinstance(value, (bool, int, float)) else None
 
 
-_CHINESE: Final = {
-    "unexpected end of data": "内容不完整",
-    "unexpected content after document": "末尾有多余内容",
-    "unexpected control character in string": "字符串中有未转义的控制字符",
-    "invalid escaped sequence in string": "字符串中有无效的转义",
-    "no low surrogate in string": "字符串中有半个代理对（不完整的表情符号）",
-    "invalid low surrogate in string": "字符串中有半个代理对（不完整的表情符号）",
-    "invalid high surrogate in string": "字符串中有半个代理对（不完整的表情符号）",
-    "unexpected character, expected a JSON value": "此处应为 JSON 值",
-    "unexpected character, expected a string key": "此处应为字符串键",
-    "unexpected character, expected ':' after key": "键之后应为冒号",
-    "unexpected character, expected ',' or '}'": "此处应为逗号或右花括号",
-    "unexpected character, expected ',' or ']'": "此处应为逗号或右方括号",
-    "trailing comma is not allowed": "不允许多余的逗号",
-    "number with leading zero is not allowed": "数字不能以零开头",
-    "no digit after sign": "符号后缺少数字",
-    "no digit after decimal point": "小数点后缺少数字",
-    "number is infinity when parsed as double": "数字超出双精度浮点数范围",
-    "str is not valid UTF-8: surrogates not allowed": "不是有效的 UTF-8 编码",
-    "UTF-8 byte order mark (BOM) is not supported": "不支持 UTF-8 字节顺序标记（BOM）",
-    "depth limit exceeded": "嵌套层次过深",
-}
-"""Parser's messages → the same in Chinese."""
-
-
-def _in_chinese(words: str) -> str:
-    return _CHINESE.get(words, "语法错误")
-
-
 def syntax_reason(raw: bytes) -> Text:
     """Describe what is wrong with bytes that do not decode as JSON, and where."""
     if not raw.strip():
-        return Text("内容为空", "it is empty")
+        return EMPTY
     try:
         orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        place = f"第 {error.lineno} 行第 {error.colno} 列"
-        return Text(f"JSON 格式错误：{_in_chinese(error.msg)}（{place}）", f"it is not valid JSON: {error}")
-    return Text("JSON 格式错误", "it is not valid JSON")
+        return not_json_at(error.msg, error.lineno, error.colno, error.pos)
+    return NOT_JSON
 
 
 def required(value: str | None, field: str) -> str:

@@ -13,8 +13,8 @@ import orjson
 
 from schemas.events import EMPTY_OBJECT, MAX_PROPERTY_DEPTH
 from services.gateway.context import PROPERTIES
-from services.gateway.event_fields import NOT_OBJECT, NOT_UTF8
 from services.web.errors import Text, invalid
+from services.web.event_reasons import HAS_NUL, NO_NUMBER, NOT_OBJECT, NOT_UTF8, TOO_NESTED, TOO_WIDE
 
 _MIN_INT64: Final = -(1 << 63)
 _MAX_INT64: Final = (1 << 63) - 1
@@ -26,13 +26,6 @@ _colons: Final = re.compile(_STRING + rb"(\s*+:)?", re.DOTALL).findall
 """The character behind each text: a colon behind keys, nothing behind others."""
 
 _RARE_BLANKS: Final = (b"\t", b"\n", b"\r")
-
-TOO_NESTED: Final = Text(
-    f"嵌套不能超过 {MAX_PROPERTY_DEPTH} 层", f"it is nested deeper than {MAX_PROPERTY_DEPTH} levels"
-)
-HAS_NUL: Final = Text("包含 NUL 字符（\\u0000）", "it holds a NUL character (\\u0000)")
-TOO_WIDE: Final = Text("整数超出 64 位范围，请改用字符串", "it is an integer of more than 64 bits: send it as a string")
-NO_NUMBER: Final = Text("数字超出双精度浮点数范围", "it holds a number beyond double precision")
 
 Values = dict[str, Any]
 _Int64 = Annotated[int, msgspec.Meta(ge=_MIN_INT64, le=_MAX_INT64)]

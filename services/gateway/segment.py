@@ -22,12 +22,13 @@ import msgspec
 from schemas.event_names import suggest_name
 from schemas.events import EVENT_ID_PATTERN, MAX_BATCH_EVENTS, MAX_PROPERTY_DEPTH, TREE, EventField
 from schemas.ids import digest
-from services.gateway.body_split import BODY, NOT_LIST, TOO_MANY
+from services.gateway.body_split import BODY
 from services.gateway.errors import too_large
 from services.gateway.event_borders import scan_batch
-from services.gateway.event_fields import NOT_OBJECT, TOO_DEEP, AwareTime, syntax_reason
+from services.gateway.event_fields import AwareTime, syntax_reason
 from services.gateway.event_names import is_event_name
-from services.web.errors import Text, invalid, missing
+from services.web.errors import invalid, missing
+from services.web.event_reasons import COMMON_TOO_LARGE, NOT_LIST, NOT_OBJECT, TOO_DEEP, TOO_MANY_EVENTS
 
 BATCH: Final = "batch"
 MAX_SEGMENT_BATCH_BYTES: Final = 500 * 1024
@@ -47,10 +48,6 @@ _KEEPS: Final = "segment"
 _NOTHING: Final[tuple[Any, ...]] = (None, "", {}, [])
 _MIN_INT64: Final = -(1 << 63)
 _MAX_UINT64: Final = (1 << 64) - 1
-
-COMMON_TOO_LARGE: Final = Text(
-    "批次的公共字段过大：它们属于每一条消息", "the fields beside `batch` are too large: each message gets them"
-)
 
 Message = dict[str, Any]
 
@@ -72,7 +69,7 @@ def pieces_of(body: bytes, kind: str) -> list[bytes]:
     if not pieces:
         raise missing(BATCH)
     if len(pieces) > MAX_BATCH_EVENTS:
-        raise too_large(BATCH, TOO_MANY, limit=MAX_BATCH_EVENTS, actual=len(pieces))
+        raise too_large(BATCH, TOO_MANY_EVENTS, limit=MAX_BATCH_EVENTS, actual=len(pieces))
     size_bytes = len(_encode(common)) * len(pieces)
     if size_bytes > MAX_SEGMENT_BATCH_BYTES:
         raise too_large(BODY, COMMON_TOO_LARGE, limit=MAX_SEGMENT_BATCH_BYTES, actual=size_bytes)

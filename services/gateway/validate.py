@@ -31,7 +31,18 @@ from services.gateway.event_fields import ABSENT, IncomingEvent, decode_event
 from services.gateway.event_names import check_name, is_event_name
 from services.gateway.privacy import KEEP_ALL, Privacy
 from services.gateway.properties import Values, check_properties, refuse_nul
-from services.web.errors import ApiError, Text, invalid
+from services.web.errors import invalid
+from services.web.event_reasons import (
+    EVENT_TOO_LARGE,
+    HAS_CONTROL,
+    IN_FUTURE,
+    IS_PLACEHOLDER,
+    NOT_ADDRESS,
+    NOT_EVENT_ID,
+    NOT_READABLE,
+    TOO_LONG,
+    too_old,
+)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -51,15 +62,6 @@ PLACEHOLDERS: Final = frozenset(
     }
 )
 """Values that programs send for a person they do not know. Under one of these, strangers would become one person."""
-
-IS_PLACEHOLDER: Final = Text("是占位值，不能标识用户", "it is a placeholder and identifies nobody")
-HAS_CONTROL: Final = Text("包含控制字符", "it holds control characters")
-TOO_LONG: Final = Text(f"不能超过 {MAX_ID_CHARACTERS} 个字符", f"it is longer than {MAX_ID_CHARACTERS} characters")
-NOT_EVENT_ID: Final = Text("必须是 1 到 64 个字母、数字或 _ . : -", "it must be 1 to 64 letters, digits or _ . : -")
-NOT_ADDRESS: Final = Text("不是有效的 IP 地址", "it is not an IP address")
-NOT_READABLE: Final = Text("必须在 1900 年到 2299 年之间", "it must be in the years 1900 to 2299")
-IN_FUTURE: Final = Text("晚于当前时间 24 小时以上", "it is more than 24 hours in the future")
-EVENT_TOO_LARGE: Final = Text("单个事件不能超过 32 KB", "an event may have at most 32 KB")
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -177,13 +179,8 @@ def check_times(own: datetime | None, sent_at: datetime | None, receipt: Receipt
     if corrected_ms > received_ms + MAX_FUTURE_SECONDS * 1000:
         raise invalid("timestamp", IN_FUTURE)
     if corrected_ms < max(received_ms - receipt.history_limit_days * _DAY_MS, 0):
-        raise _too_old(receipt.history_limit_days)
+        raise invalid("timestamp", too_old(receipt.history_limit_days))
     return corrected_ms, own_ms if skew_ms else 0
-
-
-def _too_old(days: int) -> ApiError:
-    reason = Text(f"早于该应用的历史期限（{days} 天）", f"it is older than the app's history limit of {days} days")
-    return invalid("timestamp", reason)
 
 
 def mint(receipt: Receipt, ordinal: int) -> str:

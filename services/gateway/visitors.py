@@ -20,12 +20,13 @@ from schemas.ids import mint_visitor_id
 from services.gateway.admission import Admission
 from services.gateway.bodies import read_body
 from services.gateway.body_split import BODY
-from services.gateway.event_fields import NOT_OBJECT, syntax_reason
+from services.gateway.event_fields import syntax_reason
 from services.gateway.request_head import Call
-from services.gateway.validate import IS_PLACEHOLDER, PLACEHOLDERS
+from services.gateway.validate import PLACEHOLDERS
 from services.web.budget import Budget, Held, payer_of
 from services.web.envelope import Language, Reply, success
 from services.web.errors import Text, invalid
+from services.web.event_reasons import IS_PLACEHOLDER, NOT_OBJECT
 
 PATH: Final = "/v1/visitor"
 COOKIE: Final = "attrikit_vid"

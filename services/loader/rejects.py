@@ -9,9 +9,9 @@ from schemas.facts import RejectedRow
 from schemas.ids import reject_id
 from schemas.rejected_payload import kept_text
 from services.loader.blocks import Line
+from services.web.event_reasons import INVALID_ROW
 
 STAGE: Final = "loader"
-CODE: Final = "INVALID_ROW"
 _MAX_REASON_CHARACTERS: Final = 300
 # What differs between two refusals of one row: the name of a temporary file, the engine's version and its stages.
 _NOISE: Final = re.compile(r"\s*: \(in file/uri .*|: While executing .*|\s*\(version .*", re.DOTALL)
@@ -34,7 +34,7 @@ def rejected_row(line: Line, error: str) -> RejectedRow:
         reject_id=reject_id(message.topic, str(message.partition), str(message.offset), str(line.index)),
         rejected_at_ms=message.timestamp_ms,
         stage=STAGE,
-        code=CODE,
+        code=INVALID_ROW,
         field="",
         reason=f"{message.topic}: {reason_of(error)}"[:_MAX_REASON_CHARACTERS],
         payload=kept_text(line.value),

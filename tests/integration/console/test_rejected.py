@@ -4,18 +4,31 @@ import asyncio
 import json
 from importlib import import_module
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from console_reads import entries_of, records_of
 from console_world import FOREIGN_APP, OWN_APP, ConsoleWorld, Visitor
+from markupsafe import escape
 
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.clock import now_ms
+from schemas.errors import ErrorCode
 from schemas.facts import RejectedRow, encode_rows
 from schemas.topics import Topic
+from services.web import event_reasons
+from services.web.errors import Text
+from services.web.event_reasons import INVALID_ROW, not_json_at, too_old
 
 REJECTED = f"/apps/{OWN_APP}/rejected"
 NAMED = "The event name is invalid; use snake_case"
+REASONS = [(code.value, Text(code.message("zh"), code.message("en"))) for code in ErrorCode]
+REASONS += [(ErrorCode.INVALID_PARAMETER.value, one) for one in vars(event_reasons).values() if isinstance(one, Text)]
+REASONS += [
+    (ErrorCode.INVALID_PARAMETER.value, one) for one in (too_old(30), not_json_at("no digit after sign", 1, 2, 1))
+]
+REASONS += [(INVALID_ROW, Text("数据库拒绝了该行：events: Cannot parse", "events: Cannot parse"))]
+CODES = sorted({code for code, _ in REASONS})
 
 
 def row(number: int, code: str, field: str, reason: str, payload: Any) -> RejectedRow:
@@ -34,6 +47,7 @@ def refused(tables: ClickHouse) -> None:
         row(4, "MISSING_REQUIRED_FIELD", "event_name", "it is missing", {"event": "Big Deal", "userId": "u-moved"}),
         row(5, "INVALID_PARAMETER", "", "it is no JSON", "{"),
     ]
+    rows += [row(1000 + number, code, "", reason.en, "{}") for number, (code, reason) in enumerate(REASONS)]
     asyncio.run(tables.insert_ndjson("rejected", encode_rows(rows)))
 
 
@@ -60,6 +74,16 @@ def test_refused_events_are_grouped_with_their_likely_mend(mia: Visitor) -> None
     assert "order_paid" in page, "the name that is likely meant"
     assert "Rename the event to a snake_case name." in page
     assert "code=INVALID_EVENT_NAME&amp;field=event_name" in page
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_reasons_are_told_in_the_reader_s_language(mia: Visitor, code: str, language: str) -> None:
+    page = mia.get(f"{REJECTED}?code={code}", **{"Accept-Language": language}).text
+    reasons = [reason for its_code, reason in REASONS if its_code == code]
+    assert [one for one in reasons if f">{escape(one.in_language(language))}<" not in page] == []
+    form = mia.get(address(code=code, reason=quote(reasons[0].en)), **{"Accept-Language": language}).text
+    assert f"<p>{escape(reasons[0].in_language(language))}</p>" in form
 
 
 def test_a_mend_is_tried_then_sent_and_twice_is_as_good_as_once(console: ConsoleWorld, mia: Visitor) -> None:

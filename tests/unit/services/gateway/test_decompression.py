@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import ErrorCode
-from services.gateway.decompression import MAX_FRAMES, inflate
+from services.gateway.decompression import inflate
 from services.web.errors import ApiError
+from services.web.event_reasons import MAX_FRAMES
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -9,8 +9,10 @@ import pytest
 from schemas.errors import ErrorCode
 from schemas.events import AcceptedEvent
 from schemas.ids import mint_event_id
+from services.gateway.outcomes import rejected_row
 from services.gateway.validate import Receipt, check_event
-from services.web.errors import ApiError
+from services.web.errors import ApiError, Text
+from services.web.event_reasons import stored_reason
 
 RECEIVED_MS = 1_705_314_700_000
 DAY_MS = 86_400_000
@@ -234,6 +236,9 @@ def test_refusals(receipt: Receipt, raw: bytes, code: ErrorCode, field: str) -> 
         body = error.body(language)
         assert body.message
         assert code is not PARAMETER or body.details["reason"]
+    row = rejected_row(error, raw, receipt, "req_1", 0)
+    told = error.reason or Text(code.message("zh"), code.message("en"))
+    assert stored_reason(row.code, row.reason) == told, "the stored reason can be shown in both languages"
 
 
 def test_a_name_is_refused_with_what_was_meant(receipt: Receipt) -> None:
