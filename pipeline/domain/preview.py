@@ -5,47 +5,68 @@ person's it may be a repeat, fall into a visit that has its channel already, or 
 """
 
 from decimal import Decimal
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from pipeline.domain.conversions.goals import conversions_of
 from pipeline.domain.rules import AppRules, compile_rules
 from pipeline.domain.sessions.lateness import may_be_late
 from pipeline.domain.state import Conversion
 from pipeline.domain.touches.touch import arrival_of, entry_of, is_marketing, marketing_touch
-from schemas.amounts import shown_value
+from schemas.amounts import ValueIssue, shown_value
 from schemas.control import App
 from schemas.events import AcceptedEvent, StreamEvent, decode_stream_event, encode_event
+from schemas.facts import TouchType
 
 
 class MetGoal(msgspec.Struct):
-    """A goal the event meets. `value` in whole units of `currency`. Null: not known, for the reason `value_issue`."""
+    """A goal the event meets."""
 
     goal: str
-    goal_type: str
-    value: Decimal | None
+    goal_type: Annotated[str, Meta(extra_json_schema={"enum": ["macro", "micro"]})]
+    value: Annotated[
+        Annotated[Decimal, Meta(extra_json_schema={"minimum": 0})] | None,
+        Meta(description="In whole units of `currency`. Null: an amount or currency is given that cannot be read."),
+    ]
     currency: str | None
-    value_issue: str | None = None
+    value_issue: Annotated[
+        Annotated[str, Meta(extra_json_schema={"enum": list(ValueIssue)})] | None,
+        Meta(description="Why the value is not known."),
+    ] = None
 
 
 class Preview(msgspec.Struct):
-    """Result of a preview. `channel`: of the visit that begins with the event. `touch_type`: `click`, `impression` or
-    `view` wherever in a visit the event stands, `visit` where only its being the first makes it a touch.
-    `channel_rule`: the rule that decided. All three None: it is no visit.
-    """
+    """Result of a preview. `channel`, `channel_rule` and `touch_type` are None if it is no visit."""
 
-    channel: str | None
-    channel_rule: str | None
-    touch_type: str | None
-    goals: list[MetGoal]
-    may_be_late: bool = False
-    """True if its time is so long ago that it does not count if its person has been active since then and that is
-    final.
-    """
+    channel: Annotated[str | None, Meta(description="Of the visit it would begin; null for an event without a person.")]
+    channel_rule: Annotated[
+        str | None,
+        Meta(
+            description="Which rule decided the channel: `click_id:gclid`, `tags:medium`, `referrer:search_engine`, "
+            "`app:<name>` of the app's own rules. Null for an event without a person."
+        ),
+    ]
+    touch_type: Annotated[
+        TouchType | None,
+        Meta(
+            description="The touch it would be: `click`, `impression` and `view` wherever in a visit it stands, "
+            "`visit` as the first of one. Null for an event without a person."
+        ),
+    ]
+    goals: Annotated[list[MetGoal], Meta(description="What it would count for; none for an event without a person.")]
+    may_be_late: Annotated[
+        bool,
+        Meta(
+            description="Its time is before the present less the app's allowed lateness. It counts as imported "
+            "history, unless its person has been active since and that is final: then it is stored, in no session and "
+            "no credit."
+        ),
+    ]
 
 
-NOTHING: Final = Preview(None, None, None, [])
+NOTHING: Final = Preview(None, None, None, [], False)
 """Preview of an event without a person: it is stored, and belongs to no visit, touch or conversion."""
 
 
@@ -67,7 +88,7 @@ def preview(event: AcceptedEvent, rules: AppRules) -> Preview:
     late = may_be_late(event.timestamp_ms, event.received_us, rules)
     if not entry.channel:
         return Preview(None, None, None, _goals(read, rules), late)
-    return Preview(entry.channel, rule, entry.touch_type, _goals(read, rules), late)
+    return Preview(entry.channel, rule, TouchType(entry.touch_type), _goals(read, rules), late)
 
 
 def _goals(event: StreamEvent, rules: AppRules) -> list[MetGoal]:

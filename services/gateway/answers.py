@@ -4,24 +4,32 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache  # noqa: TID251 of numbers
 from operator import add
-from typing import Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
-from pipeline.domain.preview import MetGoal, preview, rules_of
+from pipeline.domain.preview import Preview, preview, rules_of
 from pipeline.domain.rules import AppRules
 from schemas.control import App
 from schemas.events import FIELDS, MAX_BATCH_EVENTS, AcceptedEvent
 from services.gateway.outcomes import Accepted, Duplicate, Outcome, Rejected
-from services.gateway.warnings import Warned, WarningBody, told
+from services.gateway.warnings import MAX_WARNINGS, EventWarning, TrackWarning, Warned, told
 from services.web.envelope import Language, encode_json
-from services.web.errors import ErrorBody
+from services.web.errors import Error
+
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""RFC 3339."""
+_WARNINGS: Final = Meta(description="Absent if there are none. A warning refuses nothing.")
+_MORE: Final = Meta(
+    description=f"How many there are beside the {MAX_WARNINGS} that are listed; absent if there are none."
+)
 
 
 class Tracked(msgspec.Struct, omit_defaults=True):
     event_id: str
-    received_at: str
-    warnings: list[WarningBody] = []
+    received_at: Time
+    warnings: Annotated[list[TrackWarning], _WARNINGS] = []
 
 
 class Preflight(msgspec.Struct):
@@ -35,69 +43,74 @@ IS_KEPT: Final = "is_kept"
 
 
 class EventResult(msgspec.Struct, omit_defaults=True, gc=False):
-    """Result of one event in a batch answer. A refused event has its caller's id, if it could be read."""
+    """Result of one event. A refused event has its caller's id, if it could be read."""
 
     index: int
     event_id: str | None
-    status: str
-    error: ErrorBody | None = None
+    status: Literal["accepted", "duplicate", "rejected"]
+    error: Annotated[Error | None, Meta(description="Present on rejected events.")] = None
 
 
 class BatchResult(msgspec.Struct, omit_defaults=True):
     accepted: int
     rejected: int
     results: list[EventResult]
-    warnings: list[WarningBody] = []
-    more_warnings: int = 0
-    """Number of warnings beside those that are listed."""
-    is_kept: bool = True
-    """False if the refused events could not be written down, so that they are in no list and cannot be replayed."""
+    warnings: Annotated[list[EventWarning], _WARNINGS] = []
+    more_warnings: Annotated[int, _MORE] = 0
+    is_kept: Annotated[
+        bool,
+        Meta(
+            description="False if the refused events could not be written down: `GET /v1/events/rejected` does not "
+            "list them, and they cannot be replayed. Absent otherwise."
+        ),
+    ] = True
 
 
-class EventError(msgspec.Struct):
+class EventError(Error):
     index: int
-    code: str
-    message: str
-    details: dict[str, Any]
 
 
 _CAMPAIGN: Final = {one.name: one.shown.path.rpartition(".")[2] for one in FIELDS if ".campaign." in one.shown.path}
-FLAT_FIELDS: Final = tuple(one for one in FIELDS if one.name not in _CAMPAIGN)
+_FLAT: Final = tuple(one for one in FIELDS if one.name not in _CAMPAIGN)
 """The fields that a normalised event has under their own names."""
 
 
-class _Normalized(msgspec.Struct, kw_only=True):
-    """An event as it would be stored, and its consequences (see `preview`). The `FLAT_FIELDS` are added below."""
-
+class _Event(msgspec.Struct, kw_only=True):
     index: int
-    event_id: str | None
-    """The caller's; null where we would mint one."""
+    event_id: Annotated[str | None, Meta(description="Null where the event has none: one is minted when it is stored.")]
     event_name: str
-    timestamp: str
-    original_timestamp: str | None
-    """The caller's own time where `sent_at` corrected it."""
+    timestamp: Time
+    original_timestamp: Annotated[
+        Time | None, Meta(description="The event's own `timestamp` where `sent_at` corrected it.")
+    ]
     user_id: str | None
     anonymous_id: str | None
-    properties: msgspec.Raw
+    properties: Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]
     campaign: dict[str, str]
-    channel: str | None
-    channel_rule: str | None
-    touch_type: str | None
-    goals: list[MetGoal]
-    may_be_late: bool
 
 
-NormalizedEvent: Final[Any] = msgspec.defstruct(
-    "NormalizedEvent", [(one.name, one.type) for one in FLAT_FIELDS], bases=(_Normalized,), kw_only=True
-)
+if TYPE_CHECKING:
+    NormalizedEvent: TypeAlias = Any
+else:
+    NormalizedEvent = msgspec.defstruct(
+        "NormalizedEvent",
+        [(one.name, one.type) for one in (*msgspec.structs.fields(Preview), *_FLAT)],
+        bases=(_Event,),
+        namespace={
+            "__doc__": "The event as it would be stored, and the result if a visit began with it: after others of its "
+            "person's it may also be a repeat, fall into a visit that has its channel already, or be late (see "
+            "`may_be_late`)."
+        },
+        kw_only=True,
+    )
 
 
 class Validation(msgspec.Struct, omit_defaults=True):
     valid: bool
     errors: list[EventError]
-    normalized: list[_Normalized]
-    warnings: list[WarningBody] = []
-    more_warnings: int = 0
+    normalized: list[NormalizedEvent]
+    warnings: Annotated[list[EventWarning], _WARNINGS] = []
+    more_warnings: Annotated[int, _MORE] = 0
 
 
 _ACCEPTED_STARTS: Final = [f'{{"index":{index},"event_id":"' for index in range(MAX_BATCH_EVENTS)]
@@ -129,7 +142,7 @@ def batch_result(
     rejected = sum(isinstance(outcome, Rejected) for outcome in outcomes)
     listed = (outcome for outcome in outcomes if not (errors_only and isinstance(outcome, Accepted)))
     results = [_result(outcome, language) for outcome in listed]
-    return BatchResult(accepted, rejected, results, *told(found, language, has_index=True), is_kept)
+    return BatchResult(accepted, rejected, results, *told(found, language), is_kept)
 
 
 def all_accepted(
@@ -145,7 +158,7 @@ def all_accepted(
 
 def _warned(language: Language, found: Sequence[Warned]) -> str:
     """The end of a result with warnings, from the comma on."""
-    warnings, more = told(found, language, has_index=True)
+    warnings, more = told(found, language)
     return "," + encode_json({"warnings": warnings} | ({"more_warnings": more} if more else {})).decode()[1:]
 
 
@@ -165,20 +178,19 @@ def validation(
     """
     rules = rules_of(app)
     errors: list[EventError] = []
-    normalized: list[_Normalized] = []
+    normalized: list[NormalizedEvent] = []
     for outcome in outcomes:
         if isinstance(outcome, Rejected):
             body = outcome.error.body(language)
-            errors.append(EventError(outcome.index, body.code, body.message, body.details))
+            errors.append(EventError(body.code, body.message, body.details, outcome.index))
         elif isinstance(outcome, Accepted):
             normalized.append(_normalized(outcome.index, outcome.event, minted, rules))
-    return Validation(not errors, errors, normalized, *told(found, language, has_index=True))
+    return Validation(not errors, errors, normalized, *told(found, language))
 
 
-def _normalized(index: int, event: AcceptedEvent, minted: frozenset[str], rules: AppRules) -> _Normalized:
+def _normalized(index: int, event: AcceptedEvent, minted: frozenset[str], rules: AppRules) -> NormalizedEvent:
     original_ms = event.original_timestamp_ms
-    would_be = preview(event, rules)
-    normalized: _Normalized = NormalizedEvent(
+    return NormalizedEvent(
         index=index,
         event_id=None if event.event_id in minted else event.event_id,
         event_name=event.event_name,
@@ -188,7 +200,6 @@ def _normalized(index: int, event: AcceptedEvent, minted: frozenset[str], rules:
         anonymous_id=event.anonymous_id or None,
         properties=event.properties,
         campaign={name: value for field, name in _CAMPAIGN.items() if (value := getattr(event, field))},
-        **{one.name: getattr(event, one.name) for one in FLAT_FIELDS},
-        **msgspec.structs.asdict(would_be),
+        **{one.name: getattr(event, one.name) for one in _FLAT},
+        **msgspec.structs.asdict(preview(event, rules)),
     )
-    return normalized

@@ -29,7 +29,7 @@ from services.gateway.request_head import Call
 from services.gateway.threads import compute
 from services.gateway.usage_counts import Tallies
 from services.gateway.validate import Receipt, check_event
-from services.gateway.warnings import Warned, doubtful, told, warnings_of
+from services.gateway.warnings import Warned, doubtful, told_of_one, warnings_of
 from services.gateway.whole_batch import accept_all
 from services.web.auth import Caller
 from services.web.budget import Held, Payer, payer_of
@@ -86,7 +86,7 @@ class Intake:
             await self._publish((event,), (pack_event(event, self._publisher.partitions),), payer)
             _ACCEPTED.inc()
             self._tallies.events(receipt.app_id, receipt.received_us, accepted=1)
-        warnings, _ = told(warnings_of([(0, event)], [body], caller.app), call.language, has_index=False)
+        warnings = told_of_one(warnings_of([(0, event)], [body], caller.app), call.language)
         return success(201, Tracked(event.event_id, utc_seconds(receipt.received_us // 1_000_000), warnings))
 
     async def take_many(

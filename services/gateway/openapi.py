@@ -1,20 +1,14 @@
 """The OpenAPI document: the gateway's own part, and the query service's merged into it. Pure."""
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 from itertools import groupby
 from typing import Any, Final
 
-from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
-from pydantic_core import core_schema
-
 from schemas.errors import ErrorCode
-from services.gateway import models, resend, visitors
-from services.web.openapi import Document, complete, error_response
+from services.gateway import resend, visitors
+from services.gateway.body_schemas import body_schemas
+from services.web.openapi import REF, Document, complete, error_response
 
-_REF: Final = "#/components/schemas/"
-_REFS: Final = _REF + "{model}"
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"ApiKey": []}]
 _BEACON: Final[list[dict[str, list[str]]]] = [*_SECURITY, {"KeyInUrl": []}, {"AppId": []}]
 _DESCRIPTION: Final = (
@@ -87,13 +81,6 @@ _COMMON_CODES: Final = (
 )
 
 
-class _WithoutDefaults(GenerateJsonSchema):
-    """A field that may be absent has no default: generators take a field with a default as always present."""
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-
 def own_document(version: str) -> Document:
     """Return the document of what the gateway itself answers under `/v1`."""
     document = {
@@ -107,7 +94,7 @@ def own_document(version: str) -> Document:
             resend.PATH: {"post": resend.operation(_errors(resend.CODES))},
         },
         "components": {
-            "schemas": dict(_schemas()),
+            "schemas": dict(body_schemas()),
             "securitySchemes": {
                 "ApiKey": {"type": "http", "scheme": "bearer", "description": _KEY_DESCRIPTION},
                 "KeyInUrl": {"type": "apiKey", "in": "query", "name": "key", "description": _URL_KEY_DESCRIPTION},
@@ -117,24 +104,6 @@ def own_document(version: str) -> Document:
     }
     complete(document)
     return document
-
-
-@cache
-def _schemas() -> Document:
-    """Return the schemas of bodies and answers by name: always the same, and made in 40 ms."""
-    described: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        (models.Event, "validation"),
-        (models.Batch, "validation"),
-        (models.Visitor, "validation"),
-    ]
-    answers = (
-        *(models.TrackResponse, models.BatchResponse, models.ValidationResponse, models.VisitorResponse),
-        models.ErrorResponse,
-    )
-    described += [(model, "serialization") for model in answers]
-    _, definitions = models_json_schema(described, ref_template=_REFS, schema_generator=_WithoutDefaults)
-    found: Document = definitions["$defs"]
-    return found
 
 
 def _operation(
@@ -153,12 +122,8 @@ def _operation(
 
 def _errors(codes: Iterable[ErrorCode]) -> Document:
     """Return the responses of `codes` in the order of their statuses."""
-    responses: Document = {}
-    for status, of_status in groupby(codes, lambda code: code.status):
-        response = error_response(*of_status)
-        response["content"]["application/json"]["schema"] = {"$ref": _REF + "ErrorResponse"}
-        responses[str(status)] = response
-    return responses
+    by_status = groupby(codes, lambda code: code.status)
+    return {str(status): error_response(*of_status) for status, of_status in by_status}
 
 
 _ENCODING: Final[Document] = {
@@ -199,13 +164,13 @@ _CORS: Final[Document] = {
 
 def _takes_beacons(operation: Document, model: str, path: str, body: str) -> Document:
     content = operation["requestBody"]["content"]
-    content["text/plain"] = {"schema": {"$ref": _REF + model}}
+    content["text/plain"] = {"schema": {"$ref": REF + model}}
     words = _BEACON_DESCRIPTION.replace("{path}", path).replace("{body}", body).replace("{base}", "https://…")
     return operation | {"security": _BEACON, "description": words}
 
 
 def _schema(model: str) -> Document:
-    return {"application/json": {"schema": {"$ref": _REF + model}}}
+    return {"application/json": {"schema": {"$ref": REF + model}}}
 
 
 def _json(description: str, model: str) -> Document:
@@ -230,7 +195,7 @@ def _batch() -> Document:
 
 
 def _validate() -> Document:
-    either = {"anyOf": [{"$ref": _REF + "Batch"}, {"$ref": _REF + "Event"}]}
+    either = {"anyOf": [{"$ref": REF + "Batch"}, {"$ref": REF + "Event"}]}
     request = {"application/json": {"schema": either}} | _NDJSON
     responses = {"200": _json("What would be stored, and what is wrong", "ValidationResponse")}
     return _operation("validate_events", "验证事件数据格式 · Check events, store nothing", request, responses)
@@ -242,7 +207,7 @@ def _visitor() -> Document:
         "schema": {"type": "string"},
         "description": "Where gateway and page are one site.",
     }
-    content = _schema("Visitor") | {"text/plain": {"schema": {"$ref": _REF + "Visitor"}}}
+    content = _schema("Visitor") | {"text/plain": {"schema": {"$ref": REF + "Visitor"}}}
     codes = (ErrorCode.INVALID_PARAMETER, ErrorCode.PAYLOAD_TOO_LARGE)
     summary = "设置访客 Cookie · Set and refresh the visitor's cookie"
     operation = _operation("set_visitor", summary, content, {"200": answer}, codes)
@@ -290,6 +255,6 @@ def _renamed(value: Any, renames: Mapping[str, str]) -> Any:
 
 def _renamed_entry(key: str, item: Any, renames: Mapping[str, str]) -> Any:
     if key == "$ref" and isinstance(item, str):
-        name = item.removeprefix(_REF)
-        return _REF + renames[name] if name in renames else item
+        name = item.removeprefix(REF)
+        return REF + renames[name] if name in renames else item
     return _renamed(item, renames)

@@ -17,7 +17,7 @@ from schemas.control import Scope as KeyScope
 from schemas.errors import ErrorCode
 from schemas.topics import Topic
 from schemas.webhooks import Delivery, encode_delivery, partition_of_endpoint
-from services.gateway.answers import utc_seconds
+from services.gateway.answers import Time, utc_seconds
 from services.gateway.forward import Forwarder
 from services.gateway.publish import Publisher
 from services.gateway.request_edge import RETRY_SECONDS, reply_to, send_reply
@@ -26,7 +26,7 @@ from services.gateway.snapshots import Snapshots
 from services.web.auth import Caller, identify, require
 from services.web.envelope import Reply, success
 from services.web.errors import ApiError, server_error
-from services.web.openapi import Document
+from services.web.openapi import Document, envelope, schemas_of
 from services.webhook_calls.resend import queued_again
 
 PATH: Final = "/v1/webhooks/deliveries/{delivery_id}/resend"
@@ -60,7 +60,7 @@ _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 class Queued(msgspec.Struct):
     delivery_id: str
-    queued_at: str
+    queued_at: Time
 
 
 class Resending:
@@ -128,17 +128,8 @@ class Resending:
 def operation(errors: Document) -> Document:
     """Return its operation in the OpenAPI document; `errors`: the responses of `CODES`."""
     example: dict[str, Any] = {"delivery_id": "whd_0b9c2f6f5d3e4a1b8c7d6e5f", "queued_at": "2024-01-15T10:30:01Z"}
-    data = {
-        "type": "object",
-        "required": ["delivery_id", "queued_at"],
-        "properties": {"delivery_id": {"type": "string"}, "queued_at": {"type": "string", "format": "date-time"}},
-    }
-    envelope = {
-        "type": "object",
-        "required": ["success", "data"],
-        "properties": {"success": {"const": True}, "data": data},
-    }
-    content = {"application/json": {"schema": envelope, "example": {"success": True, "data": example}}}
+    schema = envelope(True, "data", schemas_of(Queued)["Queued"])
+    content = {"application/json": {"schema": schema, "example": {"success": True, "data": example}}}
     return {
         "tags": ["webhooks"],
         "operationId": "resend_delivery",

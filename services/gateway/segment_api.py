@@ -25,7 +25,7 @@ from services.gateway.threads import compute
 from services.web.auth import Caller
 from services.web.budget import Budget, Held, payer_of
 from services.web.envelope import JSON_HEADER, Language, Reply, encode_json
-from services.web.errors import ApiError, ErrorBody
+from services.web.errors import ApiError, Error
 
 PREFIX: Final = "/segment/v1/"
 MAX_STRANGERS_BODY_BYTES: Final = 64 * 1024
@@ -45,7 +45,7 @@ class SegmentFailure(msgspec.Struct):
     success: bool
     code: str
     message: str
-    error: ErrorBody
+    error: Error
 
 
 def segment_failure(error: ApiError, language: Language) -> Reply:

@@ -7,9 +7,10 @@ The cookie is not `HttpOnly`: the id is no secret, and a script that reads it ne
 """
 
 import re
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
+from msgspec import Meta
 from publicsuffixlist import PublicSuffixList
 from starlette.types import Receive
 
@@ -46,9 +47,13 @@ _suffixes: Final = PublicSuffixList()
 
 
 class VisitorAnswer(msgspec.Struct, omit_defaults=True):
-    visitor_id: str
-    is_cookie_set: bool
-    reason: str = ""
+    visitor_id: Annotated[
+        str, Meta(description="The cookie's id, else yours, else a new one: send it as `anonymous_id`.")
+    ]
+    is_cookie_set: Annotated[
+        bool, Meta(description="False: the gateway is not of the page's site, and the page keeps the id.")
+    ]
+    reason: Annotated[str, Meta(description="Why no cookie was set; absent where one was.")] = ""
 
 
 class _Given(msgspec.Struct):

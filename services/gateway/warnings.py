@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache  # noqa: TID251 of names that are cut
 from itertools import islice
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from pipeline.domain.conversions.goals import REFUND, order_id_of
 from pipeline.domain.conversions.refunds import VALUE_PROPERTIES
@@ -59,14 +60,19 @@ class Warned(msgspec.Struct, frozen=True):
     suggestion: str = ""
 
 
-class WarningBody(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """A warning in an answer. `index`: of the event in a batch."""
+class TrackWarning(msgspec.Struct, omit_defaults=True):
+    """A warning about an event that is accepted all the same."""
 
-    index: int | msgspec.UnsetType = msgspec.UNSET
-    code: str
-    field: str
-    message: str
-    suggestion: str = ""
+    code: WarningCode
+    field: Annotated[str, Meta(description="A path in the event.")]
+    message: Annotated[str, Meta(description="For people, in the language of `Accept-Language`.")]
+    suggestion: Annotated[
+        str, Meta(description="The name that may have been meant; absent where that is not known.")
+    ] = ""
+
+
+class EventWarning(TrackWarning, kw_only=True):
+    index: Annotated[int, Meta(description="Of the event in the batch.")]
 
 
 def warnings_of(
@@ -98,20 +104,23 @@ def doubtful(events: Sequence[AcceptedEvent], app: App) -> list[tuple[int, Accep
     ]
 
 
-def told(found: Sequence[Warned], language: str, *, has_index: bool) -> tuple[list[WarningBody], int]:
-    """Return the first warnings in the caller's language, and how many more there are."""
-    bodies = [
-        WarningBody(
-            index=one.index if has_index else msgspec.UNSET,
-            code=one.code.value,
-            field=one.field,
-            message=one.code.message(language).format(field=one.field)
-            + (_MEANT[language].format(one.suggestion) if one.suggestion else ""),
-            suggestion=one.suggestion,
-        )
-        for one in found[:MAX_WARNINGS]
+def told(found: Sequence[Warned], language: str) -> tuple[list[EventWarning], int]:
+    """Return the first warnings of a batch in the caller's language, and how many more there are."""
+    listed = found[:MAX_WARNINGS]
+    warnings = [
+        EventWarning(one.code, one.field, _message(one, language), one.suggestion, index=one.index) for one in listed
     ]
-    return bodies, max(len(found) - MAX_WARNINGS, 0)
+    return warnings, len(found) - len(listed)
+
+
+def told_of_one(found: Sequence[Warned], language: str) -> list[TrackWarning]:
+    """Return the first warnings of a single event in the caller's language."""
+    return [TrackWarning(one.code, one.field, _message(one, language), one.suggestion) for one in found[:MAX_WARNINGS]]
+
+
+def _message(one: Warned, language: str) -> str:
+    meant = _MEANT[language].format(one.suggestion) if one.suggestion else ""
+    return one.code.message(language).format(field=one.field) + meant
 
 
 _MEANT: Final = {"zh": "，是否应为 {}？", "en": "; was {} meant?"}

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from schemas.caches import cache_short_texts
-from services.web.errors import ApiError, ErrorBody
+from services.web.errors import ApiError, Error
 
 Language = Literal["zh", "en"]
 
@@ -24,7 +24,7 @@ class Success(msgspec.Struct, kw_only=True):
 
 class Failure(msgspec.Struct, kw_only=True):
     success: bool = False
-    error: ErrorBody
+    error: Error
 
 
 class Reply(msgspec.Struct):

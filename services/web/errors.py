@@ -3,9 +3,10 @@
 ApiError    the caller reads it: a code of the contract, the field, the reason. Never retried by us.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from schemas.errors import ErrorCode
 
@@ -20,12 +21,25 @@ class Text(NamedTuple):
         return self.en if language == "en" else self.zh
 
 
-class ErrorBody(msgspec.Struct):
-    """`error` of a failure envelope."""
-
-    code: str
-    message: str
-    details: dict[str, Any]
+class Error(msgspec.Struct):
+    code: Annotated[ErrorCode, Meta(description="What a program acts on; never changes.")]
+    message: Annotated[
+        str,
+        Meta(
+            description="For people, in the language of `Accept-Language`: `zh` (default) or `en`. What the code "
+            "means, then the field and the reason; a 401 says whether the key is missing, malformed, unknown or "
+            "revoked."
+        ),
+    ]
+    details: Annotated[
+        dict[str, Any],
+        Meta(
+            description="`field` and `reason` where there is one; `limit` and `actual` for PAYLOAD_TOO_LARGE; "
+            "`value` and `suggestion` for INVALID_EVENT_NAME; `required_scope`; `allowed`; `request_id`; "
+            "`is_kept: false` where what was refused could not be written down; "
+            "`limit`, `plan` and `reset_at` for RATE_LIMIT_EXCEEDED."
+        ),
+    ]
 
 
 class ApiError(Exception):
@@ -63,14 +77,14 @@ class ApiError(Exception):
         """Return the same error, at `place` unless it has a field of its own: a whole body that is no JSON, say."""
         return self if self.field else self.under(place)
 
-    def body(self, language: str) -> ErrorBody:
+    def body(self, language: str) -> Error:
         """Return the body for the caller, in `language` (`zh` or `en`)."""
         details: dict[str, Any] = {}
         if self.field:
             details["field"] = self.field
         if self.reason is not None:
             details["reason"] = self.reason.in_language(language)
-        return ErrorBody(self.code.value, self._message(language), details | self.details)
+        return Error(self.code, self._message(language), details | self.details)
 
     def _message(self, language: str) -> str:
         """Return the code's message, and then the field and the reason."""

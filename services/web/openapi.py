@@ -1,12 +1,14 @@
-"""The envelope in an OpenAPI document: models of both shapes, the errors of a route, and what all routes have alike."""
+"""The envelope in an OpenAPI document: schemas of both shapes, errors of a route, and what all routes have alike."""
 
 from collections.abc import Iterator
 from typing import Any, Final, Generic, Literal, TypeVar
 
+import msgspec
 from fastapi import FastAPI
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from schemas.errors import ErrorCode
+from services.web.errors import Error
 from services.web.middleware import REQUEST_ID_PATTERN
 
 DataT = TypeVar("DataT")
@@ -93,39 +95,57 @@ class Envelope(BaseModel, Generic[DataT]):
     data: DataT
 
 
-class Error(BaseModel):
-    code: ErrorCode = Field(description="What a program acts on; never changes.")
-    message: str = Field(
-        description="For people, in the language of `Accept-Language`: `zh` (default) or `en`. What the code means, "
-        "then the field and the reason; a 401 says whether the key is missing, malformed, unknown or revoked."
+REF: Final = "#/components/schemas/"
+
+
+def schemas_of(*types: type[msgspec.Struct]) -> Document:
+    """Return the schemas of structs that are sent, and of all they hold, by name."""
+    _, components = msgspec.json.schema_components(types, ref_template=REF + "{name}")
+    return {name: _as_sent(schema) for name, schema in components.items()}
+
+
+def _as_sent(schema: Any) -> Any:
+    """Correct what generators of clients would get wrong: a field with a default counts as always present, an object
+    of which no more is said as empty, an enumeration as of any type. And decimals are sent as numbers.
+    """
+    if isinstance(schema, list):
+        return [_as_sent(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: _as_sent(value) for key, value in schema.items() if key != "default"}
+    if kept.get("format") == "decimal":
+        del kept["format"]
+        return kept | {"type": "number"}
+    if "enum" in kept:
+        return kept | {"type": "string"}
+    return {"additionalProperties": True} | kept if kept.get("type") == "object" and "properties" not in kept else kept
+
+
+def envelope(is_success: bool, member: str, schema: Document, **more: Any) -> Document:
+    """Return the schema of an answer whose `member` is of `schema`; `more`: its title, description or examples."""
+    members = {"success": {"type": "boolean", "const": is_success}, member: schema}
+    return {"type": "object", "properties": members, "required": list(members)} | more
+
+
+_SCHEMAS: Final = schemas_of(Error) | {
+    "ErrorResponse": envelope(
+        False, "error", {"$ref": REF + "Error"}, title="ErrorResponse", description="Every failure."
     )
-    details: dict[str, Any] = Field(
-        description="`field` and `reason` where there is one; `limit` and `actual` for PAYLOAD_TOO_LARGE; "
-        "`value` and `suggestion` for INVALID_EVENT_NAME; `required_scope`; `allowed`; `request_id`; "
-        "`is_kept: false` where what was refused could not be written down; "
-        "`limit`, `plan` and `reset_at` for RATE_LIMIT_EXCEEDED."
-    )
-
-
-class ErrorResponse(BaseModel):
-    """Every failure."""
-
-    success: Literal[False]
-    error: Error
+}
 
 
 def error_responses(*codes: ErrorCode) -> dict[int | str, Document]:
     """Return FastAPI's `responses`: the envelope per status, an example per code."""
     responses: dict[int | str, Document] = {}
     for code in codes:
-        described = responses.setdefault(code.status, {"model": ErrorResponse} | error_response())
-        add_error(described, code)
+        add_error(responses.setdefault(code.status, error_response()), code)
     return responses
 
 
 def error_response(*codes: ErrorCode) -> Document:
-    """A response object of these codes, which share a status; its schema is for the caller to add."""
-    described: Document = {"description": "", "content": {"application/json": {"examples": {}}}, "headers": {}}
+    """Return a response object of these codes, which share a status."""
+    content = {"application/json": {"schema": {"$ref": REF + "ErrorResponse"}, "examples": {}}}
+    described: Document = {"description": "", "content": content, "headers": {}}
     for code in codes:
         add_error(described, code)
     return described
@@ -142,7 +162,7 @@ def add_error(described: Document, code: ErrorCode) -> None:
 
 
 def complete(document: Document) -> None:
-    """Add what holds for every operation: the headers of all requests and answers."""
+    """Add what holds for every operation: the headers of all requests and answers, and the schema of errors."""
     for operation in _operations(document):
         known = {parameter.get("name") for parameter in operation.setdefault("parameters", [])}
         operation["parameters"] += [
@@ -154,6 +174,7 @@ def complete(document: Document) -> None:
             headers = response.setdefault("headers", {})
             headers |= {name: {"$ref": f"#/components/headers/{header}"} for name, header in _ANSWER_HEADERS.items()}
     components = document.setdefault("components", {})
+    components["schemas"] = _SCHEMAS | components.get("schemas", {})
     components["parameters"] = _PARAMETERS | components.get("parameters", {})
     components["headers"] = _HEADERS | components.get("headers", {})
 

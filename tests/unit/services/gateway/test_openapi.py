@@ -1,15 +1,15 @@
 """The document: valid, true to the validator, and readable without a network."""
 
-import json
 import re
 from copy import deepcopy
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 
-from pipeline.domain import preview
-from services.gateway import answers, event_fields, models, visitors
+from services.gateway import event_fields
+from services.gateway.body_schemas import body_schemas
 from services.gateway.openapi import merge, own_document
 
 
@@ -27,42 +27,47 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "struct"),
-    [
-        (models.Event, event_fields.IncomingEvent),
-        (models.Context, event_fields.IncomingContext),
-        (models.Tracked, answers.Tracked),
-        (models.BatchResult, answers.BatchResult),
-        (models.EventResult, answers.EventResult),
-        (models.Validation, answers.Validation),
-        (models.VisitorAnswer, visitors.VisitorAnswer),
-        (models.EventError, answers.EventError),
-        (models.NormalizedEvent, answers.NormalizedEvent),
-        (models.MetGoal, preview.MetGoal),
-    ],
+    ("name", "struct"), [("Event", event_fields.IncomingEvent), ("Context", event_fields.IncomingContext)]
 )
-def test_the_documented_fields_are_the_real_ones(model: Any, struct: Any) -> None:
-    assert set(model.model_fields) == set(struct.__struct_fields__)
+def test_the_documented_fields_of_an_event_are_those_that_are_read(name: str, struct: Any) -> None:
+    assert set(body_schemas()[name]["properties"]) == set(struct.__struct_fields__)
+
+
+def assert_fits(answer: Any, name: str) -> None:
+    """`answer` is of the component `name`, and every object in it has the fields that are described, and no others."""
+    components = deepcopy(own_document("1")["components"])
+    for schema in components["schemas"].values():
+        if "properties" in schema:
+            schema["additionalProperties"] = False
+    schema = {"$ref": f"#/components/schemas/{name}", "components": components}
+    jsonschema.validate(answer, schema, jsonschema.Draft202012Validator, format_checker=jsonschema.FormatChecker())
 
 
 ANSWERS = [
-    ("/v1/events/track", {"event_name": "a"}, models.TrackResponse),
-    ("/v1/events/track", {"event_name": "A"}, models.ErrorResponse),
-    ("/v1/events/batch", {"events": [{"event_name": "a"}, {"event_name": "A"}]}, models.BatchResponse),
-    ("/v1/events/validate", {"events": [{"event_name": "a"}, {}]}, models.ValidationResponse),
-    ("/v1/visitor", {"visitor_id": "vis_0001"}, models.VisitorResponse),
+    ("/v1/events/track", {"event_name": "a"}, "TrackResponse"),
+    ("/v1/events/track", {"event_name": "a", "user_id": "u", "userId": "u"}, "TrackResponse"),
+    ("/v1/events/track", {"event_name": "A"}, "ErrorResponse"),
+    ("/v1/events/batch", {"events": [{"event_name": "a"}, {"event_name": "A"}]}, "BatchResponse"),
+    ("/v1/events/batch", {"events": [{"event_name": "a"}]}, "BatchResponse"),
+    ("/v1/events/validate", {"events": [{"event_name": "a"}, {}]}, "ValidationResponse"),
+    (
+        "/v1/events/validate",
+        {"event_name": "purchase", "user_id": "u", "properties": {"revenue": 1.5}},
+        "ValidationResponse",
+    ),
+    ("/v1/visitor", {"visitor_id": "vis_0001"}, "VisitorResponse"),
 ]
 
 
-@pytest.mark.parametrize(("path", "body", "model"), ANSWERS)
-async def test_answers_fit_their_models(client: httpx.AsyncClient, path: str, body: Any, model: Any) -> None:
-    answer = (await client.post(path, json=body)).content
-    model.model_validate_json(answer, strict=True, extra="forbid")
+@pytest.mark.parametrize(("path", "body", "name"), ANSWERS)
+async def test_answers_fit_their_schemas(client: httpx.AsyncClient, path: str, body: Any, name: str) -> None:
+    assert_fits((await client.post(path, json=body)).json(), name)
 
 
-def test_the_documented_example_of_validate_fits_its_model() -> None:
-    (example,) = models.ValidationResponse.model_config["json_schema_extra"]["examples"]
-    models.ValidationResponse.model_validate_json(json.dumps(example), strict=True, extra="forbid")
+@pytest.mark.parametrize("name", ["TrackResponse", "ValidationResponse", "VisitorResponse"])
+def test_the_documented_examples_of_answers_fit_their_schemas(name: str) -> None:
+    (example,) = body_schemas()[name]["examples"]
+    assert_fits(example, name)
 
 
 async def test_the_documents_own_examples_are_accepted(client: httpx.AsyncClient) -> None:
