@@ -70,8 +70,9 @@ chaos: $(DEV) ## Kill, cut off, fill, damage and lock everything again and again
 	@ATTRIKIT_TEST_KILLS=$${ATTRIKIT_TEST_KILLS:-60} ATTRIKIT_TEST_FAULTS=$${ATTRIKIT_TEST_FAULTS:-45} \
 		ATTRIKIT_TEST_SOAK_SECONDS=$${ATTRIKIT_TEST_SOAK_SECONDS:-1800} \
 		ATTRIKIT_TEST_SDK_PAGES=$${ATTRIKIT_TEST_SDK_PAGES:-50} ATTRIKIT_TEST_UPGRADES=all \
-		ATTRIKIT_TEST_BROKERS=3 ATTRIKIT_TEST_ROLLING=1 \
-		exec $(PY) -m pytest tests/chaos tests/e2e/test_sdk.py tests/integration/query/test_upgrade.py -rP $(ARGS)
+		ATTRIKIT_TEST_BROKERS=3 ATTRIKIT_TEST_ROLLING=1 ATTRIKIT_TEST_CONSOLE=all \
+		exec $(PY) -m pytest tests/chaos tests/e2e/test_sdk.py tests/e2e/test_console_jobs.py \
+		tests/integration/query/test_upgrade.py -rP $(ARGS)
 
 demo: $(RUNTIME) ## Post a month of traffic, wait, compare the models, prove the ledger
 	@exec $(PY) -m deploy.cli demo $(if $(KEEP),--keep) $(ARGS)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from services.console.i18n.catalogue import text
+from services.console.words import DIMENSIONS
 
 GOAL_TYPES: Final = {"macro": text("main goal"), "micro": text("micro goal, left out of totals")}
 COUNTINGS: Final = {
@@ -73,6 +74,16 @@ FORMATS: Final = {
     "parquet": text("Parquet"),
 }
 COMPRESSIONS: Final = {"none": text("none"), "gzip": text("gzip"), "zstd": text("zstd")}
+EXPORT_FILTERS: Final = {
+    "from": text("From"),
+    "to": text("To"),
+    "goal": text("Goal"),
+    "model": text("Model"),
+    "dimension": text("Dimension"),
+    "include_bots": text("With bots"),
+    "leave_out": text("Without"),
+    **DIMENSIONS,
+}
 EXPORT_STATES: Final = {
     "queued": text("waiting"),
     "running": text("being written"),

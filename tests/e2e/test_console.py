@@ -22,7 +22,6 @@ APP = "console-shop"
 SCRIPT = "<script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'>"
 MAX_PAGE_BYTES = 150 * 1024
 MAX_ASSET_BYTES = 60 * 1024
-MAX_TABS = 150
 NARROW = {"width": 320, "height": 700}
 WIDE = {"width": 1280, "height": 900}
 APP_PAGES = (
@@ -69,7 +68,7 @@ def page(browser: Any, product: Product, eventually: Callable[..., Any]) -> Iter
 
 @pytest.fixture(scope="module")
 def key(page: Any, product: Product) -> str:
-    """The key of a new app, made with the keyboard alone, as the page shows it once."""
+    """The key of a new app, as the page shows it once."""
     page.goto(product.console_url + "/apps/new")
     page.get_by_label("Name").focus()
     page.keyboard.type("Console shop")
@@ -342,71 +341,3 @@ def test_pages_work_without_scripts(browser: Any, page: Any, shop: httpx.Client,
     plain.locator("tfoot a").first.click()
     assert "conversions" in plain.url
     context.close()
-
-
-def reach(page: Any, place: Any) -> None:
-    """Go to an element with the tab key alone, as one does who has no mouse."""
-    wanted = place.element_handle()
-    for _ in range(MAX_TABS):
-        if wanted.evaluate("element => element === document.activeElement"):
-            return
-        page.keyboard.press("Tab")
-    raise AssertionError(f"{place} is not reached in {MAX_TABS} steps")
-
-
-def type_into(page: Any, label: str, text: str) -> None:
-    reach(page, page.get_by_label(label).first)
-    page.keyboard.press("Control+A")
-    page.keyboard.press("Delete")
-    page.keyboard.type(text)
-
-
-def press(page: Any, role: str, name: str) -> None:
-    reach(page, page.get_by_role(role, name=name).first)
-    page.keyboard.press("Enter")
-
-
-def test_a_refused_event_is_mended_by_keyboard_and_counts_in_a_report(
-    page: Any, shop: httpx.Client, product: Product, settled: Any
-) -> None:
-    at = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
-    order = {"order_id": "mended", "revenue": 77}
-    event = {"event_name": "Purchase Done", "user_id": "mended", "timestamp": at, "properties": order}
-    assert shop.post("/v1/events/track", json=event).status_code == 400
-    settled()
-    page.goto(f"{product.console_url}/apps/{APP}/rejected")
-    reach(page, page.locator("tbody tr", has_text="Purchase Done").first.locator("a[href*='/mend']").first)
-    page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Mend refused events").wait_for()
-    type_into(page, "New event name", "purchase")
-    press(page, "button", "Dry run")
-    page.get_by_text("1 of 1 events would be accepted").wait_for()
-    press(page, "button", "Send them again")
-    page.get_by_role("strong").get_by_text("1 of 1 events were accepted").wait_for()
-    settled()
-    page.goto(f"{product.console_url}/apps/{APP}/conversions?goal=purchase")
-    row = page.locator("tbody tr", has_text="77.00")
-    assert row.count() == 1
-    (counted,) = shop.get("/v1/conversions", params={"user_id": "mended"}).json()["data"]["items"]
-    assert (counted["goal"], counted["order_id"]) == ("purchase", "mended")
-
-
-def test_a_goal_an_endpoint_and_a_funnel_need_no_mouse(page: Any, shop: httpx.Client, product: Product) -> None:
-    where = f"{product.console_url}/apps/{APP}"
-    page.goto(f"{where}/goals/new")
-    type_into(page, "Name", "by_keyboard")
-    press(page, "button", "Save")
-    page.wait_for_url("**/goals?saved=1")
-    assert page.get_by_role("link", name="by_keyboard").first.is_visible()
-    page.goto(f"{where}/webhooks")
-    type_into(page, "Address", f"{product.base_url}/v1/events/validate")
-    press(page, "button", "Add the endpoint")
-    page.locator("[data-secret]").wait_for()
-    press(page, "button", "Send a test")
-    page.get_by_text("HTTP 401").wait_for()
-    page.goto(f"{where}/funnel")
-    for number, step in enumerate(("page_view", "purchase", ""), 1):
-        type_into(page, f"Step {number}", step)
-    press(page, "button", "Apply")
-    page.wait_for_url("**step=page_view&step=purchase**")
-    assert [cell.inner_text() for cell in page.locator("tbody").first.locator("th").all()] == ["page_view", "purchase"]

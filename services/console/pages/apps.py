@@ -14,6 +14,7 @@ from pipeline.runtime.clock import now_ms
 from schemas.control import App, ClientAddress, Plan
 from schemas.currencies import CODES
 from schemas.facts import TouchType
+from services.console import setting_words
 from services.console.i18n.catalogue import text
 from services.console.page import Page, go
 from services.console.visitor import AdminOfApp, AdminPage, Form, OfApp, Refused, SignedIn, field
@@ -33,7 +34,7 @@ async def home(page: SignedIn) -> Response:
 
 @router.get("/apps")
 async def list_apps(page: SignedIn) -> Response:
-    return page.render("apps.html")
+    return page.render("apps.html", words=setting_words)
 
 
 @router.get("/apps/new")

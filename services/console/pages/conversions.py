@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from schemas.facts import Model
+from services.console import setting_words
 from services.console.charts.bars import bar
 from services.console.report_filters import DIMENSIONS
 from services.console.report_page import render_report, report_filters
@@ -34,6 +35,7 @@ async def explain_conversion(page: OfApp, conversion_id: str) -> Response:
     found = await page.read(ATTRIBUTION, asked)
     values = {
         "found": found,
+        "setting_words": setting_words,
         "models": [model.value for model in Model],
         "bars": {touch["touch_id"] or "": _bars(touch) for touch in found["touches"]},
         "differences": differences_of(found["revisions"]),

@@ -20,6 +20,13 @@ router = APIRouter()
 EXPORT: Final = "/v1/reports/export"
 _JOBS: Final = 50
 _UNFINISHED: Final = ("queued", "running")
+_CHOICES: Final = {
+    "model": words.MODELS,
+    "dimension": words.DIMENSIONS,
+    "channel": words.CHANNELS,
+    "leave_out": {"direct": words.CHANNELS["direct"], "impression": words.TOUCH_TYPES["impression"]},
+}
+"""Names of what a filter may be, by the filter."""
 
 
 @router.get("/apps/{app_id}/exports")
@@ -77,7 +84,17 @@ async def _jobs(page: Page) -> dict[str, Any]:
         "are_done": all(job.state not in _UNFINISHED for job in jobs),
         "setting_words": setting_words,
         "share_of": _share,
+        "filter_of": lambda name, value: _filter(page, name, value),
     }
+
+
+def _filter(page: Page, name: str, value: Any) -> str:
+    """Return a filter of a job as its form shows it: `Model: Linear`."""
+    label, names = page.text(setting_words.EXPORT_FILTERS.get(name, name)), _CHOICES.get(name, {})
+    if value is True:
+        return label
+    values = value if isinstance(value, list) else [value]
+    return f"{label}: {', '.join(page.text(names[one]) if one in names else str(one) for one in values)}"
 
 
 def _share(job: ExportJob) -> float | None:

@@ -28,11 +28,24 @@ async function renew(part) {
     const response = await fetch(part.dataset.refresh ?? "", { redirect: "error" });
     if (response.ok) {
       const shown = await response.text();
-      if (shown !== part.dataset.shown) part.innerHTML = shown;  // made by the server, which escapes what senders wrote
+      if (shown !== part.dataset.shown) fill(part, shown);
       part.dataset.shown = shown;
     }
   } catch { /* away: the next try comes soon */ }
   if (!part.querySelector("[data-arrived]")) setTimeout(() => renew(part), Number(part.dataset.every));
+}
+
+/** Put markup into a part. The focus stays on the link or button of the same name; if that is gone, the part takes it.
+ * @param {HTMLElement} part @param {string} markup made by the server, which escapes what senders wrote */
+function fill(part, markup) {
+  /** @param {Element} one */
+  const nameOf = (one) => one.getAttribute("href") ?? one.getAttribute("aria-label") ?? one.closest("form")?.action;
+  const focused = part.contains(document.activeElement) ? document.activeElement : null;
+  part.innerHTML = markup;
+  if (!focused) return;
+  const same = [...part.querySelectorAll(focused.localName)].find((one) => nameOf(one) === nameOf(focused));
+  part.tabIndex = -1;
+  (same instanceof HTMLElement ? same : part).focus({ preventScroll: true });
 }
 
 const MOST_ROWS = 50;
@@ -81,16 +94,16 @@ function addRows(view, markup) {
   const rows = [...made.content.children].filter((row) => row instanceof HTMLElement && !ids.has(row.dataset.id));
   for (const row of rows) row.classList.add("new");
   body.prepend(...rows);
-  for (const row of [...body.children].slice(MOST_ROWS)) row.remove();
+  for (const row of [...body.children].slice(MOST_ROWS)) if (!row.contains(document.activeElement)) row.remove();
   for (const part of view.querySelectorAll("[data-empty], .scroll")) {
     if (part instanceof HTMLElement) part.hidden = part.matches("[data-empty]");
   }
 }
 
-/** One menu is open at a time; Escape and a click elsewhere close it. */
+/** One menu is open at a time; Escape, a click and the focus elsewhere close it. */
 function closeMenus() {
   const menus = () => [...document.querySelectorAll("details.menu[open]")];
-  document.addEventListener("click", (event) => {
+  for (const name of ["click", "focusin"]) document.addEventListener(name, (event) => {
     for (const menu of menus()) if (event.target instanceof Node && !menu.contains(event.target)) menu.removeAttribute("open");
   });
   document.addEventListener("keydown", (event) => {

@@ -308,6 +308,7 @@ def test_pages_are_in_the_language_and_theme_that_were_chosen(world: ConsoleWorl
     assert 'lang="zh-CN"' in page
     assert 'data-theme="dark"' in page
     assert "个人资料" in page
+    assert "企业版" in user.get("/apps").text, "the plan"
 
 
 def test_a_page_whose_data_is_away_says_so(world: ConsoleWorld) -> None:

@@ -343,6 +343,16 @@ def test_an_export_is_asked_for_followed_and_fetched(console: ConsoleWorld, admi
     assert foreign.status_code == 404, "a job of another app"
 
 
+def test_an_export_tells_its_filters_in_the_words_of_its_form(mia: Visitor) -> None:
+    asked = {"dimension": "campaign", "channel": "email", "model": "linear", "leave_out": "direct,impression"}
+    form = {"report": "performance", "format": "csv", "include_bots": "true"}
+    assert mia.submit(EXPORTS, **form, **asked).status_code == 303
+    told = "Model: Linear · Dimension: Campaign · Channel: E-mail · Without: Direct, impression"
+    assert f"With bots · {told}" in mia.get(EXPORTS + "?part=jobs").text
+    part = mia.client.get(EXPORTS + "?part=jobs", headers={"Accept-Language": "zh"})
+    assert "模型: 线性" in part.text
+
+
 @pytest.mark.parametrize("change", [{"report": "luck"}, {"format": "docx"}, {"from": "soon"}, {"compression": "rar"}])
 def test_an_export_that_is_not_acceptable_is_refused(
     console: ConsoleWorld, mia: Visitor, change: dict[str, str]
