@@ -328,6 +328,9 @@ def test_pages_speak_chinese(browser: Any, page: Any, shop: httpx.Client, produc
     page.get_by_label("语言与主题").click()
     page.get_by_role("button", name="English").click()
     page.get_by_role("heading", name="Overview").wait_for()
+    page.get_by_label("Language and theme").click()
+    page.keyboard.press("Shift+Tab")
+    assert page.locator("details.menu[open]").count() == 0, "a menu that the focus has left covers nothing"
 
 
 def test_pages_work_without_scripts(browser: Any, page: Any, shop: httpx.Client, product: Product) -> None:

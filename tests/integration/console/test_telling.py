@@ -347,7 +347,7 @@ def test_an_export_tells_its_filters_in_the_words_of_its_form(mia: Visitor) -> N
     asked = {"dimension": "campaign", "channel": "email", "model": "linear", "leave_out": "direct,impression"}
     form = {"report": "performance", "format": "csv", "include_bots": "true"}
     assert mia.submit(EXPORTS, **form, **asked).status_code == 303
-    told = "Model: Linear · Dimension: Campaign · Channel: E-mail · Without: Direct, impression"
+    told = "Model: Linear · Dimension: Campaign · Without: Direct, impression · Channel: E-mail"
     assert f"With bots · {told}" in mia.get(EXPORTS + "?part=jobs").text
     part = mia.client.get(EXPORTS + "?part=jobs", headers={"Accept-Language": "zh"})
     assert "模型: 线性" in part.text
