@@ -3,7 +3,6 @@
 from typing import Final
 
 from services.console.i18n.catalogue import text
-from services.console.words import DIMENSIONS
 
 GOAL_TYPES: Final = {"macro": text("main goal"), "micro": text("micro goal, left out of totals")}
 COUNTINGS: Final = {
@@ -82,7 +81,6 @@ EXPORT_FILTERS: Final = {
     "dimension": text("Dimension"),
     "include_bots": text("With bots"),
     "leave_out": text("Without"),
-    **DIMENSIONS,
 }
 EXPORT_STATES: Final = {
     "queued": text("waiting"),

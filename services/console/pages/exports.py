@@ -20,6 +20,7 @@ router = APIRouter()
 EXPORT: Final = "/v1/reports/export"
 _JOBS: Final = 50
 _UNFINISHED: Final = ("queued", "running")
+_FILTERS: Final = setting_words.EXPORT_FILTERS | words.DIMENSIONS
 _CHOICES: Final = {
     "model": words.MODELS,
     "dimension": words.DIMENSIONS,
@@ -90,7 +91,7 @@ async def _jobs(page: Page) -> dict[str, Any]:
 
 def _filter(page: Page, name: str, value: Any) -> str:
     """Return a filter of a job as its form shows it: `Model: Linear`."""
-    label, names = page.text(setting_words.EXPORT_FILTERS.get(name, name)), _CHOICES.get(name, {})
+    label, names = page.text(_FILTERS.get(name, name)), _CHOICES.get(name, {})
     if value is True:
         return label
     values = value if isinstance(value, list) else [value]
