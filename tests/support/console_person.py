@@ -6,11 +6,10 @@ has in the person's language. So one test holds for both devices and both langua
 
 import re
 from abc import ABC, abstractmethod
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from console_texts import translated_texts
+from console_texts import english_texts_left
 
 from services.console.i18n.catalogue import translations_of
 from services.web.envelope import Language
@@ -34,21 +33,6 @@ _FOCUSED: Final = """wanted => {
     };
 }"""
 """What is wrong with how the focus is shown, and which keys bring it nearer to an element."""
-_SHOWN_TEXTS: Final = """() => {
-    const texts = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    while (walk.nextNode()) {
-        const parent = walk.currentNode.parentElement;
-        if (!parent.closest('script, style, noscript, pre, code, .mono')) texts.push(walk.currentNode.data);
-    }
-    for (const one of document.querySelectorAll('[aria-label]')) texts.push(one.getAttribute('aria-label'));
-    return texts.map(text => text.trim());
-}"""
-
-
-@cache
-def _english_texts() -> frozenset[str]:
-    """Texts of the catalogue that a Chinese page never shows."""
-    return frozenset(text for text, chinese in translated_texts().items() if text != chinese)
 
 
 class Person(ABC):
@@ -132,7 +116,7 @@ class Person(ABC):
         """Wait until a text is shown; in Chinese, no text of the page may have stayed English."""
         self.page.get_by_text(self.text(english, **values)).first.wait_for()
         if self.language == "zh":
-            assert set(self.page.evaluate(_SHOWN_TEXTS)) & _english_texts() == set(), self.page.url
+            assert english_texts_left(self.page.content()) == set(), self.page.url
 
     def opens(self, english: str, **values: object) -> None:
         """Wait until a page with this heading is there."""

@@ -1,7 +1,9 @@
 """Texts of the console: those in code and templates, those of the control plane's errors, and the Chinese catalogue."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import cache
+from html.parser import HTMLParser
 from pathlib import Path
 
 from babel.messages.extract import extract_from_dir
@@ -17,6 +19,8 @@ _KEYWORDS: dict[str, None] = {"_": None, "text": None}
 _PLACES = dict.fromkeys(("ControlPlaneError", "InvalidRecord", "AlreadyExists", "UnknownRecord", "message"), (0,))
 """Arguments that are texts, by the name of what is called."""
 _PLACES |= {"_taken": (0,), "require": (1, 3)}
+
+_SHOWN_ATTRIBUTES = {"title", "alt", "placeholder", "aria-label"}
 
 
 def texts_in_code() -> set[str]:
@@ -34,6 +38,7 @@ def texts_of_errors() -> Iterator[ast.expr]:
             yield from (node.args[place] for place in _PLACES.get(name, ()) if len(node.args) > place)
 
 
+@cache
 def translated_texts() -> dict[str, str]:
     """English → Chinese."""
     with PO_FILE.open("rb") as file:
@@ -43,3 +48,38 @@ def translated_texts() -> dict[str, str]:
 
 def templates() -> list[Path]:
     return sorted((ROOT / "templates").glob("*.html"))
+
+
+def shown_texts(markup: str, left_out: Collection[str] = ("style",)) -> list[str]:
+    """Return the texts a reader sees or hears of a page or a template, but for those in elements named `left_out`."""
+    parser = _ShownTexts(left_out)
+    parser.feed(markup)
+    return parser.found
+
+
+def english_texts_left(markup: str) -> set[str]:
+    """Return the texts of the catalogue that stayed English on a page in Chinese. What programs and senders wrote does
+    not count.
+    """
+    english = {text for text, chinese in translated_texts().items() if text != chinese}
+    return {text.strip() for text in shown_texts(markup, left_out=("code", "pre"))} & english
+
+
+class _ShownTexts(HTMLParser):
+    def __init__(self, left_out: Collection[str]) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._left_out = left_out
+        self._inside: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside.append(tag)
+        self.found += [value or "" for name, value in attrs if name in _SHOWN_ATTRIBUTES]
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._inside and self._inside.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if not set(self._inside[-1:]) & set(self._left_out):
+            self.found.append(data)

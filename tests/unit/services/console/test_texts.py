@@ -2,14 +2,12 @@
 
 import ast
 import re
-from html.parser import HTMLParser
 
 import pytest
-from console_texts import templates, texts_in_code, texts_of_errors, translated_texts
+from console_texts import shown_texts, templates, texts_in_code, texts_of_errors, translated_texts
 
 _VALUE = re.compile(r"%\((\w+)\)[sr]")
 _OF_JINJA = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
-_SHOWN_ATTRIBUTES = {"title", "alt", "placeholder", "aria-label"}
 
 
 def test_every_text_is_translated() -> None:
@@ -28,30 +26,8 @@ def test_an_error_of_the_control_plane_is_made_of_texts_that_can_be_translated()
     assert [ast.unparse(one) for one in texts_of_errors() if isinstance(one, ast.JoinedStr | ast.BinOp)] == []
 
 
-class _Texts(HTMLParser):
-    """Collects what a reader sees of a template."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self._inside: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._inside.append(tag)
-        self.found += [value or "" for name, value in attrs if name in _SHOWN_ATTRIBUTES]
-
-    def handle_endtag(self, tag: str) -> None:
-        while self._inside and self._inside.pop() != tag:
-            pass
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self._inside:
-            self.found.append(data)
-
-
 @pytest.mark.parametrize("template", templates(), ids=lambda path: path.name)
 def test_a_template_holds_no_text_outside_the_catalogue(template) -> None:
-    parser = _Texts()
-    parser.feed(_OF_JINJA.sub("", template.read_text()))
-    words = [word for text in parser.found for word in re.findall(r"[A-Za-z\u4e00-\u9fff]{2,}", text)]
+    shown = shown_texts(_OF_JINJA.sub("", template.read_text()))
+    words = [word for text in shown for word in re.findall(r"[A-Za-z\u4e00-\u9fff]{2,}", text)]
     assert [word for word in words if word != "AttriKit"] == []
