@@ -16,6 +16,8 @@ from services.console.i18n.catalogue import text
 NAME: Final = "event_name"
 _MEANT_FOR_A_NAME: Final = ("event", "eventName", "event_type", "eventType", "name", "type")
 _HISTORY: Final = "history limit"
+_NO_FIELDS: Final = ("body", "events", "Content-Encoding")
+"""What a reason may be about that is no field of an event, so that leaving it out mends nothing."""
 _LONGEST_PATH: Final = 200
 _BAD_NAME: Final = text("The new event name must be snake_case: a letter, then letters, digits or _, at most 64.")
 _HALF_A_MOVE: Final = text("To rename a field, say both its path and the new one.")
@@ -46,7 +48,7 @@ def likely_mend(group: Mapping[str, Any], payload: str) -> Mend:
         return Mend(text("Say which field holds the event's name."), from_path=meant, to_path=NAME)
     if _HISTORY in reason:
         return Mend(text("It is too old for this app. Raise the app's history limit, then send it again."))
-    if code == ErrorCode.INVALID_PARAMETER and about:
+    if code == ErrorCode.INVALID_PARAMETER and about and about not in _NO_FIELDS:
         return Mend(text("Leave the field out, if the event is good without it."), drop=about)
     return Mend(text("Nothing here mends it. Mend the sender; the events it sends from then on are taken."))
 

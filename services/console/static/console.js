@@ -44,7 +44,7 @@ function fill(part, markup) {
   part.innerHTML = markup;
   if (!focused) return;
   const same = [...part.querySelectorAll(focused.localName)].find((one) => nameOf(one) === nameOf(focused));
-  part.tabIndex = -1;
+  if (!same) part.tabIndex = -1;
   (same instanceof HTMLElement ? same : part).focus({ preventScroll: true });
 }
 

@@ -5,16 +5,22 @@ admin, in browsers.
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from app_servers import AppServers
-from console_reads import console_with_reads, fill
-from console_world import ADMIN, USER, ConsoleWorld, Visitor, make_console
+from console_reads import ENDPOINT, console_with_reads, fill
+from console_world import ADMIN, OWN_APP, USER, ConsoleWorld, Visitor, make_console
 
 from deploy.local.broker import NoidaBroker
+from pipeline.control.webhooks import WebhookEndpoints
 from pipeline.runtime.clickhouse import ClickHouse
+from pipeline.runtime.clock import now_ms
+from pipeline.runtime.secret_box import SecretBox
 from pipeline.runtime.settings import Settings
+from schemas.webhooks import EventType
+from services.webhook_calls.new_endpoint import new_endpoint
 
 
 @pytest.fixture
@@ -60,3 +66,14 @@ def mia(console: ConsoleWorld) -> Visitor:
 def admin(console: ConsoleWorld) -> Visitor:
     """An admin, logged in once: a login may be tried a few times a minute."""
     return console.visitor(ADMIN)
+
+
+@pytest.fixture
+def endpoint(console: ConsoleWorld) -> Iterator[str]:
+    """The webhook endpoint whose deliveries the tables hold."""
+    endpoints = WebhookEndpoints(console.settings.control_plane_dsn())
+    box = SecretBox.open(console.settings, creates=True)
+    made, _ = new_endpoint(OWN_APP, "https://example.com/hook", list(EventType), "", box, now_ms())
+    endpoints.add(replace(made, endpoint_id=ENDPOINT), now_ms())
+    yield ENDPOINT
+    endpoints.remove(ENDPOINT)

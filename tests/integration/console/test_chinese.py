@@ -14,8 +14,10 @@ PAGES = (
 ADDRESSES = [*(f"/apps/{OWN_APP}/{path}" for path in PAGES), "/apps", "/apps/new", "/users", "/profile", "/system"]
 
 
+@pytest.mark.usefixtures("endpoint")
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_a_page_in_chinese_has_no_english_text_left(admin: Visitor, address: str) -> None:
     page = admin.client.get(address, headers={"Accept-Language": "zh"})
+    assert page.status_code == 200, page.text
     assert 'lang="zh-CN"' in page.text
     assert english_texts_left(page.text) == set()

@@ -45,7 +45,7 @@ def refused(tables: ClickHouse) -> None:
         row(2, "INVALID_EVENT_NAME", "events[7].event_name", NAMED, order),
         row(3, "INVALID_EVENT_NAME", "events[9].event_name", NAMED, order | {"user_id": "undefined"}),
         row(4, "MISSING_REQUIRED_FIELD", "event_name", "it is missing", {"event": "Big Deal", "userId": "u-moved"}),
-        row(5, "INVALID_PARAMETER", "", "it is no JSON", "{"),
+        row(5, "INVALID_PARAMETER", "body", "it is no JSON", "{"),
     ]
     rows += [row(1000 + number, code, "", reason.en, "{}") for number, (code, reason) in enumerate(REASONS)]
     asyncio.run(tables.insert_ndjson("rejected", encode_rows(rows)))
@@ -74,6 +74,12 @@ def test_refused_events_are_grouped_with_their_likely_mend(mia: Visitor) -> None
     assert "order_paid" in page, "the name that is likely meant"
     assert "Rename the event to a snake_case name." in page
     assert "code=INVALID_EVENT_NAME&amp;field=event_name" in page
+
+
+def test_a_body_that_is_no_json_has_no_field_to_leave_out(mia: Visitor) -> None:
+    form = mia.get(address(code="INVALID_PARAMETER", field="body", reason="it is no JSON")).text
+    assert "Nothing here mends it." in form
+    assert 'value="body"' not in form
 
 
 @pytest.mark.parametrize("code", CODES)

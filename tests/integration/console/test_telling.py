@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from app_servers import AppServers
 from console_reads import ENDPOINT, entries_of, records_of, store_event
+from console_texts import translated_texts
 from console_world import FOREIGN_APP, OWN_APP, ConsoleWorld, Visitor
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -19,11 +20,12 @@ from pipeline.control.exports import ExportJobs
 from pipeline.control.webhooks import WebhookEndpoints
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.clock import now_ms
-from pipeline.runtime.secret_box import SecretBox
+from schemas.amounts import ValueIssue
 from schemas.events import AcceptedEvent
+from schemas.facts import ConversionRow, encode_rows
 from schemas.topics import Topic
 from schemas.webhooks import EndpointState, EventType, decode_deliveries
-from services.webhook_calls.new_endpoint import new_endpoint
+from services.console.setting_words import VALUE_ISSUES
 
 COSTS, ALERTS = f"/apps/{OWN_APP}/costs", f"/apps/{OWN_APP}/alerts"
 WEBHOOKS, EXPORTS = f"/apps/{OWN_APP}/webhooks", f"/apps/{OWN_APP}/exports"
@@ -102,6 +104,19 @@ def test_models_have_switches_and_the_call_names_what_is_left_out(mia: Visitor) 
     assert len(re.findall(r'name="leave_out" value="\w+" checked', page)) == 2
     assert "leave_out=direct%2Cimpression" in page
     assert 'name="leave_out" value="direct,impression"' in page, "the export of this view"
+
+
+@pytest.mark.parametrize("issue", ValueIssue)
+def test_a_value_that_is_not_known_says_why(mia: Visitor, tables: ClickHouse, issue: ValueIssue) -> None:
+    conversion_id, long_ago = f"cnv_{issue}", now_ms() - 300 * 86_400_000
+    bought = ConversionRow(
+        OWN_APP, conversion_id, "purchase", "macro", f"o_{issue}", "u:old", "old", "", "ses_o", long_ago, 0, "CNY", "",
+        [], [], [], [], [], [], [], revision=1, value_issue=issue.value,
+    )  # fmt: skip
+    asyncio.run(tables.insert_ndjson("conversions", encode_rows([bought])))
+    page = mia.client.get(f"/apps/{OWN_APP}/conversions/{conversion_id}", headers={"Accept-Language": "zh"}).text
+    assert f">{translated_texts()[VALUE_ISSUES[issue]]}<" in page
+    assert "尚未归因" in page, "a conversion is stored before its credits"
 
 
 def test_a_funnel_leads_to_those_who_came_no_further(mia: Visitor) -> None:
@@ -293,10 +308,8 @@ def test_an_endpoint_that_is_not_acceptable_is_refused(
     assert endpoints_of(console).endpoints(OWN_APP) == []
 
 
+@pytest.mark.usefixtures("endpoint")
 def test_deliveries_are_shown_sent_again_and_replayed(console: ConsoleWorld, mia: Visitor) -> None:
-    box = SecretBox.open(console.settings, creates=True)
-    made, _ = new_endpoint(OWN_APP, "https://example.com/hook", list(EventType), "", box, now_ms())
-    endpoints_of(console).add(replace(made, endpoint_id=ENDPOINT), now_ms())
     path = f"{WEBHOOKS}/{ENDPOINT}"
     assert "cnv_1" in mia.get(path + "?status=failed").text
     assert "cnv_2" not in mia.get(path + "?status=failed").text
@@ -317,7 +330,6 @@ def test_deliveries_are_shown_sent_again_and_replayed(console: ConsoleWorld, mia
     assert all(one.is_resent for one in sent)
     assert len(entries_of(console, "webhook.resend")) == 1
     assert entries_of(console, "webhook.replay")[0]["after"]["deliveries"] == 2
-    endpoints_of(console).remove(ENDPOINT)
 
 
 # Exports
