@@ -8,7 +8,8 @@ import api_document
 import conformance
 import httpx
 import pytest
-from conformance import ELSEWHERE, HEADERS, Row
+from conformance import ELSEWHERE
+from conformance_row import HEADERS, Row
 from served_api import ServedApi
 
 from pipeline.runtime.clickhouse import ClickHouseUnavailable
