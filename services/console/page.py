@@ -86,12 +86,10 @@ class Page:
         translated = translations_of(self.language).gettext(message)
         return translated % values if values else translated
 
-    def told(self, error: ControlPlaneError) -> str:
-        """Return the message of an error in the reader's language."""
-        return self._told(error.message)
-
-    def _told(self, message: Message) -> str:
-        values = {name: self._told(one) if isinstance(one, Message) else one for name, one in message.values.items()}
+    def told(self, told: ControlPlaneError | Message) -> str:
+        """Return a message, or that of an error, in the reader's language."""
+        message = told if isinstance(told, Message) else told.message
+        values = {name: self.told(one) if isinstance(one, Message) else one for name, one in message.values.items()}
         return self.text(message.template, **values)
 
     def refusal(self, code: str, reason: str) -> str:

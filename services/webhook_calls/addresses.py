@@ -14,75 +14,78 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from pipeline.control.errors import Message, message
 from pipeline.runtime.client_address import Network
 
 Address = IPv4Address | IPv6Address
 
 MAX_URL_CHARACTERS: Final = 2_048
-_BLOCKS: Final[tuple[tuple[str, str], ...]] = (
-    ("0.0.0.0/8", "this network"),
-    ("10.0.0.0/8", "private"),
-    ("100.64.0.0/10", "shared address space"),
-    ("127.0.0.0/8", "loopback"),
-    ("168.63.129.16/32", "a cloud's metadata service"),
-    ("169.254.0.0/16", "link-local"),
-    ("172.16.0.0/12", "private"),
-    ("192.0.0.0/24", "protocol assignments"),
-    ("192.0.2.0/24", "documentation"),
-    ("192.31.196.0/24", "AS112"),
-    ("192.52.193.0/24", "AMT"),
-    ("192.88.99.0/24", "6to4 relay"),
-    ("192.168.0.0/16", "private"),
-    ("192.175.48.0/24", "AS112"),
-    ("198.18.0.0/15", "benchmarking"),
-    ("198.51.100.0/24", "documentation"),
-    ("203.0.113.0/24", "documentation"),
-    ("224.0.0.0/4", "multicast"),
-    ("240.0.0.0/4", "reserved"),
-    ("::/128", "unspecified"),
-    ("::1/128", "loopback"),
-    ("::/96", "IPv4-compatible"),
-    ("64:ff9b:1::/48", "local translation"),
-    ("100::/64", "discard"),
-    ("100:0:0:1::/64", "dummy"),
-    ("2001::/23", "protocol assignments"),
-    ("2001:db8::/32", "documentation"),
-    ("3fff::/20", "documentation"),
-    ("5f00::/16", "segment routing"),
-    ("fc00::/7", "unique local"),
-    ("fe80::/10", "link-local"),
-    ("fec0::/10", "site-local"),
-    ("ff00::/8", "multicast"),
+_BLOCKS: Final[tuple[tuple[str, Message], ...]] = (
+    ("0.0.0.0/8", message("this network")),
+    ("10.0.0.0/8", message("private")),
+    ("100.64.0.0/10", message("shared address space")),
+    ("127.0.0.0/8", message("loopback")),
+    ("168.63.129.16/32", message("a cloud's metadata service")),
+    ("169.254.0.0/16", message("link-local")),
+    ("172.16.0.0/12", message("private")),
+    ("192.0.0.0/24", message("protocol assignments")),
+    ("192.0.2.0/24", message("documentation")),
+    ("192.31.196.0/24", message("AS112")),
+    ("192.52.193.0/24", message("AMT")),
+    ("192.88.99.0/24", message("6to4 relay")),
+    ("192.168.0.0/16", message("private")),
+    ("192.175.48.0/24", message("AS112")),
+    ("198.18.0.0/15", message("benchmarking")),
+    ("198.51.100.0/24", message("documentation")),
+    ("203.0.113.0/24", message("documentation")),
+    ("224.0.0.0/4", message("multicast")),
+    ("240.0.0.0/4", message("reserved")),
+    ("::/128", message("unspecified")),
+    ("::1/128", message("loopback")),
+    ("::/96", message("IPv4-compatible")),
+    ("64:ff9b:1::/48", message("local translation")),
+    ("100::/64", message("discard")),
+    ("100:0:0:1::/64", message("dummy")),
+    ("2001::/23", message("protocol assignments")),
+    ("2001:db8::/32", message("documentation")),
+    ("3fff::/20", message("documentation")),
+    ("5f00::/16", message("segment routing")),
+    ("fc00::/7", message("unique local")),
+    ("fe80::/10", message("link-local")),
+    ("fec0::/10", message("site-local")),
+    ("ff00::/8", message("multicast")),
 )
-_REFUSED: Final[tuple[tuple[Network, str], ...]] = tuple((ip_network(block), name) for block, name in _BLOCKS)
+_REFUSED: Final[tuple[tuple[Network, Message], ...]] = tuple((ip_network(block), kind) for block, kind in _BLOCKS)
 _GLOBAL_IPV6: Final = ip_network("2000::/3")
 _NAT64: Final = ip_network("64:ff9b::/96")
 _SIX_TO_FOUR: Final = ip_network("2002::/16")
 
 
-def refusal_of_address(text: str, allowed: Sequence[Network] = ()) -> str:
-    """Return why nothing may be sent to this address; empty if it may."""
+def refusal_of_address(text: str, allowed: Sequence[Network] = ()) -> Message | None:
+    """Return why nothing may be sent to this address; None if it may."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
-        return f"{text} is no IP address"
+        return message("%(address)s is no IP address", address=text)
     inner = _embedded(address)
     if any(address in network or (inner is not None and inner in network) for network in allowed):
-        return ""
+        return None
+    kind = _kind_of(inner or address)
+    if kind is None:
+        return None
     if inner is not None:
-        inside = _reason(inner)
-        return f"{text} stands for {inner}, which is {inside}" if inside else ""
-    reason = _reason(address)
-    return f"{text} is {reason}" if reason else ""
+        return message("%(address)s stands for %(inner)s, which is %(kind)s", address=text, inner=inner, kind=kind)
+    return message("%(address)s is %(kind)s", address=text, kind=kind)
 
 
-def _reason(address: Address) -> str:
-    for network, name in _REFUSED:
+def _kind_of(address: Address) -> Message | None:
+    """Return what makes an address one that is refused."""
+    for network, kind in _REFUSED:
         if address in network:
-            return name
+            return kind
     if address.version == 6 and address not in _GLOBAL_IPV6:
-        return "not a public address"
-    return ""
+        return message("not a public address")
+    return None
 
 
 def _embedded(address: Address) -> IPv4Address | None:
@@ -98,42 +101,42 @@ def _embedded(address: Address) -> IPv4Address | None:
     return None
 
 
-def refusal_of_url(url: str, allowed: Sequence[Network] = ()) -> str:
-    """Return why this cannot be an endpoint's URL; empty if it can, as far as can be checked without DNS."""
+def refusal_of_url(url: str, allowed: Sequence[Network] = ()) -> Message | None:
+    """Return why this cannot be an endpoint's URL; None if it can, as far as can be checked without DNS."""
     if len(url) > MAX_URL_CHARACTERS:
-        return f"it is longer than {MAX_URL_CHARACTERS} characters"
+        return message("it is longer than %(most)s characters", most=MAX_URL_CHARACTERS)
     if any(character <= " " or character == "\x7f" for character in url) or "\\" in url:
-        return "it holds spaces, control characters or backslashes"
+        return message("it holds spaces, control characters or backslashes")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return "it is no URL"
+        return message("it is no URL")
     return _refusal_of_parts(parts, port) or _refusal_of_host(parts.hostname or "", allowed)
 
 
-def _refusal_of_parts(parts: SplitResult, port: int | None) -> str:
+def _refusal_of_parts(parts: SplitResult, port: int | None) -> Message | None:
     if parts.scheme not in ("http", "https"):
-        return "only http and https are possible"
+        return message("only http and https are possible")
     if "@" in parts.netloc:
-        return "it names a user: what stands before @ is not the host"
+        return message("it names a user: what stands before @ is not the host")
     if not parts.hostname:
-        return "it names no host"
+        return message("it names no host")
     if port == 0:
-        return "port 0 is none"
-    return "it has a fragment, which is never sent" if parts.fragment else ""
+        return message("port 0 is none")
+    return message("it has a fragment, which is never sent") if parts.fragment else None
 
 
-def _refusal_of_host(host: str, allowed: Sequence[Network]) -> str:
+def _refusal_of_host(host: str, allowed: Sequence[Network]) -> Message | None:
     bare = host.rstrip(".")
     if ":" in bare or _is_dotted_decimal(bare):
         return refusal_of_address(bare, allowed)
     last = bare.rpartition(".")[2]
     if last.isdigit() or last.startswith("0x"):
-        return f"{host} is a number in disguise: write an IPv4 address as four decimal numbers"
+        return message("%(host)s is a number in disguise: write an IPv4 address as four decimal numbers", host=host)
     if (bare == "localhost" or bare.endswith(".localhost")) and not allowed:
-        return f"{host} is this machine"
-    return ""
+        return message("%(host)s is this machine", host=host)
+    return None
 
 
 def _is_dotted_decimal(host: str) -> bool:

@@ -2,7 +2,9 @@
 
 import secrets
 from collections.abc import Iterable
+from typing import Final
 
+from pipeline.control.errors import Message, message
 from pipeline.runtime.client_address import parse_networks
 from pipeline.runtime.secret_box import SecretBox
 from pipeline.runtime.settings import WebhookCallSettings
@@ -10,6 +12,8 @@ from schemas.control import WebhookEndpoint
 from schemas.webhooks import EventType
 from services.webhook_calls.addresses import refusal_of_url
 from services.webhook_calls.signature import SECRET_BYTES, format_secret
+
+_EVERYWHERE: Final = parse_networks("0.0.0.0/0,::/0")
 
 
 def new_secret() -> str:
@@ -33,8 +37,9 @@ def new_endpoint(
     return endpoint, secret
 
 
-def refusal_for(settings: WebhookCallSettings, url: str) -> str:
-    """Return why this cannot be an endpoint's URL here; empty if it can."""
+def refusal_for(settings: WebhookCallSettings, url: str) -> Message | None:
+    """Return why this cannot be an endpoint's URL here; None if it can."""
     refusal = refusal_of_url(url, parse_networks(settings.webhook_allowed_networks))
-    hint = "; ATTRIKIT_WEBHOOK_ALLOWED_NETWORKS allows networks of your own" if "is " in refusal else ""
-    return refusal + hint
+    if refusal is None or refusal_of_url(url, _EVERYWHERE):
+        return refusal
+    return message("%(refusal)s; ATTRIKIT_WEBHOOK_ALLOWED_NETWORKS allows networks of your own", refusal=refusal)

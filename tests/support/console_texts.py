@@ -1,4 +1,4 @@
-"""Texts of the console: those in code and templates, those of the control plane's errors, and the Chinese catalogue."""
+"""Texts of the console: those in code and templates, those of errors and refusals, and the Chinese catalogue."""
 
 import ast
 from collections.abc import Collection, Iterator
@@ -10,10 +10,12 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from pipeline import control
+from services import webhook_calls
 from services.console.i18n.catalogue import PO_FILE
 
 ROOT = PO_FILE.parents[1]
-_CONTROL = Path(control.__file__).parent
+_BELOW = [Path(one.__file__).parent for one in (control, webhook_calls)]
+"""Folders outside of the console whose messages its pages show."""
 _METHODS = [("**.py", "python"), ("**.html", "jinja2.ext:babel_extract")]
 _KEYWORDS: dict[str, None] = {"_": None, "text": None}
 _PLACES = dict.fromkeys(("ControlPlaneError", "InvalidRecord", "AlreadyExists", "UnknownRecord", "message"), (0,))
@@ -31,8 +33,8 @@ def texts_in_code() -> set[str]:
 
 
 def texts_of_errors() -> Iterator[ast.expr]:
-    """What the errors of the control plane are made of; a constant is a text."""
-    for path in [*_CONTROL.glob("*.py"), *ROOT.rglob("*.py")]:
+    """What errors and refusals are made of; a constant is a text."""
+    for path in [one for folder in (*_BELOW, ROOT) for one in folder.rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
             yield from (node.args[place] for place in _PLACES.get(name, ()) if len(node.args) > place)

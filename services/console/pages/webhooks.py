@@ -138,7 +138,7 @@ async def _problem_with(
 ) -> str:
     """Store an endpoint. Returns why it is not acceptable; empty: it is stored."""
     if refusal := refusal_for(page.console.settings, endpoint.url):
-        return refusal
+        return page.told(refusal)
     try:
         await asyncio.to_thread(write, WebhookEndpoints(page.console.dsn, entry), endpoint, now_ms())
     except InvalidRecord as error:

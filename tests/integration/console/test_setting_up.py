@@ -157,6 +157,12 @@ def test_a_change_needs_the_app_and_a_token(console: ConsoleWorld, mia: Visitor,
             "同时调用数 0 无效：应为1 到 100",
         ),
         (
+            f"/apps/{OWN_APP}/webhooks",
+            {"url": "https://[::ffff:10.0.0.1]/"},
+            "::ffff:10.0.0.1 代表 10.0.0.1，即私有地址；可通过 ATTRIKIT_WEBHOOK_ALLOWED_NETWORKS 允许自有网络",
+        ),
+        (f"/apps/{OWN_APP}/webhooks", {"url": "ftp://example.com/"}, "只能使用 http 或 https"),
+        (
             f"/apps/{OWN_APP}/alerts",
             {
                 "metric": "rejected_rate",
