@@ -1,4 +1,4 @@
-"""Checks that topics, control plane and tables have what this release needs, and the wait until they do.
+"""Migrates control plane and tables, checks that they and the topics have what this release needs, waits until they do.
 
 `attrikit topics create` and `attrikit migrate` make it; what starts beside them waits (`attrikit migrate --wait`).
 What a newer release has made is enough: two releases run side by side while one takes the place of the other.
@@ -13,16 +13,31 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.control.engine import build_engine
-from pipeline.control.migrate import known_and_applied
-from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
+from pipeline.control.migrate import known_and_applied, one_runner, prepare_control_plane
+from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError, lacking_migrations, migrate
+from pipeline.runtime.clickhouse.versions import check_version
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.connection_settings import ClickHouseSettings, ControlPlaneSettings, KafkaSettings
 from pipeline.runtime.kafka.clients import open_admin
 from pipeline.runtime.settings import Settings
-from schemas.clickhouse import load_migrations
 from schemas.topics import Topic
 
 _LOOK_SECONDS: Final = 1.0
+
+
+def migrate_all(settings: Settings, say: Callable[[str], None]) -> list[int]:
+    """Migrate the control plane and ClickHouse, one runner at a time. Returns the ClickHouse migrations applied now.
+    `say` is told what it waits for. No table is touched while a server is too old.
+    """
+
+    async def run() -> list[int]:
+        with closing(ClickHouse.open(settings)) as clickhouse:
+            await check_version(clickhouse)
+            await asyncio.to_thread(prepare_control_plane, settings)
+            return await migrate(clickhouse)
+
+    with one_runner(settings.control_plane_dsn(), say):
+        return asyncio.run(run())
 
 
 async def wait_until_ready(settings: Settings, seconds: float, say: Callable[[str], None]) -> list[str]:
@@ -67,8 +82,7 @@ def _control_plane(settings: ControlPlaneSettings) -> str:
 async def _clickhouse(settings: ClickHouseSettings) -> str:
     try:
         with closing(ClickHouse.open(settings)) as clickhouse:
-            applied = {int(row[0]) for row in await clickhouse.query("SELECT number FROM schema_migrations FINAL")}
+            lacking = await lacking_migrations(clickhouse)
     except ClickHouseError as error:
         return f"ClickHouse: {str(error)[:200]}"
-    lacking = [f"{migration.number:04}" for migration in load_migrations() if migration.number not in applied]
     return f"ClickHouse migrations {', '.join(lacking)}" if lacking else ""

@@ -11,10 +11,8 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from pipeline.control import prepare_control_plane
 from pipeline.control.migrate import one_runner
 from pipeline.runtime.clickhouse import ClickHouse, PlannedMigration, migrate, plan
-from pipeline.runtime.clickhouse.versions import check_version
 from pipeline.runtime.connection_settings import ClickHouseSettings, ProcessSettings
 from pipeline.runtime.kafka.fetch_pause import use_bells
 from pipeline.runtime.lifecycle import cancel, run_draining
@@ -95,7 +93,7 @@ def run_loader(settings: LoaderSettings) -> None:
 
 
 def run_store(settings: StoreSettings) -> None:
-    """Run loader, query and alerts in one process: chDB allows one per data folder. Migrates the tables first."""
+    """Run loader, query and alerts in one process: chDB allows one per data folder. Migrates embedded tables first."""
     from services.alerts.app import Alerter
     from services.loader.app import Loader
     from services.query.app import create_app
@@ -105,7 +103,8 @@ def run_store(settings: StoreSettings) -> None:
     async def serve_and_load(stop: asyncio.Event) -> None:
         clickhouse = ClickHouse.open(settings)
         try:
-            await migrate(clickhouse)
+            if clickhouse.is_embedded:
+                await migrate(clickhouse)
             loader = Loader(settings, clickhouse, instance_id=_store_id(settings))
             app = create_app(settings, clickhouse, loader_stalled=loader.stalled)
             alerter = Alerter(settings, clickhouse, app.state.snapshots, _known(app.state.reader.complete_through_ms))
@@ -203,24 +202,6 @@ def _known(complete_through_ms: Callable[[], Awaitable[int | None]]) -> Callable
             return None
 
     return or_none
-
-
-def migrate_all(settings: Settings, say: Callable[[str], None]) -> list[int]:
-    """Migrate the control plane and ClickHouse, one runner at a time. Returns the ClickHouse migrations applied now.
-    `say` is told what it waits for. No table is touched while a server is too old.
-    """
-
-    async def run() -> list[int]:
-        clickhouse = ClickHouse.open(settings)
-        try:
-            await check_version(clickhouse)
-            await asyncio.to_thread(prepare_control_plane, settings)
-            return await migrate(clickhouse)
-        finally:
-            clickhouse.close()
-
-    with one_runner(settings.control_plane_dsn(), say):
-        return asyncio.run(run())
 
 
 def copy_or_compare(

@@ -24,6 +24,7 @@ from deploy.backup import control_plane, folder, tables
 from deploy.backup.manifest import FILE_NAME, BackupError, Manifest, base_for, encoded, fewer_rows, name_at
 from deploy.backup.place import Place
 from deploy.backup.positions import Resumption, resumption
+from pipeline.control.migrate import one_runner
 from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.clock import now_ms
 from pipeline.runtime.kafka.clients import build_consumer, started
@@ -94,12 +95,18 @@ def _proof(settings: Settings) -> str:
 
 async def restore(settings: Settings, place: Place, name: str, say: Say) -> list[str]:
     """Bring a backup back into an installation that holds nothing yet; return what is not as it was then.
+    Holds the lock of migrations.
 
     Raises `BackupError` before anything is changed if it holds something, or if this release or its key does not fit.
     """
     manifest = place.manifest(name)
+    with one_runner(settings.control_plane_dsn(), say):
+        await _refuse_what_does_not_fit(settings, manifest)
+        return await _bring_back(settings, place, manifest, say)
+
+
+async def _bring_back(settings: Settings, place: Place, manifest: Manifest, say: Say) -> list[str]:
     storage = place.storage()
-    await _refuse_what_does_not_fit(settings, manifest)
     if manifest.has_folder:
         with storage.reading(f"{manifest.name}/{_FOLDER}") as file:
             folder.unpack(file, settings.data_dir)
@@ -135,7 +142,7 @@ async def _refuse_what_does_not_fit(settings: Settings, manifest: Manifest) -> N
     known = {migration.number for migration in load_migrations()}
     if newer := set(manifest.migrations) - known:
         raise BackupError(f"the backup is of a newer release, {manifest.release} (migration {max(newer):04})")
-    if manifest.has_folder and settings.data_dir.exists() and any(settings.data_dir.iterdir()):
+    if manifest.has_folder and folder.is_used(settings.data_dir):
         raise BackupError(f"{settings.data_dir} holds an installation already; give ATTRIKIT_DATA_DIR another folder")
     if manifest.key_proof and not manifest.has_folder:
         SecretBox.open(settings, creates=False).unlock(manifest.key_proof)

@@ -13,7 +13,10 @@ from typing import IO, Final
 from deploy.local.folder import DataFolder
 from pipeline.runtime.secret_box import KEY_FILE
 
-_ELSEWHERE: Final = {"clickhouse", "clickhouse-spool", "clickhouse.lock", "control.db", "lock", "logs", "running.json"}
+_RUNNER_LOCK: Final = "control.db.migrating"
+_ELSEWHERE: Final = {
+    *("clickhouse", "clickhouse-spool", "clickhouse.lock", "control.db", "lock", "logs", "running.json", _RUNNER_LOCK)
+}
 """Tables and control plane are kept by themselves; the rest is of the run that has ended."""
 
 
@@ -26,6 +29,11 @@ def paths_to_keep(data_dir: Path) -> list[Path]:
 
 def has_broker(data_dir: Path) -> bool:
     return (data_dir / "broker").is_dir()
+
+
+def is_used(data_dir: Path) -> bool:
+    """Tell whether anything lies in the folder but the lock of who migrates, a restore's own."""
+    return data_dir.exists() and any(path.name != _RUNNER_LOCK for path in data_dir.iterdir())
 
 
 @contextmanager

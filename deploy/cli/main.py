@@ -144,7 +144,7 @@ def migrate(
     if plan:
         _show_plan(settings)
         return
-    from deploy.processes import migrate_all
+    from deploy.migrations import migrate_all
 
     applied = migrate_all(settings, typer.echo)
     typer.echo(f"ClickHouse migrations applied: {', '.join(map(str, applied)) or 'none'}; control plane up to date")

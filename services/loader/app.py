@@ -74,6 +74,7 @@ class Loader:
         self._unreported = asyncio.Event()
         self._reports = Pace(min(limits.max_age_seconds, _REPORT_SECONDS))
         self._is_draining = False
+        self._has_tables = False
         self._has_started = False
         self._liveness = Liveness[Place](settings.stall_seconds)
         self._reader = Reader(settings, group, instance_id, self._buffers, self._positions, self._loaded_offsets)
@@ -83,6 +84,7 @@ class Loader:
         found = {
             "stopping": self._is_draining,
             "ClickHouse": self._store.is_away,
+            "tables": not self._has_tables,
             "broker": not (self._has_started and self._reader.is_assigned),
         }
         return [name for name, is_missing in found.items() if is_missing]
@@ -110,6 +112,7 @@ class Loader:
         clickhouse_away, broker_away = (ClickHouseUnavailable,), (KafkaConnectionError,)
         tables = partial(migrate_or_look, self._clickhouse)
         await retry(tables, clickhouse_away, log, "waiting", waiting_for="ClickHouse")
+        self._has_tables = True
         await retry(lambda: ensure_topics(self._settings), broker_away, log, "waiting", waiting_for="broker")
         await retry(self._reader.start, broker_away, log, "waiting", waiting_for="broker")
         self._has_started = True

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email import message_from_bytes
 from email.policy import HTTP
@@ -76,6 +76,8 @@ class StandIn(ThreadingHTTPServer):
         self.password = password
         self.requests: list[Mapping[str, str]] = []
         """Parameters of the address of each request that came; `query` is the statement, also out of the body."""
+        self.before: Callable[[str], object] = lambda _: None
+        """Called with each statement before it runs."""
         self._connections: list[socket.socket] = []
         self.shards = Shards(shards)
         self._first: Any = _connect_to_shards(directory, shards) if shards else chdb_connector(directory)(None)
@@ -219,7 +221,9 @@ class _Request(BaseHTTPRequestHandler):
             self._send(b"Ok.\n", "TabSeparated")
             return
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
-        self.server.requests.append(given | {"query": given.get("query", "") + body[:300].decode(errors="replace")})
+        query = given.get("query", "") + body[:300].decode(errors="replace")
+        self.server.requests.append(given | {"query": query})
+        self.server.before(query)
         if (kind := self.headers.get("Content-Type", "")).startswith("multipart/form-data"):
             given |= _form(kind, body)  # where parameters are too long for an address
             body = b""

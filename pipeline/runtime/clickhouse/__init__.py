@@ -11,7 +11,7 @@ from pipeline.runtime.clickhouse.errors import (
     ClickHouseTimeout,
     ClickHouseUnavailable,
 )
-from pipeline.runtime.clickhouse.migrate import PlannedMigration, migrate, migrate_or_look, plan
+from pipeline.runtime.clickhouse.migrate import PlannedMigration, lacking_migrations, migrate, migrate_or_look, plan
 
 __all__ = [
     "ByteStream",
@@ -23,6 +23,7 @@ __all__ = [
     "ClickHouseTimeout",
     "ClickHouseUnavailable",
     "PlannedMigration",
+    "lacking_migrations",
     "migrate",
     "migrate_or_look",
     "plan",

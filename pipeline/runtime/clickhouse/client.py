@@ -78,7 +78,7 @@ class ClickHouse:
         self._connect = connect
         self._insert = insert
         self._lock = lock
-        self._is_embedded = lock is not None
+        self.is_embedded = lock is not None
         self._local = threading.local()
         self._clients: list[Client] = []
         self._queries = ThreadPoolExecutor(QUERY_THREADS, "clickhouse-query")
@@ -254,7 +254,7 @@ class ClickHouse:
             if ended.wait(_END_SECONDS):
                 return
             with suppress(DriverError):
-                if self._is_embedded:
+                if self.is_embedded:
                     self._call(lambda client: client.command(statement))
                 else:
                     running.command(statement)
@@ -292,7 +292,7 @@ class ClickHouse:
         try:
             return call(client)
         except BaseException:
-            if self._is_embedded:
+            if self.is_embedded:
                 self._drop_client()
             raise
 

@@ -30,8 +30,9 @@ class PlannedMigration:
 
 
 async def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | None = None) -> list[int]:
-    """Bring the database to this release; returns the numbers applied now. Several processes may do it at once.
+    """Bring the database to this release; returns the numbers applied now.
 
+    One caller at a time: of a server under `pipeline.control.migrate.one_runner`; embedded tables are one process's.
     Raises `schemas.clickhouse.MigrationError` if an applied migration differs from its file, and where the server is
     older than this release can do with.
     """
@@ -39,22 +40,35 @@ async def migrate(clickhouse: ClickHouse, migrations: tuple[Migration, ...] | No
     await clickhouse.create_database()
     for statement in for_cluster(MIGRATIONS_TABLE.strip(), clickhouse.cluster):
         await clickhouse.command(statement)
-    pending = await _pending(clickhouse, load_migrations() if migrations is None else migrations)
+    known = load_migrations() if migrations is None else migrations
+    pending = pending_migrations(known, await _applied(clickhouse))
     for migration in pending:
         await _apply(clickhouse, migration)
     return [migration.number for migration in pending]
 
 
 async def migrate_or_look(clickhouse: ClickHouse) -> None:
-    """Migrate the tables of one server; of a cluster look, and raise `ClickHouseUnavailable` while one is missing.
+    """Migrate embedded tables; of a server look, and raise `ClickHouseUnavailable` while a migration is missing.
 
-    Statements for all servers of a cluster are run by one process at a time, `attrikit migrate`, under a lock of the
-    control plane's database. A process that does not know that database, as the loader, cannot take the lock.
+    A server's are made by one process at a time, `attrikit migrate`, under a lock of the control plane's database. A
+    process that does not know that database, as the loader, cannot take the lock.
     """
-    if clickhouse.cluster is None:
+    if clickhouse.is_embedded:
         await migrate(clickhouse)
-    elif lacking := [f"{each.number:04}" for each in await plan(clickhouse) if each.statements]:
-        raise ClickHouseUnavailable(f"migrations {', '.join(lacking)} are missing: run `attrikit migrate`")
+        return
+    await check_version(clickhouse)
+    if missing := await lacking_migrations(clickhouse):
+        raise ClickHouseUnavailable(f"migrations {', '.join(missing)} are missing: run `attrikit migrate`")
+
+
+async def lacking_migrations(clickhouse: ClickHouse) -> list[str]:
+    """Return the migrations of this release that are not applied, by number. Those of a newer release may be there too:
+    two releases run side by side. Raises `schemas.clickhouse.MigrationError` if an applied one differs from its file.
+    """
+    known = load_migrations()
+    numbers = {migration.number for migration in known}
+    applied = [row for row in await _applied(clickhouse) if row.number in numbers]
+    return [f"{migration.number:04}" for migration in pending_migrations(known, applied)]
 
 
 async def plan(clickhouse: ClickHouse) -> list[PlannedMigration]:
@@ -62,21 +76,22 @@ async def plan(clickhouse: ClickHouse) -> list[PlannedMigration]:
     does."""
     await check_version(clickhouse)
     known = load_migrations()
-    try:
-        pending = set(await _pending(clickhouse, known))
-    except ClickHouseUnavailable as error:
-        if error.code not in (_NO_TABLE, _NO_DATABASE):
-            raise
-        pending = set(known)
+    pending = set(pending_migrations(known, await _applied(clickhouse)))
     return [
         PlannedMigration(each.number, each.name, _statements(each, clickhouse) if each in pending else ())
         for each in known
     ]
 
 
-async def _pending(clickhouse: ClickHouse, known: tuple[Migration, ...]) -> tuple[Migration, ...]:
-    rows = await clickhouse.query("SELECT number, name, checksum FROM schema_migrations FINAL ORDER BY number")
-    return pending_migrations(known, [AppliedMigration(*row) for row in rows])
+async def _applied(clickhouse: ClickHouse) -> list[AppliedMigration]:
+    """Return what is applied: nothing where there are no tables yet."""
+    try:
+        rows = await clickhouse.query("SELECT number, name, checksum FROM schema_migrations FINAL ORDER BY number")
+    except ClickHouseUnavailable as error:
+        if error.code in (_NO_TABLE, _NO_DATABASE):
+            return []
+        raise
+    return [AppliedMigration(*row) for row in rows]
 
 
 def _statements(migration: Migration, clickhouse: ClickHouse) -> tuple[str, ...]:

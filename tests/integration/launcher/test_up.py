@@ -1,13 +1,19 @@
 """The story of one data folder, told in order: first run, Ctrl-C, second run, SIGKILL, third run, a child's death."""
 
+import asyncio
 import os
 import re
 import shlex
 import signal
+from contextlib import closing
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
+from clickhouse_over_chdb import standing_in
+
+from pipeline.runtime.clickhouse import ClickHouse, lacking_migrations
 
 NAMES = {"broker", "gateway", "worker", "webhooks", "store", "console"}
 QUICK_START = """\
@@ -164,3 +170,16 @@ def test_the_same_on_apache_kafka(start, wait, processes_on, kafka_jars, free_po
     run.process.send_signal(signal.SIGTERM)
     assert run.exit_code() == 0
     assert processes_on(run.data_dir) == {}
+
+
+def test_the_tables_of_a_server_are_made_before_the_store_starts(
+    start, free_port, tmp_path, clickhouse_dir, make_settings
+):
+    """By the launcher, under the lock: the store finds them and waits for none."""
+    with standing_in(clickhouse_dir / "clickhouse") as server:
+        url = f"{server.url}/up_{uuid4().hex[:12]}"
+        run = start(free_port(), tmp_path / "data", clickhouse_url=url).wait_ready()
+        with closing(ClickHouse.open(make_settings(clickhouse_url=url))) as clickhouse:
+            assert asyncio.run(lacking_migrations(clickhouse)) == []
+        assert "migrations" not in (run.data_dir / "logs" / "store.log").read_text()
+        assert run.press_ctrl_c() == 0

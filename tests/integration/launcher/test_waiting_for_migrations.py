@@ -12,7 +12,7 @@ from sqlalchemy import text
 from deploy.migrations import missing, wait_until_ready
 from pipeline.control import migrate_control_plane
 from pipeline.control.engine import build_engine
-from pipeline.runtime.clickhouse import ClickHouse, migrate
+from pipeline.runtime.clickhouse import ClickHouse, ClickHouseUnavailable, migrate, migrate_or_look
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.topics import ensure_topics
 from schemas.clickhouse import load_migrations
@@ -29,7 +29,10 @@ async def test_each_store_is_waited_for_and_a_newer_one_is_enough(settings: Sett
     await ensure_topics(settings)
     said: list[str] = []
     lacking = await wait_until_ready(settings, 0.0, said.append)
-    assert [line.split(":")[0] for line in lacking] == ["the control plane's database", "ClickHouse"]
+    assert [line.split(":")[0].split(" 0")[0] for line in lacking] == [
+        "the control plane's database",
+        "ClickHouse migrations",
+    ]
     migrate_control_plane(settings.control_plane_dsn(), "0009")
     with closing(ClickHouse.open(settings)) as clickhouse:
         await migrate(clickhouse, load_migrations()[:-1])
@@ -37,6 +40,8 @@ async def test_each_store_is_waited_for_and_a_newer_one_is_enough(settings: Sett
         control_plane, tables = await missing(settings)
         assert control_plane.endswith("it is at 0009_privacy")
         assert tables == f"ClickHouse migrations {newest}"
+        with pytest.raises(ClickHouseUnavailable, match=f"migrations {newest} are missing: run `attrikit migrate`"):
+            await migrate_or_look(clickhouse)
         await migrate(clickhouse)
         migrate_control_plane(settings.control_plane_dsn())
         assert await wait_until_ready(settings, 0.0, said.append) == []
@@ -45,6 +50,7 @@ async def test_each_store_is_waited_for_and_a_newer_one_is_enough(settings: Sett
         with engine.begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         assert await missing(settings) == []
+        await migrate_or_look(clickhouse)
         await clickhouse.command(f"DROP DATABASE {clickhouse.database}")
     assert said == []
 

@@ -2,6 +2,7 @@
 for a server, and for two shards), a broker that stays, the backup in a folder or in S3.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from cryptography.fernet import Fernet
 from loader_log import Log, dump, random_events, until
 from pydantic import SecretStr
 from s3_server import S3
+from waiting import until as until_true
 
 from deploy.backup import command
 from deploy.backup.manifest import BackupError
 from deploy.backup.place import Place
 from pipeline.control import ControlPlane, prepare_control_plane
+from pipeline.control.migrate import one_runner
 from pipeline.runtime.clickhouse import ClickHouse, migrate
 from pipeline.runtime.secret_box import SecretBoxError
 from pipeline.runtime.settings import Settings
@@ -122,3 +125,21 @@ async def test_topics_of_another_kafka_are_loaded_from_their_beginning(
     assert await command.restore(settings, place, "", told.append) == []
     assert any(line.startswith("touches: not the topics of the backup") for line in told)
     assert await tables.query("SELECT * FROM loaded_offsets") == []
+
+
+async def test_a_restore_waits_for_another_that_migrates(
+    tables: ClickHouse, settings: Settings, place: Place, tmp_path: Path
+) -> None:
+    told, waits = list[str](), ["waiting for another that migrates"]
+    prepare_control_plane(settings)
+    await command.backup(settings, place, "", 7.0, lambda _: None)
+    (tmp_path / "control.db").unlink()
+    await tables.command(f"DROP DATABASE {tables.database} SYNC")
+    restoring = asyncio.to_thread(lambda: asyncio.run(command.restore(settings, place, "", told.append)))
+    with one_runner(settings.control_plane_dsn(), told.append):
+        task = asyncio.create_task(restoring)
+        await until_true(lambda: told == waits, "it waits")
+        assert not (tmp_path / "control.db").exists()
+    assert await task == []
+    assert told[0] == waits[0]
+    assert told.count(waits[0]) == 1
