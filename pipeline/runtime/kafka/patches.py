@@ -51,6 +51,10 @@ Method = Callable[..., Any]
 _failures: ContextVar[list[str]] = ContextVar("failures of connecting")
 
 
+class FetchingEnded(RuntimeError):
+    """Error: a consumer fetches no more. No `KafkaError`: to read again does not help, another consumer does."""
+
+
 class Patch(NamedTuple):
     """Replacement of one method. `wrap`: the method → what stands in its place. `releases`: of aiokafka, with it."""
 
@@ -89,6 +93,27 @@ def _ask_again(list_offsets: Method) -> Method:
         )
 
     return list_offsets_insistently
+
+
+def _note_first(set_error: Method) -> Method:
+    @wraps(set_error)
+    def set_first_error(self: Any, tp: Any, error: Exception) -> None:
+        if tp not in self._records:
+            set_error(self, tp, error)
+
+    return set_first_error
+
+
+def _say_end(fetched_records: Method) -> Method:
+    @wraps(fetched_records)
+    async def fetched_or_ended(self: Any, *arguments: Any, **options: Any) -> Any:
+        found = await fetched_records(self, *arguments, **options)
+        task = self.error_future
+        if not found and task.done() and not task.cancelled() and task.exception():
+            raise FetchingEnded("the consumer's fetching task has failed") from task.exception()
+        return found
+
+    return fetched_or_ended
 
 
 def _pause_after_empty(fetch: Method) -> Method:
@@ -179,6 +204,15 @@ _LOADING_COORDINATOR: Final = (
     "an error for the whole group. aiokafka looks at the offsets only, takes their absence for 'nothing was ever "
     "committed' and begins at the earliest record: weeks of events read again after a broker's restart. "
 )
+_TWO_LOOKS: Final = (
+    "A partition whose leader moves while its committed offset is looked up is looked up twice at a time. Where "
+    "nothing was committed, and no reset is wanted, both note the error; the second finds that of the first, fails by "
+    "an assertion, and takes the task that fetches with it. Here the first one stands."
+)
+_NO_FETCHES: Final = (
+    "A consumer whose fetching task has failed looks like one that nothing comes for: it waits for ever, without a "
+    "word. Here its next read fails."
+)
 _CLOSED: Final = (
     "A write to a connection that was just closed raises `RuntimeError` where the event loop is uvloop's. aiokafka "
     "expects `OSError` alone, and the task that wrote ends: the one that renews its metadata, that fetches, or that "
@@ -215,6 +249,8 @@ PATCHES: Final = (
     Patch(AIOKafkaConnection, "_send_sasl_token", _closed_is_broken, ("0.14.",), _CLOSED),
     Patch(AIOKafkaConnection, "connect", _note_failure, ("0.14.",), _NO_REASON + "Here what each broker said is kept."),
     Patch(AIOKafkaClient, "bootstrap", _say_why, ("0.14.",), _NO_REASON + "Here it is said."),
+    Patch(Fetcher, "_set_error", _note_first, ("0.14.",), _TWO_LOOKS),
+    Patch(Fetcher, "fetched_records", _say_end, ("0.14.",), _NO_FETCHES),
     Patch(Fetcher, "_proc_fetch_request", _pause_after_empty, ("0.14.",), _EMPTY_FETCHES),
     Patch(Sender, "_send_produce_req", _ring_after, ("0.14.",), _EMPTY_FETCHES + " The bell ends the pause."),
     Patch(

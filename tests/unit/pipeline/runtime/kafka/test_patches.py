@@ -1,13 +1,22 @@
-"""Over aiokafka's own coordinator code, with the network in front of it replaced."""
+"""Over aiokafka's own code, with the network in front of it replaced."""
 
+import asyncio
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.consumer.fetcher import Fetcher, OffsetResetStrategy
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import GroupAuthorizationFailedError, GroupLoadInProgressError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupLoadInProgressError,
+    KafkaError,
+    NoOffsetForPartitionError,
+)
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
+from aiokafka.structs import OffsetAndMetadata
 
 from pipeline.runtime.kafka import patches
 from pipeline.runtime.retry import Pauses
@@ -98,6 +107,47 @@ async def test_the_admin_client_raises_what_does_not_pass(admin_of, monkeypatch:
     monkeypatch.setattr(patches, "COORDINATOR_SECONDS", -1.0)
     with pytest.raises(GroupLoadInProgressError):
         await admin_of(refusal(LOADING)).list_consumer_group_offsets("webhooks", 1)
+
+
+class Unsought:
+    """A partition with nothing committed, which no reset is wanted for."""
+
+    has_valid_position, awaiting_reset = False, False
+
+    async def fetch_committed(self) -> OffsetAndMetadata:
+        await asyncio.sleep(0)
+        return OffsetAndMetadata(-1, "")
+
+
+class Assigned:
+    def state_value(self, _tp: TopicPartition) -> Unsought:
+        return Unsought()
+
+
+@pytest.fixture
+async def fetcher() -> Fetcher:
+    made = Fetcher.__new__(Fetcher)
+    made._records, made._fetch_waiters, made._prefetch_backoff = {}, set(), 0.1
+    made._default_reset_strategy = OffsetResetStrategy.NONE
+    made._subscriptions = SimpleNamespace(reassignment_in_progress=False)
+    made._loop, made._closed, made._wait_consume_future = asyncio.get_running_loop(), False, None
+    made._fetch_task = made._loop.create_future()
+    return made
+
+
+async def test_a_partition_whose_leader_moves_may_be_found_without_a_position_twice(fetcher: Fetcher) -> None:
+    looks = [fetcher._update_fetch_positions(Assigned(), node, [PLACE]) for node in (1, 2)]
+    assert await asyncio.gather(*looks) == [True, True]
+    with pytest.raises(NoOffsetForPartitionError):
+        await fetcher.fetched_records([PLACE])
+    assert await fetcher.fetched_records([PLACE]) == {}
+
+
+async def test_a_consumer_that_fetches_no_more_says_so(fetcher: Fetcher) -> None:
+    assert await fetcher.fetched_records([PLACE], timeout=0.001) == {}
+    fetcher._fetch_task.set_exception(KafkaError("Unexpected error during data retrieval"))
+    with pytest.raises(patches.FetchingEnded):
+        await fetcher.fetched_records([PLACE], timeout=0.001)
 
 
 def test_every_patch_names_the_release_that_is_installed() -> None:
