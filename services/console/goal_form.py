@@ -1,14 +1,14 @@
-"""A goal as a form has it, what stored events it would have matched, and a test of one event. Pure."""
+"""A goal as a form has it, and what stored events it would have matched. Pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
 from pipeline.control.errors import InvalidRecord
-from pipeline.control.goal_text import condition_text, make_condition, value_text
+from pipeline.control.goal_text import make_condition, value_text
 from pipeline.domain.conversions.goals import conversions_of
 from pipeline.domain.rules import compile_rules
 from schemas.amounts import shown_value
@@ -86,40 +86,3 @@ def matches_of(goal: Goal, app: App, events: Sequence[AcceptedEvent], is_whole: 
             values[currency] = values.get(currency, Decimal(0)) + value
     without = sum(bool(one.value_issue) for one in people)
     return Matches(len(named), is_whole, len(people), len(found) - len(people), without, values)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What would become of an event. `properties`: (name, kind, value), as they were read."""
-
-    properties: list[tuple[str, str, str]]
-    is_met: bool
-    value: Decimal | None
-    currency: str | None
-    issue: str
-    """Why its value is not known: a `ValueIssue`, or empty."""
-    unmet: list[str]
-    """Conditions that do not hold."""
-
-
-_KINDS: Final[dict[type, str]] = {str: "string", bool: "boolean", int: "number", float: "number", list: "array"}
-
-
-def try_event(goal: Goal, app: App, properties: str, now_ms: int) -> Trial:
-    """Try an event of the goal's name with these properties (JSON). Raises `InvalidRecord`."""
-    try:
-        decoded = msgspec.json.decode(properties or "{}")
-    except (msgspec.DecodeError, RecursionError):
-        decoded = None
-    if not isinstance(decoded, dict):
-        raise InvalidRecord("the properties are no JSON object")
-    raw = msgspec.Raw((properties or "{}").encode())
-    event = AcceptedEvent(app.app_id, "test", goal.event_name, now_ms, now_ms * 1000, "tester", properties=raw)
-    rules = compile_rules(app)
-    met = conversions_of(event, (goal,), rules)
-    found = conversions_of(event, (replace(goal, conditions=()),), rules)[0]
-    value, currency = shown_value(found.value_minor, found.currency, found.value_issue)
-    shown = [(name, _KINDS.get(type(given), "object"), value_text(given)) for name, given in decoded.items()]
-    single = [(one, replace(goal, conditions=(one,))) for one in goal.conditions]
-    unmet = [condition_text(one) for one, alone in single if not conversions_of(event, (alone,), rules)]
-    return Trial(shown, bool(met), value, currency, found.value_issue, unmet)

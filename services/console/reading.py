@@ -21,7 +21,7 @@ from services.web.envelope import Language
 
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=2.0)
 _KNOWN_AFTER: Final = 2
-"""Refreshes of the control plane after which a service must know an app or a key."""
+"""Refreshes of the control plane after which a process must know of a change."""
 _MARGIN_MS: Final = 5_000
 """A key is signed for a little less than it may hold, so that clocks may differ a little."""
 _log = get_logger("console")
@@ -102,8 +102,13 @@ async def until_known(
             raise Unknown(HTTPStatus.UNAUTHORIZED, "INVALID_API_KEY", "")
         return answer
 
-    seconds = _KNOWN_AFTER * settings.control_plane_refresh_seconds
+    seconds = known_after_seconds(settings)
     return await retry(known, (Unknown,), _log, "caller_unknown", pauses=SHORT, seconds=seconds, service=service)
+
+
+def known_after_seconds(settings: ConsoleSettings) -> float:
+    """Return how long after a change every process has read the control plane."""
+    return _KNOWN_AFTER * settings.control_plane_refresh_seconds
 
 
 async def answer_of(client: httpx.AsyncClient, service: str, method: str, path: str, **given: Any) -> httpx.Response:

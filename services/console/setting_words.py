@@ -28,6 +28,13 @@ KINDS: Final = {
     "array": text("list"),
     "object": text("object or nothing"),
 }
+UNMET: Final = {
+    "absent": text("the property is not there"),
+    "present": text("the property is there"),
+    "incomparable": text("a value of this type cannot be compared with it"),
+    "other": text("the value does not meet it"),
+}
+"""By `pipeline.domain.conversions.conditions.Unmet`."""
 VALUE_ISSUES: Final = {
     "unreadable_currency": text("not known: the currency cannot be read"),
     "unreadable_value": text("not known: the amount cannot be read"),

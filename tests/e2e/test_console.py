@@ -27,7 +27,8 @@ WIDE = {"width": 1280, "height": 900}
 APP_PAGES = (
     *("overview", "performance", "performance?dimension=campaign", "models?base=linear", "paths", "funnel"),
     *("conversions", "people", "live", "rejected", "validate", "api-keys", "settings", "changes", "help"),
-    *("first-event", "goals", "goals/new", "goals/purchase", "channels", "costs", "alerts", "webhooks", "exports"),
+    *("first-event", "goals", "goals/new", "goals/purchase", "goals/purchase/test", "channels", "costs", "alerts"),
+    *("webhooks", "exports"),
 )
 SQUEEZED = "[...document.querySelectorAll('th.wrap, td.wrap')].filter(e => e.clientWidth < 100).map(e => e.outerHTML)"
 PAGES = (

@@ -244,7 +244,7 @@ def test_a_webhook_is_added_and_tested(shop: Shop, product: Product) -> None:
     person.page.get_by_text("HTTP 401").wait_for()
 
 
-def test_a_goal_is_added(shop: Shop) -> None:
+def test_a_goal_is_added_and_tested(shop: Shop) -> None:
     person = shop.person
     person.follow("Goals")
     person.follow("New goal")
@@ -255,7 +255,18 @@ def test_a_goal_is_added(shop: Shop) -> None:
     person.sees("It would have matched %(matched)s of %(looked)s events.", matched=3, looked=3)
     person.push("Save")
     person.sees("Saved.")
-    assert person.page.get_by_role("link", name="visit_of_the_shop").is_visible()
+    person.go(person.page.get_by_role("link", name="visit_of_the_shop"))
+    person.push("Only check it")
+    person.sees("It meets the goal")
+    person.push("Send the test event")
+    person.sees("received by the gateway")
+    person.sees("What each model gave its touches")
+    person.follow("The conversion, touch by touch")
+    person.sees("Every touch before it, and what each model gave it")
+    of_goal = {"goal": "visit_of_the_shop"}
+    assert shop.api.get("/v1/conversions", params=of_goal).json()["data"]["items"] == []
+    tests = shop.api.get("/v1/conversions", params=of_goal | {"include_bots": "true"}).json()["data"]["items"]
+    assert [one["anonymous_id"].startswith("attrikit-test-") for one in tests] == [True]
 
 
 def test_a_view_is_exported(shop: Shop) -> None:

@@ -39,6 +39,7 @@ PAGES = {
     "validate": f"{APP}/validate",
     "goals": f"{APP}/goals",
     "goal": f"{APP}/goals/purchase",
+    "goal-test": f"{APP}/goals/purchase/test",
     "goal-new": f"{APP}/goals/new",
     "channels": f"{APP}/channels?page=https%3A%2F%2Fshop.example%2F%3Futm_source%3Dbaidu%26utm_medium%3Dcpc",
     "costs": f"{APP}/costs",
@@ -189,6 +190,11 @@ class Camera:
             self._page.goto(self._url + PAGES[start])
             self.behind(name, link)
         self.answer("mend-answer", "button[value=check]")
+        self._page.goto(self._url + PAGES["goal-test"])
+        self.answer("goal-test-checked", "main button[value=check]")
+        self._page.locator("main button[value=send]").click()
+        self._page.locator("main [data-arrived]").wait_for()
+        self.take("goal-test-sent")
         self._page.goto(self._url + PAGES["validate"])
         self.answer("validate-answer", "main .primary")
         self._page.goto(self._url + PAGES["conversions"])

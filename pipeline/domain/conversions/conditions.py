@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from enum import StrEnum
 from operator import ge, gt, le, lt
 from typing import Any, Final
 
@@ -19,6 +20,37 @@ _ORDER: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
 
 def all_hold(conditions: Iterable[GoalCondition], properties: dict[str, Any]) -> bool:
     return all(_holds(condition, properties.get(condition.name)) for condition in conditions)
+
+
+class Unmet(StrEnum):
+    """Why a condition does not hold."""
+
+    ABSENT = "absent"
+    PRESENT = "present"
+    INCOMPARABLE = "incomparable"
+    """The property and the condition's value are of kinds that are not compared."""
+    OTHER = "other"
+
+
+def why_unmet(condition: GoalCondition, properties: dict[str, Any]) -> Unmet | None:
+    """Return why a condition does not hold; None: it does."""
+    found = properties.get(condition.name)
+    if _holds(condition, found):
+        return None
+    if found is None:
+        return Unmet.ABSENT
+    if condition.operator is Operator.EXISTS:
+        return Unmet.PRESENT
+    return Unmet.OTHER if _is_comparable(condition.operator, found, condition.value) else Unmet.INCOMPARABLE
+
+
+def _is_comparable(operator: Operator, found: Any, value: Any) -> bool:
+    if operator is Operator.CONTAINS:
+        return isinstance(found, str | list)
+    if isinstance(found, bool) or isinstance(value, bool):
+        return isinstance(found, bool) and isinstance(value, bool) and operator not in _ORDER
+    are_texts = isinstance(found, str) and isinstance(value, str)
+    return are_texts or (_number(found) is not None and _number(value) is not None)
 
 
 def _holds(condition: GoalCondition, found: Any) -> bool:

@@ -12,6 +12,7 @@ from services.console.pages.deliveries import router as deliveries
 from services.console.pages.events import router as events
 from services.console.pages.exports import router as exports
 from services.console.pages.first_event import router as first_event
+from services.console.pages.goal_tests import router as goal_tests
 from services.console.pages.goals import router as goals
 from services.console.pages.help import router as help_pages
 from services.console.pages.live import router as live
@@ -29,6 +30,6 @@ from services.console.pages.webhooks import router as webhooks
 
 ROUTERS: Final = (
     *(sign_in, apps, api_keys, first_event, profile, users, system),
-    *(goals, channels, costs, alerts, webhooks, deliveries, exports),
+    *(goals, goal_tests, channels, costs, alerts, webhooks, deliveries, exports),
     *(overview, performance, conversions, people, paths, live, events, rejected, validate, help_pages),
 )

@@ -1,6 +1,7 @@
-"""Goals: the events that count as conversions. List, form, versions, matches of the last days, test of an event."""
+"""Goals: the events that count as conversions. List, form, versions, matches of the last days."""
 
 import asyncio
+import secrets
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,7 +14,8 @@ from pipeline.runtime.clock import now_ms
 from schemas.control import Goal
 from services.console import setting_words as words
 from services.console.event_walk import DAYS, MOST_EVENTS, recent_events
-from services.console.goal_form import SPARE_ROWS, goal_of, logged, matches_of, rows_of, try_event, values_of
+from services.console.goal_form import SPARE_ROWS, goal_of, logged, matches_of, rows_of, values_of
+from services.console.goal_trial import example_of
 from services.console.page import Page, go
 from services.console.visitor import Form, OfApp, Refused, field
 
@@ -43,18 +45,18 @@ async def add_goal(page: OfApp, fields: Form) -> Response:
 
 @router.get("/apps/{app_id}/goals/{name}")
 async def show_goal(page: OfApp, name: str) -> Response:
-    known = await _known(page, name)
+    known = await known_goal(page, name)
     return await _form_page(page, values_of(known), rows_of(known), known=known, looked=known)
 
 
 @router.post("/apps/{app_id}/goals/{name}")
 async def change_goal(page: OfApp, name: str, fields: Form) -> Response:
-    return await _take(page, fields, name, await _known(page, name))
+    return await _take(page, fields, name, await known_goal(page, name))
 
 
 @router.post("/apps/{app_id}/goals/{name}/retire")
 async def retire_goal(page: OfApp, name: str, fields: Form) -> Response:
-    known = await _known(page, name)
+    known = await known_goal(page, name)
     store = page.console.store(page.entry("goal.retire", name, before=logged(known)))
     await asyncio.to_thread(store.retire_goal, page.app_id, name, now_ms())
     await asyncio.to_thread(page.console.snapshots.refresh)
@@ -89,7 +91,8 @@ def _rows(fields: FormData) -> list[tuple[str, str, str]]:
     return [row for row in zip(*columns, strict=False) if row[0] or row[2]]
 
 
-async def _known(page: Page, name: str) -> Goal:
+async def known_goal(page: Page, name: str) -> Goal:
+    """Return a goal of the app; refuses with 404."""
     app = await asyncio.to_thread(page.console.store().app, page.app_id)
     known = next((goal for goal in app.goals if goal.name == name), None)
     if known is None:
@@ -122,8 +125,9 @@ async def _form_page(
         "words": words,
         "text_of": condition_text,
         "changes": await _changes(page, known),
+        "test_event": new_test_event(page, known) if known else "",
     }
-    return page.render("goal.html", status, **values, **_trial(page, known))
+    return page.render("goal.html", status, **values)
 
 
 async def _changes(page: Page, known: Goal | None) -> list[Any]:
@@ -133,13 +137,7 @@ async def _changes(page: Page, known: Goal | None) -> list[Any]:
     return [change for change in changes[::-1] if change.goal.name == known.name]
 
 
-def _trial(page: Page, known: Goal | None) -> dict[str, Any]:
-    """Return the test of an event whose properties stand in the page's address."""
-    asked = page.request.query_params.get("test")
-    if asked is None or known is None:
-        return {"asked": "", "trial": None, "test_problem": ""}
+def new_test_event(page: Page, goal: Goal) -> str:
+    """Return an event that meets a goal, of a new test person, as JSON to be edited."""
     assert page.app is not None
-    try:
-        return {"asked": asked, "trial": try_event(known, page.app, asked, now_ms()), "test_problem": ""}
-    except InvalidRecord as error:
-        return {"asked": asked, "trial": None, "test_problem": page.told(error)}
+    return page.json(example_of(goal, page.app, secrets.token_hex(6)))

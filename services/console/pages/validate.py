@@ -1,5 +1,6 @@
 """The validator: paste events, see what the gateway would say of them. Nothing is stored."""
 
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -46,15 +47,13 @@ def _as_sent(given: str) -> str:
 
 
 def _validator_page(page: Page, given: str, found: Any = None, problem: str = "", status: int = 200) -> Response:
-    values = {
-        "given": given,
-        "found": found,
-        "problem": problem,
-        "words": words,
-        "channel_of": lambda name: key_name(page, "channel", name),
-        "rest_of": _rest_of,
-    }
-    return page.render("validate.html", status, **values)
+    return page.render("validate.html", status, given=given, problem=problem, **verdict_values(page, found))
+
+
+def verdict_values(page: Page, found: Any) -> dict[str, Any]:
+    """Return what `validation.html` needs to show the gateway's verdict."""
+    channel_of = partial(key_name, page, "channel")
+    return {"found": found, "words": words, "channel_of": channel_of, "rest_of": _rest_of}
 
 
 _TOLD_APART: Final = ("index", "channel", "channel_rule", "touch_type", "goals", "may_be_late")

@@ -8,8 +8,8 @@ from console_world import OWN_APP, Visitor
 PAGES = (
     *("overview", "performance", "models?base=linear&leave_out=direct", "paths", "funnel?stopped_after=1"),
     *("conversions", "conversions/cnv_g", "people", "people/browser-g", "live", "events/o1", "rejected", "validate"),
-    *("goals", "goals/new", "goals/purchase", "channels", "costs", "alerts", "webhooks", f"webhooks/{ENDPOINT}"),
-    *("exports", "api-keys", "settings", "changes", "help", "first-event"),
+    *("goals", "goals/new", "goals/purchase", "goals/purchase/test", "channels", "costs", "alerts", "webhooks"),
+    *(f"webhooks/{ENDPOINT}", "exports", "api-keys", "settings", "changes", "help", "first-event"),
 )
 ADDRESSES = [*(f"/apps/{OWN_APP}/{path}" for path in PAGES), "/apps", "/apps/new", "/users", "/profile", "/system"]
 

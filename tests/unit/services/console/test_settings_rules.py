@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.control import InvalidRecord, UnknownRecord
+from pipeline.control import UnknownRecord
 from pipeline.control.channel_rules import moved_rule, with_rule, without_rule
 from pipeline.control.goal_text import condition_text, make_condition, parse_value, value_text
 from pipeline.domain.cost_rows import REASONS
@@ -19,7 +19,7 @@ from services.console import setting_words
 from services.console.channel_impact import impact_of
 from services.console.cost_overview import by_source, gaps_of
 from services.console.export_form import FORMATS, REPORTS, body_of
-from services.console.goal_form import goal_of, matches_of, rows_of, try_event, values_of
+from services.console.goal_form import goal_of, matches_of, rows_of, values_of
 from services.query.exports.parameters import parse_export
 
 APP = App("shop", "Shop")
@@ -54,17 +54,6 @@ def test_matches_leave_out_bots_and_tell_of_values_that_cannot_be_read() -> None
     found = matches_of(goal, APP, events, True)
     assert (found.looked_at, found.matched, found.bots, found.without_value) == (4, 2, 1, 1)
     assert found.values == {"CNY": 150}
-
-
-def test_a_test_event_says_which_condition_does_not_hold() -> None:
-    conditions = (make_condition("revenue", "gte", "100"), make_condition("plan", "eq", "pro"))
-    goal = Goal("big", "Big", "macro", "purchase", ("revenue",), conditions)
-    trial = try_event(goal, APP, '{"revenue": 150, "plan": "free", "tags": ["a"]}', 1_000)
-    assert not trial.is_met
-    assert trial.unmet == ['plan eq "pro"']
-    assert [kind for _, kind, _ in trial.properties] == ["number", "string", "array"]
-    with pytest.raises(InvalidRecord):
-        try_event(goal, APP, "[]", 1_000)
 
 
 def rules(*names: str) -> ChannelSettings:

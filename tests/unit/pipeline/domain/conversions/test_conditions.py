@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.domain.conversions.conditions import all_hold
+from pipeline.domain.conversions.conditions import Unmet, all_hold, why_unmet
 from schemas.control import GoalCondition, Operator
 
 HUGE = 10**5000
@@ -36,6 +36,8 @@ def test_operators(operator: str, value: Any, held_by: list[Any], not_by: list[A
     condition = GoalCondition("property", Operator(operator), value)
     assert [found for found in held_by if not all_hold([condition], {"property": found})] == []
     assert [found for found in not_by if all_hold([condition], {"property": found})] == []
+    assert [found for found in held_by if why_unmet(condition, {"property": found})] == []
+    assert [found for found in not_by if not why_unmet(condition, {"property": found})] == []
 
 
 def test_an_absent_property_is_as_a_null_one_and_all_conditions_must_hold() -> None:
@@ -45,3 +47,28 @@ def test_an_absent_property_is_as_a_null_one_and_all_conditions_must_hold() -> N
     assert not all_hold([absent, large], {"amount": 11, "gone": 1})
     assert not all_hold([absent, large], {"amount": 10})
     assert all_hold([], {})
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "found", "why"),
+    [
+        ("eq", "pro", None, Unmet.ABSENT),
+        ("exists", True, None, Unmet.ABSENT),
+        ("exists", False, "", Unmet.PRESENT),
+        ("eq", "pro", "free", Unmet.OTHER),
+        ("ne", True, True, Unmet.OTHER),
+        ("gte", 100, "99", Unmet.OTHER),
+        ("gt", "2024-01-01", "2023-12-31", Unmet.OTHER),
+        ("contains", "a", ["b"], Unmet.OTHER),
+        ("contains", "a", "b", Unmet.OTHER),
+        ("eq", 5, "five", Unmet.INCOMPARABLE),
+        ("eq", True, "true", Unmet.INCOMPARABLE),
+        ("gt", 1, True, Unmet.INCOMPARABLE),
+        ("gt", "2024-01-01", 5, Unmet.INCOMPARABLE),
+        ("lt", 5, [1], Unmet.INCOMPARABLE),
+        ("contains", 7, 7, Unmet.INCOMPARABLE),
+        ("contains", "a", {"a": 1}, Unmet.INCOMPARABLE),
+    ],
+)
+def test_why_a_condition_does_not_hold(operator: str, value: Any, found: Any, why: Unmet) -> None:
+    assert why_unmet(GoalCondition("property", Operator(operator), value), {"property": found}) is why
