@@ -36,7 +36,8 @@ async def explain_conversion(page: OfApp, conversion_id: str) -> Response:
     values = {
         "found": found,
         "setting_words": setting_words,
-        "models": [model.value for model in Model],
+        # Credits from before there was a model lack it.
+        "models": list(found["totals"]) or [model.value for model in Model],
         "bars": {touch["touch_id"] or "": _bars(touch) for touch in found["touches"]},
         "differences": differences_of(found["revisions"]),
     }

@@ -22,7 +22,7 @@ from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.clock import now_ms
 from schemas.amounts import ValueIssue
 from schemas.events import AcceptedEvent
-from schemas.facts import ConversionRow, encode_rows
+from schemas.facts import NANOS_PER_CONVERSION, AttributionRow, ConversionRow, Model, encode_rows
 from schemas.topics import Topic
 from schemas.webhooks import EndpointState, EventType, decode_deliveries
 from services.console.setting_words import VALUE_ISSUES
@@ -106,17 +106,38 @@ def test_models_have_switches_and_the_call_names_what_is_left_out(mia: Visitor) 
     assert 'name="leave_out" value="direct,impression"' in page, "the export of this view"
 
 
-@pytest.mark.parametrize("issue", ValueIssue)
-def test_a_value_that_is_not_known_says_why(mia: Visitor, tables: ClickHouse, issue: ValueIssue) -> None:
-    conversion_id, long_ago = f"cnv_{issue}", now_ms() - 300 * 86_400_000
+def store_conversion(tables: ClickHouse, conversion_id: str, issue: str = "") -> int:
+    """Store a conversion of long ago without credits; return its time."""
+    long_ago = now_ms() - 300 * 86_400_000
     bought = ConversionRow(
-        OWN_APP, conversion_id, "purchase", "macro", f"o_{issue}", "u:old", "old", "", "ses_o", long_ago, 0, "CNY", "",
-        [], [], [], [], [], [], [], revision=1, value_issue=issue.value,
+        OWN_APP, conversion_id, "purchase", "macro", f"o_{conversion_id}", "u:old", "old", "", "ses_o", long_ago, 0,
+        "CNY", "", [], [], [], [], [], [], [], revision=1, value_issue=issue,
     )  # fmt: skip
     asyncio.run(tables.insert_ndjson("conversions", encode_rows([bought])))
+    return long_ago
+
+
+@pytest.mark.parametrize("issue", ValueIssue)
+def test_a_value_that_is_not_known_says_why(mia: Visitor, tables: ClickHouse, issue: ValueIssue) -> None:
+    conversion_id = f"cnv_{issue}"
+    store_conversion(tables, conversion_id, issue.value)
     page = mia.client.get(f"/apps/{OWN_APP}/conversions/{conversion_id}", headers={"Accept-Language": "zh"}).text
     assert f">{translated_texts()[VALUE_ISSUES[issue]]}<" in page
     assert "尚未归因" in page, "a conversion is stored before its credits"
+
+
+def test_credits_from_before_there_was_a_model_are_told_without_it(mia: Visitor, tables: ClickHouse) -> None:
+    at_ms = store_conversion(tables, "cnv_five")
+    five = [model.value for model in Model if model is not Model.LAST_NON_DIRECT]
+    credited = AttributionRow(
+        OWN_APP, "cnv_five", "purchase", "u:old", at_ms, 0, "CNY", [""], [at_ms], ["visit"], ["direct"], [""], [""],
+        [""], {model: [NANOS_PER_CONVERSION] for model in five}, {model: [0] for model in five}, "initial", 1,
+    )  # fmt: skip
+    asyncio.run(tables.insert_ndjson("attributions", encode_rows([credited])))
+    answer = mia.get(f"/apps/{OWN_APP}/conversions/cnv_five")
+    assert answer.status_code == 200
+    assert re.findall(r'/help#(\w+)">', answer.text)[:5] == five
+    assert "#last_non_direct" not in answer.text
 
 
 def test_a_funnel_leads_to_those_who_came_no_further(mia: Visitor) -> None:
