@@ -25,7 +25,7 @@ comma := ,
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --require-hashes --no-deps
-LOCK = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra build
+LOCK = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra build --extra tracing
 
 # What was installed from, and with what: a stamp newer than its lock means there is nothing to do, and no network is touched.
 RUNTIME := $(VENV)/.runtime

@@ -27,6 +27,7 @@ from pipeline.runtime.settings import (
     WebhooksSettings,
     WorkerSettings,
 )
+from pipeline.runtime.traces.tracer import tracing
 from schemas.ids import digest
 from services.web.errors import ApiError
 from services.web.server import SERVER_OPTIONS, QuietServer
@@ -57,8 +58,9 @@ def run_gateway(settings: GatewaySettings) -> None:
     from services.gateway.app import run
 
     use_bells(settings.bells)
-    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has drained
-        raise SystemExit(run(settings))
+    # uvicorn raises the signal again once it has drained
+    with suppress(KeyboardInterrupt), tracing(settings, "gateway") as tracer:
+        raise SystemExit(run(settings, tracer))
 
 
 def run_query(settings: QuerySettings) -> None:
@@ -68,11 +70,13 @@ def run_query(settings: QuerySettings) -> None:
     async def serve(stop: asyncio.Event) -> None:
         clickhouse = ClickHouse.open(settings)
         try:
-            await _serve(create_app(settings, clickhouse), settings.host, settings.port, stop)
+            app = create_app(settings, clickhouse, tracer=tracer)
+            await _serve(app, settings.host, settings.port, stop)
         finally:
             clickhouse.close()
 
-    _run(serve)
+    with tracing(settings, "query") as tracer:
+        _run(serve)
 
 
 def run_loader(settings: LoaderSettings) -> None:
@@ -83,13 +87,14 @@ def run_loader(settings: LoaderSettings) -> None:
     async def load(stop: asyncio.Event) -> None:
         clickhouse = ClickHouse.open(settings)
         try:
-            loader = Loader(settings, clickhouse)
+            loader = Loader(settings, clickhouse, tracer=tracer)
             app = operations_app("loader", loader.missing, loader.stalled)
             await _run_with_port(stop, loader.run(stop), app, settings.host, settings.loader_port)
         finally:
             clickhouse.close()
 
-    _run(load)
+    with tracing(settings, "loader") as tracer:
+        _run(load)
 
 
 def run_store(settings: StoreSettings) -> None:
@@ -105,8 +110,8 @@ def run_store(settings: StoreSettings) -> None:
         try:
             if clickhouse.is_embedded:
                 await migrate(clickhouse)
-            loader = Loader(settings, clickhouse, instance_id=_store_id(settings))
-            app = create_app(settings, clickhouse, loader_stalled=loader.stalled)
+            loader = Loader(settings, clickhouse, instance_id=_store_id(settings), tracer=tracer)
+            app = create_app(settings, clickhouse, loader_stalled=loader.stalled, tracer=tracer)
             alerter = Alerter(settings, clickhouse, app.state.snapshots, _known(app.state.reader.complete_through_ms))
             await run_draining(
                 stop, _serve(app, settings.host, settings.port, stop), loader.run(stop), alerter.run(stop)
@@ -114,7 +119,8 @@ def run_store(settings: StoreSettings) -> None:
         finally:
             clickhouse.close()
 
-    _run(serve_and_load)
+    with tracing(settings, "store") as tracer:
+        _run(serve_and_load)
 
 
 def _store_id(settings: ProcessSettings) -> str:
@@ -143,11 +149,12 @@ def run_webhooks(settings: WebhooksSettings) -> None:
     use_bells(settings.bells)
 
     async def deliver(stop: asyncio.Event) -> None:
-        webhooks = Webhooks(settings)
+        webhooks = Webhooks(settings, tracer=tracer)
         app = operations_app("webhooks", webhooks.missing, webhooks.stalled)
         await _run_with_port(stop, webhooks.run(stop), app, settings.host, settings.webhooks_port)
 
-    _run(deliver)
+    with tracing(settings, "webhooks") as tracer:
+        _run(deliver)
 
 
 def run_console(settings: ConsoleSettings) -> None:

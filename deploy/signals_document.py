@@ -12,6 +12,7 @@ from pipeline.runtime.log_events import LOG_EVENTS
 
 METRIC_MODULES: Final = (
     "pipeline.control.snapshot",
+    "pipeline.runtime.traces.metrics",
     "pipeline.stream.metrics",
     "services.alerts.app",
     "services.gateway.metrics",

@@ -80,6 +80,8 @@ class Delivery(msgspec.Struct, gc=False, omit_defaults=True):
     """The partition of facts it was made from, `c3` say: with the two below, what tells a repeat of it."""
     source_offset: int = 0
     source_row: int = 0
+    traceparent: str = ""
+    """Step of a trace that it follows from; empty: none."""
 
 
 class WebhookAttemptRow(msgspec.Struct, gc=False):

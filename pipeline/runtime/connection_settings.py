@@ -9,7 +9,14 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pipeline.runtime.setting_checks import check_addresses, check_cluster, check_hosts, check_url, secret
+from pipeline.runtime.setting_checks import (
+    check_addresses,
+    check_cluster,
+    check_collector,
+    check_hosts,
+    check_url,
+    secret,
+)
 
 PREFIX: Final = "ATTRIKIT_"
 _LARGEST_FLOAT: Final = 2_000_000.0
@@ -44,6 +51,17 @@ class ProcessSettings(BaseSettings):
             PREFIX + name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             for name, value in self
         }
+
+
+class TracesSettings(ProcessSettings):
+    """Traces."""
+
+    traces_endpoint: Annotated[str, AfterValidator(check_collector)] = ""
+    """URL of a collector of traces that takes OTLP over HTTP, `http://collector:4318`; without a path, `/v1/traces` of
+    it is meant. Empty: no traces, at no cost (`deploy/docs/traces.md`)."""
+    traces_sample_ratio: float = Field(default=0.01, ge=0, le=1)
+    """Share of the requests that are traced, of those that come without a `traceparent`; one that brings it is traced
+    if it says so."""
 
 
 class PartitionSettings(ProcessSettings):

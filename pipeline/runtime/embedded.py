@@ -1,10 +1,10 @@
-"""Check for the packages of the extra `embedded`, which services of a cluster do without."""
+"""Check for packages of extras: `embedded`, which services of a cluster do without, and `tracing`."""
 
 from importlib.util import find_spec
 
 
 class NotInstalled(Exception):
-    """Error: a package that only one machine's installation needs is not here. The message says what to do."""
+    """Error: a package that not every installation needs is not here. The message says what to do."""
 
 
 def require(package: str, instead: str) -> None:

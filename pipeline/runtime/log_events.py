@@ -17,6 +17,7 @@ LOG_EVENTS: Final[dict[str, str]] = {
     "quota_redis_away": "Redis cannot be reached: requests of limited plans are let through uncounted.",
     "quota_redis_back": "Requests of limited plans are counted again.",
     "background_failed": "A part of the process failed and runs no more; the error stands beside it.",
+    "spans_dropped": "Spans of traces could not be sent to their collector; they are dropped and counted.",
     "ends_unknown": "The ends of topics could not be read, so the check for a standstill waits.",
     # Kafka
     "broker_connected": "A producer is connected.",

@@ -44,6 +44,12 @@ def check_hosts(given: str) -> str:
     return given
 
 
+def check_collector(given: str) -> str:
+    if "@" in urlsplit(given).netloc:
+        raise ValueError("it holds a login, which belongs into OTEL_EXPORTER_OTLP_HEADERS")
+    return check_url("http", "https")(given)
+
+
 def check_cluster(given: str) -> str:
     if given and not _CLUSTER.match(given):
         raise ValueError("expected letters, digits, '_', '-' and '.'")

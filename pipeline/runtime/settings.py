@@ -18,6 +18,7 @@ from pipeline.runtime.connection_settings import (
     PartitionSettings,
     ProcessSettings,
     SecretBoxSettings,
+    TracesSettings,
 )
 from pipeline.runtime.setting_checks import (
     check_delays,
@@ -128,6 +129,7 @@ class GatewaySettings(
     ReadsSettings,
     ProxySettings,
     ConsoleAddressSettings,
+    TracesSettings,
 ):
     """Gateway."""
 
@@ -143,7 +145,7 @@ class GatewaySettings(
     """Maximum wait of a request for the broker's acknowledgement."""
 
 
-class WorkerSettings(KafkaSettings, LivenessSettings, ControlPlaneSettings, HostSettings):
+class WorkerSettings(KafkaSettings, LivenessSettings, ControlPlaneSettings, HostSettings, TracesSettings):
     """Stream."""
 
     stream_store: Literal["rocksdb", "memory"] = "rocksdb"
@@ -180,7 +182,9 @@ class ExportSettings(SecretBoxSettings):
     """Limit on the memory of the query of one export; 0: no limit."""
 
 
-class QuerySettings(PartitionSettings, ClickHouseSettings, ExportSettings, HttpSettings, OperatorSettings):
+class QuerySettings(
+    PartitionSettings, ClickHouseSettings, ExportSettings, HttpSettings, OperatorSettings, TracesSettings
+):
     """Query service."""
 
     query_max_seconds: float = Field(default=20.0, gt=0)
@@ -197,7 +201,7 @@ class QuerySettings(PartitionSettings, ClickHouseSettings, ExportSettings, HttpS
     its reads are answered 429 with `Retry-After`. Large lists are read and sent 4 MiB at a time."""
 
 
-class LoaderSettings(KafkaSettings, ClickHouseSettings, LivenessSettings, HostSettings):
+class LoaderSettings(KafkaSettings, ClickHouseSettings, LivenessSettings, HostSettings, TracesSettings):
     """Loader."""
 
     loader_max_rows: int = Field(default=50_000, gt=0)
@@ -232,7 +236,9 @@ class WebhookCallSettings(ProcessSettings):
     """Timeout of a whole attempt."""
 
 
-class WebhooksSettings(KafkaSettings, LivenessSettings, SecretBoxSettings, WebhookCallSettings, HostSettings):
+class WebhooksSettings(
+    KafkaSettings, LivenessSettings, SecretBoxSettings, WebhookCallSettings, HostSettings, TracesSettings
+):
     """Webhook dispatcher."""
 
     webhook_retry_seconds: Annotated[str, AfterValidator(check_delays)] = "5,300,1800,7200,18000,36000,36000"

@@ -20,6 +20,7 @@ from pipeline.runtime.log import configure_logging, get_logger
 from pipeline.runtime.retry import retry
 from pipeline.runtime.settings import WorkerSettings
 from pipeline.runtime.topics import ensure_topics
+from pipeline.runtime.traces.tracer import Tracer, tracing
 from pipeline.stream.beginning import ensure_changelog
 from pipeline.stream.faust_adapter import StreamApp, broker_credentials, run_until_signal
 from pipeline.stream.partition.changelog import CHANGELOG_TOPIC, TABLE_NAME
@@ -32,12 +33,12 @@ from schemas.topics import MAX_MESSAGE_BYTES, STREAM_GROUP, Topic
 _log = get_logger("stream.app")
 
 
-async def build_app(settings: WorkerSettings, control_plane: Snapshots) -> StreamApp:
+async def build_app(settings: WorkerSettings, control_plane: Snapshots, tracer: Tracer | None = None) -> StreamApp:
     """The app, ready to run on this event loop. Topics must exist."""
     directory = settings.data_dir.resolve() / "stream"
     directory.mkdir(parents=True, exist_ok=True)
     stores = OpenStores(store_factory(settings.stream_store, directory / "tables"))
-    worker = Worker(settings, control_plane, stores, CHANGELOG_TOPIC)
+    worker = Worker(settings, control_plane, stores, CHANGELOG_TOPIC, tracer)
     faust_settings = _faust_settings(settings, str(directory))
     return StreamApp(STREAM_GROUP, Topic.EVENTS.value, TABLE_NAME, worker, stores, **faust_settings)
 
@@ -87,6 +88,11 @@ def instance_id(hostname: str, directory: str) -> str:
 def main(settings: WorkerSettings, source: Snapshots | None = None) -> None:
     """Run a worker until SIGTERM or SIGINT, then exit with 0; with another code if it failed."""
     configure_logging("stream", settings.log_level)
+    with tracing(settings, "worker") as tracer:
+        _run(settings, source, tracer)
+
+
+def _run(settings: WorkerSettings, source: Snapshots | None, tracer: Tracer | None) -> None:
     # What is loaded now stays. States are plain data without cycles; the default thresholds would have the collector
     # walk them all the time.
     gc.freeze()
@@ -102,7 +108,7 @@ def main(settings: WorkerSettings, source: Snapshots | None = None) -> None:
         _log.error("cannot_start", kafka=settings.kafka_bootstrap, error=str(error))
         sys.exit(1)
     source = source or SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
-    run_until_signal(loop.run_until_complete(build_app(settings, source)), loop)
+    run_until_signal(loop.run_until_complete(build_app(settings, source, tracer)), loop)
 
 
 async def _prepare(settings: WorkerSettings) -> None:

@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaProducer
 
 from pipeline.runtime.clock import RisingClock, monotonic_seconds, now_ms
 from pipeline.runtime.settings import WorkerSettings
+from pipeline.runtime.traces.tracer import Tracer
 from pipeline.stream.fatal import exit_process
 from pipeline.stream.fence import Fences
 from pipeline.stream.guard import StallGuard
@@ -30,6 +31,7 @@ class Committers:
         fences: Fences,
         stores: OpenStores,
         guard: StallGuard,
+        tracer: Tracer | None = None,
     ) -> None:
         self.by_partition: dict[int, PartitionCommitter] = {}
         self.reporter = ProgressReporter(producer)
@@ -38,6 +40,7 @@ class Committers:
         self._fences = fences
         self._stores = stores
         self._guard = guard
+        self._tracer = tracer
         self._running: dict[int, asyncio.Task[None]] = {}
 
     def start(self, partition: int, working_set: WorkingSet, positions: Positions, source: SourceTopic) -> None:
@@ -78,4 +81,5 @@ class Committers:
             publish_interval_seconds=settings.publish_interval_seconds,
             idle_seconds=settings.idle_seconds,
             partitions=settings.partitions,
+            tracer=self._tracer,
         )

@@ -32,6 +32,8 @@ class Place:
     partition: int
     offset: int
     timestamp_ms: int
+    traceparent: bytes = b""
+    """Step of a trace that it follows from; empty: none."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from faust.worker import Worker
 from pipeline.runtime.kafka.clients import FETCHER_LOOK_MS
 from pipeline.runtime.kafka.patches import set_fetch_waits
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.traces.tracer import traceparent_of
 from pipeline.stream.decode import Place
 from pipeline.stream.partition.open_stores import OpenStores
 from pipeline.stream.source_topic import SourceTopic
@@ -111,7 +112,8 @@ class StreamApp(faust.App):
 
 
 def _place(message: Any) -> Place:
-    return Place(message.topic, message.partition, message.offset, int(message.timestamp * 1000))
+    traceparent = traceparent_of(message.headers) if message.headers else b""
+    return Place(message.topic, message.partition, message.offset, int(message.timestamp * 1000), traceparent)
 
 
 class _Source:

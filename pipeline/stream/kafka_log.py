@@ -9,6 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from pipeline.runtime.traces.tracer import Headers
 from pipeline.stream.partition.changelog import append_group
 from schemas.topics import Topic
 
@@ -32,8 +33,8 @@ class KafkaLog:
         self._changelog_topic = changelog_topic
         self._now_ms = now_ms
 
-    async def send(self, topic: Topic, partition: int, value: bytes) -> Awaitable[int]:
-        return _offset_of(await self._producer.send(topic.value, value, partition=partition))
+    async def send(self, topic: Topic, partition: int, value: bytes, headers: Headers) -> Awaitable[int]:
+        return _offset_of(await self._producer.send(topic.value, value, partition=partition, headers=headers))
 
     async def append_states(self, partition: int, puts: Sequence[tuple[bytes, bytes]], deletes: Sequence[bytes]) -> int:
         last_offset = await append_group(

@@ -10,6 +10,7 @@ from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.lifecycle import Background
 from pipeline.runtime.liveness import Liveness, watch
 from pipeline.runtime.settings import WorkerSettings
+from pipeline.runtime.traces.tracer import Tracer
 from pipeline.stream import metrics
 from pipeline.stream.app_directory import AppDirectory
 from pipeline.stream.assignment import Assignment
@@ -29,7 +30,12 @@ class Worker:
     """Owner of partitions (`faust_adapter.PartitionOwner`). It is made on a running event loop."""
 
     def __init__(
-        self, settings: WorkerSettings, control_plane: Snapshots, stores: OpenStores, changelog_topic: str
+        self,
+        settings: WorkerSettings,
+        control_plane: Snapshots,
+        stores: OpenStores,
+        changelog_topic: str,
+        tracer: Tracer | None = None,
     ) -> None:
         self._settings = settings
         self._control_plane = control_plane
@@ -37,7 +43,7 @@ class Worker:
         self._fences = Fences(settings, changelog_topic)
         # The group counts from the last heartbeat, which may be older than the guard's last look.
         self._guard = StallGuard(monotonic_seconds, settings.worker_session_timeout_seconds * 0.7)
-        self.committers = Committers(settings, self._producer, self._fences, stores, self._guard)
+        self.committers = Committers(settings, self._producer, self._fences, stores, self._guard, tracer)
         directory = AppDirectory(control_plane, RulesBook())
         self._assignment = Assignment(settings, directory, stores, self._fences, self.committers)
         self._liveness = Liveness[int](settings.stall_seconds)

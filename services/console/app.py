@@ -24,6 +24,7 @@ from services.console.state import Console
 from services.console.static import StaticFiles
 from services.web.middleware import EnvelopeMiddleware
 from services.web.operations import MetricsAccess, add_operations
+from services.web.tracing import NO_TELEMETRY
 
 SERVICE: Final = "console"
 _HERE: Final = Path(__file__).parent
@@ -49,7 +50,9 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
         await gateway.close()
         users.close()
 
-    app = FastAPI(title="AttriKit", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="AttriKit", openapi_url=None, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY, lifespan=lifespan
+    )
     app.state.console = Console(
         settings,
         snapshots,

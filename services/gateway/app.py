@@ -26,6 +26,7 @@ from pipeline.runtime.client_address import TrustedProxies, parse_networks
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import GatewaySettings
+from pipeline.runtime.traces.tracer import Tracer
 from services.gateway import resend, visitors
 from services.gateway.admission import Admission
 from services.gateway.client_rate import ClientRate
@@ -37,7 +38,7 @@ from services.gateway.openapi import merge, own_document
 from services.gateway.publish import Publisher
 from services.gateway.report import Reporting
 from services.gateway.request_edge import Edge, Endpoint, answer_http_exception
-from services.gateway.request_head import Call
+from services.gateway.request_head import CALL, Call
 from services.gateway.sdk import add_sdk
 from services.gateway.segment_api import SegmentApi
 from services.gateway.sink import KafkaSink
@@ -49,6 +50,7 @@ from services.web.openapi import Document
 from services.web.operations import MetricsAccess, add_operations
 from services.web.quota import Quota, limited_app, open_quota
 from services.web.server import SERVER_OPTIONS, Clients, EnvelopeProtocol, QuietServer
+from services.web.tracing import NO_TELEMETRY, About, TraceRequests
 
 _OPENAPI_SECONDS: Final = 30.0
 _DRAIN_SECONDS: Final = 30.0
@@ -102,7 +104,7 @@ class Readiness:
         return True
 
 
-def create_app(settings: GatewaySettings) -> FastAPI:
+def create_app(settings: GatewaySettings, tracer: Tracer | None = None) -> FastAPI:
     """The gateway over Kafka, the control plane's database and the query service the settings name.
 
     It starts whether they are there or not, connects as they come, and says in `/readyz` what is missing.
@@ -111,13 +113,17 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     sink = KafkaSink(settings, on_fatal=ending.fail)
     budget = Budget(settings.max_in_flight_bytes)
     room = BrokerRoom(settings.broker_data_dir, settings.broker_margin_bytes)
-    publisher = Publisher(sink, settings.partitions, budget, settings.publish_timeout_seconds, room)
+    publisher = Publisher(sink, settings.partitions, budget, settings.publish_timeout_seconds, room, tracer)
     snapshots = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
-    return build_app(settings, snapshots, publisher, ending)
+    return build_app(settings, snapshots, publisher, ending, tracer)
 
 
 def build_app(
-    settings: GatewaySettings, snapshots: Snapshots, publisher: Publisher, ending: Ending | None = None
+    settings: GatewaySettings,
+    snapshots: Snapshots,
+    publisher: Publisher,
+    ending: Ending | None = None,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """Wire the parts. They are started and stopped with the application's lifespan."""
     ending = ending or Ending()
@@ -132,7 +138,7 @@ def build_app(
     writer = TallyWriter(tallies, publisher.sink, publisher.partitions, ending.fail)
     counting, tally = _counting(quota, snapshots), _tallying(tallies, snapshots)
     app = Gateway(
-        lambda inner, routes: Edge(inner, endpoints, routes, counting, tally, proxies),
+        lambda inner, routes: _traced(Edge(inner, endpoints, routes, counting, tally, proxies), routes, tracer),
         title="AttriKit API",
         version=version("attrikit"),
         openapi_url=None,
@@ -140,7 +146,7 @@ def build_app(
         redoc_url=None,
         redirect_slashes=False,
         # The gateway has metrics of its own; asking OpenTelemetry for each request whether it is set up costs 5 µs.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=NO_TELEMETRY,
         lifespan=_lifespan(snapshots, publisher, forwarder, quota, writer),
         exception_handlers={HTTPException: answer_http_exception},
     )
@@ -173,6 +179,17 @@ class Gateway(FastAPI):
         handlers: dict[Any, Any] = dict(self.exception_handlers)
         routed = ExceptionMiddleware(AsyncExitStackMiddleware(self.router), handlers=handlers)
         return self._surround(routed, frozenset(getattr(route, "path", "") for route in self.router.routes))
+
+
+def _traced(edge: Edge, routes: frozenset[str], tracer: Tracer | None) -> ASGIApp:
+    """Put the requests' spans around everything, where traces are on."""
+
+    def about(scope: Scope) -> About:
+        route = scope["path"] if scope["path"] in routes else "other"
+        call: Call | None = scope.get(CALL)
+        return About(route, {"attrikit.app_id": call.app_id if call is not None else ""})
+
+    return edge if tracer is None else TraceRequests(edge, tracer, about)
 
 
 def _reporting_endpoints(reporting: Reporting) -> dict[str, Endpoint]:
@@ -268,10 +285,10 @@ def protocol(settings: GatewaySettings) -> Callable[..., EnvelopeProtocol]:
     return partial(EnvelopeProtocol, clients=Clients(settings.max_client_connections, trusted))
 
 
-def run(settings: GatewaySettings) -> int:
+def run(settings: GatewaySettings, tracer: Tracer | None = None) -> int:
     """Serve until SIGTERM or SIGINT; requests under way are finished first. Returns the process's exit code. Raises
     `SystemExit` with uvicorn's code where it cannot start."""
-    app = create_app(settings)
+    app = create_app(settings, tracer)
     ending: Ending = app.state.ending
     config = uvicorn.Config(
         app,

@@ -27,6 +27,7 @@ from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.kafka.producer import NotConnected, SendFailed
 from pipeline.runtime.lifecycle import cancel
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.traces.tracer import CURRENT, NO_HEADERS, Attributes, Kind, Span, Tracer
 from schemas.topics import Topic
 from services.gateway.metrics import IN_FLIGHT_BYTES, PUBLISH_FAILURES, PUBLISH_SECONDS, RECORD_BYTES, RECORD_PIECES
 from services.gateway.packing import Piece
@@ -72,11 +73,12 @@ class _State(Enum):
 class _Entry:
     """One piece in a lane. Its bytes count against the budget until it is over."""
 
-    __slots__ = ("lines", "state", "ticket")
+    __slots__ = ("lines", "state", "ticket", "traceparent")
 
-    def __init__(self, lines: bytes, ticket: "Ticket") -> None:
+    def __init__(self, lines: bytes, ticket: "Ticket", traceparent: bytes) -> None:
         self.lines = lines
         self.ticket = ticket
+        self.traceparent = traceparent
         self.state = _State.WAITING
 
 
@@ -85,13 +87,16 @@ class Ticket:
 
     __slots__ = ("_budget", "_open_pieces", "_payer", "_timer", "entries", "future")
 
-    def __init__(self, budget: Budget, payer: Payer, pieces: Sequence[Piece], timeout_seconds: float) -> None:
+    def __init__(
+        self, budget: Budget, payer: Payer, pieces: Sequence[Piece], timeout_seconds: float, traceparent: bytes
+    ) -> None:
+        """`traceparent`: of the request; empty: it is not traced."""
         loop = asyncio.get_running_loop()
         self._budget = budget
         self._payer = payer
         self._open_pieces = len(pieces)
         self.future: asyncio.Future[None] = loop.create_future()
-        self.entries = [_Entry(piece.lines, self) for piece in pieces]
+        self.entries = [_Entry(piece.lines, self, traceparent) for piece in pieces]
         self._timer = loop.call_later(timeout_seconds, self._expire)
 
     def finish(self, entry: _Entry, error: PublishError | None) -> None:
@@ -129,8 +134,9 @@ class Ticket:
 class Lane:
     """One partition of one topic."""
 
-    def __init__(self, sink: Sink, topic: Topic, partition: int) -> None:
+    def __init__(self, sink: Sink, topic: Topic, partition: int, tracer: Tracer | None) -> None:
         self._sink = sink
+        self._tracer = tracer
         self._topic = topic
         self._partition = partition
         self._waiting: deque[_Entry] = deque()
@@ -176,10 +182,11 @@ class Lane:
         record = b"".join([entry.lines for entry in group]) if len(group) > 1 else group[0].lines
         RECORD_BYTES.observe(len(record))
         RECORD_PIECES.observe(len(group))
+        span = self._begin_span(group, len(record)) if self._tracer is not None else None
         self._sent_at_seconds = started_seconds = monotonic_seconds()
         error: PublishError | None = NotAcknowledged("the gateway is stopping")
         try:
-            await self._sink.send(self._topic, self._partition, record)
+            await self._sink.send(self._topic, self._partition, record, NO_HEADERS if span is None else span.headers)
             error = None
             PUBLISH_SECONDS.observe(monotonic_seconds() - started_seconds)
         except NotConnected as away:
@@ -191,8 +198,24 @@ class Lane:
             error = NotAcknowledged(type(bug).__name__)
         finally:
             self._sent_at_seconds = None
+            if span is not None:
+                span.end("" if error is None else type(error).__name__)
             for entry in group:
                 entry.ticket.finish(entry, error)
+
+    def _begin_span(self, group: list[_Entry], size_bytes: int) -> Span | None:
+        """Begin the step of the traced requests that share a record; None if there are none."""
+        traceparents = [entry.traceparent for entry in group if entry.traceparent]
+        if self._tracer is None or not traceparents:
+            return None
+        attributes: Attributes = {
+            "messaging.system": "kafka",
+            "messaging.destination.name": self._topic.value,
+            "messaging.destination.partition.id": str(self._partition),
+            "messaging.batch.message_count": len(group),
+            "messaging.message.body.size": size_bytes,
+        }
+        return self._tracer.follow(f"publish {self._topic.value}", Kind.PRODUCER, traceparents, attributes)
 
 
 class Publisher:
@@ -205,11 +228,13 @@ class Publisher:
         budget: Budget,
         timeout_seconds: float,
         room: BrokerRoom | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """Prepare the lanes. `room`: of an embedded broker's disk; None: the broker refuses by itself what it cannot
         keep.
         """
         self.sink = sink
+        self._is_traced = tracer is not None
         self._room = room
         self.partitions = partitions
         self.budget = budget
@@ -218,7 +243,7 @@ class Publisher:
         self._untold_failures = 0
         self._tell_at_seconds = 0.0
         self._lanes = {
-            topic: [Lane(sink, topic, partition) for partition in range(partitions)]
+            topic: [Lane(sink, topic, partition, tracer) for partition in range(partitions)]
             for topic in (Topic.EVENTS, Topic.PEOPLE, Topic.REJECTED)
         }
 
@@ -280,7 +305,8 @@ class Publisher:
             raise Overloaded
         if self._room is not None:
             self._room.note_sent(size_bytes)
-        ticket = Ticket(self.budget, payer, [piece for _, piece in pairs], self._timeout_seconds)
+        traceparent = CURRENT.get() if self._is_traced else b""
+        ticket = Ticket(self.budget, payer, [piece for _, piece in pairs], self._timeout_seconds, traceparent)
         for (lane, _), entry in zip(pairs, ticket.entries, strict=True):
             lane.add(entry)
         return ticket.future

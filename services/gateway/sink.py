@@ -9,6 +9,7 @@ from pipeline.runtime.kafka.producer import ACKNOWLEDGE_SECONDS, NotConnected, R
 from pipeline.runtime.kafka.topics import TopicMismatch
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.topics import ensure_topics
+from pipeline.runtime.traces.tracer import NO_HEADERS, Headers
 from schemas.topics import Topic
 from services.gateway.metrics import BROKER_CONNECTIONS
 
@@ -23,7 +24,7 @@ class Sink(Protocol):
         """Begin connecting; does not wait for it."""
         ...
 
-    async def send(self, topic: str, partition: int, value: bytes) -> None:
+    async def send(self, topic: str, partition: int, value: bytes, headers: Headers = NO_HEADERS) -> None:
         """Send a record; returns when all in-sync replicas have acknowledged it; raises `SendFailed`."""
         ...
 
@@ -40,6 +41,8 @@ class MemorySink:
 
     def __init__(self, is_connected: bool = True) -> None:
         self.records: list[tuple[str, int, bytes]] = []
+        self.headers: list[Headers] = []
+        """Headers of the records."""
         self.is_connected = is_connected
         self.fail_with: str | None = None
         self._open = asyncio.Event()
@@ -48,13 +51,14 @@ class MemorySink:
     async def start(self) -> None:
         """Do nothing: there is nothing to connect to."""
 
-    async def send(self, topic: str, partition: int, value: bytes) -> None:
+    async def send(self, topic: str, partition: int, value: bytes, headers: Headers = NO_HEADERS) -> None:
         if not self.is_connected:
             raise NotConnected("not connected")
         await self._open.wait()
         if self.fail_with is not None:
             raise SendFailed(self.fail_with)
         self.records.append((topic, partition, value))
+        self.headers.append(headers)
 
     async def stop(self) -> None:
         self.is_connected = False

@@ -29,6 +29,7 @@ from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import retry
 from pipeline.runtime.settings import LoaderSettings
 from pipeline.runtime.topics import ensure_topics
+from pipeline.runtime.traces.tracer import Tracer
 from schemas.topics import LOADER_GROUP, Topic
 from services.loader.blocks import Buffer, Limits, Pace, Place, Positions
 from services.loader.reader import Reader
@@ -63,11 +64,12 @@ class Loader:
         clickhouse: ClickHouse,
         group: str = LOADER_GROUP,
         instance_id: str | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         limits = Limits(settings.loader_max_rows, settings.loader_max_bytes, settings.loader_max_age_seconds)
         self._settings = settings
         self._clickhouse = clickhouse
-        self._store = BlockStore(clickhouse)
+        self._store = BlockStore(clickhouse, tracer)
         self._buffers = {topic.value: Buffer(topic.value, limits) for topic in Topic if topic.is_loaded}
         self._positions = Positions()
         self._loaded_at = RisingClock(now_ms)
@@ -77,7 +79,9 @@ class Loader:
         self._has_tables = False
         self._has_started = False
         self._liveness = Liveness[Place](settings.stall_seconds)
-        self._reader = Reader(settings, group, instance_id, self._buffers, self._positions, self._loaded_offsets)
+        self._reader = Reader(
+            settings, group, instance_id, self._buffers, self._positions, self._loaded_offsets, tracer is not None
+        )
 
     async def missing(self) -> list[str]:
         """Name the parts that readiness waits for, in words."""

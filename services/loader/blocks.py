@@ -46,6 +46,8 @@ class Message:
     timestamp_ms: int
     """Time it was produced."""
     value: bytes
+    traceparent: bytes = b""
+    """Step of a trace that it follows from; empty: none, or traces are off."""
 
     @property
     def rows(self) -> int:

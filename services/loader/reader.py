@@ -6,7 +6,7 @@ what ClickHouse says it holds, so tables that were emptied or restored are fille
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import TopicPartition
 
@@ -15,6 +15,7 @@ from pipeline.runtime.connection_settings import KafkaSettings
 from pipeline.runtime.kafka.group_reader import Assigned, Assignment, Batches, GroupReader
 from pipeline.runtime.kafka.group_reader import Positions as ReadPositions
 from pipeline.runtime.log import get_logger
+from pipeline.runtime.traces.tracer import traceparent_of
 from pipeline.runtime.waiting import event_or_timeout
 from services.loader import metrics
 from services.loader.blocks import Buffer, Message, Place, Positions, start_position
@@ -35,7 +36,9 @@ class Reader:
         buffers: Mapping[str, Buffer],
         positions: Positions,
         loaded_offsets: Callable[[], Awaitable[dict[Place, int]]],
+        is_traced: bool = False,
     ) -> None:
+        self._is_traced = is_traced
         self._buffers = buffers
         self._positions = positions
         self._loaded_offsets = loaded_offsets
@@ -128,8 +131,13 @@ class Reader:
         for tp, records in batches.items():
             buffer = self._buffers[tp.topic]
             for record in records:
-                buffer.add(Message(tp.topic, tp.partition, record.offset, record.timestamp, record.value or b""), now)
+                buffer.add(self._message(record), now)
             self._arrivals[tp.topic].set()
+
+    def _message(self, record: Any) -> Message:
+        traceparent = traceparent_of(record.headers) if self._is_traced else b""
+        value = record.value or b""
+        return Message(record.topic, record.partition, record.offset, record.timestamp, value, traceparent)
 
 
 def _read_position(tp: TopicPartition, at: Assigned, loaded: int | None) -> int:

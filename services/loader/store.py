@@ -8,6 +8,7 @@ from pipeline.runtime.clickhouse import ClickHouseRejected, ClickHouseUnavailabl
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import Pauses, retry
+from pipeline.runtime.traces.tracer import Attributes, Kind, Span, Tracer
 from schemas.facts import encode_row
 from services.loader import metrics
 from services.loader.blocks import Block, Line, token
@@ -25,14 +26,28 @@ class Inserter(Protocol):
     async def insert_ndjson(self, table: str, data: bytes, token: str = "") -> None: ...
 
 
+def begin_insert(tracer: Tracer, block: Block) -> Span | None:
+    """Begin the step of all traces whose rows are in a block."""
+    attributes: Attributes = {
+        "db.system.name": "clickhouse",
+        "db.collection.name": block.table,
+        "attrikit.rows": block.rows,
+        "attrikit.messages": len(block.messages),
+    }
+    traceparents = (message.traceparent for message in block.messages if message.traceparent)
+    return tracer.follow(f"insert {block.table}", Kind.CLIENT, traceparents, attributes)
+
+
 class BlockStore:
-    def __init__(self, clickhouse: Inserter) -> None:
+    def __init__(self, clickhouse: Inserter, tracer: Tracer | None = None) -> None:
         self._clickhouse = clickhouse
+        self._tracer = tracer
         self.is_away = False
         """True if ClickHouse did not answer the last insert."""
 
     async def store(self, block: Block) -> None:
         """Store a block: when this returns, every row is in its table or in `rejected`. It never gives up."""
+        span = begin_insert(self._tracer, block) if self._tracer is not None else None
         data = await asyncio.to_thread(block.encode)
         started = monotonic_seconds()
         if data:
@@ -43,6 +58,8 @@ class BlockStore:
                 log.warning("block_refused", table=block.table, rows=len(lines), reason=str(error)[:300])
                 await self._store_in_parts(block.table, lines, error)
         metrics.block_stored(block, monotonic_seconds() - started)
+        if span is not None:
+            span.end()
 
     async def insert(self, table: str, data: bytes) -> None:
         """Insert lines. Retries while ClickHouse is away; raises `ClickHouseRejected` if the data is at fault."""

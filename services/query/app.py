@@ -12,6 +12,7 @@ from pipeline.control.signing_key import SigningKeyReader
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.secret_box import SecretBoxError
 from pipeline.runtime.settings import QuerySettings
+from pipeline.runtime.traces.tracer import Tracer
 from services.query.alerts.back_test import router as back_test
 from services.query.alerts.routes import router as alerts
 from services.query.attribution.routes import router as attribution
@@ -40,10 +41,11 @@ from services.web.budget import Budget
 from services.web.client_disconnect import EndWithCaller
 from services.web.docs_page import DOCUMENT_PATH, add_docs_page
 from services.web.handlers import install_handlers
-from services.web.middleware import EnvelopeMiddleware
+from services.web.middleware import EnvelopeMiddleware, route_of
 from services.web.openapi import complete_document
 from services.web.operations import MetricsAccess, StallCheck, add_operations
 from services.web.quota import CountRequests, open_quota
+from services.web.tracing import NO_TELEMETRY, About, TraceRequests
 
 # Refused events before the route of single events, which would take their name for an id.
 ROUTERS: Final = (
@@ -73,6 +75,7 @@ def create_app(
     clickhouse: ClickHouse,
     snapshots: Snapshots | None = None,
     loader_stalled: StallCheck = lambda: {},
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """Create the query service. Without `snapshots` the app reads the control plane itself, from its start-up to its
     shutdown. `loader_stalled`: of the loader in the same process, if there is one. Reads end by their limits.
@@ -101,6 +104,7 @@ def create_app(
         openapi_url=DOCUMENT_PATH,
         docs_url=None,
         redoc_url=None,
+        telemetry=NO_TELEMETRY,
         # Generators name their functions by it.
         generate_unique_id_function=lambda route: route.name,
     )
@@ -129,6 +133,8 @@ def create_app(
     if quota is not None:
         app.add_middleware(CountRequests, quota=quota, snapshots=app.state.snapshots)
     app.add_middleware(EnvelopeMiddleware, service=SERVICE)
+    if tracer is not None:
+        app.add_middleware(TraceRequests, tracer=tracer, about=lambda scope: About(route_of(scope)))
     complete_document(app)
     return app
 

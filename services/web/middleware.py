@@ -71,9 +71,9 @@ class EnvelopeMiddleware:
             await self._app(scope, receive, answer.send)
         except BrokenAnswer as error:
             # The server closes a connection whose answer is not completed: only that can still say that it is wrong.
-            _log.warning("answer_broken_off", route=_route_of(scope), error=str(error))
+            _log.warning("answer_broken_off", route=route_of(scope), error=str(error))
         except Exception:
-            _log.exception("request_crashed", method=scope["method"], route=_route_of(scope))
+            _log.exception("request_crashed", method=scope["method"], route=route_of(scope))
             if answer.status:
                 raise  # part of an answer is out
             await answer.crash(self._reply_to_crash(scope, request_id_of(scope)))
@@ -81,7 +81,7 @@ class EnvelopeMiddleware:
             self._record(scope, answer.status, monotonic_seconds() - began)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = _route_of(scope)
+        route = route_of(scope)
         method = scope["method"] if scope["method"] in _METHODS else "other"
         _REQUESTS.labels(self._service, method, route, str(status)).inc()
         _SECONDS.labels(self._service, route).observe(seconds)
@@ -116,6 +116,6 @@ def _envelope_of_crash(scope: Scope, request_id: str) -> Reply:
     return failure(server_error(CRASH_RETRY_AFTER_SECONDS, request_id=request_id), language)
 
 
-def _route_of(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """The route's template, never the path itself: a metric's labels must stay few."""
     return str(getattr(scope.get("route"), "path", "unmatched"))

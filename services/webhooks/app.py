@@ -25,6 +25,7 @@ from pipeline.runtime.retry import retry
 from pipeline.runtime.secret_box import SecretBox
 from pipeline.runtime.settings import WebhooksSettings
 from pipeline.runtime.topics import ensure_topics
+from pipeline.runtime.traces.tracer import Tracer
 from schemas.facts import AlertRow, encode_row
 from schemas.ids import partition_for
 from schemas.topics import Topic
@@ -46,7 +47,9 @@ log = get_logger("webhooks")
 class Webhooks:
     """The dispatcher. `resolver`: a resolver of names, for tests."""
 
-    def __init__(self, settings: WebhooksSettings, resolver: AbstractResolver | None = None) -> None:
+    def __init__(
+        self, settings: WebhooksSettings, resolver: AbstractResolver | None = None, tracer: Tracer | None = None
+    ) -> None:
         self._settings = settings
         self._snapshots = SnapshotSource(settings.control_plane_dsn(), settings.control_plane_refresh_seconds)
         self._store = WebhookEndpoints(settings.control_plane_dsn())
@@ -56,8 +59,8 @@ class Webhooks:
         box = SecretBox.open(settings, creates=True)
         endpoints = Endpoints(self._snapshots.current, self._health)
         writer = OutcomeWriter(self._producer, settings.partitions)
-        attempts = Attempts(endpoints, self._sender, box, RetrySchedule(settings.webhook_retries()), writer)
-        self._facts = FactsReader(settings, self._snapshots.current, self._producer)
+        attempts = Attempts(endpoints, self._sender, box, RetrySchedule(settings.webhook_retries()), writer, tracer)
+        self._facts = FactsReader(settings, self._snapshots.current, self._producer, tracer is not None)
         self._retries = RetryQueue(settings, self._producer)
         self._dispatcher = Dispatcher(settings, endpoints, self._producer, writer, attempts)
         self._is_stopping = False

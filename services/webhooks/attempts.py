@@ -4,6 +4,7 @@ import random
 
 from pipeline.runtime.clock import monotonic_seconds, now_ms
 from pipeline.runtime.secret_box import SecretBox
+from pipeline.runtime.traces.tracer import Attributes, Kind, Span, Tracer
 from schemas.control import WebhookEndpoint
 from schemas.webhooks import Delivery
 from services.webhook_calls.body import body_of
@@ -19,8 +20,15 @@ from services.webhooks.retry_schedule import RetrySchedule
 
 class Attempts:
     def __init__(
-        self, endpoints: Endpoints, sender: Sender, box: SecretBox, schedule: RetrySchedule, writer: OutcomeWriter
+        self,
+        endpoints: Endpoints,
+        sender: Sender,
+        box: SecretBox,
+        schedule: RetrySchedule,
+        writer: OutcomeWriter,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._endpoints = endpoints
         self._sender = sender
         self._box = box
@@ -36,7 +44,10 @@ class Attempts:
         if self.skip_if_inactive(endpoint, item):
             return None
         body = body_of(delivery)
+        span = begin_attempt(self._tracer, delivery) if self._tracer is not None and delivery.traceparent else None
         reply = await self._sender.post(endpoint.url, self._sign(queue, item, body), body)
+        if span is not None:
+            end_attempt(span, reply)
         at = Moment(now_ms(), random.random())  # noqa: S311 - spreads load, keeps no secret
         _observe(delivery, reply, at.now_ms)
         self._endpoints.note_reply(endpoint, reply, at.now_ms)
@@ -63,6 +74,22 @@ class Attempts:
         item.is_by_previous_secret = queue.prefers_previous_secret
         of_body = secrets[-1] if item.is_by_previous_secret else secrets[0]
         return signed_headers(secrets, of_body, item.delivery.delivery_id, now // 1000, body)
+
+
+def begin_attempt(tracer: Tracer, delivery: Delivery) -> Span | None:
+    """Begin the step of one attempt. Neither the receiver's address nor what it is sent is in it."""
+    attributes: Attributes = {
+        "attrikit.app_id": delivery.app_id,
+        "attrikit.endpoint_id": delivery.endpoint_id,
+        "attrikit.event_type": delivery.event_type,
+        "attrikit.attempt": delivery.attempt,
+    }
+    return tracer.follow("webhook attempt", Kind.CLIENT, [delivery.traceparent.encode()], attributes)
+
+
+def end_attempt(span: Span, reply: Reply) -> None:
+    span.note({"http.response.status_code": reply.status})
+    span.end("" if reply.is_success else str(reply.status))
 
 
 def _observe(delivery: Delivery, reply: Reply, now_ms: int) -> None:

@@ -21,6 +21,7 @@ from pipeline.runtime.clock import now_ms
 from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.settings import WebhooksSettings
+from pipeline.runtime.traces.tracer import traceparent_of
 from schemas.control import Snapshot, WebhookEndpoint
 from schemas.topics import WEBHOOK_FACTS_GROUP, Topic
 from schemas.webhooks import Delivery, delivery_id, encode_delivery, partition_of_endpoint
@@ -35,6 +36,8 @@ _UNHEARD_SECONDS: Final = 0.5
 _UNHEARD_RECORDS: Final = 5_000
 """Maximum number of records of such a read: they are passed over."""
 _REMEMBERED_IDS: Final = 50_000
+_TRACED_FACTS: Final = 16
+"""Limit on the facts of one record whose attempts are traced: they share its trace, whoever they are about."""
 SOURCE_NAMES: Final[Mapping[Topic, str]] = {Topic.CONVERSIONS: "cv", Topic.ATTRIBUTIONS: "at", Topic.ALERTS: "al"}
 """Short names of a topic's partitions in `Delivery.source`, as many have to fit into a commit; other names than the
 first letters used before, which attributions and alerts shared.
@@ -67,7 +70,14 @@ def deliveries_of(
 
 
 class FactsReader:
-    def __init__(self, settings: WebhooksSettings, snapshot: Callable[[], Snapshot], producer: PackingProducer) -> None:
+    def __init__(
+        self,
+        settings: WebhooksSettings,
+        snapshot: Callable[[], Snapshot],
+        producer: PackingProducer,
+        is_traced: bool = False,
+    ) -> None:
+        self._is_traced = is_traced
         self._settings = settings
         self._snapshot = snapshot
         self._producer = producer
@@ -106,11 +116,13 @@ class FactsReader:
                 "unreadable_record", topic=tp.topic, partition=tp.partition, offset=record.offset, reason=str(error)
             )
             return
+        traceparent = traceparent_of(record.headers).decode("latin-1") if self._is_traced else ""
         for row, fact in enumerate(facts):
             FACTS.labels(fact.event_type.value).inc()
             for delivery in deliveries_of(fact, webhooks.get(fact.app_id, ()), record.timestamp, now_ms()):
                 delivery.source = f"{SOURCE_NAMES[Topic(tp.topic)]}{tp.partition}"
                 delivery.source_offset, delivery.source_row = record.offset, row
+                delivery.traceparent = traceparent if row < _TRACED_FACTS else ""
                 if self._is_new(delivery.delivery_id):
                     partition = partition_of_endpoint(delivery.endpoint_id, self._settings.partitions)
                     yield partition, encode_delivery(delivery)

@@ -12,6 +12,7 @@ from figures import Figure
 
 from pipeline.runtime.kafka.producer import PackingProducer
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.traces.tracer import NO_HEADERS, Headers
 from schemas.topics import Topic
 from services.gateway.packing import Piece
 from services.gateway.publish import Publisher
@@ -28,7 +29,7 @@ class Acknowledging(MemorySink):
 
     async def connected(self) -> None: ...
 
-    async def send(self, topic: str, partition: int, value: bytes) -> None:
+    async def send(self, topic: str, partition: int, value: bytes, headers: Headers = NO_HEADERS) -> None:
         await asyncio.sleep(0)
 
 

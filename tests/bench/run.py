@@ -13,6 +13,7 @@ from figures import Figure, machine, print_table
 PARTS = (
     "gateway",
     "packing",
+    "traces",
     "holds",
     "agents",
     "stream",

@@ -8,7 +8,8 @@ import pytest
 from certificates import Authority
 from redis_process import RedisServer
 
-from services.web.quota.counters import Counter, LocalCounter, RedisCounter
+from services.web.quota.counters import Counter, LocalCounter
+from services.web.quota.redis_counter import RedisCounter
 
 PATIENT_SECONDS = 20.0
 

@@ -209,6 +209,30 @@ def test_the_migrate_job_makes_the_tables_of_a_cluster_and_every_pod_is_told_of_
     assert {"events", "events_local"} <= set(tables)
 
 
+def test_who_sends_traces_may_reach_their_collector_and_without_one_nobody_may() -> None:
+    by_name = {path.stem: path for path in MATRIX}
+
+    def may(name: str) -> set[str]:
+        """Processes that may reach the port of a collector."""
+        policies = [one for one in _template(by_name[name]) if one["kind"] == "NetworkPolicy"]
+        return {
+            policy["metadata"]["labels"]["app.kubernetes.io/component"]
+            for policy in policies
+            for rule in policy["spec"].get("egress", [])
+            if {"protocol": "TCP", "port": 4318} in rule["ports"]
+        }
+
+    assert may("scaled") == {"gateway", "query", "stream", "loader", "webhooks"}
+    assert may("minimal") == set()
+    (settings,) = (
+        one["data"]
+        for one in _template(by_name["scaled"])
+        if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "attrikit"
+    )
+    assert settings["ATTRIKIT_TRACES_ENDPOINT"] == "https://collector.shop.example:4318"
+    assert settings["ATTRIKIT_TRACES_SAMPLE_RATIO"] == "0.1"
+
+
 def test_the_examples_fit_together() -> None:
     documents = _template(*EXAMPLES)
     gateway = next(pod for document, pod in _pods(documents) if document["metadata"]["name"] == "attrikit-gateway")

@@ -3,9 +3,7 @@ deliveries, a failed one found and replayed, secrets rotated."""
 
 import json
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from threading import Thread
 from typing import Any
@@ -14,38 +12,12 @@ import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 from typer.testing import CliRunner, Result
+from webhook_receiver import Receiver
 
 from deploy.cli.main import app
 from deploy.demo.product import Product
 
 PERSON = "told-by-webhook"
-
-
-class Receiver:
-    """Answers `status` of the path, 200 by default, and keeps what came."""
-
-    def __init__(self) -> None:
-        self.status: dict[str, int] = defaultdict(lambda: 200)
-        self.calls: dict[str, list[tuple[dict[str, str], bytes]]] = defaultdict(list)
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.calls[self.path].append(({k.lower(): v for k, v in self.headers.items()}, body))
-                self.send_response(receiver.status[self.path])
-                self.send_header("Content-Length", "4")
-                self.end_headers()
-                self.wfile.write(b"seen")
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def messages(self, path: str) -> list[Any]:
-        return [json.loads(body) for _, body in self.calls[path]]
 
 
 DEFERRED_SECONDS = 120.0

@@ -21,6 +21,7 @@ from pipeline.runtime.kafka.clients import build_producer
 from pipeline.runtime.kafka.patches import abort
 from pipeline.runtime.lifecycle import Background, cancel
 from pipeline.runtime.retry import SHORT, reason_of, retry
+from pipeline.runtime.traces.tracer import NO_HEADERS, Headers
 
 MAX_RECORD_BYTES: Final = 512 * 1024
 """Size at which a packed record stops growing. A single larger line still goes, alone."""
@@ -86,13 +87,13 @@ class ReconnectingProducer:
         """Wait until there is a connection."""
         await self._is_open.wait()
 
-    async def send(self, topic: str, partition: int, value: bytes) -> None:
+    async def send(self, topic: str, partition: int, value: bytes, headers: Headers = NO_HEADERS) -> None:
         """Send a record; returns when all in-sync replicas have acknowledged it; raises `SendFailed`."""
         producer = self._producer
         if producer is None:
             raise NotConnected("there is no connection to the broker")
         try:
-            await self._send(producer, topic, partition, value)
+            await self._send(producer, topic, partition, value, headers)
         except (SendFailed, asyncio.CancelledError):
             raise
         except MessageSizeTooLargeError as error:
@@ -109,9 +110,11 @@ class ReconnectingProducer:
         if producer is not None:
             await self._close(producer)
 
-    async def _send(self, producer: AIOKafkaProducer, topic: str, partition: int, value: bytes) -> None:
+    async def _send(
+        self, producer: AIOKafkaProducer, topic: str, partition: int, value: bytes, headers: Headers
+    ) -> None:
         async with asyncio.timeout(self._acknowledge_seconds):
-            future: asyncio.Future[object] = await producer.send(topic, value, partition=partition)
+            future: asyncio.Future[object] = await producer.send(topic, value, partition=partition, headers=headers)
             self._unanswered.add(future)
             try:
                 await future

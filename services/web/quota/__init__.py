@@ -1,7 +1,7 @@
 """Quotas of requests: a limit a UTC day by the app's plan, and one a second for `/v1/events/validate`.
 
     rules       pure: which window a request falls into, whether it fits, what the answer's headers say
-    counters    where is counted: in this process, or in a Redis that several share
+    counters    where is counted: in this process, or (`redis_counter`) in a Redis that several share
     gate        both put together, for the gateway to call and as a layer around the query service
 
 What counts: every request under `/v1` with a valid key, once, whatever it is answered and whichever of the app's keys

@@ -15,7 +15,7 @@ from services.web.auth import identify
 from services.web.envelope import failure, language_of
 from services.web.errors import ApiError
 from services.web.middleware import ANSWER_HEADERS
-from services.web.quota.counters import Counter, LocalCounter, RedisCounter
+from services.web.quota.counters import Counter, LocalCounter
 from services.web.quota.rules import (
     Headers,
     Window,
@@ -76,6 +76,8 @@ def open_quota(settings: QuotaSettings) -> Quota | None:
     if not settings.count_requests:
         return None
     if settings.quota_redis_url:
+        from services.web.quota.redis_counter import RedisCounter
+
         return Quota(RedisCounter(settings.quota_redis_url.get_secret_value(), settings.quota_timeout_seconds))
     return Quota(LocalCounter())
 

@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from deploy.cli.main import app
-from pipeline.runtime.connection_settings import PREFIX, ProcessSettings
+from pipeline.runtime.connection_settings import PREFIX, ProcessSettings, TracesSettings
 from pipeline.runtime.environment import setting_names
 from pipeline.runtime.settings import (
     AlertsSettings,
@@ -219,3 +219,14 @@ def test_tables_that_another_process_has_open_are_one_line(name: str, tmp_path: 
     assert "Traceback" not in done.stderr
     told = [line for line in done.stderr.splitlines() if "is in use by process" in line]
     assert len(told) == 1, done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(name for name, kind in SERVICES.items() if issubclass(kind, TracesSettings)))
+def test_traces_without_their_packages_are_one_line(
+    attrikit: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
+    monkeypatch.delitem(sys.modules, "pipeline.runtime.traces.otel", raising=False)
+    result = attrikit(name, ATTRIKIT_TRACES_ENDPOINT="http://127.0.0.1:4318")
+    assert_told(result, "is not installed here", "attrikit[tracing]", code=1)

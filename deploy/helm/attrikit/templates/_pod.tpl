@@ -3,6 +3,10 @@
 ATTRIKIT_HOST: "0.0.0.0"
 ATTRIKIT_LOG_LEVEL: {{ .Values.logLevel | quote }}
 ATTRIKIT_PARTITIONS: {{ .Values.partitions | quote }}
+{{- with .Values.traces.endpoint }}
+ATTRIKIT_TRACES_ENDPOINT: {{ . | quote }}
+ATTRIKIT_TRACES_SAMPLE_RATIO: {{ $.Values.traces.sampleRatio | quote }}
+{{- end }}
 {{- range $name, $value := .Values.settings }}
 {{ $name }}: {{ $value | quote }}
 {{- end }}

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kept_spans import PARENT, RECORDED, TRACE, KeptSpans, parent_of, recorded, traceparent_of
 
+from pipeline.runtime.traces.tracer import CURRENT
 from schemas.topics import Topic
 from services.gateway.packing import Piece
 from services.gateway.publish import MAX_RECORD_BYTES, BrokerAway, NotAcknowledged, Publisher
@@ -227,3 +229,60 @@ async def test_a_gateway_whose_sink_is_stuck_is_not_alive(make_app: Any, make_cl
         async with asyncio.timeout(10):
             while (await client.get("/healthz")).status_code == 503:
                 await asyncio.sleep(0.01)
+
+
+class Untouched:
+    """Stands for the context of a trace, and may not be looked at."""
+
+    def get(self) -> bytes:
+        raise AssertionError("the context of a trace was looked at")
+
+
+async def publish_for(publisher: Publisher, traceparent: bytes, partition: int = 1) -> None:
+    CURRENT.set(traceparent)  # of this task alone
+    await publisher.publish([Piece(partition, b"x\n")], PAYER)
+
+
+async def test_without_a_tracer_no_trace_is_looked_at_and_records_have_no_headers(
+    sink: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.publish.CURRENT", Untouched())
+    await publisher_over(sink).publish([Piece(1, b"x\n")], PAYER)
+    assert sink.headers == [[]]
+
+
+async def test_the_record_of_a_traced_request_says_what_it_follows_from(sink: MemorySink) -> None:
+    kept = KeptSpans(sample_ratio=1.0)
+    publisher = Publisher(sink, 4, Budget(1 << 30), LONG_SECONDS, tracer=kept.tracer)
+    await asyncio.gather(publish_for(publisher, RECORDED), publish_for(publisher, b"", partition=2))
+    (span,) = kept.all
+    assert span.name == "publish events"
+    assert parent_of(span) == (int(TRACE, 16), int(PARENT, 16))
+    trace, own = traceparent_of(span)
+    headers = {partition: headers for (_, partition, _), headers in zip(sink.records, sink.headers, strict=True)}
+    assert headers == {1: [("traceparent", f"00-{trace:032x}-{own:016x}-01".encode())], 2: []}
+
+
+async def test_a_record_of_several_traced_requests_is_in_one_trace_and_linked_to_the_others(sink: MemorySink) -> None:
+    kept = KeptSpans()
+    publisher = Publisher(sink, 4, Budget(1 << 30), LONG_SECONDS, tracer=kept.tracer)
+    sink.hold()
+    waits = [asyncio.create_task(publish_for(publisher, b""))]
+    await one_round()
+    waits += [asyncio.create_task(publish_for(publisher, traceparent)) for traceparent in (RECORDED, recorded(1), b"")]
+    await one_round()
+    sink.release()
+    await asyncio.gather(*waits)
+    (span,) = kept.all
+    assert parent_of(span) == (int(TRACE, 16), int(PARENT, 16))
+    assert [link.context.trace_id for link in span.links] == [2]
+    assert (span.attributes or {})["messaging.batch.message_count"] == 3
+
+
+async def test_the_step_of_a_record_that_is_not_acknowledged_says_so(sink: MemorySink) -> None:
+    kept = KeptSpans()
+    publisher = Publisher(sink, 4, Budget(1 << 30), LONG_SECONDS, tracer=kept.tracer)
+    sink.fail_with = "secret words of the broker"
+    with pytest.raises(NotAcknowledged):
+        await publish_for(publisher, RECORDED)
+    assert kept.all[0].status.description == "NotAcknowledged"

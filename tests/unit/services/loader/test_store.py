@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from kept_spans import PARENT, RECORDED, TRACE, KeptSpans, parent_of, recorded
 
 from pipeline.runtime.clickhouse import ClickHouseRejected, ClickHouseUnavailable
 from pipeline.runtime.retry import Pauses
@@ -103,3 +104,21 @@ async def test_an_empty_message_is_no_row(value: bytes) -> None:
     clickhouse = MemoryClickHouse()
     await BlockStore(clickhouse).store(block(value))
     assert not clickhouse.tables.get("events")
+
+
+async def test_the_insert_of_a_block_is_a_step_of_all_traces_in_it() -> None:
+    kept = KeptSpans()
+    messages = [
+        Message("events", 0, offset, 0, b'{"n":1}', traceparent)
+        for offset, traceparent in enumerate([b"", RECORDED, recorded(1), RECORDED])
+    ]
+    clickhouse = MemoryClickHouse(failures=1)
+    await BlockStore(clickhouse, kept.tracer).store(Block("events", tuple(messages), 4, 28))
+    (span,) = kept.all
+    assert span.name == "insert events"
+    assert parent_of(span) == (int(TRACE, 16), int(PARENT, 16))
+    assert [link.context.trace_id for link in span.links] == [2]
+    found = dict(span.attributes or {})
+    assert (found["attrikit.rows"], found["attrikit.messages"]) == (4, 4)
+    await BlockStore(clickhouse, kept.tracer).store(Block("events", (messages[0],), 1, 7))
+    assert len(kept.all) == 1

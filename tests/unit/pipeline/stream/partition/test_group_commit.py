@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import stream_traffic
+from kept_spans import PARENT, RECORDED, TRACE, KeptSpans, parent_of, recorded, traceparent_of
 
+from pipeline.runtime.traces.tracer import Headers, Tracer
 from pipeline.stream.partition import intake, open_group
 from pipeline.stream.partition.changelog import MARKER_KEY, decode_marker
 from pipeline.stream.partition.group_commit import PartitionCommitter, Surroundings
@@ -23,10 +26,12 @@ class FakeLog:
         self.gate = asyncio.Event()
         self.gate.set()
         self.failing: str | None = None
+        self.headers: list[Headers] = []
         self.batches: list[tuple[Sequence[tuple[bytes, bytes]], Sequence[bytes]]] = []
         self.offset = 0
 
-    async def send(self, topic: Topic, partition: int, value: bytes) -> Awaitable[int]:
+    async def send(self, topic: Topic, partition: int, value: bytes, headers: Headers) -> Awaitable[int]:
+        self.headers.append(headers)
         if self.failing == "outputs":
             raise ConnectionError("outputs")
         self.journal.append(f"sent {topic}")
@@ -49,7 +54,7 @@ class FakeLog:
 class Bench:
     """A committer with everything around it faked, the clock too."""
 
-    def __init__(self, partition: Any) -> None:
+    def __init__(self, partition: Any, tracer: Tracer | None = None) -> None:
         self.journal: list[str] = []
         self.log = FakeLog(self.journal)
         self.reports: list[tuple[ProgressRow, bool]] = []
@@ -76,6 +81,7 @@ class Bench:
             publish_interval_seconds=1.0,
             idle_seconds=10.0,
             partitions=4,
+            tracer=tracer,
         )
         self.gaps: list[tuple[int, int, int]] = []
         self.skipped: Exception | None = None
@@ -83,11 +89,14 @@ class Bench:
         self.committer = PartitionCommitter(0, partition.working_set, self.store, surroundings, derived, {})
         self.task = asyncio.create_task(self.committer.run())
 
-    async def submit(self, offset: int, value: bytes) -> None:
+    async def submit(self, offset: int, value: bytes, traceparent: bytes = b"") -> None:
         async def acknowledge() -> None:
             self.journal.append(f"message {offset}")
 
-        await self.committer.submit(self.partition.decoded(offset, value), acknowledge)
+        decoded = self.partition.decoded(offset, value)
+        await self.committer.submit(
+            replace(decoded, place=replace(decoded.place, traceparent=traceparent)), acknowledge
+        )
 
     async def note_gap(self, *gap: int) -> None:
         self.gaps.append(gap)  # type: ignore[arg-type]
@@ -252,3 +261,54 @@ async def test_a_message_after_one_that_was_skipped_is_not_applied(bench: Bench,
     with pytest.raises(MessagesSkipped):
         await bench.submit(2, messages[2])
     assert bench.committer.working_set.next_offset == 1
+
+
+@pytest.fixture
+async def traced(make_partition: Callable[[], Any]) -> AsyncIterator[tuple[Bench, KeptSpans]]:
+    kept = KeptSpans(sample_ratio=1.0)
+    made = Bench(make_partition(), kept.tracer)
+    yield made, kept
+    made.task.cancel()
+    await asyncio.gather(made.task, return_exceptions=True)
+
+
+async def test_the_rows_of_a_traced_message_carry_its_trace_on(
+    traced: tuple[Bench, KeptSpans], messages: list[bytes]
+) -> None:
+    bench, kept = traced
+    await bench.submit(0, messages[0], RECORDED)
+    await bench.until(lambda: "message 0" in bench.journal)
+    spans = kept.by_name()
+    assert spans.keys() == {"apply events", "flush group"}
+    assert parent_of(spans["apply events"]) == (int(TRACE, 16), int(PARENT, 16))
+    assert parent_of(spans["flush group"]) == traceparent_of(spans["apply events"])
+    trace, own = traceparent_of(spans["flush group"])
+    assert {tuple(headers) for headers in bench.log.headers} == {
+        (("traceparent", f"00-{trace:032x}-{own:016x}-01".encode()),)
+    }
+    assert (spans["apply events"].attributes or {})["messaging.kafka.offset"] == 0
+    assert (spans["flush group"].attributes or {})["attrikit.events"] == 50
+
+
+async def test_a_group_of_several_traced_messages_is_linked_to_all(
+    traced: tuple[Bench, KeptSpans], messages: list[bytes]
+) -> None:
+    bench, kept = traced
+    bench.log.gate.clear()
+    await bench.submit(0, messages[0])
+    await bench.until(lambda: bool(bench.log.headers))
+    for offset, traceparent in ((1, RECORDED), (2, recorded(1)), (3, b"")):
+        await bench.submit(offset, messages[offset], traceparent)
+    bench.log.gate.set()
+    await bench.until(lambda: "message 3" in bench.journal)
+    (flush,) = [span for span in kept.all if span.name == "flush group"]
+    assert parent_of(flush) is not None
+    assert [link.context.trace_id for link in flush.links] == [2]
+
+
+async def test_messages_without_a_trace_begin_none(traced: tuple[Bench, KeptSpans], messages: list[bytes]) -> None:
+    bench, kept = traced
+    await bench.submit(0, messages[0])
+    await bench.until(lambda: "message 0" in bench.journal)
+    assert kept.all == []
+    assert not any(bench.log.headers)

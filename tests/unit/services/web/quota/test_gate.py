@@ -7,7 +7,8 @@ import pytest
 from schemas.control import App, Plan
 from services.web.errors import ApiError
 from services.web.quota import Quota, open_quota
-from services.web.quota.counters import LocalCounter, _within
+from services.web.quota.counters import LocalCounter
+from services.web.quota.redis_counter import _within
 
 FREE = App("shop", "Shop", Plan.FREE)
 DAY_MS = 86_400_000
