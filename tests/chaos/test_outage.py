@@ -13,29 +13,25 @@ The outage is short here; `ATTRIKIT_TEST_OUTAGE_SECONDS=30` makes it longer.
 import asyncio
 import os
 import signal
-from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
-from insistent import Gate, InsistentClient, Seen
+from insistent import Gate, Seen
 from installation import SECOND_GATEWAY, Installation
 from kafka_cluster import SETTINGS as KAFKA_CLUSTER
 from kafka_cluster import KafkaCluster
+from outage_work import CLIENTS, assert_counted_once, live_through, make_work
 from tables import dump_tables
 from waiting import until
 
 from deploy.demo.observe import count_topic_lines
 from deploy.local.apache_kafka import KafkaBroker
 from deploy.local.broker import Broker, NoidaBroker
-from pipeline.runtime.clock import now_ms
 
 OUTAGE_SECONDS = float(os.environ.get("ATTRIKIT_TEST_OUTAGE_SECONDS", "4"))
 GATEWAYS = ("gateway", SECOND_GATEWAY)
-CLIENTS = 8
 BATCHES_OF_EACH = 60
 SETTLE_SECONDS = 120.0
 BROKER_SHARE = 0.15
@@ -45,32 +41,8 @@ STEP_SECONDS = 100.0
 """No step of the story takes longer, however busy the machine is."""
 HANG_SECONDS = 20.0
 """A refusal takes two seconds at most, and this is a machine that does other things too."""
-TWICE_SHARE = 0.2
 
 pytestmark = pytest.mark.timeout(500)
-
-
-def make_batches(client: int, random: Random) -> list[list[dict[str, Any]]]:
-    """Some single events and some batches of 15. Half of the events bring their time; the others get that of their
-    receipt, another one with each try."""
-    batches = []
-    for batch in range(BATCHES_OF_EACH):
-        size = random.choice((1, 15))
-        batches.append([make_event(f"c{client}-b{batch}-e{n}", random) for n in range(size)])
-    return batches
-
-
-def make_event(event_id: str, random: Random) -> dict[str, Any]:
-    event: dict[str, Any] = {"event_name": "page_view", "event_id": event_id, "user_id": f"u{random.randrange(60)}"}
-    if random.random() < 0.1:
-        event |= {"event_name": "purchase", "properties": {"revenue": 10}}
-    if random.random() < 0.5:
-        event["timestamp"] = ms_text(now_ms() - random.randrange(60_000))
-    return event
-
-
-def ms_text(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat()
 
 
 class Story:
@@ -147,25 +119,18 @@ async def test_what_was_confirmed_is_stored_and_counted_once(
         request.getfixturevalue("kafka_jars")
     broker = make_broker(kind)
     installation = Installation(tmp_path / "data", broker.bootstrap)
-    random = Random(17)
-    work = [make_batches(client, random) for client in range(CLIENTS)]
-    events = {event["event_id"]: event for batches in work for batch in batches for event in batch}
+    work, events = make_work(17, BATCHES_OF_EACH)
     seen = Seen()
     try:
         installation.start(*GATEWAYS, "worker", "store")
         ports = [installation.port(name) for name in GATEWAYS]
         story = Story(installation, broker, seen, len(events))
-        supervisor = asyncio.create_task(installation.supervise(["worker"]))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(story.run())
-            for number, batches in enumerate(work):
-                client = InsistentClient(ports, installation.key, seen, story.gate, number)
-                group.create_task(client.report(batches, TWICE_SHARE))
-        await installation.settle(SETTLE_SECONDS)
-        here = {name: installation.processes[name] for name in (*GATEWAYS, "worker", "store")}
-        ended = {name: process.log_tail() for name, process in here.items() if not process.is_running}
-        assert not ended
-        supervisor.cancel()
+        async with installation.supervised("worker"):
+            await live_through(story, work, ports, installation.key, seen)
+            await installation.settle(SETTLE_SECONDS)
+            here = {name: installation.processes[name] for name in (*GATEWAYS, "worker", "store")}
+            ended = {name: process.log_tail() for name, process in here.items() if not process.is_running}
+            assert not ended
         lines = await count_topic_lines(installation.settings)
     finally:
         await asyncio.to_thread(installation.stop)
@@ -182,9 +147,7 @@ async def test_of_three_brokers_one_may_be_lost_and_with_two_lost_the_gateway_re
     second too: nothing that was confirmed is lost, and what cannot be kept is refused.
     """
     cluster = KafkaCluster(tmp_path / "brokers")
-    random = Random(18)
-    work = [make_batches(client, random) for client in range(CLIENTS)]
-    events = {event["event_id"]: event for batches in work for batch in batches for event in batch}
+    work, events = make_work(18, BATCHES_OF_EACH)
     seen = Seen()
     try:
         cluster.start()
@@ -193,14 +156,9 @@ async def test_of_three_brokers_one_may_be_lost_and_with_two_lost_the_gateway_re
             installation.start(*GATEWAYS, "worker", "store")
             ports = [installation.port(name) for name in GATEWAYS]
             story = BrokersStory(cluster, seen, len(events))
-            supervisor = asyncio.create_task(installation.supervise(["worker"]))
-            async with asyncio.TaskGroup() as group:
-                group.create_task(story.run())
-                for number, batches in enumerate(work):
-                    client = InsistentClient(ports, installation.key, seen, story.gate, number)
-                    group.create_task(client.report(batches, TWICE_SHARE))
-            await installation.settle(SETTLE_SECONDS)
-            supervisor.cancel()
+            async with installation.supervised("worker"):
+                await live_through(story, work, ports, installation.key, seen)
+                await installation.settle(SETTLE_SECONDS)
             lines = await count_topic_lines(installation.settings)
         finally:
             await asyncio.to_thread(installation.stop)
@@ -256,17 +214,3 @@ def assert_met(seen: Seen, events: dict[str, Any]) -> None:
     assert seen.slowest_refusal_seconds < HANG_SECONDS
     assert seen.unanswered > 0, "no gateway was killed under a request"
     assert seen.confirmed_twice
-
-
-def assert_counted_once(tables: dict[str, list[Any]], events: dict[str, Any], seen: Seen, lines: int) -> None:
-    stored = Counter(row["event_id"] for row in tables["events"])
-    assert events.keys() - stored.keys() == set(), "confirmed and lost"
-    assert stored.keys() - events.keys() == set()
-    assert {event_id for event_id, count in stored.items() if count > 1} == set(), "there twice"
-    duplicates = [row for row in tables["event_marks"] if row["mark"] == "duplicate"]
-    assert seen.confirmed_twice <= {row["event_id"] for row in duplicates}
-    assert lines == len(stored) + len(duplicates)
-    assert sum(row["events"] for row in tables["sessions"]) == len(events)
-    purchases = [event_id for event_id, event in events.items() if event["event_name"] == "purchase"]
-    assert sorted(row["event_id"] for row in tables["conversions"]) == sorted(purchases)
-    assert sum(row["value_minor"] for row in tables["attributions"]) == 1_000 * len(purchases)

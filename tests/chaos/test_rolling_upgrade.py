@@ -29,7 +29,7 @@ from postgres_process import PostgresServer
 from pydantic import SecretStr
 from redis_process import RedisServer, redis_is_missing
 from stream_worker import read_topic
-from two_hosts import ADDRESS, HOSTS, NETWORK, PORTS, Site, balancing, network
+from two_hosts import HOSTS, NETWORK, PORTS, Site, balancing
 from waiting import until
 from webhook_world import Receiver, receiving
 
@@ -180,7 +180,7 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory, kafka_jars: Path) -> Iter
     (folder / "exports").mkdir()
     earlier = version_before(folder / "earlier")
     with ExitStack() as stack:
-        stack.enter_context(network())
+        stack.enter_context(NETWORK.made())
         postgres = PostgresServer(tmp_path_factory.mktemp("postgres"), Authority(folder / "authority"))
         redis, broker = RedisServer(folder / "redis"), _broker(folder)
         for server, end in ((postgres, postgres.stop), (redis, redis.kill), (broker, broker.kill)):
@@ -194,7 +194,7 @@ def _broker(folder: Path) -> KafkaBroker:
     port, controller_port = free_port(), free_port()
     properties = [
         f"listeners=PLAINTEXT://0.0.0.0:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        f"advertised.listeners=PLAINTEXT://{ADDRESS}:{port}",
+        f"advertised.listeners=PLAINTEXT://{NETWORK.address}:{port}",
         f"controller.quorum.voters=1@127.0.0.1:{controller_port}",
     ]
     return KafkaBroker(folder / "kafka", folder / "kafka.log", port, properties=properties)
@@ -209,16 +209,16 @@ async def _upgrade(
             await stack.enter_async_context(balancing(port, lambda port=port: [("127.0.0.1", port)]))
         query_port = free_port()
         shared = {
-            "KAFKA_BOOTSTRAP": f"{ADDRESS}:{int(broker.bootstrap.rpartition(':')[2])}",
-            "CLICKHOUSE_URL": clickhouse_url.replace("127.0.0.1", ADDRESS),
-            "CONTROL_PLANE_URL": postgres.dsn.replace("127.0.0.1", ADDRESS),
-            "QUOTA_REDIS_URL": redis.url.replace("127.0.0.1", ADDRESS),
+            "KAFKA_BOOTSTRAP": f"{NETWORK.address}:{int(broker.bootstrap.rpartition(':')[2])}",
+            "CLICKHOUSE_URL": clickhouse_url.replace("127.0.0.1", NETWORK.address),
+            "CONTROL_PLANE_URL": postgres.dsn.replace("127.0.0.1", NETWORK.address),
+            "QUOTA_REDIS_URL": redis.url.replace("127.0.0.1", NETWORK.address),
             "WEBHOOK_KEY": Fernet.generate_key().decode(),
-            "WEBHOOK_ALLOWED_NETWORKS": NETWORK,
+            "WEBHOOK_ALLOWED_NETWORKS": NETWORK.range,
             "EXPORT_URL": (folder / "exports").as_uri(),
             "OPERATOR_TOKEN": "op_test",
         }
-        asks = {"QUERY_URL": f"http://{ADDRESS}:{query_port}"}
+        asks = {"QUERY_URL": f"http://{NETWORK.address}:{query_port}"}
         own = {"gateway": asks, "console": asks, "query": {"COUNT_REQUESTS": "false"}}
         site = Site(folder, shared, own)
         stack.push_async_callback(asyncio.to_thread, site.stop)
@@ -249,7 +249,7 @@ def _set_up(settings: Settings, folder: Path, receiver: Receiver) -> str:
     key, _ = ensure_demo_key(control_plane, folder / "demo-key", now_ms=1)
     control_plane.close()
     secret = SecretBox.open(settings, creates=False).lock(format_secret(b"0123456789abcdef01234567"))
-    url = receiver.url("/hook").replace("127.0.0.1", ADDRESS)
+    url = receiver.url("/hook").replace("127.0.0.1", NETWORK.address)
     endpoints = WebhookEndpoints(settings.control_plane_dsn())
     endpoints.add(WebhookEndpoint(ENDPOINT_ID, "demo", url, EVENT_TYPES, secret, created_at_ms=1), 1)
     endpoints.close()

@@ -24,10 +24,10 @@ class Authority:
         self.ca = folder / "ca.pem"
         self.ca.write_bytes(_pem(signed.sign(self._key, hashes.SHA256())))
 
-    def issue(self, name: str, password: str = "") -> tuple[Path, Path]:
-        """The files of a certificate for this machine (127.0.0.1, localhost), or of a client, and of its key."""
+    def issue(self, name: str, password: str = "", address: str = "127.0.0.1") -> tuple[Path, Path]:
+        """The files of a certificate for a server at an address of this machine, or of a client, and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        places = [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]
+        places = [x509.IPAddress(ip_address(address)), x509.DNSName("localhost")]
         made = self._begin(_name(name), key).add_extension(x509.SubjectAlternativeName(places), critical=False)
         certificate, key_file = self._folder / f"{name}.pem", self._folder / f"{name}.key"
         certificate.write_bytes(_pem(made.sign(self._key, hashes.SHA256())))

@@ -8,7 +8,8 @@ import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from deploy.local.ports import free_port
 from deploy.local.process import ChildProcess
 from pipeline.control import ControlPlane, migrate_control_plane
 from pipeline.readmodel.progress import open_reader, wait_until_settled
+from pipeline.runtime.lifecycle import cancel
 from pipeline.runtime.settings import Settings
 
 _READY_SECONDS = 60.0
@@ -119,6 +121,15 @@ class Installation:
                     if ends is not None:
                         ends[f"{name}: {process.exit_code}"] += 1
                     self.launch(name)
+
+    @asynccontextmanager
+    async def supervised(self, *names: str) -> AsyncIterator[None]:
+        """`supervise` these while the context lasts."""
+        supervisor = asyncio.create_task(self.supervise(names))
+        try:
+            yield
+        finally:
+            await cancel(supervisor)
 
     async def settle(self, timeout_seconds: float) -> None:
         """Wait until everything accepted can be read. Raises `AssertionError`, which says where it stands still and

@@ -40,7 +40,8 @@ class SecuredKafka(KafkaBroker):
                 f"controller.quorum.voters=1@127.0.0.1:{controller_port}",
                 "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,"
                 + ",".join(f"{name}:{name}" for name in self._ports),
-                *self._tls(folder),
+                *tls_properties(self.authority, "broker"),
+                "listener.name.ssl.ssl.client.auth=required",
                 *_logins("sasl_ssl"),
                 *_logins("sasl_plaintext"),
             ],
@@ -70,17 +71,18 @@ class SecuredKafka(KafkaBroker):
             found |= {"kafka_sasl_mechanism": mechanism, "kafka_username": USER, "kafka_password": SecretStr(PASSWORD)}
         return found
 
-    def _tls(self, folder: Path) -> list[str]:
-        certificate, key = self.authority.issue("broker")
-        keys = folder / "broker-keys.pem"
-        keys.write_bytes(key.read_bytes() + certificate.read_bytes())
-        return [
-            "ssl.keystore.type=PEM",
-            f"ssl.keystore.location={keys}",
-            "ssl.truststore.type=PEM",
-            f"ssl.truststore.location={self.authority.ca}",
-            "listener.name.ssl.ssl.client.auth=required",
-        ]
+
+def tls_properties(authority: Authority, name: str, address: str = "127.0.0.1") -> list[str]:
+    """Return the lines of a broker's configuration with a certificate of its own."""
+    certificate, key = authority.issue(name, address=address)
+    keys = certificate.with_name(f"{name}-keys.pem")
+    keys.write_bytes(key.read_bytes() + certificate.read_bytes())
+    return [
+        "ssl.keystore.type=PEM",
+        f"ssl.keystore.location={keys}",
+        "ssl.truststore.type=PEM",
+        f"ssl.truststore.location={authority.ca}",
+    ]
 
 
 def _logins(listener: str) -> list[str]:

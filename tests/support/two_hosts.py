@@ -1,27 +1,24 @@
-"""Two hosts of one network, as network namespaces of this machine, and an installation spread over both.
-
-The hosts reach what runs on this machine itself (broker, databases, load balancers) at `ADDRESS`, and nothing else.
+"""An installation spread over two hosts of one network, which reach the broker, the databases and the load balancers on
+this machine itself.
 """
 
 import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import Final
 
 import httpx
-import pytest
+from namespaces import Network
 
 from deploy.local.process import ChildProcess
 
-ADDRESS: Final = "10.231.77.1"
-HOSTS: Final = {"a": "10.231.77.2", "b": "10.231.77.3"}
-NETWORK: Final = "10.231.77.0/24"
-_BRIDGE: Final = "attrikit-test"
+NETWORK: Final = Network("attrikit-test", "10.231.77", "ab")
+HOSTS: Final = NETWORK.addresses
 PORTS: Final = {
     **{"gateway": 8000, "query": 8010, "worker": 8020, "loader": 8030},
     **{"alerts": 8040, "webhooks": 8050, "console": 8060},
@@ -34,45 +31,6 @@ _PORT_SETTINGS: Final = {
 _COMMANDS: Final = {"alerts": ["alerts", "serve"], "webhooks": ["webhooks", "serve"]}
 _READY_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 90.0
-
-
-@contextmanager
-def network() -> Iterator[None]:
-    """Make the hosts and the bridge between them, anew where a killed run left some. Skips where that is refused."""
-    leftovers = [["link", "del", _BRIDGE], *(["netns", "del", _namespace(host)] for host in HOSTS)]
-    for words in leftovers:
-        with suppress(OSError, subprocess.CalledProcessError):
-            _ip(*words)
-    with ExitStack() as undo:
-        try:
-            _ip("link add", _BRIDGE, "type bridge")
-            undo.callback(_ip, "link del", _BRIDGE)
-            _ip("addr add", f"{ADDRESS}/24", "dev", _BRIDGE)
-            _ip("link set", _BRIDGE, "up")
-            for host, address in HOSTS.items():
-                _add_host(host, address, undo)
-        except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"no network namespaces can be made here (iproute2, root): {error}")
-        yield
-
-
-def _add_host(host: str, address: str, undo: ExitStack) -> None:
-    inside = f"-n {_namespace(host)}"
-    _ip("netns add", _namespace(host))
-    undo.callback(_ip, "netns del", _namespace(host))
-    _ip("link add", f"ak-{host}", "type veth peer name eth0 netns", _namespace(host))
-    _ip("link set", f"ak-{host}", "master", _BRIDGE, "up")
-    _ip(inside, "addr add", f"{address}/24", "dev eth0")
-    for device in ("eth0", "lo"):
-        _ip(inside, "link set", device, "up")
-
-
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *" ".join(words).split()], check=True, capture_output=True)
-
-
-def _namespace(host: str) -> str:
-    return f"{_BRIDGE}-{host}"
 
 
 class Site:
@@ -99,7 +57,7 @@ class Site:
 
     def launch(self, kind: str, host: str, tree: Path | None) -> None:
         """Start a process; call from the main thread (see `ChildProcess.start`)."""
-        argv = ["ip", "netns", "exec", _namespace(host), *_program(*_COMMANDS.get(kind, [kind]))]
+        argv = NETWORK.inside(host, *_program(*_COMMANDS.get(kind, [kind])))
         variables = {"DATA_DIR": str(self._folder / host), "HOST": "0.0.0.0"}
         variables |= self._shared | self._own.get(kind, {}) | {_PORT_SETTINGS[kind]: str(PORTS[kind])}
         log = self._folder / "logs" / f"{kind}-{host}.log"
@@ -155,8 +113,8 @@ def _is_ready(url: str) -> bool:
 
 @asynccontextmanager
 async def balancing(port: int, targets: Callable[[], list[tuple[str, int]]]) -> AsyncIterator[None]:
-    """Pass each connection to `ADDRESS:port` on to one of the targets of that moment, in turn: a load balancer that
-    knows nothing of HTTP, as a Service of Kubernetes.
+    """Pass each connection to a port of the network's address on to one of the targets of that moment, in turn: a load
+    balancer that knows nothing of HTTP, as a Service of Kubernetes.
     """
     turns = count()
 
@@ -169,7 +127,7 @@ async def balancing(port: int, targets: Callable[[], list[tuple[str, int]]]) -> 
             return
         await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
 
-    server = await asyncio.start_server(connected, ADDRESS, port)
+    server = await asyncio.start_server(connected, NETWORK.address, port)
     try:
         yield
     finally:
