@@ -10,6 +10,7 @@ Times are milliseconds since the epoch, UTC.
 
 from datetime import date
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -81,28 +82,32 @@ class SessionRow(msgspec.Struct, gc=False):
     """True if all of its events are a bot's."""
 
 
-class TouchRow(msgspec.Struct, gc=False):
-    """A marketing contact; its id is the event it was made from."""
+class TouchHead(msgspec.Struct, gc=False):
+    """A touch as a path shows it. `touch_id`: the event it was made from; empty: the touch of an empty path."""
 
-    app_id: str
     touch_id: str
-    person_key: str
-    session_id: str
     touched_at_ms: int
     touch_type: str
     channel: str
     source: str
     medium: str
     campaign: str
+
+
+class TouchRow(TouchHead, gc=False):
+    """A marketing contact."""
+
+    app_id: str
+    person_key: str
+    session_id: str
     revision: int
     is_deleted: bool = False
     is_bot: bool = False
 
 
-class ConversionRow(msgspec.Struct, gc=False):
-    """An event that met a goal. `path_*` are parallel arrays: the touches inside their windows, oldest first."""
+class ConversionHead(msgspec.Struct, gc=False):
+    """A conversion without its path."""
 
-    app_id: str
     conversion_id: str
     goal: str
     goal_type: str
@@ -116,6 +121,14 @@ class ConversionRow(msgspec.Struct, gc=False):
     """Value as reported with the event; `refunded_minor` of it was taken back since."""
     currency: str
     order_id: str
+
+
+class ConversionRow(ConversionHead, gc=False):
+    """An event that met a goal. `path_*` are parallel arrays (`path_of`): the touches inside their windows, oldest
+    first.
+    """
+
+    app_id: str
     path_touch_ids: list[str]
     path_touched_at_ms: list[int]
     path_touch_types: list[str]
@@ -147,7 +160,7 @@ class AttributionRow(msgspec.Struct, gc=False):
 
     One row per conversion, not one per credit: a restatement replaces all of it in one step, so no reader ever adds
     old credits to new ones. `credits_nanos[model][i]` and `values_minor[model][i]` belong to touch i of the parallel
-    `touch_*` arrays; each model's credits sum to 1,000,000,000 and its values to `value_minor`. An empty path stands
+    arrays (`path_of`); each model's credits sum to 1,000,000,000 and its values to `value_minor`. An empty path stands
     as one touch of channel `direct` with an empty touch id. `value_minor` is net: what is left after refunds.
     """
 
@@ -182,6 +195,28 @@ class AttributionRow(msgspec.Struct, gc=False):
     """See `ConversionRow`."""
     is_bot: bool = False
     """See `ConversionRow`."""
+
+
+PATH_COLUMNS: Final = {
+    "touch_id": "touch_ids",
+    "touched_at_ms": "touched_at_ms",
+    "touch_type": "touch_types",
+    "channel": "channels",
+    "source": "sources",
+    "medium": "mediums",
+    "campaign": "campaigns",
+}
+"""Field of `TouchHead` → the column of `AttributionRow` that has it for each touch of a path. `ConversionRow` has the
+same columns, with `path_` before their names.
+"""
+CONVERSION_PATH_COLUMNS: Final = tuple(f"path_{column}" for column in PATH_COLUMNS.values())
+_read_credited = attrgetter(*PATH_COLUMNS.values())
+_read_path = attrgetter(*CONVERSION_PATH_COLUMNS)
+
+
+def path_of(row: ConversionRow | AttributionRow) -> list[TouchHead]:
+    columns = _read_path(row) if isinstance(row, ConversionRow) else _read_credited(row)
+    return [TouchHead(*touch) for touch in zip(*columns, strict=True)]
 
 
 class EventMarkRow(msgspec.Struct, gc=False):

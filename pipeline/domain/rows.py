@@ -17,7 +17,17 @@ from pipeline.domain.sessions.segments import Session, values_of, whole
 from pipeline.domain.state import Conversion, Touch
 from pipeline.domain.touches.touch import VISIT
 from schemas.events import StreamEvent
-from schemas.facts import HASHED_ID, NO_PLACE, AttributionRow, ConversionRow, EventMarkRow, SessionRow, TouchRow
+from schemas.facts import (
+    CONVERSION_PATH_COLUMNS,
+    HASHED_ID,
+    NO_PLACE,
+    PATH_COLUMNS,
+    AttributionRow,
+    ConversionRow,
+    EventMarkRow,
+    SessionRow,
+    TouchRow,
+)
 from schemas.ids import conversion_id, person_hash, session_id
 from schemas.persons import ANONYMOUS, id_of, is_user
 
@@ -118,18 +128,13 @@ class PathColumns(NamedTuple):
     """A path as the columns of rows."""
 
     touches: list[Touch]
-    touch_ids: list[str]
-    times_ms: list[int]
-    types: list[str]
-    channels: list[str]
-    sources: list[str]
-    mediums: list[str]
-    campaigns: list[str]
+    columns: list[Any]
+    """In the order of `PATH_COLUMNS`."""
 
 
 def columns_of(path: list[Touch]) -> PathColumns:
-    return PathColumns(
-        path,
+    """Columns are named here: reading them by `attrgetter` takes twice as long."""
+    columns = [
         [touch.touch_id for touch in path],
         [touch.at_ms for touch in path],
         [touch.touch_type for touch in path],
@@ -137,7 +142,8 @@ def columns_of(path: list[Touch]) -> PathColumns:
         [touch.source for touch in path],
         [touch.medium for touch in path],
         [touch.campaign for touch in path],
-    )
+    ]
+    return PathColumns(path, columns)
 
 
 NO_TOUCH: Final = columns_of([])
@@ -155,16 +161,10 @@ def conversion_row(
         user_id=user_of(person),
         anonymous_id=anonymous_of(person, conversion.anonymous_id),
         converted_at_ms=conversion.at_ms,
-        path_touch_ids=path.touch_ids,
-        path_touched_at_ms=path.times_ms,
-        path_touch_types=path.types,
-        path_channels=path.channels,
-        path_sources=path.sources,
-        path_mediums=path.mediums,
-        path_campaigns=path.campaigns,
         revision=conversion.row_revision,
         is_deleted=is_deleted,
         reason=reason,
+        **dict(zip(CONVERSION_PATH_COLUMNS, path.columns, strict=True)),
         **_conversion_columns(conversion),
     )
 
@@ -184,19 +184,13 @@ def attribution_row(
         person_key=context.person,
         converted_at_ms=conversion.at_ms,
         value_minor=value_minor,
-        touch_ids=credited.touch_ids,
-        touched_at_ms=credited.times_ms,
-        touch_types=credited.types,
-        channels=credited.channels,
-        sources=credited.sources,
-        mediums=credited.mediums,
-        campaigns=credited.campaigns,
         credits_nanos=credits_nanos,
         values_minor=values_minor,
         reason=reason,
         revision=conversion.attribution_revision,
         is_deleted=is_deleted,
         supersedes=conversion.attribution_revision - 1,
+        **dict(zip(PATH_COLUMNS.values(), credited.columns, strict=True)),
         **_attribution_columns(conversion),
     )
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from schemas.amounts import shown_value
-from schemas.facts import AlertRow, AttributionRow, ConversionRow, Reason
+from schemas.facts import AlertRow, AttributionRow, ConversionRow, Reason, TouchHead, path_of
 from schemas.money import from_minor, round_together
 from schemas.topics import Topic
 from schemas.webhooks import EventType
@@ -61,19 +61,7 @@ def _conversion(row: ConversionRow) -> Fact | None:
     if row.is_deleted or row.reason != Reason.INITIAL:
         return None
     head = _conversion_head(row)
-    touches = list(
-        zip(
-            row.path_touch_ids,
-            row.path_touched_at_ms,
-            row.path_touch_types,
-            row.path_channels,
-            row.path_sources,
-            row.path_mediums,
-            row.path_campaigns,
-            strict=True,
-        )
-    )
-    data = _first_that_fits(head | entries for entries in _paths(touches))
+    data = _first_that_fits(head | entries for entries in _paths(path_of(row)))
     return Fact(EventType.CONVERSION_CREATED, row.app_id, row.conversion_id, 0, row.person_key, data)
 
 
@@ -99,25 +87,22 @@ def _conversion_head(row: ConversionRow) -> Entry:
     }
 
 
-_TouchTuple = tuple[str, int, str, str, str, str, str]
-
-
-def _paths(touches: Sequence[_TouchTuple]) -> Iterator[Entry]:
+def _paths(touches: Sequence[TouchHead]) -> Iterator[Entry]:
     """Yield the path in as much detail as there may be room for."""
-    yield {"path": [_touch(*touch) for touch in touches]}
-    yield {"path": [_touch(*touch) for touch in touches[-20:]], "is_path_cut": True}
+    yield {"path": [_touch(touch) for touch in touches]}
+    yield {"path": [_touch(touch) for touch in touches[-20:]], "is_path_cut": True}
     yield {"path": [], "is_path_cut": True}
 
 
-def _touch(id_: str, at_ms: int, type_: str, channel: str, source: str, medium: str, campaign: str) -> Entry:
+def _touch(touch: TouchHead) -> Entry:
     return {
-        "touch_id": _text(id_),
-        "touched_at": time_text(at_ms),
-        "touch_type": type_,
-        "channel": channel,
-        "source": _text(source),
-        "medium": _text(medium),
-        "campaign": _text(campaign),
+        "touch_id": _text(touch.touch_id),
+        "touched_at": time_text(touch.touched_at_ms),
+        "touch_type": touch.touch_type,
+        "channel": touch.channel,
+        "source": _text(touch.source),
+        "medium": _text(touch.medium),
+        "campaign": _text(touch.campaign),
     }
 
 
@@ -149,16 +134,9 @@ def _credits(row: AttributionRow) -> Iterator[Entry]:
     """Yield the credit: touch by touch; if that is too long, by campaign; at last by channel. At each of them a model's
     credits sum to 1 and its values to the conversion's.
     """
-    touches = list(
-        zip(
-            row.touch_ids, row.touched_at_ms, row.touch_types, row.channels, row.sources, row.mediums, row.campaigns,
-            strict=True,
-        )
-    )  # fmt: skip
-    yield {"credited_by": "touch", "credits": _credited(row, ((_touch(*t), [i]) for i, t in enumerate(touches)))}
-    by_campaign = _grouped(
-        (channel, source, medium, campaign) for _, _, _, channel, source, medium, campaign in touches
-    )
+    touches = path_of(row)
+    yield {"credited_by": "touch", "credits": _credited(row, ((_touch(t), [i]) for i, t in enumerate(touches)))}
+    by_campaign = _grouped((t.channel, t.source, t.medium, t.campaign) for t in touches)
     named: list[tuple[Entry, list[int]]] = [
         ({"channel": c, "source": _text(s), "medium": _text(m), "campaign": _text(n), "touches": len(places)}, places)
         for (c, s, m, n), places in by_campaign.items()

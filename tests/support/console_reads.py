@@ -119,9 +119,11 @@ def _journey(now: int) -> dict[str, list[Any]]:
         OWN_APP, "ses_g", "u:guest", "guest", "browser-g", now - 60_000, now, 2, 1, "https://shop.example/g", "",
         **place, conversions=1, values_minor={"CNY": 100}, is_bounce=False, is_closed=True, revision=1,
     )  # fmt: skip
-    touch = TouchRow(OWN_APP, "t_g", "u:guest", "ses_g", now - 60_000, "click", **place, revision=1)
+    touch = TouchRow(
+        "t_g", now - 60_000, "click", **place, app_id=OWN_APP, person_key="u:guest", session_id="ses_g", revision=1
+    )
     bought = ConversionRow(
-        OWN_APP, "cnv_g", "purchase", "macro", "o_g", "u:guest", "guest", "browser-g", "ses_g", now, 100, "CNY", "",
+        "cnv_g", "purchase", "macro", "o_g", "u:guest", "guest", "browser-g", "ses_g", now, 100, "CNY", "", OWN_APP,
         ["t_g"], [now - 60_000], ["click"], ["paid_search"], ["baidu"], ["cpc"], ["brand"], revision=1,
     )  # fmt: skip
     link = PersonLinkRow(OWN_APP, "browser-g", "guest", now - 30_000, "o_g", is_owner=True)

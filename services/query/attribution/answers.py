@@ -9,6 +9,7 @@ from pipeline.domain.attribution.models import SHARE_REASONS
 from services.query.aggregates.answers import REPORT_META, ByGoal, Credit, ReportMeta, example_by_goal, example_credit
 from services.query.conversions.answers import EXAMPLE_LIST, Conversion
 from services.query.core.answers import META, Meta, Number, Refunded, Text
+from services.query.touches.answers import EXAMPLE_TOUCH
 
 
 class AttributionItem(TypedDict):
@@ -123,14 +124,7 @@ _REVISION: Final = {
     "at": "2024-01-15T18:30:01.490+08:00",
 }
 _TOUCH: Final = {
-    "touch_id": "evt_01hm5rxqe0x5jw3kq8n4v2t6yz",
-    "session_id": "ses_0b9c2f6f5d3e4a1b8c7d6e5f",
-    "touched_at": "2024-01-15T18:20:00.000+08:00",
-    "touch_type": "click",
-    "channel": "paid_search",
-    "source": "baidu",
-    "medium": "cpc",
-    "campaign": "spring",
+    **EXAMPLE_TOUCH,
     "age_seconds": 600,
     "window_seconds": 2592000,
     "is_kept": True,

@@ -13,6 +13,7 @@ from services.query.aggregates.touch_contents import by_content, content_conditi
 from services.query.conversions.statements import ConversionFact
 from services.query.core.sql import Condition, Statement, Table, but_bots, columns, equals, source, statement, within
 from services.query.core.times import ALL_TIME, TimeRange
+from services.query.touches.statements import TouchFact
 
 CREDITS: Final = "credits"
 
@@ -42,17 +43,6 @@ def attribution_rows(app_id: str, wanted: AttributionQuery) -> Statement[ReportR
 MAX_TOUCHES_SHOWN: Final = 1_000
 """Maximum number of touches shown of a person before a conversion, the newest."""
 MAX_REVISIONS_SHOWN: Final = 1_000
-
-
-class TouchFact(msgspec.Struct):
-    touch_id: str
-    session_id: str
-    touched_at_ms: int
-    touch_type: str
-    channel: str
-    source: str
-    medium: str
-    campaign: str
 
 
 class RevisionFact(msgspec.Struct):

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import asdict
+
 from pipeline.domain.attribution.models import reasons
 from pipeline.domain.attribution.path_limit import bounded
 from pipeline.domain.state import Touch
 from schemas.control import AttributionSettings
-from schemas.facts import AttributionRow, Model, TouchType
+from schemas.facts import AttributionRow, Model, TouchHead, TouchType, path_of
 from services.query.aggregates.counted_conversions import by_goal, goal_sums, report_meta
 from services.query.aggregates.credit_sums import credits_by_model, shown_part
 from services.query.aggregates.report_parts import ReportRow, part_of
@@ -25,12 +27,14 @@ from services.query.attribution.answers import (
     TouchCredit,
     TouchShare,
 )
-from services.query.attribution.statements import CREDITS, AttributionQuery, RevisionFact, TouchFact
+from services.query.attribution.statements import CREDITS, AttributionQuery, RevisionFact
 from services.query.conversions.answers import conversion_of
 from services.query.conversions.statements import ConversionFact
 from services.query.core.answers import Meta
 from services.query.core.numbers import credit, micros_together, money, seconds
 from services.query.core.times import time_in_zone
+from services.query.touches.answers import touch_of
+from services.query.touches.statements import TouchFact
 
 
 def attribution_report(wanted: AttributionQuery, rows: list[ReportRow], meta: Meta) -> AttributionReport:
@@ -134,17 +138,7 @@ def _kept_touches(facts: PathFacts, models: tuple[Model, ...], zone: str) -> lis
     if found is None:
         return []
     sessions = {touch.touch_id: touch.session_id for touch in facts.touches}
-    touches = map(
-        TouchFact,
-        found.touch_ids,
-        (sessions.get(touch_id, "") for touch_id in found.touch_ids),
-        found.touched_at_ms,
-        found.touch_types,
-        found.channels,
-        found.sources,
-        found.mediums,
-        found.campaigns,
-    )
+    touches = [TouchFact(**asdict(touch), session_id=sessions.get(touch.touch_id, "")) for touch in path_of(found)]
     credits = _credits(found, models, facts)
     return [_path_touch(facts, touch, None, shares, zone) for touch, shares in zip(touches, credits, strict=True)]
 
@@ -168,13 +162,7 @@ def _credits(found: AttributionRow, models: tuple[Model, ...], facts: PathFacts)
 def _reasons(found: AttributionRow, settings: AttributionSettings) -> dict[str, list[str]]:
     if not any(found.touch_ids):
         return {model.value: ["no_touch"] * len(found.touch_ids) for model in Model}
-    path = [
-        Touch(at_ms, touch_id, touch_type, channel, "", "", "")
-        for at_ms, touch_id, touch_type, channel in zip(
-            found.touched_at_ms, found.touch_ids, found.touch_types, found.channels, strict=True
-        )
-    ]
-    return reasons(path, settings.direct_touch == "fallback")
+    return reasons([_as_state(touch) for touch in path_of(found)], settings.direct_touch == "fallback")
 
 
 def _left_out(facts: PathFacts, zone: str) -> list[PathTouch]:
@@ -193,13 +181,13 @@ def _left_out(facts: PathFacts, zone: str) -> list[PathTouch]:
 def _folded(facts: PathFacts) -> dict[str, str]:
     """Return the touches beyond those a path can hold, with the reason."""
     window_ms = {str(kind): days * _DAY_MS for kind, days in facts.settings.window_days.items()}
-    touches = [
-        Touch(t.touched_at_ms, t.touch_id, t.touch_type, t.channel, t.source, t.medium, t.campaign)
-        for t in reversed(facts.touches)
-    ]
     dropped: dict[str, str] = {}
-    bounded(touches, window_ms, dropped)
+    bounded([_as_state(touch) for touch in reversed(facts.touches)], window_ms, dropped)
     return dropped
+
+
+def _as_state(t: TouchHead) -> Touch:
+    return Touch(t.touched_at_ms, t.touch_id, t.touch_type, t.channel, t.source, t.medium, t.campaign)
 
 
 def _contact(touch: TouchFact) -> tuple[str, str, str]:
@@ -229,14 +217,9 @@ def _path_touch(
 ) -> PathTouch:
     window_days = _window_days(facts.settings, touch)
     return {
+        **touch_of(touch, zone),
         "touch_id": touch.touch_id or None,
         "session_id": touch.session_id or None,
-        "touched_at": time_in_zone(touch.touched_at_ms, zone),
-        "touch_type": touch.touch_type or None,
-        "channel": touch.channel or None,
-        "source": touch.source or None,
-        "medium": touch.medium or None,
-        "campaign": touch.campaign or None,
         "age_seconds": seconds(facts.conversion.converted_at_ms - touch.touched_at_ms),
         "window_seconds": None if window_days is None else window_days * _DAY_SECONDS,
         "is_kept": left_out_because is None,

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-import msgspec
-
+from schemas.facts import ConversionHead
 from schemas.money import to_minor
 from services.query.aggregates.touch_contents import has_content
 from services.query.core.lists import Page
@@ -34,22 +33,10 @@ EMPTY_PATH_CHANNEL: Final = "direct"
 """Channel that gets the credit where there was no touch."""
 
 
-class ConversionFact(msgspec.Struct):
+class ConversionFact(ConversionHead, gc=False):
     """The columns of a conversion an answer shows."""
 
-    conversion_id: str
-    goal: str
-    goal_type: str
-    event_id: str
-    person_key: str
-    user_id: str
-    anonymous_id: str
-    session_id: str
-    converted_at_ms: int
-    value_minor: int
     refunded_minor: int
-    currency: str
-    order_id: str
     goal_version: int
     path_channels: list[str]
     value_issue: str

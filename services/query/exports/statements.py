@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.control import App
 from schemas.events import FIELDS
-from schemas.facts import Model
+from schemas.facts import PATH_COLUMNS, Model
 from schemas.persons import ID_SQL, IS_USER_SQL
 from services.query.conversions.statements import NET_VALUE, ConversionFilter, conditions_of
 from services.query.core.parameters import InRange, range_of
@@ -214,17 +214,6 @@ def _conversions(export: ConversionsExport, time_range: TimeRange, app_currency:
     return _Made(CONVERSION_COLUMNS, conditions, rows, rows, " ORDER BY converted_at_ms, conversion_id")
 
 
-_TOUCH_ARRAYS: Final = {
-    "touch_id": "touch_ids",
-    "touched_at_ms": "touched_at_ms",
-    "touch_type": "touch_types",
-    "channel": "channels",
-    "source": "sources",
-    "medium": "mediums",
-    "campaign": "campaigns",
-}
-
-
 def _attribution(export: Any, time_range: TimeRange) -> _Made:
     given = export.filters
     models = tuple(model for model in Model if model in (given.model or Model))
@@ -235,8 +224,8 @@ def _attribution(export: Any, time_range: TimeRange) -> _Made:
         *within("converted_at_ms", time_range),
         *but_bots(given.include_bots),
     ]
-    arrays = [f"{array} AS all_{name}" for name, array in _TOUCH_ARRAYS.items()]
-    joined = [f"all_{name} AS {name}" for name in _TOUCH_ARRAYS]
+    arrays = [f"{array} AS all_{name}" for name, array in PATH_COLUMNS.items()]
+    joined = [f"all_{name} AS {name}" for name in PATH_COLUMNS]
     for model in models:
         arrays.append(f"arrayResize(credits_nanos['{model.value}'], length(touch_ids)) AS credits_{model.value}")
         joined.append(f"credits_{model.value} AS credit_{model.value}")

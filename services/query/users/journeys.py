@@ -18,20 +18,11 @@ from services.query.core.times import time_in_zone
 from services.query.events.answers import EXAMPLE_DETAIL as EXAMPLE_EVENT
 from services.query.events.answers import Session
 from services.query.events.view import session_of
+from services.query.touches.answers import EXAMPLE_TOUCH, JourneyTouch, touch_of
+from services.query.touches.statements import TouchFact
 
 MAX_FACTS: Final = 200
 """Maximum number of facts of each kind."""
-
-
-class TouchOfPerson(msgspec.Struct):
-    touch_id: str
-    session_id: str
-    touched_at_ms: int
-    touch_type: str
-    channel: str
-    source: str
-    medium: str
-    campaign: str
 
 
 class JoinedRow(msgspec.Struct):
@@ -49,8 +40,8 @@ def sessions_of(app_id: str, person_key: str) -> Statement[SessionRow]:
     return _newest(SessionRow, app_id, Table.SESSIONS, [*of_person, Condition(f"start_ms IN ({times})")], "start_ms")
 
 
-def touches_of(app_id: str, person_key: str) -> Statement[TouchOfPerson]:
-    return _newest(TouchOfPerson, app_id, Table.TOUCHES, equals("person_key", person_key), "touched_at_ms")
+def touches_of(app_id: str, person_key: str) -> Statement[TouchFact]:
+    return _newest(TouchFact, app_id, Table.TOUCHES, equals("person_key", person_key), "touched_at_ms")
 
 
 def conversions_of(app_id: str, person_key: str) -> Statement[ConversionFact]:
@@ -68,17 +59,6 @@ def _newest(
 ) -> Statement[Any]:
     sql = f"SELECT {columns(row_type)} FROM {source(table, conditions)} ORDER BY {time} DESC LIMIT {MAX_FACTS}"
     return statement(row_type, app_id, sql, conditions)
-
-
-class JourneyTouch(TypedDict):
-    touch_id: Annotated[str, Field(description="Id of the event it was made from.")]
-    session_id: str
-    touched_at: str
-    touch_type: str
-    channel: str
-    source: Text
-    medium: Text
-    campaign: Text
 
 
 class Joined(TypedDict):
@@ -99,16 +79,6 @@ class UserJourney(TypedDict):
     meta: Meta
 
 
-_TOUCH: Final = {
-    "touch_id": "evt_1",
-    "session_id": "ses_0b9c2f6f5d3e4a1b8c7d6e5f",
-    "touched_at": "2024-01-15T18:20:00.000+08:00",
-    "touch_type": "click",
-    "channel": "paid_search",
-    "source": "baidu",
-    "medium": "cpc",
-    "campaign": "spring",
-}
 _JOINED: Final = {
     "anonymous_id": "a_7",
     "user_id": "u_42",
@@ -120,7 +90,7 @@ EXAMPLE_JOURNEY: Final = {
     "id": "u_42",
     "user_id": "u_42",
     "sessions": [EXAMPLE_EVENT["session"]],
-    "touches": [_TOUCH],
+    "touches": [EXAMPLE_TOUCH | {"touch_id": "evt_1"}],
     "conversions": EXAMPLE_CONVERSIONS["items"],
     "joined": [_JOINED],
     "meta": META,
@@ -130,7 +100,7 @@ EXAMPLE_JOURNEY: Final = {
 def journey_of(
     person_key: str,
     sessions: Iterable[SessionRow],
-    touches: Iterable[TouchOfPerson],
+    touches: Iterable[TouchFact],
     conversions: Iterable[ConversionFact],
     joined: Iterable[JoinedRow],
     meta: Meta,
@@ -140,23 +110,10 @@ def journey_of(
         "id": own_id,
         "user_id": own_id if is_user(person_key) else None,
         "sessions": [session_of(row, zone) for row in sessions],
-        "touches": [_touch_of(row, zone) for row in touches],
+        "touches": [touch_of(row, zone) for row in touches],
         "conversions": [conversion_of(row, zone) for row in conversions],
         "joined": [_joined_of(row, zone) for row in joined],
         "meta": meta,
-    }
-
-
-def _touch_of(row: TouchOfPerson, zone: str) -> JourneyTouch:
-    return {
-        "touch_id": row.touch_id,
-        "session_id": row.session_id,
-        "touched_at": time_in_zone(row.touched_at_ms, zone),
-        "touch_type": row.touch_type,
-        "channel": row.channel,
-        "source": row.source or None,
-        "medium": row.medium or None,
-        "campaign": row.campaign or None,
     }
 
 

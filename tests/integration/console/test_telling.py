@@ -110,8 +110,8 @@ def store_conversion(tables: ClickHouse, conversion_id: str, issue: str = "") ->
     """Store a conversion of long ago without credits; return its time."""
     long_ago = now_ms() - 300 * 86_400_000
     bought = ConversionRow(
-        OWN_APP, conversion_id, "purchase", "macro", f"o_{conversion_id}", "u:old", "old", "", "ses_o", long_ago, 0,
-        "CNY", "", [], [], [], [], [], [], [], revision=1, value_issue=issue,
+        conversion_id, "purchase", "macro", f"o_{conversion_id}", "u:old", "old", "", "ses_o", long_ago, 0, "CNY", "",
+        OWN_APP, [], [], [], [], [], [], [], revision=1, value_issue=issue,
     )  # fmt: skip
     asyncio.run(tables.insert_ndjson("conversions", encode_rows([bought])))
     return long_ago

@@ -35,7 +35,9 @@ def _event(event_id: str, timestamp_ms: int = 1_000, app_id: str = "app_rows") -
 
 async def test_every_topic_lands_in_its_table_and_offsets_follow(log: Log, clickhouse: ClickHouse, group: str) -> None:
     await log.send(Topic.EVENTS, _event("e1") + b"\n" + _event("e1", 2_000), partition=2)
-    await log.send(Topic.TOUCHES, encode_rows([TouchRow("app_rows", "e1", "u:1", "s", 1, "click", "x", "", "", "", 2)]))
+    head = ("e1", 1, "click", "x", "", "", "")
+    touch = TouchRow(*head, app_id="app_rows", person_key="u:1", session_id="s", revision=2)
+    await log.send(Topic.TOUCHES, encode_rows([touch]))
     marks = [EventMarkRow("app_rows", "e1", "duplicate", 2_000, 1_000, 5_000, 2, 0, 1)]
     await log.send(Topic.EVENT_MARKS, encode_rows(marks), partition=1)
     await log.send(Topic.REJECTED, encode_rows([RejectedRow("app_rows", "r1", 1, "gateway", "X", "f", "why", "{}")]))

@@ -155,7 +155,8 @@ def check_path(data: Any, conversion: ConversionRow, row: AttributionRow, touche
 
 
 def touch(touch_id: str, at_ms: int, touch_type: str, channel: str, session_id: str = "s") -> TouchRow:
-    return TouchRow("path", touch_id, "u:p", session_id, at_ms, touch_type, channel, "", "", "", 1)
+    head = (touch_id, at_ms, touch_type, channel, "", "", "")
+    return TouchRow(*head, app_id="path", person_key="u:p", session_id=session_id, revision=1)
 
 
 async def test_why_a_touch_was_left_out(query_app: Any, facts: ClickHouse, ask: Any) -> None:
