@@ -204,10 +204,10 @@ class EventsReader:
         found = RepeatedLines(wanted, through_ms)
         partitions = {place.partition for place in wanted}
         async for record in self._records(span, partitions):
-            if not found.note(_decoded(record).events, record.partition):
+            if not found.note(_decoded(record).records, record.partition):
                 return Counter()
         async for record in self._records(span, set(span.ends)):
-            found.compare(_decoded(record).events, record.partition)
+            found.compare(_decoded(record).records, record.partition)
         return found.count
 
     async def _records(self, span: TopicSpan, partitions: set[int]) -> AsyncIterator[ConsumerRecord[Any, Any]]:
@@ -221,7 +221,7 @@ class EventsReader:
         first = await first_record(self._consumer, place, begin, end, _FIRST_SECONDS)
         if first is None:
             return 0
-        latest_us = max((event.received_us for event in _decoded(first).events), default=0)
+        latest_us = max((event.received_us for event in _decoded(first).records), default=0)
         return (max(latest_us // 1000, int(first.timestamp)) // HOUR_MS + 1) * HOUR_MS
 
 
@@ -274,7 +274,7 @@ async def open_events(settings: Settings) -> AsyncIterator[EventsReader]:
         yield EventsReader(consumer, settings.partitions)
 
 
-def _decoded(record: ConsumerRecord[Any, Any]) -> decode.Decoded:
+def _decoded(record: ConsumerRecord[Any, Any]) -> decode.DecodedEvents:
     place = decode.Place(record.topic, record.partition, record.offset, record.timestamp)
     return decode.decode_message(record.value, place)
 
@@ -282,7 +282,7 @@ def _decoded(record: ConsumerRecord[Any, Any]) -> decode.Decoded:
 def _count_record(account: TopicAccount, record: ConsumerRecord[Any, Any], from_ms: int, through_ms: int) -> None:
     decoded = _decoded(record)
     lines: Counter[tuple[str, int]] = Counter()
-    for event in decoded.events:
+    for event in decoded.records:
         received_ms = event.received_us // 1000
         if from_ms <= received_ms < through_ms:
             lines[event.app_id, received_ms // HOUR_MS] += 1

@@ -1,6 +1,5 @@
 """The data folder: one run at a time, always with the same broker."""
 
-import fcntl
 import json
 import os
 import time
@@ -10,6 +9,7 @@ from typing import Final
 
 from deploy.local.process import LaunchError
 from pipeline.runtime.clock import monotonic_seconds
+from pipeline.runtime.file_lock import try_lock
 from pipeline.runtime.private_files import make_private_folder
 
 _LEFTOVER_SECONDS: Final = 30.0
@@ -78,7 +78,7 @@ class DataFolder:
 
 
 def _lock(lock_fd: int, path: Path, say: Say) -> None:
-    if _try_lock(lock_fd):
+    if try_lock(lock_fd):
         return
     owner = _owner(lock_fd)
     if owner is None or _is_alive(owner):
@@ -86,18 +86,10 @@ def _lock(lock_fd: int, path: Path, say: Say) -> None:
         raise LaunchError(f"another run{who} is using the data folder {path.resolve()}")
     say(f"the run before (process {owner}) was killed; waiting for what it left behind to end")
     deadline = monotonic_seconds() + _LEFTOVER_SECONDS
-    while not _try_lock(lock_fd):
+    while not try_lock(lock_fd):
         if monotonic_seconds() > deadline:
             raise LaunchError(f"processes of a killed run still use the data folder {path.resolve()}; end them first")
         time.sleep(_POLL_SECONDS)
-
-
-def _try_lock(lock_fd: int) -> bool:
-    try:
-        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _owner(lock_fd: int) -> int | None:

@@ -1,6 +1,5 @@
 """Makes and upgrades the tables: Alembic, driven from code, its scripts packaged beside this module."""
 
-import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pipeline.control.engine import build_engine
 from pipeline.control.errors import ControlPlaneError
 from pipeline.control.tables import SIGNING_KEYS
 from pipeline.runtime.connection_settings import SecretBoxSettings
+from pipeline.runtime.file_lock import try_lock
 from pipeline.runtime.secret_box import SecretBox, is_locked
 
 _SCRIPTS: Final = Path(__file__).with_name("migrations")
@@ -75,7 +75,7 @@ def one_runner(dsn: str, say: Callable[[str], None]) -> Iterator[None]:
     path = Path(f"{url.database}.migrating")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        _wait_for(lambda: _is_locked_now(file.fileno()), say)
+        _wait_for(lambda: try_lock(file.fileno()), say)
         yield
 
 
@@ -85,14 +85,6 @@ def _wait_for(is_taken: Callable[[], bool], say: Callable[[str], None]) -> None:
     say("waiting for another that migrates")
     while not is_taken():
         time.sleep(_LOOK_SECONDS)
-
-
-def _is_locked_now(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _require_postgresql(version: tuple[int | str, ...]) -> None:

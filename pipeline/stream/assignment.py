@@ -28,7 +28,7 @@ from pipeline.stream.committers import Committers
 from pipeline.stream.decode import Place, decode_message
 from pipeline.stream.fatal import exit_process
 from pipeline.stream.fence import FENCE_KEY, Fences
-from pipeline.stream.identity.messages import DecodedPeople
+from pipeline.stream.identity.messages import DecodedPeople, app_ids_of
 from pipeline.stream.identity.reader import COMMIT_SECONDS, PeopleReader
 from pipeline.stream.parked import ParkedSets
 from pipeline.stream.partition.changelog import MARKER_KEY, decode_marker
@@ -181,7 +181,7 @@ class Assignment:
         found = await self.people.read({p: (queue.next_to_receive, queue.until) for p, queue in queues.items()})
         for partition, messages in found.items():
             for message in messages:
-                await self._directory.prepare(message.app_ids)
+                await self._directory.prepare(app_ids_of(message))
                 queues[partition].add(message)
 
     # What comes meanwhile
@@ -193,11 +193,11 @@ class Assignment:
             # Given up while the message was on its way here; its next owner reads it again.
             return
         decoded = decode_message(value, place)
-        await self._directory.prepare(event.app_id for event in decoded.events)
+        await self._directory.prepare(event.app_id for event in decoded.records)
         await committer.submit(decoded, acknowledge)
 
     async def _deliver_people(self, partition: int, message: DecodedPeople) -> None:
-        await self._directory.prepare(message.app_ids)
+        await self._directory.prepare(app_ids_of(message))
         committer = self._committers.by_partition.get(partition)
         if committer is not None:
             committer.submit_people(message)

@@ -6,7 +6,7 @@ One bad line never costs its neighbours, and nothing that arrives makes this rai
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ MAX_REJECTS_PER_MESSAGE: Final = 1_000
 """Past it the rest of a message's bad lines share one reject: garbage must not grow into a flood of rows."""
 MAX_TIME_MS: Final = 253_402_300_799_999
 """The end of the year 9999; times beyond it are no times, and would not fit the columns they go to."""
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for text that is no record."""
 _NEWLINE: Final = b"\n"
 T = TypeVar("T")
 
@@ -37,18 +39,21 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """`indexes[i]` is the number of the line `events[i]` came from, ascending."""
+class Decoded(Generic[T]):
+    """The records of a message. `indexes[i]` is the number of the line `records[i]` came from, ascending."""
 
     place: Place
     size_bytes: int
-    events: Sequence[StreamEvent]
+    records: Sequence[T]
     indexes: Sequence[int]
     rejected: Sequence[RejectedRow]
 
     def position_of(self, index: int) -> int:
-        """Return the position of the first event at or after line `index`."""
+        """Return the position of the first record at or after line `index`."""
         return bisect_left(self.indexes, index)
+
+
+DecodedEvents: TypeAlias = Decoded[StreamEvent]
 
 
 class _AppOnly(msgspec.Struct):
@@ -58,33 +63,48 @@ class _AppOnly(msgspec.Struct):
 _decode_app = msgspec.json.Decoder(_AppOnly).decode
 
 
-def decode_message(value: bytes | None, place: Place) -> Decoded:
-    """Decode all lines at once, which is fast; if that fails, one by one."""
-    if value is None:
-        return Decoded(place, 0, (), (), [reject_line(place, 0, b"", "the message has no value")])
-    try:
-        events = decode_stream_events(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _decode_line_by_line(value, place)
-    if all(map(_is_in_time, events)):
-        return Decoded(place, len(value), events, range(len(events)), ())
-    return _decode_line_by_line(value, place)
+@dataclass(frozen=True)
+class Lines(Generic[T]):
+    """How the records of a topic are read from its messages."""
+
+    read_all: Callable[[bytes], list[T]]
+    read_one: Callable[[bytes], T]
+    fault_of: Callable[[T], str]
+    """Why a record that can be read is of no use; empty if it is."""
+
+    def decode(self, value: bytes | None, place: Place) -> Decoded[T]:
+        """Decode all lines at once, which is fast; if that fails, one by one. No input makes this raise."""
+        if value is None:
+            return Decoded(place, 0, (), (), [reject_line(place, 0, b"", "the message has no value")])
+        try:
+            records = self.read_all(value)
+        except UNREADABLE:
+            return _decode_each(value, place, self._decode_line)
+        if any(map(self.fault_of, records)):
+            return _decode_each(value, place, self._decode_line)
+        return Decoded(place, len(value), records, range(len(records)), ())
+
+    def _decode_line(self, line: bytes) -> T | str:
+        """Return the record, or why there is none."""
+        try:
+            record = self.read_one(line)
+        except UNREADABLE as error:
+            return str(error)
+        return self.fault_of(record) or record
 
 
-def _is_in_time(event: StreamEvent) -> bool:
-    return 0 <= event.timestamp_ms <= MAX_TIME_MS and 0 <= event.received_us <= MAX_TIME_MS * 1000
+def _fault_of(event: StreamEvent) -> str:
+    is_in_time = 0 <= event.timestamp_ms <= MAX_TIME_MS and 0 <= event.received_us <= MAX_TIME_MS * 1000
+    return "" if is_in_time else "a time is before 1970 or after 9999"
 
 
-def _decode_line_by_line(value: bytes, place: Place) -> Decoded:
-    return Decoded(place, len(value), *decode_each_line(value, place, _decode_line))
+decode_message: Final = Lines(decode_stream_events, decode_stream_event, _fault_of).decode
+"""Return the events of a message of `events`, and a reject for every line that is none."""
 
 
-def decode_each_line(
-    value: bytes, place: Place, decode_line: Callable[[bytes], T | str]
-) -> tuple[list[T], list[int], list[RejectedRow]]:
-    """The records of a message, the number of the line each came from, and a reject for every line that is none.
-
-    `decode_line` returns a record, or why there is none. Past `MAX_REJECTS_PER_MESSAGE` the lines left share a reject.
+def _decode_each(value: bytes, place: Place, decode_line: Callable[[bytes], T | str]) -> Decoded[T]:
+    """Decode line by line. `decode_line` returns a record, or why there is none. Past `MAX_REJECTS_PER_MESSAGE` the
+    lines left share a reject.
     """
     records: list[T] = []
     indexes: list[int] = []
@@ -102,16 +122,7 @@ def decode_each_line(
     if unnamed:
         reason = f"{unnamed} more lines of this message are unreadable"
         rejected.append(reject_line(place, "rest", b"", reason))
-    return records, indexes, rejected
-
-
-def _decode_line(line: bytes) -> StreamEvent | str:
-    """The event, or why there is none."""
-    try:
-        event = decode_stream_event(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return str(error)
-    return event if _is_in_time(event) else "a time is before 1970 or after 9999"
+    return Decoded(place, len(value), records, indexes, rejected)
 
 
 def reject_line(place: Place, index: int | str, line: bytes, reason: str) -> RejectedRow:
@@ -138,5 +149,5 @@ def reject_event(place: Place, index: int, event: StreamEvent, reason: str) -> R
 def _app_of(line: bytes) -> str:
     try:
         return _decode_app(line).app_id
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return ""

@@ -5,7 +5,7 @@ something, which must come from a page of ours.
 """
 
 import asyncio
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 from fastapi import Depends, Request
 from starlette.datastructures import FormData
@@ -21,6 +21,7 @@ from services.console.state import Console
 MAX_FORM_BYTES: Final = 12 * 1024 * 1024
 _MAX_FIELDS: Final = 500
 _MAX_FIELD_BYTES: Final = 256 * 1024
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -31,6 +32,13 @@ class Refused(Exception):
         self.status = status
         self.reason = reason
         """In English, which is its key in the catalogue."""
+
+
+def required(found: T | None) -> T:
+    """Refuse with 404 what was not found."""
+    if found is None:
+        raise Refused(404)
+    return found
 
 
 def console_of(request: Request) -> Console:

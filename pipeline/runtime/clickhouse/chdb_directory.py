@@ -1,11 +1,12 @@
 """The data folder of the embedded ClickHouse: one process at a time, and a place for its inserts on their way in."""
 
-import fcntl
 import os
 import shutil
 import threading
 from pathlib import Path
 from typing import ClassVar
+
+from pipeline.runtime.file_lock import try_lock
 
 
 class DirectoryInUse(Exception):
@@ -50,15 +51,13 @@ class DirectoryLock:
 def _lock_file(directory: Path) -> int:
     directory.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(directory.parent / "clickhouse.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not try_lock(fd):
         owner = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
         os.close(fd)
         raise DirectoryInUse(
             f"the embedded ClickHouse in {directory} is in use by process {owner}; "
             "one process at a time may open it: stop that one, or choose another data folder"
-        ) from None
+        )
     os.ftruncate(fd, 0)
     os.write(fd, str(os.getpid()).encode())
     return fd

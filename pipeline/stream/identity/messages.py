@@ -13,15 +13,11 @@ Journeys and forwarded events are written by the stream itself. A stream that be
 were processed before, writes them all again: those of its former life (`derived_from`) are left aside.
 """
 
-from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, TypeAlias
 
-import msgspec
-
-from pipeline.stream.decode import MAX_TIME_MS, Place, decode_each_line, reject_line
+from pipeline.stream.decode import MAX_TIME_MS, Decoded, Lines, Place, reject_line
 from schemas.errors import ErrorCode
 from schemas.facts import RejectedRow
 from schemas.people import (
@@ -43,29 +39,17 @@ HELD_BYTES: Final = 16 * 1024 * 1024
 """A partition that holds this much asks for no more, until some of it had its turn."""
 
 
-@dataclass(frozen=True)
-class DecodedPeople:
-    """`indexes[i]` is the number of the line `records[i]` came from, ascending."""
+DecodedPeople: TypeAlias = Decoded[PeopleRecord]
 
-    place: Place
-    size_bytes: int
-    records: Sequence[PeopleRecord]
-    indexes: Sequence[int]
-    rejected: Sequence[RejectedRow]
 
-    @property
-    def app_ids(self) -> set[str]:
-        return {app_of(record) for record in self.records}
+def app_ids_of(message: DecodedPeople) -> set[str]:
+    return {app_of(record) for record in message.records}
 
-    def position_of(self, index: int) -> int:
-        """Return the position of the first record at or after line `index`."""
-        return bisect_left(self.indexes, index)
 
-    def links_only(self) -> "DecodedPeople":
-        kept = [position for position, record in enumerate(self.records) if isinstance(record, Link)]
-        return replace(
-            self, records=[self.records[at] for at in kept], indexes=[self.indexes[at] for at in kept], rejected=()
-        )
+def links_only(message: DecodedPeople) -> DecodedPeople:
+    kept = [position for position, record in enumerate(message.records) if isinstance(record, Link)]
+    records, indexes = [message.records[at] for at in kept], [message.indexes[at] for at in kept]
+    return replace(message, records=records, indexes=indexes, rejected=())
 
 
 def app_of(record: PeopleRecord) -> str:
@@ -81,19 +65,6 @@ def person_of(record: PeopleRecord) -> str:
     return (isinstance(record, OrderRefund) and record.person) or order_key(record.order_id)
 
 
-def decode_message(value: bytes | None, place: Place) -> DecodedPeople:
-    """Decode all lines at once; if that fails, one by one. No input makes this raise."""
-    if value is None:
-        return DecodedPeople(place, 0, (), (), [reject_line(place, 0, b"", "the message has no value")])
-    try:
-        records = decode_people(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _decode_line_by_line(value, place)
-    if not any(map(_fault_of, records)):
-        return DecodedPeople(place, len(value), records, range(len(records)), ())
-    return _decode_line_by_line(value, place)
-
-
 def carried_bytes(record: PeopleRecord) -> int:
     """The size of the states a record carries from one place to another; 0: it carries none."""
     if isinstance(record, Journey):
@@ -106,21 +77,6 @@ def reject_record(place: Place, index: int, record: PeopleRecord, reason: str) -
     row = reject_line(place, index, encode_people([record]), reason)
     row.app_id, row.code = app_of(record), ErrorCode.SERVER_ERROR.value
     return row
-
-
-def _decode_line_by_line(value: bytes, place: Place) -> DecodedPeople:
-    records: list[PeopleRecord]
-    records, indexes, rejected = decode_each_line(value, place, _decode_line)
-    return DecodedPeople(place, len(value), records, indexes, rejected)
-
-
-def _decode_line(line: bytes) -> PeopleRecord | str:
-    """The record, or why there is none."""
-    try:
-        record: PeopleRecord = decode_people_line(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return str(error)
-    return _fault_of(record) or record
 
 
 def _fault_of(record: PeopleRecord) -> str:
@@ -156,6 +112,10 @@ def _times_of(record: PeopleRecord) -> tuple[int, ...]:
             return (record.received_s * 1000,)
         case Journey():
             return ()
+
+
+decode_message: Final = Lines[PeopleRecord](decode_people, decode_people_line, _fault_of).decode
+"""Return the records of a message of `people`, and a reject for every line that is none."""
 
 
 class PeopleQueue:
@@ -197,7 +157,7 @@ class PeopleQueue:
         offset = message.place.offset
         if offset < self.next_to_receive:
             return
-        self._held.append(message if offset >= self.derived_from else message.links_only())
+        self._held.append(message if offset >= self.derived_from else links_only(message))
         self._held_bytes += message.size_bytes
 
     def can_decide(self, events_offset: int) -> bool:

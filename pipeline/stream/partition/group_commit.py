@@ -25,7 +25,7 @@ from pipeline.runtime.log import get_logger
 from pipeline.runtime.traces.tracer import NO_HEADERS, Headers, Span, Tracer
 from pipeline.runtime.waiting import event_or_timeout
 from pipeline.stream import metrics
-from pipeline.stream.decode import Decoded
+from pipeline.stream.decode import DecodedEvents
 from pipeline.stream.identity.messages import DecodedPeople
 from pipeline.stream.partition.changelog import MARKER_KEY, encode_marker
 from pipeline.stream.partition.group import Group
@@ -114,7 +114,7 @@ class PartitionCommitter:
             self._last_report_at
         ) = now
 
-    async def submit(self, decoded: Decoded, acknowledge: Callable[[], Awaitable[Any]]) -> None:
+    async def submit(self, decoded: DecodedEvents, acknowledge: Callable[[], Awaitable[Any]]) -> None:
         """Apply a message; returns when it is applied in memory, not when it is flushed.
 
         Waits while the open group is full: never more than two groups are ahead of the log, one open, one in flush.
@@ -138,7 +138,7 @@ class PartitionCommitter:
         self._unacknowledged.append(acknowledge)
         self._woken.set()
 
-    def _apply(self, decoded: Decoded, span: Span | None) -> bool:
+    def _apply(self, decoded: DecodedEvents, span: Span | None) -> bool:
         if span is not None and self._traces is not None:
             self._traces.note_in_group(span)
         return self.working_set.apply(decoded)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pipeline.stream.decode import Decoded
+from pipeline.stream.decode import DecodedEvents
 from pipeline.stream.identity.messages import DecodedPeople, PeopleQueue, app_of, carried_bytes, person_of
 from pipeline.stream.partition.open_group import OpenGroup
 from pipeline.stream.partition.persons import SEPARATOR
@@ -28,7 +28,7 @@ class EventIntake:
         if aligned != self.next_offset:
             self.next_offset, self.next_index = aligned, 0
 
-    def apply(self, decoded: Decoded, group: OpenGroup) -> bool:
+    def apply(self, decoded: DecodedEvents, group: OpenGroup) -> bool:
         """Apply what fits. False if some is left: call again with the same message and the next group."""
         offset = decoded.place.offset
         start = decoded.position_of(self.next_index) if offset == self.next_offset else 0
@@ -36,7 +36,7 @@ class EventIntake:
             group.unreadable.extend(decoded.rejected)
             self._rejects_taken_of = offset
         group.has_moved = True
-        while start < len(decoded.events):
+        while start < len(decoded.records):
             count = _apply_events(decoded, start, group)
             if not count:
                 self.next_offset, self.next_index = offset, decoded.indexes[start]
@@ -46,13 +46,13 @@ class EventIntake:
         return True
 
 
-def _apply_events(decoded: Decoded, start: int, group: OpenGroup) -> int:
+def _apply_events(decoded: DecodedEvents, start: int, group: OpenGroup) -> int:
     """Apply one slice, or as much of it as fits; returns how many events."""
-    events = decoded.events[start : start + _SLICE]
+    events = decoded.records[start : start + _SLICE]
     persons = [person_key(event.user_id, event.anonymous_id, event.event_id) for event in events]
     keys = [event.app_id + SEPARATOR + person for event, person in zip(events, persons, strict=True)]
     group.persons.states.fetch(keys)
-    count = group.make_room(keys, decoded.size_bytes // len(decoded.events))
+    count = group.make_room(keys, decoded.size_bytes // len(decoded.records))
     if count:
         group.do(EventStep(decoded, start, start + count, keys[:count], persons[:count]))
         group.events += count

@@ -23,7 +23,7 @@ from pipeline.domain.identity.stitching import (
 )
 from pipeline.domain.sessions.lateness import is_late
 from pipeline.domain.state import PersonState, decode_state, encode_state
-from pipeline.stream.decode import Decoded, reject_event
+from pipeline.stream.decode import DecodedEvents, reject_event
 from pipeline.stream.identity.messages import DecodedPeople, reject_record
 from pipeline.stream.partition.persons import Persons
 from schemas.events import StreamEvent
@@ -37,7 +37,7 @@ MAX_JOURNEY_BYTES: Final = 5 * 1024 * 1024
 class EventStep(NamedTuple):
     """Apply `events[start:stop]` of a message; `keys` and `persons` are theirs."""
 
-    decoded: Decoded
+    decoded: DecodedEvents
     start: int
     stop: int
     keys: list[str]
@@ -107,7 +107,7 @@ class Application:
         persons, effects = self._persons, self.outcome.effects
         hot, rules, watermark, observe = persons.states.hot, persons.rules, persons.watermark, persons.watermark.observe
         partition, offset = persons.partition, step.decoded.place.offset
-        events = step.decoded.events[step.start : step.stop]
+        events = step.decoded.records[step.start : step.stop]
         indexes = step.decoded.indexes[step.start : step.stop]
         for event, index, key, person in zip(events, indexes, step.keys, step.persons, strict=True):
             observe(event.timestamp_ms, event.received_us // 1000)
@@ -187,7 +187,7 @@ class CarefulApplication(Application):
     def _apply(self, step: EventStep) -> None:
         place = step.decoded.place
         for position, key in zip(range(step.start, step.stop), step.keys, strict=True):
-            event, index = step.decoded.events[position], step.decoded.indexes[position]
+            event, index = step.decoded.records[position], step.decoded.indexes[position]
             self._persons.watermark.observe(event.timestamp_ms, event.received_us // 1000)
             error = self._attempt(key, self._apply_one, key, event, place.offset, index)
             if error is not None:

@@ -1,7 +1,7 @@
 """Steps of the traces whose messages a partition applies: one for each message, one for the group they end up in."""
 
 from pipeline.runtime.traces.tracer import Attributes, Kind, Span, Tracer
-from pipeline.stream.decode import Decoded
+from pipeline.stream.decode import DecodedEvents
 from pipeline.stream.partition.group import Group
 
 
@@ -11,7 +11,7 @@ class PartitionTraces:
         self._in_group: dict[bytes, None] = {}
         """Traceparents of the messages in the open group."""
 
-    def begin_message(self, decoded: Decoded) -> Span | None:
+    def begin_message(self, decoded: DecodedEvents) -> Span | None:
         """Begin the step of a message; None if it has no trace."""
         place = decoded.place
         if not place.traceparent:
@@ -21,7 +21,7 @@ class PartitionTraces:
             "messaging.destination.name": place.topic,
             "messaging.destination.partition.id": str(place.partition),
             "messaging.kafka.offset": place.offset,
-            "attrikit.events": len(decoded.events),
+            "attrikit.events": len(decoded.records),
         }
         return self._tracer.follow(f"apply {place.topic}", Kind.CONSUMER, [place.traceparent], attributes)
 

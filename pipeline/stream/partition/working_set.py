@@ -11,7 +11,7 @@ and the open group.
 
 from typing import Final
 
-from pipeline.stream.decode import Decoded
+from pipeline.stream.decode import DecodedEvents
 from pipeline.stream.identity.messages import PeopleQueue
 from pipeline.stream.partition.agenda import Agenda
 from pipeline.stream.partition.changelog import Marker
@@ -79,7 +79,7 @@ class WorkingSet:
 
     # Applying
 
-    def apply(self, decoded: Decoded) -> bool:
+    def apply(self, decoded: DecodedEvents) -> bool:
         """Apply what fits into the open group. False if some is left: flush, then call again with the same message."""
         return not self.people.is_due and self.events.apply(decoded, self._open)
 

@@ -14,7 +14,7 @@ from services.console import setting_words
 from services.console.i18n.catalogue import text
 from services.console.page import Page, go
 from services.console.reading import ReadFailed
-from services.console.visitor import Form, OfApp, Refused, field
+from services.console.visitor import Form, OfApp, Refused, field, required
 
 router = APIRouter()
 _FIELDS: Final = ("metric", "subject", "comparison", "threshold", "window_minutes", "trailing", "name")
@@ -69,10 +69,7 @@ async def change_rule(page: OfApp, rule_id: str, fields: Form) -> Response:
 
 async def _known(page: Page, rule_id: str) -> AlertRule:
     rules = await asyncio.to_thread(AlertRules(page.console.dsn).rules, page.app_id)
-    found = next((rule for rule in rules if rule.rule_id == rule_id), None)
-    if found is None:
-        raise Refused(404)
-    return found
+    return required(next((rule for rule in rules if rule.rule_id == rule_id), None))
 
 
 def _rule_of(page: Page, given: dict[str, str]) -> AlertRule:

@@ -14,7 +14,7 @@ from services.console.export_form import COMPRESSIONS, DEFAULTS, FIELDS, FORMATS
 from services.console.page import Page, go
 from services.console.reading import ReadFailed
 from services.console.report_filters import PLACES
-from services.console.visitor import Form, OfApp, Refused, field
+from services.console.visitor import Form, OfApp, Refused, field, required
 
 router = APIRouter()
 EXPORT: Final = "/v1/reports/export"
@@ -72,10 +72,7 @@ async def fetch_file(page: OfApp, job_id: str) -> Response:
 
 
 async def _known(page: Page, job_id: str) -> ExportJob:
-    job = await asyncio.to_thread(ExportJobs(page.console.dsn).find, job_id, page.app_id)
-    if job is None:
-        raise Refused(404)
-    return job
+    return required(await asyncio.to_thread(ExportJobs(page.console.dsn).find, job_id, page.app_id))
 
 
 async def _jobs(page: Page) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from services.console.event_walk import DAYS, MOST_EVENTS, recent_events
 from services.console.goal_form import SPARE_ROWS, goal_of, logged, matches_of, rows_of, values_of
 from services.console.goal_trial import example_of
 from services.console.page import Page, go
-from services.console.visitor import Form, OfApp, Refused, field
+from services.console.visitor import Form, OfApp, field, required
 
 router = APIRouter()
 _FIELDS = ("display_name", "goal_type", "event_name", "value_properties", "counting")
@@ -94,10 +94,7 @@ def _rows(fields: FormData) -> list[tuple[str, str, str]]:
 async def known_goal(page: Page, name: str) -> Goal:
     """Return a goal of the app; refuses with 404."""
     app = await asyncio.to_thread(page.console.store().app, page.app_id)
-    known = next((goal for goal in app.goals if goal.name == name), None)
-    if known is None:
-        raise Refused(404)
-    return known
+    return required(next((goal for goal in app.goals if goal.name == name), None))
 
 
 async def _form_page(

@@ -20,7 +20,7 @@ from schemas.webhooks import EndpointState, EventType, Outcome
 from services.console import setting_words
 from services.console.page import Page, go
 from services.console.reading import ReadFailed
-from services.console.visitor import Form, OfApp, Refused, chosen, field
+from services.console.visitor import Form, OfApp, Refused, chosen, field, required
 from services.webhook_calls.new_endpoint import new_endpoint, new_secret, refusal_for
 from services.webhook_calls.trial import send_test
 
@@ -165,10 +165,7 @@ def _logged(endpoint: WebhookEndpoint) -> dict[str, Any]:
 async def known_endpoint(page: Page, endpoint_id: str) -> WebhookEndpoint:
     """Return an endpoint of the app; refuses with 404."""
     found = await asyncio.to_thread(WebhookEndpoints(page.console.dsn).endpoints, page.app_id)
-    endpoint = next((one for one in found if one.endpoint_id == endpoint_id), None)
-    if endpoint is None:
-        raise Refused(404)
-    return endpoint
+    return required(next((one for one in found if one.endpoint_id == endpoint_id), None))
 
 
 async def _list_page(page: Page, status: int = 200, problem: str = "", given: WebhookEndpoint = _BLANK) -> Response:

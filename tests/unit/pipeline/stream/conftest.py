@@ -9,7 +9,7 @@ from stream_reference import Folded, fold
 
 from pipeline.domain.effects import Effects
 from pipeline.domain.watermark import Watermark
-from pipeline.stream.decode import Decoded, Place, decode_message
+from pipeline.stream.decode import DecodedEvents, Place, decode_message
 from pipeline.stream.partition.group import Group
 from pipeline.stream.partition.outputs import rows_by_topic
 from pipeline.stream.partition.persons import Persons
@@ -43,7 +43,7 @@ class Partition:
         deque(restore(self.working_set.agenda, self.store), maxlen=0)
         self.working_set.begin()
 
-    def decoded(self, offset: int, value: bytes) -> Decoded:
+    def decoded(self, offset: int, value: bytes) -> DecodedEvents:
         return decode_message(value, Place("events", 0, offset, 1_790_000_000_000))
 
     def apply(self, offset: int, value: bytes) -> None:

@@ -12,7 +12,7 @@ GOOD = encode_event(AcceptedEvent("demo", "e1", "page_view", 1_790_000_000_000, 
 
 def test_a_message_of_good_lines_has_no_rejects() -> None:
     decoded = decode_message(GOOD + b"\n" + GOOD + b"\n", PLACE)
-    assert [event.event_id for event in decoded.events] == ["e1", "e1"]
+    assert [event.event_id for event in decoded.records] == ["e1", "e1"]
     assert list(decoded.indexes) == [0, 1]
     assert not decoded.rejected
 
@@ -70,7 +70,7 @@ def test_a_message_without_value_is_one_reject_and_an_empty_one_none() -> None:
 
 def test_garbage_does_not_grow_into_a_flood_of_rejects() -> None:
     decoded = decode_message(b"x\n" * (decode.MAX_REJECTS_PER_MESSAGE + 500) + GOOD, PLACE)
-    assert len(decoded.events) == 1
+    assert len(decoded.records) == 1
     assert len(decoded.rejected) == decode.MAX_REJECTS_PER_MESSAGE + 1
     assert decoded.rejected[-1].reason.startswith("500 more lines")
 
