@@ -54,7 +54,7 @@ class Reason(StrEnum):
 
 
 class SessionRow(msgspec.Struct, gc=False):
-    """A visit. It is written when it opens, at most about once a second while it changes, and when it closes."""
+    """A session. It is written when it opens, at most about once a second while it changes, and when it closes."""
 
     app_id: str
     session_id: str

@@ -171,6 +171,6 @@ def _told(found: Resumption | None) -> list[str]:
     if found.other:
         lines.append(
             f"{', '.join(found.other)}: not the topics of the backup, so they are loaded from their beginning. The "
-            "stream knows nobody from before: a person's next visit begins a new path, without earlier touches"
+            "stream knows nobody from before: a person's next session begins a new path, without earlier touches"
         )
     return lines

@@ -18,9 +18,9 @@ class Arrival:
     query: str = ""
     referrer: str = ""
     cart_rate: float = 0.12
-    """Share of visits that put something into the cart."""
+    """Share of sessions that put something into the cart."""
     campaign: dict[str, str] = field(default_factory=dict)
-    """`context.campaign` of the ad events before the visit; empty: no ad."""
+    """`context.campaign` of the ad events before the session; empty: no ad."""
 
 
 ARRIVALS: Final[tuple[Arrival, ...]] = (

@@ -1,4 +1,4 @@
-"""Journeys of visitors: contacts with ads, visits, carts, orders. Seeded; event time only, without faults."""
+"""Journeys of visitors: contacts with ads, sessions, carts, orders. Seeded; event time only, without faults."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _ORDER_RATE: Final = 0.45
 _SEARCH_RATE: Final = 0.2
 _SIGNUP_RATE: Final = 0.12
 _LOGGED_OUT_RATE: Final = 0.15
-"""Share of the later visits of customers without a login: the shop does not know them, the browser is the same."""
+"""Share of the later sessions of customers without a login: the shop does not know them, the browser is the same."""
 
 Body = dict[str, Any]
 
@@ -69,7 +69,7 @@ def _new_visitor(random: Random, number: int) -> Visitor:
 
 
 def _journey(random: Random, visitor: Visitor, start_ms: int, end_ms: int) -> Iterator[Event]:
-    """Build one to eight visits, hours to days apart; returning visitors come back by another way more often than not.
+    """Build one to eight sessions, hours to days apart; who returns comes back by another way more often than not.
 
     Some sign up on the way: what they did before, and what they do later without logging in, is the customer's too.
     """
@@ -83,7 +83,7 @@ def _journey(random: Random, visitor: Visitor, start_ms: int, end_ms: int) -> It
 
 
 def _ads_before(random: Random, visitor: Visitor, arrival: Arrival, visit_ms: int) -> Iterator[Event]:
-    """Build the ad contacts before a visit: an impression hours before, sometimes a video watched, often a click
+    """Build the ad contacts before a session: an impression hours before, sometimes a video watched, often a click
     reported by the ad network.
     """
     if not arrival.campaign:

@@ -6,7 +6,7 @@ from pipeline.control.errors import UnknownRecord
 from schemas.control import ChannelRule, ChannelSettings
 
 FACTS = ("source", "medium", "campaign", "referrer", "landing_page")
-"""Facts of a visit that a rule can match with a pattern."""
+"""Facts of an arrival that a rule can match with a pattern."""
 
 
 def with_rule(settings: ChannelSettings, new: ChannelRule, before: str = "") -> ChannelSettings:

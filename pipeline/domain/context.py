@@ -1,4 +1,4 @@
-"""Context in which an event, a message or a visit is applied to a person."""
+"""Context in which an event, a message or a wakeup is applied to a person."""
 
 from typing import Final, TypeAlias
 

@@ -1,7 +1,7 @@
 """Preview of what the stream would make of an event. Pure: the stream's own functions, on the stream's own bytes.
 
-An event is looked at as if a visit began with it, for that is all that can be known of one alone: after others of its
-person's it may be a repeat, fall into a visit that has its channel already, or (`may_be_late`) before what is final.
+An event is looked at as if a session began with it, for that is all that can be known of one alone: after others of its
+person's it may be a repeat, fall into a session that has its channel already, or (`may_be_late`) before what is final.
 """
 
 from decimal import Decimal
@@ -38,9 +38,11 @@ class MetGoal(msgspec.Struct):
 
 
 class Preview(msgspec.Struct):
-    """Result of a preview. `channel`, `channel_rule` and `touch_type` are None if it is no visit."""
+    """Result of a preview. `channel`, `channel_rule` and `touch_type` are None if it tells of no arrival."""
 
-    channel: Annotated[str | None, Meta(description="Of the visit it would begin; null for an event without a person.")]
+    channel: Annotated[
+        str | None, Meta(description="Of the session it would begin; null for an event without a person.")
+    ]
     channel_rule: Annotated[
         str | None,
         Meta(
@@ -51,7 +53,7 @@ class Preview(msgspec.Struct):
     touch_type: Annotated[
         TouchType | None,
         Meta(
-            description="The touch it would be: `click`, `impression` and `view` wherever in a visit it stands, "
+            description="The touch it would be: `click`, `impression` and `view` wherever in a session it stands, "
             "`visit` as the first of one. Null for an event without a person."
         ),
     ]
@@ -67,7 +69,7 @@ class Preview(msgspec.Struct):
 
 
 NOTHING: Final = Preview(None, None, None, [], False)
-"""Preview of an event without a person: it is stored, and belongs to no visit, touch or conversion."""
+"""Preview of an event without a person: it is stored, and belongs to no session, touch or conversion."""
 
 
 def rules_of(app: App) -> AppRules:

@@ -55,31 +55,31 @@ def anonymous_of(person: str, known: str) -> str:
 
 
 def session_row(context: PersonContext, session: Session, is_closed: bool, revision: int) -> SessionRow:
-    app_id, person, visit = context.app_id, context.person, whole(session)
-    entry, events = visit.entry, visit.events
-    conversions = visit.conversions + len(visit.firsts)
+    app_id, person, total = context.app_id, context.person, whole(session)
+    entry, events = total.entry, total.events
+    conversions = total.conversions + len(total.firsts)
     return SessionRow(
         app_id=app_id,
-        session_id=session_id(app_id, person, visit.start_ms, visit.first_id),
+        session_id=session_id(app_id, person, total.start_ms, total.first_id),
         person_key=person,
         user_id=user_of(person),
-        anonymous_id=anonymous_of(person, visit.anonymous[2] if visit.anonymous else ""),
-        start_ms=visit.start_ms,
-        end_ms=visit.end_ms,
+        anonymous_id=anonymous_of(person, total.anonymous[2] if total.anonymous else ""),
+        start_ms=total.start_ms,
+        end_ms=total.end_ms,
         events=events,
-        page_views=visit.page_views,
-        entry_page=visit.entry_page[2] if visit.entry_page else "",
-        exit_page=visit.exit_page[2] if visit.exit_page else "",
+        page_views=total.page_views,
+        entry_page=total.entry_page[2] if total.entry_page else "",
+        exit_page=total.exit_page[2] if total.exit_page else "",
         channel=entry.channel,
         source=entry.source,
         medium=entry.medium,
         campaign=entry.campaign,
         conversions=conversions,
-        values_minor=values_of(visit),
+        values_minor=values_of(total),
         is_bounce=events == 1 and conversions == 0 and entry.channel != "",
         is_closed=is_closed,
         revision=revision,
-        is_bot=visit.is_bot,
+        is_bot=total.is_bot,
     )
 
 

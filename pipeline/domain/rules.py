@@ -21,7 +21,7 @@ class AppRules:
     app_id: str
     currency: str
     gap_ms: int
-    """Two events of a person belong to one visit if they are *less* than this apart."""
+    """Two events of a person belong to one session if they are *less* than this apart."""
     lateness_ms: int
     """Allowed lateness: an event further than this behind the watermark is stored, but no longer changes sessions or
     credits.

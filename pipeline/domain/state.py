@@ -12,7 +12,7 @@ What is bounded, and what is lost at the bound:
 | segments, also of a history, which is held a day | as above | `MAX_HELD_SEGMENTS`, newest | older events are late |
 | touches of segments | as these | `MAX_HELD_TOUCHES`, of the newest, or one segment's | the same |
 | sessions in the archive | 30 days | `MAX_ARCHIVE_BYTES`, newest | older ones, and their touch rows, are not moved |
-| touches of a segment | as the segment | `MAX_TOUCHES` campaigns, first met | further campaigns of that day's visit |
+| touches of a segment | as the segment | `MAX_TOUCHES` campaigns, first met | further campaigns of that day's session |
 | touches | longest window | `MAX_TOUCHES`, see `path_limit` | repeated ones, then others, of a path longer than that |
 | touches of conversions kept | as these | `MAX_KEPT_TOUCHES` with all | a refund takes from the touches still known |
 | conversions | 30 days | `MAX_CONVERSIONS`, newest | late touches no longer restate the older ones |
@@ -95,7 +95,7 @@ class First(msgspec.Struct, array_like=True, gc=False):
 
 
 class Segment(msgspec.Struct, array_like=True, gc=False):
-    """The events of a visit within one UTC day, as an aggregate that merges in any order (see `segments`)."""
+    """The events of a session within one UTC day, as an aggregate that merges in any order (see `segments`)."""
 
     start_ms: int
     first_id: str

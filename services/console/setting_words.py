@@ -69,7 +69,7 @@ REPORTS: Final = {
     "conversions": text("Conversions"),
     "attribution": text("Credit of each touch"),
     "events": text("Events"),
-    "sessions": text("Visits"),
+    "sessions": text("Sessions"),
     "touches": text("Touches"),
     "users": text("People"),
 }

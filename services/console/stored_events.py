@@ -18,8 +18,8 @@ _OLD_SECONDS: Final = 60
 
 @dataclass(frozen=True)
 class LiveRow:
-    """A row of the live view. Times are RFC 3339. `channel` and `rule` are of a visit that would begin with the event;
-    None: it tells of no visit."""
+    """A row of the live view. Times are RFC 3339. `channel` and `rule` are of a session that would begin with the
+    event; None: it tells of no arrival."""
 
     event_id: str
     event_name: str

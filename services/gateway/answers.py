@@ -97,8 +97,8 @@ else:
         [(one.name, one.type) for one in (*msgspec.structs.fields(Preview), *_FLAT)],
         bases=(_Event,),
         namespace={
-            "__doc__": "The event as it would be stored, and the result if a visit began with it: after others of its "
-            "person's it may also be a repeat, fall into a visit that has its channel already, or be late (see "
+            "__doc__": "The event as it would be stored, and the result if a session began with it: after others of "
+            "its person's it may also be a repeat, fall into a session that has its channel already, or be late (see "
             "`may_be_late`)."
         },
         kw_only=True,

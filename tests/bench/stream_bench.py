@@ -3,7 +3,7 @@
     python tests/bench/stream_bench.py [--events N] [--persons N …] [--per-message N] [--store rocksdb|memory]
                                        [--broker best|kafka|noida] [--restarts]
 
-First every person is met once; then as many of them as the events are enough for come back in visits of some 8 events.
+First every person is met once; then as many of them as the events are enough for come back in sessions of some 8.
 That is measured, with the states of all persons in the store. The baseline meets only those who come back, which is in
 its favour. The events lie in the topic before the worker starts; its rate is that between the first flush after the
 crowd and the last, as its own metrics tell. Both sides of a comparison run on the same kind of broker. On Apache Kafka
@@ -45,7 +45,7 @@ from schemas.topics import Topic  # noqa: E402
 PARTITIONS = 4
 EVENTS = 400_000
 NAIVE_EVENTS = 10_000
-EVENTS_PER_VISIT = 8
+EVENTS_PER_SESSION = 8
 PERSONS = [5_000, 100_000, 1_000_000]
 _PATIENCE_SECONDS = 120.0
 
@@ -82,7 +82,7 @@ def measure(
     with tempfile.TemporaryDirectory() as name, running_broker(Path(name), kind) as broker:
         settings = _settings(Path(name), broker.bootstrap, store)
         create_control_plane(settings, stream_traffic.App("demo", "Demo"))
-        traffic = chain(stream_traffic.crowd(persons), _visits(events, persons))
+        traffic = chain(stream_traffic.crowd(persons), _sessions(events, persons))
         asyncio.run(produce(settings, stream_traffic.packed(traffic, per_message, PARTITIONS)))
         worker = worker_process(settings, Path(name) / "worker.log")
         worker.start()
@@ -153,8 +153,8 @@ def _settings(folder: Path, bootstrap: str, store: str) -> Settings:
     )
 
 
-def _visits(events: int, persons: int) -> Iterator[AcceptedEvent]:
-    returning = min(persons, max(1, events // EVENTS_PER_VISIT))
+def _sessions(events: int, persons: int) -> Iterator[AcceptedEvent]:
+    returning = min(persons, max(1, events // EVENTS_PER_SESSION))
     return stream_traffic.events(events, returning, stride=persons // returning)
 
 
@@ -191,7 +191,7 @@ async def _produce_singly(settings: Settings, events: int, persons: int) -> None
     producer = build_producer(settings)
     await producer.start()
     sent = []
-    for event in _visits(events, persons):
+    for event in _sessions(events, persons):
         person = person_key(event.user_id, event.anonymous_id, event.event_id)
         partition = partition_for(event.app_id, person, settings.partitions)
         sent.append(await producer.send(topic, encode_event(event), partition=partition))

@@ -9,7 +9,7 @@ than 3 KB of state on average; the size of the whole state stands beside it. `te
 and `tests/unit/pipeline/stream/test_pages.py` hold the same, counted.
 
 Found on two cores shared with other work, before and after such events were bounded: a purchase of a person with 47
-open visits of 100 campaigns took 27 ms, and takes 0.6 (24 times usual); one that made an order of 100 conversions
+open sessions of 100 campaigns took 27 ms, and takes 0.6 (24 times usual); one that made an order of 100 conversions
 leave 3.3 ms with 1 MB of messages, and 0.4 ms with 46 KB; any event wrote the whole state, up to 105 KB, and writes 1.4
 to 2.1 KB; a message to an order of 100 conversions that have left their persons encoded 800 KB (1.6 ms) and encodes
 at most 300; a journey of one page view that a user with a full archive takes in took 10 ms, as all sessions were
@@ -82,7 +82,7 @@ def usual_cost() -> float:
             heavy.apply(event)
             changed[key] = heavy
         for heavy in changed.values():
-            heavy.visit()
+            heavy.wake()
             heavy.written()
             encode_state(heavy.state)
             heavy.effects.clear()

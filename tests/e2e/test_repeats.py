@@ -96,7 +96,7 @@ def test_counted_once_however_it_is_repeated(
     eventually(lambda: installation.get("/v1/reports/performance")["totals"]["value"] == 110)
     assert {item["value"] for item in installation.get("/v1/conversions")["items"]} == {10, 100}
     report = installation.get("/v1/reports/performance")["totals"]
-    # Orders that a backend posts are no visit.
+    # Orders that a backend posts are no arrival.
     assert (report["conversions"], report["value"], report["sessions"]) == (2, 110, 0)
     assert installation.get("/v1/events/order-1")["session"]["events"] == 2
 

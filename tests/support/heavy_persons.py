@@ -89,7 +89,7 @@ class Heavy:
         for _ in range(count):
             self.does("purchase", order_id=order_id or f"order-{self.sent}", revenue=10, currency="CNY")
 
-    def visit(self) -> None:
+    def wake(self) -> None:
         """What a group does at its end: sessions and owed rows are written."""
         publish_sessions(
             PersonContext(self.state, "demo", self.person, self.rules, self.at_ms - 60 * SECOND_MS, self.effects)
@@ -97,7 +97,7 @@ class Heavy:
 
     def settled(self) -> "Heavy":
         """All that it owes is written, and nobody has asked for it yet."""
-        self.visit()
+        self.wake()
         while any(conversion.owed for conversion in self.state.conversions):
             write_owed_rows(PersonContext(self.state, "demo", self.person, self.rules, 0, self.effects))
         self.effects = Effects()
@@ -120,8 +120,8 @@ def newcomer() -> Heavy:
     return heavy.settled()
 
 
-def of_two_visits() -> Heavy:
-    """100 touches in two open visits, 100 conversions."""
+def of_two_sessions() -> Heavy:
+    """100 touches in two open sessions, 100 conversions."""
     heavy = Heavy()
     heavy.clicks(50)
     heavy.does("page_view", RULES.gap_ms)
@@ -130,17 +130,17 @@ def of_two_visits() -> Heavy:
     return heavy.settled()
 
 
-def of_open_visits(visits: int = 47, touches: int = 100) -> Heavy:
-    """As many open visits as fit into the allowed lateness, each with as many campaigns as a visit keeps."""
+def of_open_sessions(sessions: int = 47, touches: int = 100) -> Heavy:
+    """As many open sessions as fit into the allowed lateness, each with as many campaigns as a session keeps."""
     heavy = Heavy()
-    for _ in range(visits):
+    for _ in range(sessions):
         heavy.does("page_view", RULES.gap_ms)
         heavy.clicks(touches)
     heavy.buys(MAX_CONVERSIONS)
     return heavy.settled()
 
 
-def of_many_short_visits() -> Heavy:
+def of_many_short_sessions() -> Heavy:
     """A year of ad clicks, imported within a day: nothing of it is final."""
     heavy = Heavy()
     heavy.at_ms += 400 * DAY_MS
@@ -158,14 +158,14 @@ def of_many_short_visits() -> Heavy:
 
 
 def of_months() -> Heavy:
-    """Final touches up to their bound, of which conversions have need, and a full archive; then open visits."""
+    """Final touches up to their bound, of which conversions have need, and a full archive; then open sessions."""
     heavy = Heavy()
     heavy.buys(1)
     for _ in range(10):
         heavy.does("page_view", DAY_MS // 2)
         heavy.clicks(30)
         heavy.buys(9)
-        heavy.visit()
+        heavy.wake()
     for _ in range(3):
         heavy.does("page_view", RULES.gap_ms)
         heavy.clicks(60)
@@ -196,7 +196,7 @@ def of_long_names() -> Heavy:
 
 def of_refunds() -> Heavy:
     """As many refunds as are kept, of orders that are there and of orders nobody knows."""
-    heavy = of_two_visits()
+    heavy = of_two_sessions()
     for number in range(MAX_REFUNDS):
         order_id = heavy.state.conversions[number].order_id if number % 2 else f"unknown-{number}"
         heavy.does("refund", order_id=order_id, amount=1)
@@ -213,17 +213,17 @@ def of_one_order() -> Heavy:
 
 def of_seen_ids() -> Heavy:
     """As many ids as are remembered."""
-    heavy = of_two_visits()
+    heavy = of_two_sessions()
     for number in range(MAX_SEEN):
         remember(heavy.state, fingerprint(f"seen-{number}"), pack_times(heavy.at_ms, heavy.at_ms * 1000))
     return heavy.settled()
 
 
 PERSONS: Final[dict[str, Callable[[], Heavy]]] = {
-    "100 touches and conversions": of_two_visits,
-    "47 open visits of 100 campaigns": of_open_visits,
-    "imported history": of_many_short_visits,
-    "months of visits": of_months,
+    "100 touches and conversions": of_two_sessions,
+    "47 open sessions of 100 campaigns": of_open_sessions,
+    "imported history": of_many_short_sessions,
+    "months of sessions": of_months,
     "repeated contacts": of_direct_visits,
     "long names": of_long_names,
     "100 refunds": of_refunds,
@@ -261,7 +261,7 @@ def journey_of(heavy: Heavy) -> bytes:
 
 
 def events_for(heavy: Heavy) -> Iterator[tuple[str, Callable[[Heavy], None]]]:
-    """Events and visits that are applied to a copy of `heavy`, each with its name."""
+    """Events and wakeups that are applied to a copy of `heavy`, each with its name."""
     now_ms, gap_ms = heavy.at_ms, heavy.rules.gap_ms
     first_ms = heavy.state.segments[0].start_ms if heavy.state.segments else now_ms
     order_id = heavy.state.conversions[0].order_id if heavy.state.conversions else "order"
@@ -272,7 +272,7 @@ def events_for(heavy: Heavy) -> Iterator[tuple[str, Callable[[Heavy], None]]]:
 
     bought: dict[str, Any] = {"revenue": 10, "currency": "CNY"}
     yield "page view seconds late", event("page_view", now_ms - 500)
-    yield "page view in a new visit", event("page_view", now_ms + gap_ms)
+    yield "page view in a new session", event("page_view", now_ms + gap_ms)
     yield "first page view of all", event("page_view", first_ms - 1)
     yield "campaign contact in order", event("page_view", now_ms + 1, "in-order")
     yield "campaign contact late", event("page_view", now_ms - 99_500, "late")
@@ -283,4 +283,4 @@ def events_for(heavy: Heavy) -> Iterator[tuple[str, Callable[[Heavy], None]]]:
     yield "conversion of 30 KB", event("purchase", now_ms + 1, order_id="new-4", text="x" * 30_000, **bought)
     yield "refund of an order", event("refund", now_ms + 1, order_id=order_id)
     yield "refund of no order", event("refund", now_ms + 1, order_id="nobody's")
-    yield "visit", Heavy.visit
+    yield "wakeup", Heavy.wake

@@ -215,11 +215,11 @@ def _watermarks(arrivals: list[StreamEvent], out_of_orderness_ms: int) -> list[i
 
 @contextmanager
 def paying(*, slowly: bool) -> Iterator[None]:
-    """`slowly`: no event writes owed rows itself, and a visit those of one conversion."""
+    """`slowly`: no event writes owed rows itself, and a wakeup those of one conversion."""
     with pytest.MonkeyPatch.context() as patch:
         if slowly:
             patch.setattr(restatement, "MAX_AT_ONCE", 0)
-            patch.setattr(restatement, "MAX_PER_VISIT", 1)
+            patch.setattr(restatement, "MAX_PER_WAKEUP", 1)
         yield
 
 

@@ -110,11 +110,13 @@ def _one_person(
     touches: list[Row] = []
     conversions: list[Row] = []
     counted_of_person: set[str] = set()
-    for visit in _visits(events, app.attribution.session_gap_seconds * 1000):
-        named = session_id(app.app_id, person, visit[0].timestamp_ms, visit[0].event_id)
-        found = [_touch_row(person, named, app, event, touch) for event, touch in _touches(visit)]
-        met = counted([row for event in visit for row in conversions_of(event, person, named, app)], counted_of_person)
-        truth.sessions[named] = _session_row(person, named, app, visit, met, watermark_ms)
+    for session in _sessions(events, app.attribution.session_gap_seconds * 1000):
+        named = session_id(app.app_id, person, session[0].timestamp_ms, session[0].event_id)
+        found = [_touch_row(person, named, app, event, touch) for event, touch in _touches(session)]
+        met = counted(
+            [row for event in session for row in conversions_of(event, person, named, app)], counted_of_person
+        )
+        truth.sessions[named] = _session_row(person, named, app, session, met, watermark_ms)
         touches += found
         conversions += met
     truth.touches |= {row["touch_id"]: row for row in touches}
@@ -131,53 +133,53 @@ def _one_person(
 # Sessions
 
 
-def _visits(events: list[StreamEvent], gap_ms: int) -> list[list[StreamEvent]]:
+def _sessions(events: list[StreamEvent], gap_ms: int) -> list[list[StreamEvent]]:
     chains = [[events[0]]]
     for before, event in pairwise(events):
         if event.timestamp_ms - before.timestamp_ms < gap_ms:
             chains[-1].append(event)
         else:
             chains.append([event])
-    visits: list[list[StreamEvent]] = []
+    sessions: list[list[StreamEvent]] = []
     for chain in chains:
         if chain[-1].timestamp_ms - chain[0].timestamp_ms <= DAY_MS:
-            visits.append(chain)
+            sessions.append(chain)
         else:
-            visits += [list(day) for _, day in groupby(chain, key=lambda event: event.timestamp_ms // DAY_MS)]
-    return visits
+            sessions += [list(day) for _, day in groupby(chain, key=lambda event: event.timestamp_ms // DAY_MS)]
+    return sessions
 
 
 def _session_row(
-    person: str, named: str, app: App, visit: list[StreamEvent], met: list[Row], watermark_ms: int | None
+    person: str, named: str, app: App, session: list[StreamEvent], met: list[Row], watermark_ms: int | None
 ) -> Row:
-    entry = _entry(visit)
+    entry = _entry(session)
     arrival = _arrival(entry)
-    is_visit = not _is_no_visit(entry)
-    pages = [e.page_url[:1024] for e in visit if e.page_url and e.event_name not in ("ad_impression", "ad_view")]
+    is_arrival = not _is_no_arrival(entry)
+    pages = [e.page_url[:1024] for e in session if e.page_url and e.event_name not in ("ad_impression", "ad_view")]
     values: dict[str, int] = defaultdict(int)
     for row in met:
         values[row["currency"]] += row["value_minor"]
-    end_ms = visit[-1].timestamp_ms
+    end_ms = session[-1].timestamp_ms
     closes_ms = ceil((end_ms + app.attribution.session_gap_seconds * 1000) / 60_000) * 60_000  # at a full minute
     return {
         "app_id": app.app_id,
         "session_id": named,
-        **identity(person, next((e.anonymous_id for e in visit if e.anonymous_id), "")),
-        "start_ms": visit[0].timestamp_ms,
+        **identity(person, next((e.anonymous_id for e in session if e.anonymous_id), "")),
+        "start_ms": session[0].timestamp_ms,
         "end_ms": end_ms,
-        "events": len(visit),
-        "page_views": sum(e.event_name == "page_view" for e in visit),
+        "events": len(session),
+        "page_views": sum(e.event_name == "page_view" for e in session),
         "entry_page": pages[0] if pages else "",
         "exit_page": pages[-1] if pages else "",
-        "channel": arrival.channel if is_visit else "",
-        "source": arrival.source if is_visit else "",
-        "medium": arrival.medium if is_visit else "",
-        "campaign": arrival.campaign if is_visit else "",
+        "channel": arrival.channel if is_arrival else "",
+        "source": arrival.source if is_arrival else "",
+        "medium": arrival.medium if is_arrival else "",
+        "campaign": arrival.campaign if is_arrival else "",
         "conversions": len(met),
         "values_minor": {currency: value for currency, value in values.items() if value},
-        "is_bounce": len(visit) == 1 and not met and is_visit,
+        "is_bounce": len(session) == 1 and not met and is_arrival,
         "is_closed": watermark_ms is None or watermark_ms >= closes_ms,
-        "is_bot": all(e.is_bot for e in visit),
+        "is_bot": all(e.is_bot for e in session),
     }
 
 
@@ -198,29 +200,29 @@ def _says_something(event: StreamEvent) -> bool:
     )
 
 
-def _is_no_visit(event: StreamEvent) -> bool:
+def _is_no_arrival(event: StreamEvent) -> bool:
     screens = {"screen", "screen_name"} & json.loads(bytes(event.properties)).keys()
     is_seen = event.event_name in ("page_view", "screen_view", "ad_impression", "ad_view") or screens
     return not (_says_something(event) or is_seen)
 
 
-def _entry(visit: list[StreamEvent]) -> StreamEvent:
+def _entry(session: list[StreamEvent]) -> StreamEvent:
     def witness(event: StreamEvent) -> int:
         if event.event_name in ("ad_impression", "ad_view"):
             return 2
-        return 3 if _is_no_visit(event) else int(not _says_something(event))
+        return 3 if _is_no_arrival(event) else int(not _says_something(event))
 
-    return min(visit, key=lambda event: (witness(event), event.timestamp_ms, event.event_id))
+    return min(session, key=lambda event: (witness(event), event.timestamp_ms, event.event_id))
 
 
-def _touches(visit: list[StreamEvent]) -> list[tuple[StreamEvent, str]]:
+def _touches(session: list[StreamEvent]) -> list[tuple[StreamEvent, str]]:
     """(event, touch type), the first of each type, channel and campaign."""
     found, known = [], set()
-    entry = _entry(visit)
-    for event in visit:
+    entry = _entry(session)
+    for event in session:
         arrival = _arrival(event)
         touch_type = AD_TYPES.get(event.event_name) or ("click" if arrival.is_click else "")
-        touch_type = touch_type or ("visit" if event is entry and not _is_no_visit(event) else "")
+        touch_type = touch_type or ("visit" if event is entry and not _is_no_arrival(event) else "")
         key = (touch_type, arrival.channel, arrival.campaign)
         if touch_type and key not in known:
             known.add(key)

@@ -77,7 +77,7 @@ def _plain(value: Any) -> Any:
 
 
 def counted(met: list[Row], counted_of_person: set[str]) -> list[Row]:
-    """`met`: of one visit, by time. Visits come by time, so the first one seen is the first."""
+    """`met`: of one session, by time. Sessions come by time, so the first one seen is the first."""
     found: list[Row] = []
     counted_of_visit: set[str] = set()
     for row in met:

@@ -23,7 +23,7 @@ def events(
 ) -> Iterator[AcceptedEvent]:
     """`count` events of `persons` persons over `span_ms` of event time; 1 in 50 repeats an earlier one.
 
-    A twentieth of the persons are there at a time; each comes back until all events are used, for some 8 a visit.
+    A twentieth of the persons are there at a time; each comes back until all events are used, for some 8 a session.
     `stride`: persons are numbered 0, stride, 2 * stride …: some of a larger crowd.
     """
     rng = random.Random(seed)

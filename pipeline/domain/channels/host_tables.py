@@ -304,7 +304,7 @@ PORTALS: Final[dict[str, tuple[str, frozenset[str]]]] = {
 }
 """Houses that search and do much else: name before the registry's part of the host → source, and the subdomains that
 search. So do those with a label `search`, and the bare name. All labels must: `m.cafe` is a café. Of the others, mail
-is mail, sign-in and payment are steps of a visit, and the rest (news, cafés, calendars, sites of users) are sites."""
+is mail, sign-in and payment are steps of a session, and the rest (news, cafés, calendars, sites of users) are sites."""
 
 PORTAL_REGISTRIES: Final[dict[str, frozenset[str]]] = {
     "baidu": frozenset({"com", "com.cn", "cn", "jp"}),
@@ -326,11 +326,11 @@ STEP_LABELS: Final = frozenset(
 """Labels of a portal's hosts for sign-in and payment."""
 
 SITE_STEP_LABELS: Final = STEP_LABELS - {"id"}
-"""Labels that are steps of a visit on other known sites (`passport.weibo.com`), where `id` is Indonesia
+"""Labels that are steps of a session on other known sites (`passport.weibo.com`), where `id` is Indonesia
 (`id.pinterest.com`).
 """
 
-STEPS_OF_A_VISIT: Final = frozenset(
+STEPS_OF_A_SESSION: Final = frozenset(
     {
         # Payment
         "alipay.com",
@@ -365,7 +365,7 @@ STEPS_OF_A_VISIT: Final = frozenset(
         "open.work.weixin.qq.com",
     }
 )
-"""Sites a visitor is sent to in the middle of a visit and returns from. The return is no arrival."""
+"""Sites a visitor is sent to in the middle of a session and returns from. The return is no arrival."""
 
 SEARCH_SOURCES: Final = frozenset(
     name for table in (HOSTS, COUNTRY_HOSTS) for channel, name in table.values() if channel is _SEARCH

@@ -1,8 +1,8 @@
 """The site or app a person came from, by the referrer. Pure.
 
-A payment or sign-in page is a step of the visit and says nothing; the site itself neither, nor an AMP cache of it. Then
-known search engines, social sites, assistants and web mail; the other services of a search portal are mail, steps of a
-visit or plain sites; any other site is a referral.
+A payment or sign-in page is a step of the session and says nothing; the site itself neither, nor an AMP cache of it.
+Then known search engines, social sites, assistants and web mail; the other services of a search portal are mail, steps
+of a session or plain sites; any other site is a referral.
 """
 
 from typing import Final
@@ -18,7 +18,7 @@ from pipeline.domain.channels.host_tables import (
     SHARED_SUFFIXES,
     SITE_STEP_LABELS,
     STEP_LABELS,
-    STEPS_OF_A_VISIT,
+    STEPS_OF_A_SESSION,
 )
 from pipeline.domain.channels.tables import Channel
 from schemas.caches import cache_short_texts
@@ -49,7 +49,7 @@ def _app_origin(package: str) -> Origin:
 @cache_short_texts(16_384, 2 * MAX_HOST_CHARACTERS)
 def _host_origin(referrer_host: str, page_host: str) -> Origin | None:
     host = publisher_of(referrer_host)
-    if is_same_site(host, page_host) or any(suffix in STEPS_OF_A_VISIT for suffix in suffixes_of(host)):
+    if is_same_site(host, page_host) or any(suffix in STEPS_OF_A_SESSION for suffix in suffixes_of(host)):
         return None
     for suffix in suffixes_of(host):
         if suffix in HOSTS:

@@ -10,11 +10,11 @@ from schemas.facts import Reason
 _REFUND: Final = Reason.REFUND.value
 MAX_AT_ONCE: Final = 2
 """Conversions that a message about the order writes itself."""
-MAX_PER_VISIT: Final = 10
+MAX_PER_WAKEUP: Final = 10
 """Conversions that each later group writes."""
 
 
-def write_owed_of_order(context: PersonContext, order: Order, most: int = MAX_PER_VISIT) -> None:
+def write_owed_of_order(context: PersonContext, order: Order, most: int = MAX_PER_WAKEUP) -> None:
     """Write the rows of conversions whose value has changed by refunds, of `most` of them."""
     for closed in [found for found in order.closed if found.conversion.owed][:most]:
         _write(context.about(closed.person), closed)

@@ -43,9 +43,9 @@ _MERGE: Final = Reason.MERGE.value
 
 MAX_AT_ONCE: Final = 200
 """An event writes owed rows itself if their paths can have no more touches than this together."""
-MAX_PER_VISIT: Final = 1_000
+MAX_PER_WAKEUP: Final = 1_000
 """Later ones are written until their paths have this many touches together, and those of one conversion at least."""
-MAX_CLOSED_PER_VISIT: Final = 10
+MAX_CLOSED_PER_WAKEUP: Final = 10
 """Conversions of one person that are handed to their orders at once, however many of an order leave."""
 _TOUCHES_OF_ONE: Final = 5
 """Cost of a conversion beside its path, in touches."""
@@ -147,13 +147,13 @@ def owes_rows(state: PersonState) -> bool:
 
 
 def write_owed(context: RestatementContext) -> None:
-    """Write owed rows, the oldest conversions first, up to `MAX_PER_VISIT`; when there are no more, let conversions
+    """Write owed rows, the oldest conversions first, up to `MAX_PER_WAKEUP`; when there are no more, let conversions
     leave."""
     conversions = context.state.conversions
     if any(conversion.owed for conversion in conversions):
-        _pay(context, conversions, MAX_PER_VISIT)
+        _pay(context, conversions, MAX_PER_WAKEUP)
     else:
-        _let_leave(context, MAX_CLOSED_PER_VISIT)
+        _let_leave(context, MAX_CLOSED_PER_WAKEUP)
         _close_gone(context)
 
 
@@ -314,7 +314,7 @@ def _bound(context: RestatementContext) -> None:
     orders = {found.order_id for found in oldest if found.order_id}
     for found in (*oldest, *(found for found in ordered[excess:] if found.order_id in orders and found.is_counted)):
         found.is_leaving = True
-    _let_leave(context, min(excess + 1, MAX_CLOSED_PER_VISIT))
+    _let_leave(context, min(excess + 1, MAX_CLOSED_PER_WAKEUP))
 
 
 def _close_gone(context: RestatementContext) -> None:

@@ -10,8 +10,9 @@ each pair the one received first stays. The other one leaves
     its touch, its refund, what it was counted as once
 
 A segment is an aggregate, so of some facts nobody knows what they would be without the event. Where both have the same
-time (it was sent with a `timestamp`), or fall into one visit, the first one's facts stand in their place, and the
-result is that of one event, but for the last page of the visit. Else the visit of the later one still begins with it.
+time (it was sent with a `timestamp`), or fall into one session, the first one's facts stand in their place, and the
+result is that of one event, but for the last page of the session. Else the session of the later one still begins with
+it.
 
 The text of an id is not kept, only its hash. It is known of events that are a touch, a conversion, a refund, or the
 first, the entry or a page of their session. The mark `duplicate` of any other names the hash: that is enough to tell

@@ -9,7 +9,13 @@ from pipeline.domain.attribution.path_limit import bounded
 from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions.expiry import close, matters_to_order
 from pipeline.domain.conversions.refunds import forget_old
-from pipeline.domain.conversions.restatement import MAX_CLOSED_PER_VISIT, in_order, owes_rows, restating, write_all_owed
+from pipeline.domain.conversions.restatement import (
+    MAX_CLOSED_PER_WAKEUP,
+    in_order,
+    owes_rows,
+    restating,
+    write_all_owed,
+)
 from pipeline.domain.rows import session_row, session_tombstone
 from pipeline.domain.rules import SESSION_CAP_MS, TIMER_STEP_MS, AppRules
 from pipeline.domain.sessions.archive import oldest_start_ms, put_away, trim
@@ -109,7 +115,7 @@ def is_expired(state: PersonState, rules: AppRules, watermark_ms: int) -> bool:
 
 
 def end_in_steps(context: PersonContext) -> bool:
-    """`end`; False if that is too much for one visit: then rows are owed, and it can end once they are written."""
+    """`end`; False if that is too much for one wakeup: then rows are owed, and it can end once they are written."""
     conversions = context.state.conversions
     if _is_too_much(conversions):
         for conversion in conversions:
@@ -120,7 +126,7 @@ def end_in_steps(context: PersonContext) -> bool:
 
 
 def _is_too_much(conversions: list[Conversion]) -> bool:
-    return sum(map(matters_to_order, conversions)) > MAX_CLOSED_PER_VISIT
+    return sum(map(matters_to_order, conversions)) > MAX_CLOSED_PER_WAKEUP
 
 
 def end(context: PersonContext) -> None:

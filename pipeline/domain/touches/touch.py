@@ -3,15 +3,15 @@
 **What makes a touch.** `ad_click`, `ad_impression`, `ad_view`; any page with a click id or campaign tags, a click; and
 the session's entry where it is none of these: a `visit`. A tagged page counts in the middle of a session too, not only
 as its first: who came by a search result and twenty minutes later clicks an ad was brought back by that ad, which would
-otherwise get nothing. An untagged referrer in mid-session is no touch: going away and coming back is one visit.
+otherwise get nothing. An untagged referrer in mid-session is no touch: going away and coming back is one session.
 
 **Entry.** The first event that says where the person came from (a page, a referrer, a campaign, an ad click) decides
 the session's channel; without one the first view of a page or screen that says nothing more, as direct. An impression
-or a view of an ad happens on somebody else's page: it belongs to the visit it falls into but is no arrival, so a
+or a view of an ad happens on somebody else's page: it belongs to the session it falls into but is no arrival, so a
 session of nothing else has its ad's channel and no `visit`.
 
-**No visit.** An event without page, screen, referrer and campaign (a purchase, refund or renewal posted by a backend)
-tells nothing about an arrival. A session of such events only has no touch and no channel: it is no visit.
+**No arrival.** An event without page, screen, referrer and campaign (a purchase, refund or renewal posted by a backend)
+tells nothing about an arrival. A session of such events only has no touch and no channel.
 
 **Once per session.** In one session the first of each (type, channel, campaign) is a touch row: later ones change
 nothing before them, so a conversion never sees its past change. A path goes further: of one channel and campaign in one
@@ -47,10 +47,10 @@ AD_EVENTS: Final[dict[str, str]] = {"ad_click": CLICK, "ad_impression": IMPRESSI
 
 ARRIVAL_RANK: Final = 0
 BARE_RANK: Final = 1
-"""A view of a page or screen that says nothing more. States of before `NO_VISIT_RANK` have other events at it too."""
+"""A view of a page or screen that says nothing more. States of before `NO_ARRIVAL_RANK` have other events at it too."""
 EXPOSURE_RANK: Final = 2
-NO_VISIT_RANK: Final = 3
-_NO_VISIT: Final = Arrival(channel="", source="", medium="", campaign="", is_click=False)
+NO_ARRIVAL_RANK: Final = 3
+_NO_ARRIVAL: Final = Arrival(channel="", source="", medium="", campaign="", is_click=False)
 _SCREEN_PROPERTIES: Final = ("screen", "screen_name")
 STRENGTH: Final[dict[str, int]] = {CLICK: 0, VIEW: 1, IMPRESSION: 2, VISIT: 3}
 
@@ -106,7 +106,7 @@ def rank_of(event: StreamEvent) -> int:
         return ARRIVAL_RANK if AD_EVENTS[event.event_name] == CLICK else EXPOSURE_RANK
     if tells_arrival(event):
         return ARRIVAL_RANK
-    return BARE_RANK if is_view(event) else NO_VISIT_RANK
+    return BARE_RANK if is_view(event) else NO_ARRIVAL_RANK
 
 
 def entry_of(event: StreamEvent, marketing: Touch | None, rules: ChannelRules) -> tuple[int, Touch]:
@@ -114,8 +114,8 @@ def entry_of(event: StreamEvent, marketing: Touch | None, rules: ChannelRules) -
     rank = rank_of(event)
     if marketing is not None:
         return rank, marketing
-    if rank in (BARE_RANK, NO_VISIT_RANK):
-        return rank, _touch(event, VISIT, DIRECT if rank == BARE_RANK else _NO_VISIT)
+    if rank in (BARE_RANK, NO_ARRIVAL_RANK):
+        return rank, _touch(event, VISIT, DIRECT if rank == BARE_RANK else _NO_ARRIVAL)
     return rank, _touch(event, VISIT, arrival_of(event, rules))
 
 
@@ -146,7 +146,7 @@ def is_view(event: StreamEvent) -> bool:
 
 
 def own_page(event: StreamEvent) -> str:
-    """The page of the visit, if it is one: an impression's page is the publisher's."""
+    """The page of the session, if it is one: an impression's page is the publisher's."""
     return "" if AD_EVENTS.get(event.event_name, CLICK) != CLICK else event.page_url
 
 

@@ -65,7 +65,7 @@ class UserFilter:
     """True to look at bots' sessions beside people's. Of a person with both, only the former are looked at else."""
 
 
-# A session without a channel is no visit (see SEMANTICS.md): a backend's purchase, say.
+# A session without a channel began with no arrival (see SEMANTICS.md): a backend's purchase, say.
 SELECT: Final = f"""SELECT person_key,
     arraySort(groupUniqArrayIf({MAX_LINKED_IDS})(anonymous_id, anonymous_id != '')) AS linked_ids,
     min(start_ms) AS first_seen_ms,

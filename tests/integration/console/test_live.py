@@ -69,7 +69,7 @@ def test_what_was_received_last_is_shown_with_its_channel_and_the_rule(admin: Vi
     assert "its own time: 2024-01-15" in page
     assert "Paid search" in page
     assert "tags:medium" in page
-    assert "no visit" in page
+    assert "no arrival" in page
     filtered = admin.get(LIVE + "?event_name=renewal").text
     assert "live-1" not in filtered
     assert "live-2" in filtered

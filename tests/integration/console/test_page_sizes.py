@@ -28,8 +28,8 @@ def admin(admin: Visitor, console: ConsoleWorld, tables: ClickHouse) -> Visitor:
 
 
 async def _fill(tables: ClickHouse, now: int) -> None:
-    """A person of many visits and events with long addresses, refused events as big as they may be, and credit of many
-    campaigns.
+    """A person of many sessions and events with long addresses, refused events as big as they may be, and credit of
+    many campaigns.
     """
     raw = msgspec.Raw(b'{"note": "' + b"<'>" * 1000 + b'"}')
     events, sessions, refused, credits = [], [], [], []

@@ -19,7 +19,7 @@ ORDER = ("events", "sessions", "touches", "conversions", "attributions")
 
 @asynccontextmanager
 async def arriving(facts: ClickHouse, app_id: str) -> AsyncIterator[None]:
-    """One visit after another, each table at another moment, in the order that is worst for the reader."""
+    """One session after another, each table at another moment, in the order that is worst for the reader."""
     stopped = asyncio.Event()
 
     async def write() -> None:

@@ -60,7 +60,10 @@ class FunnelStep(TypedDict):
 
 
 class FunnelOfChannel(TypedDict):
-    channel: Annotated[Text, Field(description="Of the last visit begun when they first did the first step.")]
+    channel: Annotated[
+        Text,
+        Field(description="Of the last session with an arrival that had begun when they first did the first step."),
+    ]
     steps: list[FunnelStep]
 
 

@@ -37,7 +37,9 @@ class FunnelQuery:
 
 class FunnelRow(msgspec.Struct):
     channel: str
-    """Channel of the last visit that had begun when they first did the first step; empty: not asked for, or none."""
+    """Channel of the last session with an arrival that had begun when they first did the first step; empty: not asked
+    for, or none.
+    """
     reached: list[int]
     """Number of people who came to the first step, the second, …"""
 
@@ -57,17 +59,17 @@ _SOMEBODY: Final = Condition(IS_SOMEBODY_SQL)
 
 def funnel_rows(app_id: str, wanted: FunnelQuery) -> Statement[FunnelRow]:
     """Count the people who came to each step, by channel."""
-    conditions, visits = _of_events(wanted), _of_visits(wanted) if wanted.has_channels else []
+    conditions, of_sessions = _of_events(wanted), _of_sessions(wanted) if wanted.has_channels else []
     reached = ", ".join(f"countIf(steps_done >= {step})" for step in range(1, len(wanted.steps) + 1))
     walked = f"({_walked(wanted, conditions)}) AS walked"
     if wanted.has_channels:
         walked += f""" ASOF LEFT JOIN
 (
-    SELECT person_hash, start_ms, channel FROM {source(Table.NARROW_SESSIONS, visits)}
-) AS visits ON walked.person = visits.person_hash AND walked.first_ms >= visits.start_ms"""
+    SELECT person_hash, start_ms, channel FROM {source(Table.NARROW_SESSIONS, of_sessions)}
+) AS sessions ON walked.person = sessions.person_hash AND walked.first_ms >= sessions.start_ms"""
     channel = "toString(channel)" if wanted.has_channels else "''"
     sql = f"SELECT {channel} AS channel, [{reached}] AS reached FROM {walked} GROUP BY channel"
-    return statement(FunnelRow, app_id, sql, [*conditions, *visits], steps=list(wanted.steps))
+    return statement(FunnelRow, app_id, sql, [*conditions, *of_sessions], steps=list(wanted.steps))
 
 
 def stopped_rows(app_id: str, wanted: FunnelQuery) -> Statement[StoppedRow]:
@@ -88,8 +90,8 @@ def _of_events(wanted: FunnelQuery) -> list[Condition]:
     ]
 
 
-def _of_visits(wanted: FunnelQuery) -> list[Condition]:
-    """Return the conditions of the visits in which people can have begun."""
+def _of_sessions(wanted: FunnelQuery) -> list[Condition]:
+    """Return the conditions of the sessions in which people can have begun."""
     found = [Condition("channel != ''")]
     if wanted.time_range.from_ms is not None:
         earliest = {"earliest_start_ms": wanted.time_range.from_ms - LONGEST_SESSION_MS}

@@ -136,14 +136,14 @@ def _keyed(rows: str, wanted: PerformanceQuery) -> str:
 
 
 def _sessions(wanted: PerformanceQuery) -> PartSql:
-    """Select visits: a session without a channel is none."""
-    visits = [
+    """Select the sessions with an arrival: the others have no channel."""
+    conditions = [
         *_within("start_ms", wanted),
         Condition("channel != ''"),
         *_narrowed(wanted),
         *but_bots(wanted.include_bots),
     ]
-    rows = source(Table.NARROW_SESSIONS, visits)
+    rows = source(Table.NARROW_SESSIONS, conditions)
     return PartSql(
         SESSIONS,
         f"SELECT {_place('start_ms', wanted)}, {_session_key(wanted.dimension)} AS key, person_hash,"
@@ -182,7 +182,7 @@ FROM
 (
     SELECT session_hash, {_session_key(wanted.dimension)} AS key, true AS is_in
     FROM {source(Table.NARROW_SESSIONS, [*_possible_sessions(wanted), *_narrowed(wanted)])}
-) AS visited
+) AS of_sessions
 RIGHT ANY JOIN
 (
     SELECT {place}, value_minor, refunded_minor, session_hash

@@ -296,7 +296,7 @@ OLDER_STATE = (
 
 
 def test_the_state_of_the_version_before_goes_on(person: Any) -> None:
-    """Made by two visits, each an ad click and an order (o-0 for 30, o-1 for 199); the first visit is final."""
+    """Made by two sessions, each an ad click and an order (o-0 for 30, o-1 for 199); the first session is final."""
     person.state = decode_state(b85decode(OLDER_STATE))
     assert [found.order_id for found in person.state.conversions] == ["o-0", "o-1"]
     assert all(found.is_counted and found.goal_version == 1 for found in person.state.conversions)

@@ -98,7 +98,7 @@ SITE = "https://www.shop.example.com"
         ("https://[2001:db8::1]:8443/x", "referral", "2001:db8::1"),
         ("http://203.0.113.7:8080/x", "referral", "203.0.113.7"),
         ("https://www.Partner.org:8443/post", "referral", "partner.org"),
-        # steps of a visit
+        # steps of a session
         ("https://openapi.alipay.com/gateway", "direct", "direct"),
         ("https://www.paypal.com/checkout", "direct", "direct"),
         ("https://checkout.stripe.com/c/pay", "direct", "direct"),

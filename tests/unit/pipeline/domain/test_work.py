@@ -50,7 +50,7 @@ def test_a_short_journey_costs_its_share_whatever_the_user_was_prepared_with(pre
 
 
 def test_a_short_journey_leaves_sessions_in_the_archive_that_it_cannot_change() -> None:
-    user = PERSONS["47 open visits of 100 campaigns"]().copy()
+    user = PERSONS["47 open sessions of 100 campaigns"]().copy()
     archive = user.state.archive
     journey = newcomer()
     journey.does("page_view", user.at_ms - journey.at_ms)

@@ -8,7 +8,7 @@ from pipeline.domain.channels.addresses import MAX_ADDRESS_CHARACTERS, host_of
 from pipeline.domain.channels.app_tables import APPS
 from pipeline.domain.channels.campaign_tags import has_tags, read_tags
 from pipeline.domain.channels.classify import Arrival, classify_ad, classify_arrival, compile_channels
-from pipeline.domain.channels.host_tables import COUNTRY_HOSTS, HOSTS, STEPS_OF_A_VISIT
+from pipeline.domain.channels.host_tables import COUNTRY_HOSTS, HOSTS, STEPS_OF_A_SESSION
 from pipeline.domain.channels.tables import CLICK_IDS, HINTED_CLICK_IDS, MEDIUM_OF, ORGANIC_CLICK_IDS, UNPAID, Channel
 from schemas.control import ChannelRule, ChannelSettings
 
@@ -306,4 +306,4 @@ def test_the_tables_agree_with_each_other() -> None:
         assert channel not in UNPAID
     assert all(channel in UNPAID for channel, _ in ORGANIC_CLICK_IDS.values())
     assert all(name == name.lower() for name in CLICK_IDS | HINTED_CLICK_IDS | ORGANIC_CLICK_IDS)
-    assert not STEPS_OF_A_VISIT & HOSTS.keys()
+    assert not STEPS_OF_A_SESSION & HOSTS.keys()

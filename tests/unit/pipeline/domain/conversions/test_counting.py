@@ -11,7 +11,7 @@ from pipeline.domain.apply import is_expired
 from pipeline.domain.rules import compile_rules
 from schemas.control import App, Counting, Goal
 
-SESSION = Goal("visit_order", "", "macro", "purchase", ("revenue",), counting=Counting.ONCE_PER_SESSION)
+SESSION = Goal("session_order", "", "macro", "purchase", ("revenue",), counting=Counting.ONCE_PER_SESSION)
 PERSON = Goal("first_order", "", "macro", "purchase", ("revenue",), counting=Counting.ONCE_PER_PERSON)
 EVERY = Goal("order", "", "macro", "purchase", ("revenue",))
 HOUR, DAY = 60, 24 * 60

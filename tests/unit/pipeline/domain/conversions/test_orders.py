@@ -20,7 +20,7 @@ from pipeline.domain.apply import (
     write_owed_rows,
 )
 from pipeline.domain.context import PersonContext
-from pipeline.domain.conversions.order_rows import MAX_AT_ONCE, MAX_PER_VISIT
+from pipeline.domain.conversions.order_rows import MAX_AT_ONCE, MAX_PER_WAKEUP
 from pipeline.domain.conversions.orders import apply_order
 from pipeline.domain.effects import Effects
 from pipeline.domain.identity.stitching import absorb, apply_link, hand_over
@@ -249,7 +249,7 @@ def test_a_refund_of_many_conversions_is_written_in_steps(shop: Shop) -> None:
     shop.refunds(61)
     written = shop.value()
     assert written >= (45 - 2 * MAX_AT_ONCE) * 1_000, "each message comes twice"
-    assert max(shop.pays("o:A")) == MAX_PER_VISIT
+    assert max(shop.pays("o:A")) == MAX_PER_WAKEUP
     assert shop.value() == 0
     assert {row.revision for row in shop.ledger.table("attributions").values()} == {2}
 

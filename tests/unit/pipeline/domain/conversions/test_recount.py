@@ -8,7 +8,7 @@ from stories import START_MS
 from pipeline.domain.context import PersonContext
 from pipeline.domain.conversions.expiry import decode_closed
 from pipeline.domain.conversions.recount import restructure
-from pipeline.domain.conversions.restatement import MAX_CLOSED_PER_VISIT
+from pipeline.domain.conversions.restatement import MAX_CLOSED_PER_WAKEUP
 from pipeline.domain.effects import Effects
 from pipeline.domain.state import MAX_CONVERSIONS
 from pipeline.domain.touches.touch import marketing_touch
@@ -33,10 +33,10 @@ def change_from(person: Any, minutes: float, campaign: str = "") -> float | None
     [
         pytest.param(12, "new", 12, id="a contact in order: conversions before it stay as they are"),
         pytest.param(7, "new", 7, id="a late contact: from it on"),
-        pytest.param(7, "", None, id="a late page view inside the visit changes no touch and no session"),
+        pytest.param(7, "", None, id="a late page view inside the session changes no touch and no session"),
         pytest.param(7, "first", None, id="a repeat of an earlier contact is no touch"),
         pytest.param(-5, "", -5, id="an earlier beginning gives the session another name"),
-        pytest.param(100, "new", 100, id="a later visit"),
+        pytest.param(100, "new", 100, id="a later session"),
     ],
 )
 def test_conversions_are_looked_at_from_the_earliest_change_on(
@@ -57,7 +57,7 @@ def test_an_order_of_many_conversions_leaves_in_steps(person: Any) -> None:
     while person.pay_once():
         sizes.append(_closed(person))
     assert sum(sizes) == MAX_CONVERSIONS
-    assert max(sizes) <= MAX_CLOSED_PER_VISIT
+    assert max(sizes) <= MAX_CLOSED_PER_WAKEUP
     assert [found.event_id for found in person.state.conversions] == ["last"]
 
 

@@ -19,7 +19,7 @@ MAIL = SITE + "/?utm_source=newsletter&utm_medium=email&utm_campaign=may"
 HOUR, DAY = 60, 24 * 60
 START_MS = 20_000 * 86_400_000 + 10 * 3_600_000
 FIRST = Goal("first_order", "", "macro", "purchase", ("revenue",), counting=Counting.ONCE_PER_PERSON)
-VISIT = Goal("visit_order", "", "macro", "purchase", ("revenue",), counting=Counting.ONCE_PER_SESSION)
+PER_SESSION = Goal("session_order", "", "macro", "purchase", ("revenue",), counting=Counting.ONCE_PER_SESSION)
 EVERY = Goal("order", "", "macro", "purchase", ("revenue",))
 
 MakePerson = Callable[..., Any]
@@ -222,7 +222,7 @@ def test_the_anonymous_one_goes_where_the_user_was_first(pair: Pair) -> None:
 
 
 def test_counted_once_per_session_in_a_session_that_is_joined(pair: Pair) -> None:
-    anonymous, user = pair(goals=(VISIT,))
+    anonymous, user = pair(goals=(PER_SESSION,))
     anonymous.buys(0, "earlier")
     user.buys(10, "later")
     anonymous.becomes(user)
@@ -232,7 +232,7 @@ def test_counted_once_per_session_in_a_session_that_is_joined(pair: Pair) -> Non
 def test_sessions_final_long_ago_are_cut_when_a_merge_makes_their_chain_longer_than_a_day(pair: Pair) -> None:
     """20 hours over midnight are one session, which counts one order. What the user did before makes it 30: it is cut,
     and the order after midnight counts as well."""
-    anonymous, user = pair(goals=(VISIT,), session_gap_seconds=12 * 3600)
+    anonymous, user = pair(goals=(PER_SESSION,), session_gap_seconds=12 * 3600)
     anonymous.buys(4 * HOUR, "monday")
     anonymous.buys(15 * HOUR, "tuesday")
     anonymous.does("page_view", 24 * HOUR)

@@ -84,7 +84,7 @@ def test_what_is_held_open_is_bounded(person: Any, monkeypatch: pytest.MonkeyPat
 
 
 def test_touches_held_open_are_bounded_in_live_traffic_too(person: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many visits with many campaigns the old ones are final. Their touches stay, as those of others do."""
+    """Of many sessions with many campaigns the old ones are final. Their touches stay, as those of others do."""
     monkeypatch.setattr(publishing, "MAX_HELD_TOUCHES", 10)
     for number in range(40):
         page_url = f"{AD}&utm_campaign=c{number}"

@@ -12,7 +12,7 @@ from schemas.control import Counting, Goal
 SITE = "https://shop.example.com"
 AD = SITE + "/?utm_source=baidu&utm_medium=cpc&utm_campaign=spring"
 HOUR, DAY = 60, 24 * 60
-VISIT = Goal("visit_order", "", "macro", "purchase", ("revenue",), counting=Counting.ONCE_PER_SESSION)
+PER_SESSION = Goal("session_order", "", "macro", "purchase", ("revenue",), counting=Counting.ONCE_PER_SESSION)
 
 MakePerson = Callable[..., Any]
 
@@ -39,7 +39,7 @@ def test_a_greater_gap_joins_sessions_and_takes_back_what_is_no_more(person: Any
 
 
 def test_a_smaller_gap_divides_at_midnight_and_keeps_what_is_counted_together(make_person: MakePerson) -> None:
-    person = make_person(goals=(VISIT,), session_gap_seconds=12 * 3600)
+    person = make_person(goals=(PER_SESSION,), session_gap_seconds=12 * 3600)
     for hour, order in ((1, "monday"), (3, "monday too"), (14.5, "tuesday")):
         person.does("purchase", hour * HOUR, order, properties={"revenue": 1})
     assert [row.event_id for row in person.conversions()] == ["monday"]
