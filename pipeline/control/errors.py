@@ -4,7 +4,11 @@ Their messages are for the person who sees them: in English here, in another lan
 of their templates.
 """
 
+import re
 from dataclasses import dataclass, field
+from typing import Final
+
+_PLACE: Final = re.compile(r"%\((\w+)\)[sr]")
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,16 @@ class Message:
 
     def __str__(self) -> str:
         return self.template % self.values if self.values else self.template
+
+    def filled(self, **values: object) -> "Message":
+        return Message(self.template, values)
+
+    def values_in(self, text: str) -> dict[str, str] | None:
+        """Return the values with which this message reads like a text; None: it does with none."""
+        texts_and_names = _PLACE.split(self.template)
+        parts = [f"(?P<{one}>.+?)" if n % 2 else re.escape(one) for n, one in enumerate(texts_and_names)]
+        found = re.fullmatch("".join(parts), text, re.DOTALL)
+        return found.groupdict() if found else None
 
 
 def message(template: str, **values: object) -> Message:

@@ -26,6 +26,7 @@ from services.console.reading import Parameters
 from services.console.state import Console, address_of
 from services.web.envelope import Language, encode_json, language_of
 from services.web.event_reasons import stored_reason
+from services.webhook_calls.call_errors import error_in
 
 LANGUAGE_COOKIE: Final = "attrikit_language"
 THEME_COOKIE: Final = "attrikit_theme"
@@ -95,6 +96,10 @@ class Page:
     def refusal(self, code: str, reason: str) -> str:
         """Return the stored reason of a refused event in the reader's language."""
         return stored_reason(code, reason).in_language(self.language)
+
+    def call_error(self, stored: str) -> str:
+        """Return the stored error of a call, or of an endpoint, in the reader's language."""
+        return self.told(error_in(stored))
 
     def url(self, path: str) -> str:
         """Return the path of a page of the app."""

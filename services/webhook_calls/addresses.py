@@ -55,6 +55,25 @@ _BLOCKS: Final[tuple[tuple[str, Message], ...]] = (
     ("fec0::/10", message("site-local")),
     ("ff00::/8", message("multicast")),
 )
+_NOT_PUBLIC: Final = message("not a public address")
+_KINDS: Final = {str(kind): kind for kind in (*(kind for _, kind in _BLOCKS), _NOT_PUBLIC)}
+NO_ADDRESS: Final = message("%(address)s is no IP address")
+IN_DISGUISE: Final = message("%(host)s is a number in disguise: write an IPv4 address as four decimal numbers")
+THIS_MACHINE: Final = message("%(host)s is this machine")
+STANDS_FOR: Final = message("%(address)s stands for %(inner)s, which is %(kind)s")
+IS_OF_KIND: Final = message("%(address)s is %(kind)s")
+TOO_LONG: Final = message("it is longer than %(most)s characters")
+HAS_SPACES: Final = message("it holds spaces, control characters or backslashes")
+NO_URL: Final = message("it is no URL")
+NOT_HTTP: Final = message("only http and https are possible")
+NAMES_USER: Final = message("it names a user: what stands before @ is not the host")
+NO_HOST: Final = message("it names no host")
+NO_PORT: Final = message("port 0 is none")
+HAS_FRAGMENT: Final = message("it has a fragment, which is never sent")
+_REFUSALS: Final = (
+    *(NO_ADDRESS, IN_DISGUISE, THIS_MACHINE, STANDS_FOR, IS_OF_KIND),
+    *(TOO_LONG, HAS_SPACES, NO_URL, NOT_HTTP, NAMES_USER, NO_HOST, NO_PORT, HAS_FRAGMENT),
+)
 _REFUSED: Final[tuple[tuple[Network, Message], ...]] = tuple((ip_network(block), kind) for block, kind in _BLOCKS)
 _GLOBAL_IPV6: Final = ip_network("2000::/3")
 _NAT64: Final = ip_network("64:ff9b::/96")
@@ -66,7 +85,7 @@ def refusal_of_address(text: str, allowed: Sequence[Network] = ()) -> Message | 
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
-        return message("%(address)s is no IP address", address=text)
+        return NO_ADDRESS.filled(address=text)
     inner = _embedded(address)
     if any(address in network or (inner is not None and inner in network) for network in allowed):
         return None
@@ -74,8 +93,8 @@ def refusal_of_address(text: str, allowed: Sequence[Network] = ()) -> Message | 
     if kind is None:
         return None
     if inner is not None:
-        return message("%(address)s stands for %(inner)s, which is %(kind)s", address=text, inner=inner, kind=kind)
-    return message("%(address)s is %(kind)s", address=text, kind=kind)
+        return STANDS_FOR.filled(address=text, inner=inner, kind=kind)
+    return IS_OF_KIND.filled(address=text, kind=kind)
 
 
 def _kind_of(address: Address) -> Message | None:
@@ -84,7 +103,7 @@ def _kind_of(address: Address) -> Message | None:
         if address in network:
             return kind
     if address.version == 6 and address not in _GLOBAL_IPV6:
-        return message("not a public address")
+        return _NOT_PUBLIC
     return None
 
 
@@ -104,27 +123,27 @@ def _embedded(address: Address) -> IPv4Address | None:
 def refusal_of_url(url: str, allowed: Sequence[Network] = ()) -> Message | None:
     """Return why this cannot be an endpoint's URL; None if it can, as far as can be checked without DNS."""
     if len(url) > MAX_URL_CHARACTERS:
-        return message("it is longer than %(most)s characters", most=MAX_URL_CHARACTERS)
+        return TOO_LONG.filled(most=MAX_URL_CHARACTERS)
     if any(character <= " " or character == "\x7f" for character in url) or "\\" in url:
-        return message("it holds spaces, control characters or backslashes")
+        return HAS_SPACES
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return message("it is no URL")
+        return NO_URL
     return _refusal_of_parts(parts, port) or _refusal_of_host(parts.hostname or "", allowed)
 
 
 def _refusal_of_parts(parts: SplitResult, port: int | None) -> Message | None:
     if parts.scheme not in ("http", "https"):
-        return message("only http and https are possible")
+        return NOT_HTTP
     if "@" in parts.netloc:
-        return message("it names a user: what stands before @ is not the host")
+        return NAMES_USER
     if not parts.hostname:
-        return message("it names no host")
+        return NO_HOST
     if port == 0:
-        return message("port 0 is none")
-    return message("it has a fragment, which is never sent") if parts.fragment else None
+        return NO_PORT
+    return HAS_FRAGMENT if parts.fragment else None
 
 
 def _refusal_of_host(host: str, allowed: Sequence[Network]) -> Message | None:
@@ -133,9 +152,9 @@ def _refusal_of_host(host: str, allowed: Sequence[Network]) -> Message | None:
         return refusal_of_address(bare, allowed)
     last = bare.rpartition(".")[2]
     if last.isdigit() or last.startswith("0x"):
-        return message("%(host)s is a number in disguise: write an IPv4 address as four decimal numbers", host=host)
+        return IN_DISGUISE.filled(host=host)
     if (bare == "localhost" or bare.endswith(".localhost")) and not allowed:
-        return message("%(host)s is this machine", host=host)
+        return THIS_MACHINE.filled(host=host)
     return None
 
 
@@ -145,3 +164,16 @@ def _is_dotted_decimal(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def refusal_in(text: str) -> Message | None:
+    """Return the refusal that a text says; None: it says none of these."""
+    for refusal in _REFUSALS:
+        values = refusal.values_in(text)
+        if values is None:
+            continue
+        if "kind" not in values:
+            return refusal.filled(**values)
+        if kind := _KINDS.get(values["kind"]):
+            return refusal.filled(**values | {"kind": kind})
+    return None

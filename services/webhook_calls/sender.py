@@ -19,6 +19,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from pipeline.runtime.client_address import Network, parse_networks
 from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.settings import WebhookCallSettings
+from services.webhook_calls import call_errors
 from services.webhook_calls.addresses import refusal_of_address, refusal_of_url
 
 MAX_RESPONSE_BYTES: Final = 4_096
@@ -104,7 +105,7 @@ class Sender:
         started = monotonic_seconds()
         refusal = refusal_of_url(url, self._allowed)
         if refusal:
-            return Reply(0, f"URL refused: {refusal}", 0)
+            return Reply(0, str(call_errors.URL_REFUSED.filled(refusal=refusal)), 0)
         try:
             async with asyncio.timeout(self._seconds):
                 status, head, retry_after = await self._exchange_over_living(url, headers, body)
@@ -172,15 +173,15 @@ class _Counted:
 def describe(error: Exception, seconds: float) -> str:
     """Describe an error in words for the log. Never holds the body or a secret."""
     if isinstance(error, TimeoutError):
-        return f"timeout: no complete answer within {seconds:g} s"
+        return str(call_errors.TIMEOUT.filled(seconds=f"{seconds:g}"))
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
-        return f"TLS: {error}"[:300]
+        return str(call_errors.TLS.filled(error=error))[:300]
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"DNS: {error.os_error}"[:300]
+        return str(call_errors.DNS.filled(error=error.os_error))[:300]
     if isinstance(error, aiohttp.ClientConnectorError):
         inner = str(error.os_error)
-        return inner[:300] if "address refused" in inner else f"connection: {inner}"[:300]
-    return f"connection: {type(error).__name__}: {error}"[:300]
+        return (inner if "address refused" in inner else str(call_errors.CONNECTION.filled(error=inner)))[:300]
+    return str(call_errors.CONNECTION.filled(error=f"{type(error).__name__}: {error}"))[:300]
 
 
 async def _read_head(response: aiohttp.ClientResponse) -> str:
@@ -198,7 +199,7 @@ def _error_of(status: int) -> str:
     if 200 <= status < 300:
         return ""
     if 300 <= status < 400:
-        return f"HTTP {status}: redirects are not followed"
+        return str(call_errors.REDIRECT.filled(status=status))
     return f"HTTP {status}"
 
 
@@ -211,7 +212,7 @@ def _socket_for(info: Any, allowed: Sequence[Network]) -> socket.socket:
     family, kind, protocol, _, address = info
     refusal = refusal_of_address(str(address[0]), allowed)
     if refusal:
-        raise AddressRefused(f"address refused: {refusal}")
+        raise AddressRefused(str(call_errors.ADDRESS_REFUSED.filled(refusal=refusal)))
     made = socket.socket(family, kind, protocol)
     made.setblocking(False)
     return made

@@ -20,6 +20,7 @@ from pipeline.runtime.retry import Pauses, retry
 from schemas.control import WebhookEndpoint
 from schemas.facts import AlertRow, AlertState
 from schemas.ids import alert_id
+from services.webhook_calls.call_errors import NO_SUCCESS
 from services.webhooks.metrics import DISABLED
 
 _PAUSES: Final = Pauses(1.0, 1.0)
@@ -70,7 +71,7 @@ class EndpointHealth:
         if at_ms - since_ms < self._disable_after_ms:
             return False
         hours = (at_ms - since_ms) // _HOUR_MS
-        self.disable(endpoint, f"no success for {hours} hours", at_ms, "failing")
+        self.disable(endpoint, str(NO_SUCCESS.filled(hours=hours)), at_ms, "failing")
         return True
 
     def disable(self, endpoint: WebhookEndpoint, because: str, at_ms: int, label: str) -> None:

@@ -18,6 +18,7 @@ from pipeline.runtime.clock import monotonic_seconds
 from pipeline.runtime.log import get_logger
 from schemas.control import WebhookEndpoint
 from schemas.webhooks import Delivery
+from services.webhook_calls import call_errors
 from services.webhook_calls.sender import Reply
 from services.webhooks.circuit_breaker import CircuitBreaker
 from services.webhooks.delivery_progress import DeliveryProgress
@@ -33,8 +34,8 @@ RECENT_SECONDS: Final = 60.0
 
 log = get_logger("webhooks")
 
-CIRCUIT_OPEN: Final = "not tried: the endpoint is down"
-BEHIND: Final = "not tried: the endpoint does not keep up"
+CIRCUIT_OPEN: Final = str(call_errors.DOWN)
+BEHIND: Final = str(call_errors.BEHIND)
 
 
 @dataclass(slots=True, eq=False)
@@ -182,7 +183,7 @@ class EndpointQueue:
             reply = await self._attempt(self, item) if await self._may_go(item) else None
         except Exception as bug:
             log.exception("attempt_crashed", endpoint=self.endpoint.endpoint_id, delivery=item.delivery.delivery_id)
-            self._put_off(self, item, f"not tried: {type(bug).__name__} on our side")
+            self._put_off(self, item, str(call_errors.OUR_FAULT.filled(error=type(bug).__name__)))
             reply = None
         if reply is not None:
             self._learn(item, reply)

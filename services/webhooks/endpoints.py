@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from schemas.control import Snapshot, WebhookEndpoint
 from schemas.webhooks import EndpointState
+from services.webhook_calls import call_errors
 from services.webhook_calls.sender import Reply
 from services.webhooks.attempt_outcome import GONE
 from services.webhooks.endpoint_health import EndpointHealth
@@ -38,11 +39,11 @@ class Endpoints:
     def why_not_active(self, endpoint: WebhookEndpoint) -> str:
         """Return why an endpoint is not active; empty if it is."""
         if endpoint.state is EndpointState.PAUSED:
-            return "not tried: the endpoint is paused"
+            return str(call_errors.PAUSED)
         if endpoint.state is EndpointState.DISABLED:
-            return f"not tried: the endpoint is disabled ({endpoint.state_reason})"
+            return str(call_errors.DISABLED.filled(because=endpoint.state_reason))
         because = self._disabled_here.get(endpoint.endpoint_id)
-        return f"not tried: the endpoint is disabled ({because})" if because else ""
+        return str(call_errors.DISABLED.filled(because=because)) if because else ""
 
     def note_reply(self, endpoint: WebhookEndpoint, reply: Reply, now_ms: int) -> None:
         """Note how an attempt ended; it may disable the endpoint."""
@@ -51,10 +52,10 @@ class Endpoints:
         if reply.is_success:
             self._health.succeeded(endpoint)
         elif reply.status == GONE:
-            self._disabled_here[endpoint.endpoint_id] = "it answered 410 Gone"
+            self._disabled_here[endpoint.endpoint_id] = str(call_errors.GONE)
             self._health.disable(endpoint, self._disabled_here[endpoint.endpoint_id], now_ms, "gone")
         elif self._health.failed(endpoint, now_ms):
-            self._disabled_here[endpoint.endpoint_id] = "it has been failing for too long"
+            self._disabled_here[endpoint.endpoint_id] = str(call_errors.FAILING)
 
     def _follow_state(self, before: WebhookEndpoint | None, endpoint: WebhookEndpoint, taken_at_ms: int) -> None:
         was_off = before is not None and before.state is not EndpointState.ACTIVE

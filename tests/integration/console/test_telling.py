@@ -14,18 +14,21 @@ from console_world import FOREIGN_APP, OWN_APP, ConsoleWorld, Visitor
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from waiting import until
+from webhook_rows import attempt_row
 
 from pipeline.control.alerts import AlertRules
 from pipeline.control.exports import ExportJobs
 from pipeline.control.webhooks import WebhookEndpoints
 from pipeline.runtime.clickhouse import ClickHouse
 from pipeline.runtime.clock import now_ms
+from pipeline.runtime.secret_box import SecretBox
 from schemas.amounts import ValueIssue
 from schemas.events import AcceptedEvent
 from schemas.facts import NANOS_PER_CONVERSION, AttributionRow, ConversionRow, Model, encode_rows
 from schemas.topics import Topic
-from schemas.webhooks import EndpointState, EventType, decode_deliveries
+from schemas.webhooks import EndpointState, EventType, Outcome, decode_deliveries
 from services.console.setting_words import VALUE_ISSUES
+from services.webhook_calls.new_endpoint import new_endpoint
 
 COSTS, ALERTS = f"/apps/{OWN_APP}/costs", f"/apps/{OWN_APP}/alerts"
 WEBHOOKS, EXPORTS = f"/apps/{OWN_APP}/webhooks", f"/apps/{OWN_APP}/exports"
@@ -351,6 +354,26 @@ def test_deliveries_are_shown_sent_again_and_replayed(console: ConsoleWorld, mia
     assert all(one.is_resent for one in sent)
     assert len(entries_of(console, "webhook.resend")) == 1
     assert entries_of(console, "webhook.replay")[0]["after"]["deliveries"] == 2
+
+
+def test_errors_of_calls_are_told_in_the_reader_s_language(
+    console: ConsoleWorld, mia: Visitor, tables: ClickHouse
+) -> None:
+    endpoint_id, box = "whe_errors", SecretBox.open(console.settings, creates=True)
+    made, _ = new_endpoint(OWN_APP, "http://127.0.0.1:1/", list(EventType), "", box, now_ms())
+    endpoints_of(console).add(replace(made, endpoint_id=endpoint_id), now_ms())
+    failed = attempt_row(OWN_APP, "whd_51", endpoint_id, 1, Outcome.FAILED)
+    failed.status, failed.error = 0, "address refused: 10.0.0.1 is private"
+    asyncio.run(tables.insert_ndjson("webhook_attempts", encode_rows([failed])))
+    path = f"{WEBHOOKS}/{endpoint_id}"
+    for address in (path, f"{path}/deliveries/whd_51"):
+        assert failed.error in mia.get(address).text
+        assert "地址被拒绝：10.0.0.1 是私有地址" in mia.get(address, **{"Accept-Language": "zh"}).text
+    assert "connection: " in mia.submit(path, do="test").text
+    fields = {"token": mia.token(), "do": "test"}
+    tested = mia.client.post(path, data=fields, headers={"Accept-Language": "zh"})
+    endpoints_of(console).remove(endpoint_id)
+    assert "连接错误：" in tested.text
 
 
 # Exports
