@@ -22,6 +22,8 @@ FOLDER = ROOT / "build" / "screenshots"
 PASSWORD = "Screenshots-2026"
 APP = "/apps/demo"
 EMPTY_APP = "empty"
+_LEDGER_TRIES = 60
+"""How often the overview is looked at, 5 s apart, until its ledger has the demo's events: it counts whole minutes."""
 PAGES = {
     "overview": f"{APP}/overview",
     "performance": f"{APP}/performance",
@@ -138,6 +140,12 @@ def set_up(page: Any, url: str) -> None:
     page.wait_for_url(f"**/apps/{EMPTY_APP}/**")
     page.goto(f"{url}{APP}/performance")
     page.locator("tfoot", has_text="CN").wait_for()
+    for _ in range(_LEDGER_TRIES):
+        page.goto(f"{url}{APP}/overview")
+        if page.locator(".ledger .good").count():
+            return
+        page.wait_for_timeout(5_000)
+    raise SystemExit("the events of the demo are not accounted for after 5 minutes")
 
 
 def costs() -> str:
