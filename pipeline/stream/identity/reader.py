@@ -20,6 +20,7 @@ from pipeline.runtime.kafka.read_range import read_range
 from pipeline.runtime.lifecycle import Background
 from pipeline.runtime.log import get_logger
 from pipeline.runtime.retry import Pauses, retry
+from pipeline.runtime.traces.tracer import traceparent_of
 from pipeline.stream.decode import Place
 from pipeline.stream.identity.messages import DecodedPeople, decode_message
 from schemas.topics import PEOPLE_GROUP, Topic
@@ -115,4 +116,6 @@ def _place(partition: int) -> TopicPartition:
 
 
 def _decoded(record: "ConsumerRecord[bytes, bytes]") -> DecodedPeople:
-    return decode_message(record.value, Place(record.topic, record.partition, record.offset, record.timestamp))
+    traceparent = traceparent_of(record.headers) if record.headers else b""
+    place = Place(record.topic, record.partition, record.offset, record.timestamp, traceparent)
+    return decode_message(record.value, place)

@@ -25,3 +25,5 @@ class Group:
     """Errors the domain raised; each has cost one event or one wakeup."""
     outbox: list[PeopleRecord]
     """Records to be sent to `people`."""
+    traceparents: list[bytes]
+    """Steps of traces that it follows from."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.runtime.log import get_logger
-from pipeline.runtime.traces.tracer import NO_HEADERS, Headers, Span, Tracer
+from pipeline.runtime.traces.tracer import NO_HEADERS, Headers, Tracer
 from pipeline.runtime.waiting import event_or_timeout
 from pipeline.stream import metrics
 from pipeline.stream.decode import DecodedEvents
@@ -32,7 +32,7 @@ from pipeline.stream.partition.group import Group
 from pipeline.stream.partition.outputs import packed, rows_by_topic
 from pipeline.stream.partition.schedule import Decision, Facts, decide
 from pipeline.stream.partition.stores import PartitionStore
-from pipeline.stream.partition.traces import PartitionTraces
+from pipeline.stream.partition.traces import begin_flush, begin_message
 from pipeline.stream.partition.working_set import WorkingSet
 from schemas.facts import ProgressRow
 from schemas.topics import DERIVED_TOPICS, Topic
@@ -96,7 +96,7 @@ class PartitionCommitter:
         self._around = surroundings
         self._derived_offsets = derived_offsets
         self._people_sent = people_sent
-        self._traces = None if surroundings.tracer is None else PartitionTraces(surroundings.tracer)
+        self._tracer = surroundings.tracer
         self._unacknowledged: list[Callable[[], Awaitable[Any]]] = []
         self._woken = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -128,20 +128,15 @@ class PartitionCommitter:
         self._last_message_at = self._around.clock()
         if not self.working_set.has_open_changes:
             self._opened_at = self._last_message_at
-        span = self._traces.begin_message(decoded) if self._traces is not None else None
+        span = begin_message(self._tracer, decoded) if self._tracer is not None else None
         while self._needs_boundary:
             await self._wait_for_room()
-        while not self._apply(decoded, span):
+        while not self.working_set.apply(decoded):
             await self._wait_for_room()
         if span is not None:
             span.end()
         self._unacknowledged.append(acknowledge)
         self._woken.set()
-
-    def _apply(self, decoded: DecodedEvents, span: Span | None) -> bool:
-        if span is not None and self._traces is not None:
-            self._traces.note_in_group(span)
-        return self.working_set.apply(decoded)
 
     def submit_people(self, message: DecodedPeople) -> None:
         """Take a message of `people`, to be applied when it is its turn."""
@@ -231,7 +226,6 @@ class PartitionCommitter:
         started = self._around.clock()
         self._needs_boundary = publish and self.working_set.is_inside_message
         group = self.working_set.close_group(publish=publish)
-        traceparents = self._traces.take_group() if self._traces is not None else []
         acknowledgements, self._unacknowledged = self._unacknowledged, []
         self._is_full = False
         self._has_room.set()
@@ -239,7 +233,7 @@ class PartitionCommitter:
             self._last_published_at = started
         if group is not None:
             self._is_committing = True
-            span = self._begin_flush_span(traceparents, group) if traceparents else None
+            span = begin_flush(self._tracer, self.partition, group) if self._tracer is not None else None
             await self._commit(group, NO_HEADERS if span is None else span.headers)
             if span is not None:
                 span.end()
@@ -251,11 +245,6 @@ class PartitionCommitter:
             self._count(group, self._around.clock() - started)
         is_done = not self._has_changes() and not self.working_set.pending_sessions
         self._report(at_once=is_done)
-
-    def _begin_flush_span(self, traceparents: list[bytes], group: Group) -> Span | None:
-        assert self._traces is not None
-        rows = sum(map(len, rows_by_topic(group).values()))
-        return self._traces.begin_flush(traceparents, self.partition, group, rows)
 
     async def _commit(self, group: Group, headers: Headers) -> None:
         # Step 1: the outputs.

@@ -6,7 +6,15 @@ from typing import Final
 from pipeline.stream.partition.changelog import MAX_BATCH_BYTES, RECORD_OVERHEAD_BYTES
 from pipeline.stream.partition.pages import PAGE_BYTES
 from pipeline.stream.partition.persons import Persons
-from pipeline.stream.partition.steps import Application, CarefulApplication, Outcome, Step, WakeupStep
+from pipeline.stream.partition.steps import (
+    Application,
+    CarefulApplication,
+    EventStep,
+    Outcome,
+    PeopleStep,
+    Step,
+    WakeupStep,
+)
 from schemas.facts import RejectedRow
 
 GROUP_BYTES: Final = MAX_BATCH_BYTES * 5 // 8
@@ -38,6 +46,12 @@ class OpenGroup:
     def woken(self) -> set[str]:
         """Keys of persons who were woken in this group."""
         return {key for step in self._steps if isinstance(step, WakeupStep) for key in step.keys}
+
+    @property
+    def traceparents(self) -> list[bytes]:
+        """What of traces the messages in it follow from, each once."""
+        places = (step.decoded.place for step in self._steps if isinstance(step, EventStep | PeopleStep))
+        return list(dict.fromkeys(place.traceparent for place in places if place.traceparent))
 
     def make_room(self, keys: Sequence[str], bytes_each: int) -> int:
         """Return how many of `keys` fit, which are then counted in. One always fits into an empty group.

@@ -137,6 +137,7 @@ class WorkingSet:
             events=group.events,
             failures=outcome.failures,
             outbox=outcome.effects.messages,
+            traceparents=group.traceparents,
         )
 
     def _note_wakeups(self, group: OpenGroup) -> dict[bytes, bytes]:

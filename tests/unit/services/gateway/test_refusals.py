@@ -1,6 +1,7 @@
 """Refusals that could not be written down: the answer says so, and no good event pays for them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -18,10 +19,10 @@ def without_rejects(sink: MemorySink, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker takes events, but no refusals."""
     send = sink.send
 
-    async def refuse(topic: Topic, partition: int, value: bytes) -> None:
+    async def refuse(topic: Topic, *record: Any) -> None:
         if topic is Topic.REJECTED:
             raise SendFailed("no refusals")
-        await send(topic, partition, value)
+        await send(topic, *record)
 
     monkeypatch.setattr(sink, "send", refuse)
 
