@@ -31,7 +31,7 @@ class Bucket(NamedTuple):
     """Hours since the epoch, UTC."""
 
 
-class Place(NamedTuple):
+class PartitionHour(NamedTuple):
     app_id: str
     hour: int
     partition: int
@@ -43,20 +43,20 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class TopicAccount:
-    lines: Counter[Place] = field(default_factory=Counter)
+    lines: Counter[PartitionHour] = field(default_factory=Counter)
     unreadable: Counter[int] = field(default_factory=Counter)
     """Lines that are no events, by partition."""
 
 
 @dataclass(frozen=True)
 class TableAccount:
-    stored: Counter[Place] = field(default_factory=Counter)
-    duplicates: Counter[Place] = field(default_factory=Counter)
-    swapped: Counter[Place] = field(default_factory=Counter)
+    stored: Counter[PartitionHour] = field(default_factory=Counter)
+    duplicates: Counter[PartitionHour] = field(default_factory=Counter)
+    swapped: Counter[PartitionHour] = field(default_factory=Counter)
     """Repeats with the receipt time that the stored row carries: the copy with the other receipt time came into the
     topic first.
     """
-    folded: Counter[Place] = field(default_factory=Counter)
+    folded: Counter[PartitionHour] = field(default_factory=Counter)
     """Events sent under two unlinked ids with one time: the row of another place is stored for both."""
     late: Counter[Bucket] = field(default_factory=Counter)
     rejected: Counter[Bucket] = field(default_factory=Counter)
@@ -133,12 +133,12 @@ def balance(topic: TopicAccount, tables: TableAccount, gateways: GatewayAccount)
     return Balance(tuple(_lines(topic, tables, gateways)), tuple(problems), tuple(_notes(topic, tables, gateways)))
 
 
-def missing(topic: TopicAccount, tables: TableAccount) -> dict[Place, int]:
+def missing(topic: TopicAccount, tables: TableAccount) -> dict[PartitionHour, int]:
     """Return the places with more lines than the tables account for."""
     return {place: count for place, count in _differences(topic, tables).items() if count > 0}
 
 
-def folded(topic: TopicAccount, tables: TableAccount, repeats: Counter[Place]) -> Counter[Place]:
+def folded(topic: TopicAccount, tables: TableAccount, repeats: Counter[PartitionHour]) -> Counter[PartitionHour]:
     """Return the missing lines that are explained by one row stored for two lines. `repeats`: lines that repeat an id
     of their partition, or an id and a time of another one. All of the former are marked, and as many of the latter as
     belong to persons who became one; so at least `repeats` less the marks are unmarked, and their rows are elsewhere.
@@ -147,7 +147,7 @@ def folded(topic: TopicAccount, tables: TableAccount, repeats: Counter[Place]) -
     return Counter({p: n for p, n in found.items() if n <= repeats[p] - tables.duplicates[p]})
 
 
-def _differences(topic: TopicAccount, tables: TableAccount) -> dict[Place, int]:
+def _differences(topic: TopicAccount, tables: TableAccount) -> dict[PartitionHour, int]:
     places = sorted({*topic.lines, *tables.stored, *tables.duplicates})
     found = {p: topic.lines[p] - tables.stored[p] - tables.duplicates[p] - tables.folded[p] for p in places}
     return {place: count for place, count in found.items() if count}
@@ -169,7 +169,7 @@ def _lines(topic: TopicAccount, tables: TableAccount, gateways: GatewayAccount) 
         )
 
 
-def _by_bucket(counts: Counter[Place]) -> Counter[Bucket]:
+def _by_bucket(counts: Counter[PartitionHour]) -> Counter[Bucket]:
     found: Counter[Bucket] = Counter()
     for place, count in counts.items():
         found[place.bucket] += count
@@ -177,7 +177,7 @@ def _by_bucket(counts: Counter[Place]) -> Counter[Bucket]:
 
 
 def _stored_problems(topic: TopicAccount, tables: TableAccount) -> Iterator[Problem]:
-    by_app: dict[str, dict[Place, int]] = defaultdict(dict)
+    by_app: dict[str, dict[PartitionHour, int]] = defaultdict(dict)
     for place, difference in _differences(topic, tables).items():
         by_app[place.app_id][place] = difference
     for app_id, differences in by_app.items():
@@ -186,7 +186,7 @@ def _stored_problems(topic: TopicAccount, tables: TableAccount) -> Iterator[Prob
                 yield Problem(app_id, place.hour, place.partition, _describe(difference))
 
 
-def _is_swap(app_id: str, differences: dict[Place, int], tables: TableAccount) -> bool:
+def _is_swap(app_id: str, differences: dict[PartitionHour, int], tables: TableAccount) -> bool:
     """Tell whether places differ only because of repeats: those that stand in the topic the other way round (the table
     keeps the earlier receipt, the mark names the later line; they may be in two hours, or in the partitions of two ids
     that became one person's), and those whose mark does not know its partition.
@@ -235,7 +235,7 @@ def _state_problems(tables: TableAccount) -> Iterator[Problem]:
             yield Problem(app_id, None, None, text)
 
 
-def _of_app(counts: Counter[Place], app_id: str) -> int:
+def _of_app(counts: Counter[PartitionHour], app_id: str) -> int:
     return sum(count for place, count in counts.items() if place.app_id == app_id)
 
 

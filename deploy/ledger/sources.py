@@ -12,7 +12,15 @@ import httpx
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from deploy.ledger.balance import HOUR_MS, Bucket, GatewayAccount, Place, StateAccount, TableAccount, TopicAccount
+from deploy.ledger.balance import (
+    HOUR_MS,
+    Bucket,
+    GatewayAccount,
+    PartitionHour,
+    StateAccount,
+    TableAccount,
+    TopicAccount,
+)
 from pipeline.runtime.clickhouse import ClickHouse, ClickHouseError
 from pipeline.runtime.kafka.clients import build_consumer, started
 from pipeline.runtime.kafka.read_range import first_record, read_range
@@ -112,9 +120,9 @@ class RemoteStore:
 
 def table_account(counts: LedgerCounts) -> TableAccount:
     return TableAccount(
-        stored=_by_place(counts["stored"]),
-        duplicates=_by_place(counts["duplicates"]),
-        swapped=_by_place(counts["swapped"]),
+        stored=_by_partition_hour(counts["stored"]),
+        duplicates=_by_partition_hour(counts["duplicates"]),
+        swapped=_by_partition_hour(counts["swapped"]),
         late=_by_bucket(counts["late"]),
         rejected=_by_bucket(counts["rejected"]),
         put_aside=_by_bucket(counts["put_aside"]),
@@ -133,8 +141,8 @@ def gateway_account(counts: LedgerCounts) -> GatewayAccount:
     return GatewayAccount(acknowledged=_by_bucket(counts["acknowledged"]), rejected=_by_bucket(counts["refused"]))
 
 
-def _by_place(rows: list[CountRow]) -> Counter[Place]:
-    return Counter({Place(row.app_id, row.hour, row.place): row.count for row in rows})
+def _by_partition_hour(rows: list[CountRow]) -> Counter[PartitionHour]:
+    return Counter({PartitionHour(row.app_id, row.hour, row.place): row.count for row in rows})
 
 
 def _by_bucket(rows: list[CountRow]) -> Counter[Bucket]:
@@ -196,7 +204,7 @@ class EventsReader:
             _count_record(account, record, span.from_ms, through_ms)
         return account
 
-    async def repeats(self, span: TopicSpan, through_ms: int, wanted: set[Place]) -> Counter[Place]:
+    async def repeats(self, span: TopicSpan, through_ms: int, wanted: set[PartitionHour]) -> Counter[PartitionHour]:
         """Count the repeated lines of each place: those whose event id stood in its partition before, or with the same
         time, and received earlier, in another partition. Empty if there are more lines to check than
         `MAX_REPEATS_LINES`.
@@ -228,13 +236,13 @@ class EventsReader:
 class RepeatedLines:
     """Counter of the lines in some places that repeat other lines. Pure."""
 
-    def __init__(self, wanted: set[Place], through_ms: int) -> None:
+    def __init__(self, wanted: set[PartitionHour], through_ms: int) -> None:
         """Count repeats in the places `wanted`, among lines received before `through_ms`."""
-        self.count: Counter[Place] = Counter()
+        self.count: Counter[PartitionHour] = Counter()
         self._through_us = through_ms * 1000
         self._wanted = wanted
         self._ids: set[int] = set()
-        self._first: dict[int, tuple[Place, int]] = {}
+        self._first: dict[int, tuple[PartitionHour, int]] = {}
         """Hash of app, id and time → (place, receipt)"""
 
     def note(self, events: Iterable[StreamEvent], partition: int) -> bool:
@@ -264,8 +272,8 @@ def _line_key(event: StreamEvent) -> int:
     return hash((event.app_id, event.event_id, event.timestamp_ms))
 
 
-def _place(event: StreamEvent, partition: int) -> Place:
-    return Place(event.app_id, event.received_us // 1000 // HOUR_MS, partition)
+def _place(event: StreamEvent, partition: int) -> PartitionHour:
+    return PartitionHour(event.app_id, event.received_us // 1000 // HOUR_MS, partition)
 
 
 @asynccontextmanager
@@ -287,6 +295,6 @@ def _count_record(account: TopicAccount, record: ConsumerRecord[Any, Any], from_
         if from_ms <= received_ms < through_ms:
             lines[event.app_id, received_ms // HOUR_MS] += 1
     for (app_id, hour), count in lines.items():
-        account.lines[Place(app_id, hour, record.partition)] += count
+        account.lines[PartitionHour(app_id, hour, record.partition)] += count
     if decoded.rejected:
         account.unreadable[record.partition] += len(decoded.rejected)

@@ -21,7 +21,7 @@ from pipeline.runtime.retry import Pauses, retry
 LOOK_SECONDS: Final = 5.0
 _KNOWN_FOR_SECONDS: Final = 4 * LOOK_SECONDS
 """Older knowledge of where the topic ends is none: the broker is away, and to start again would not bring it back."""
-Place = TypeVar("Place")
+KeyT = TypeVar("KeyT")
 _log = get_logger("liveness")
 
 
@@ -31,7 +31,7 @@ class _Standing:
     since_seconds: float
 
 
-class Liveness(Generic[Place]):
+class Liveness(Generic[KeyT]):
     """Judges work in several places (partitions, say), each with an end and what is done of it. Pure.
 
     Times are monotonic seconds.
@@ -39,16 +39,16 @@ class Liveness(Generic[Place]):
 
     def __init__(self, limit_seconds: float) -> None:
         self._limit_seconds = limit_seconds
-        self._standing: dict[Place, _Standing] = {}
-        self._ends: Mapping[Place, int] = {}
+        self._standing: dict[KeyT, _Standing] = {}
+        self._ends: Mapping[KeyT, int] = {}
         self._ends_known_at: float | None = None
 
-    def observe_ends(self, ends: Mapping[Place, int], now_seconds: float) -> None:
-        """Place → how far there is work: where the partition ends."""
+    def observe_ends(self, ends: Mapping[KeyT, int], now_seconds: float) -> None:
+        """Key → how far there is work: where the partition ends."""
         self._ends, self._ends_known_at = ends, now_seconds
 
-    def observe_committed(self, committed: Mapping[Place, int], now_seconds: float) -> None:
-        """Place → how far it is done, of those owned now: the first offset not committed. Another owner's time does not
+    def observe_committed(self, committed: Mapping[KeyT, int], now_seconds: float) -> None:
+        """Key → how far it is done, of those owned now: the first offset not committed. Another owner's time does not
         count."""
         for place in self._standing.keys() - committed.keys():
             del self._standing[place]
@@ -58,7 +58,7 @@ class Liveness(Generic[Place]):
             if standing is None or standing.committed != offset or not has_lag:
                 self._standing[place] = _Standing(offset, now_seconds)
 
-    def stalled(self, now_seconds: float) -> dict[Place, float]:
+    def stalled(self, now_seconds: float) -> dict[KeyT, float]:
         """Places that have stood still with work waiting for longer than the limit, and for how long."""
         known_at = self._ends_known_at
         if known_at is None or now_seconds - known_at > _KNOWN_FOR_SECONDS:

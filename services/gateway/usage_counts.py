@@ -69,10 +69,10 @@ class Tallies:
     def forget_before(self, time_ms: int) -> None:
         """Drop what is written and will not change any more. Were it to, it would count in a minute that is still
         here: a row must not begin again at 0 under the same name."""
-        edge_ms = time_ms // MINUTE_MS * MINUTE_MS
-        for place in [place for place in self._rows if place[1] < edge_ms and place not in self._changed]:
+        minute_ms = time_ms // MINUTE_MS * MINUTE_MS
+        for place in [place for place in self._rows if place[1] < minute_ms and place not in self._changed]:
             del self._rows[place]
-            self._forgotten_before_ms = max(self._forgotten_before_ms, edge_ms)
+            self._forgotten_before_ms = max(self._forgotten_before_ms, minute_ms)
 
     def _row(self, app_id: str, time_ms: int) -> GatewayCountRow:
         minute_ms = max(time_ms, self._forgotten_before_ms) // MINUTE_MS * MINUTE_MS

@@ -60,8 +60,8 @@ class _Given(msgspec.Struct):
     visitor_id: str | None = None
 
 
-class Place(NamedTuple):
-    """Place of a cookie. `domain`: empty for the host alone. `is_secure`: sent over https only."""
+class CookieScope(NamedTuple):
+    """Scope of a cookie. `domain`: empty for the host alone. `is_secure`: sent over https only."""
 
     domain: str
     is_secure: bool
@@ -81,16 +81,16 @@ class Visitors:
         await self._admission.admit(call, takes_url=True, is_validation=True)
         with Held(self._budget, payer_of(call.app_id, call.ip)) as held:
             given = given_id(await read_body(call, receive, MAX_EVENT_BYTES, held))
-        place = cookie_place(call.origin.decode("latin-1"), call.host.decode("latin-1"))
-        known = id_in_cookies(call.cookie.decode("latin-1")) if place else ""
+        scope = cookie_scope(call.origin.decode("latin-1"), call.host.decode("latin-1"))
+        known = id_in_cookies(call.cookie.decode("latin-1")) if scope else ""
         visitor_id = known or given or mint_visitor_id(now_ms(), call.random_80_bits)
-        if place:
-            call.answer_headers += ((b"set-cookie", set_cookie(visitor_id, place)),)
-        return success(200, _answer(visitor_id, place, call.language))
+        if scope:
+            call.answer_headers += ((b"set-cookie", set_cookie(visitor_id, scope)),)
+        return success(200, _answer(visitor_id, scope, call.language))
 
 
-def _answer(visitor_id: str, place: Place | None, language: Language) -> VisitorAnswer:
-    if place is None:
+def _answer(visitor_id: str, scope: CookieScope | None, language: Language) -> VisitorAnswer:
+    if scope is None:
         return VisitorAnswer(visitor_id, False, NOT_ONE_SITE.in_language(language))
     return VisitorAnswer(visitor_id, True)
 
@@ -127,7 +127,7 @@ def id_in_cookies(header: str) -> str:
     return ""
 
 
-def cookie_place(origin: str, host: str) -> Place | None:
+def cookie_scope(origin: str, host: str) -> CookieScope | None:
     """Return where the cookie of a page goes, None if the gateway, reached at `host`, is not of the page's site.
 
     A site is the domain below a public suffix; without one (`localhost`, an address) it is the host itself.
@@ -139,7 +139,7 @@ def cookie_place(origin: str, host: str) -> Place | None:
     site = _site(own)
     if page != own and (not site or site != _site(page)):
         return None
-    return Place(site, scheme == "https")
+    return CookieScope(site, scheme == "https")
 
 
 def _site(host: str) -> str:
@@ -149,8 +149,8 @@ def _site(host: str) -> str:
     return str(_suffixes.privatesuffix(host) or "")
 
 
-def set_cookie(visitor_id: str, place: Place) -> bytes:
+def set_cookie(visitor_id: str, scope: CookieScope) -> bytes:
     parts = [f"{COOKIE}={visitor_id}", f"Max-Age={MAX_AGE_SECONDS}", "Path=/", "SameSite=Lax"]
-    parts += [f"Domain={place.domain}"] if place.domain else []
-    parts += ["Secure"] if place.is_secure else []
+    parts += [f"Domain={scope.domain}"] if scope.domain else []
+    parts += ["Secure"] if scope.is_secure else []
     return "; ".join(parts).encode()

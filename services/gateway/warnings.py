@@ -93,13 +93,13 @@ def warnings_of(
 def doubtful(events: Sequence[AcceptedEvent], app: App) -> list[tuple[int, AcceptedEvent]]:
     """Return the events that `warnings_of` may find something in, unknown fields aside."""
     valued = {goal.event_name for goal in app.goals if goal.value_properties} | {REFUND}
-    edge_ms = _edge_ms(events[0], app)
+    oldest_ms = _oldest_ms(events[0], app)
     return [
         (index, event)
         for index, event in enumerate(events)
         if event.is_bot
         or not (event.anonymous_id or event.user_id)
-        or event.timestamp_ms < edge_ms
+        or event.timestamp_ms < oldest_ms
         or event.event_name in valued
     ]
 
@@ -126,7 +126,7 @@ def _message(one: Warned, language: str) -> str:
 _MEANT: Final = {"zh": "，是否应为 {}？", "en": "; was {} meant?"}
 
 
-def _edge_ms(event: AcceptedEvent, app: App) -> int:
+def _oldest_ms(event: AcceptedEvent, app: App) -> int:
     """Return the time before which an event may be late (see `pipeline.domain.sessions.lateness`)."""
     return event.received_us // 1000 - app.attribution.allowed_lateness_seconds * 1000
 
@@ -156,7 +156,7 @@ def _of_event(index: int, event: AcceptedEvent, app: App, meant: "Meant") -> lis
     found: list[Warned] = []
     if not (event.user_id or event.anonymous_id):
         found.append(Warned(index, WarningCode.NO_PERSON, "user_id"))
-    elif event.timestamp_ms < _edge_ms(event, app):
+    elif event.timestamp_ms < _oldest_ms(event, app):
         found.append(Warned(index, WarningCode.MAY_BE_LATE, "timestamp"))
     if event.is_bot:
         found.append(Warned(index, WarningCode.BOT, "context.user_agent"))

@@ -31,7 +31,7 @@ from pipeline.runtime.settings import LoaderSettings
 from pipeline.runtime.topics import ensure_topics
 from pipeline.runtime.traces.tracer import Tracer
 from schemas.topics import LOADER_GROUP, Topic
-from services.loader.blocks import Buffer, Limits, Pace, Place, Positions
+from services.loader.blocks import Buffer, Limits, Pace, PartitionKey, Positions
 from services.loader.reader import Reader
 from services.loader.store import PAUSES, BlockStore
 
@@ -78,7 +78,7 @@ class Loader:
         self._is_draining = False
         self._has_tables = False
         self._has_started = False
-        self._liveness = Liveness[Place](settings.stall_seconds)
+        self._liveness = Liveness[PartitionKey](settings.stall_seconds)
         self._reader = Reader(
             settings, group, instance_id, self._buffers, self._positions, self._loaded_offsets, tracer is not None
         )
@@ -197,7 +197,7 @@ class Loader:
         if not is_committed:
             raise NotCommitted
 
-    async def _loaded_offsets(self) -> dict[Place, int]:
+    async def _loaded_offsets(self) -> dict[PartitionKey, int]:
         sql = "SELECT topic, `partition`, next_offset, loaded_at_ms FROM loaded_offsets FINAL"
         rows = await retry(
             lambda: self._clickhouse.query(sql), (ClickHouseUnavailable,), log, "waiting", waiting_for="ClickHouse"
@@ -221,7 +221,7 @@ class Loader:
         log.info("loader_stopped", everything_committed=is_done)
 
 
-def _loaded_rows(positions: dict[Place, int], loaded_at_ms: int) -> bytes:
+def _loaded_rows(positions: dict[PartitionKey, int], loaded_at_ms: int) -> bytes:
     rows = [
         {"topic": topic, "partition": partition, "next_offset": offset, "loaded_at_ms": loaded_at_ms}
         for (topic, partition), offset in positions.items()

@@ -23,7 +23,7 @@ _PAUSE_PER_INSERT: Final = 20
 _LONGEST_PAUSE_SECONDS: Final = 1.0
 """… but no more than this."""
 
-Place = tuple[str, int]
+PartitionKey = tuple[str, int]
 """(topic, partition)"""
 
 
@@ -192,20 +192,20 @@ class Positions:
 
     def __init__(self) -> None:
         self.epoch = 0
-        self._stored: dict[Place, int] = {}
+        self._stored: dict[PartitionKey, int] = {}
 
     def stored(self, block: Block, epoch: int) -> None:
         """Note stored positions. `epoch`: when the block was taken."""
         self.put_back({(block.topic, p): offset for p, offset in block.next_offsets.items()}, epoch)
 
-    def put_back(self, positions: dict[Place, int], epoch: int) -> None:
+    def put_back(self, positions: dict[PartitionKey, int], epoch: int) -> None:
         """Put positions back whose report failed; a later one of the same partition stays."""
         if epoch != self.epoch:
             return
         for place, offset in positions.items():
             self._stored[place] = max(offset, self._stored.get(place, 0))
 
-    def take(self) -> dict[Place, int]:
+    def take(self) -> dict[PartitionKey, int]:
         taken, self._stored = self._stored, {}
         return taken
 

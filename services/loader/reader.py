@@ -18,7 +18,7 @@ from pipeline.runtime.log import get_logger
 from pipeline.runtime.traces.tracer import traceparent_of
 from pipeline.runtime.waiting import event_or_timeout
 from services.loader import metrics
-from services.loader.blocks import Buffer, Message, Place, Positions, start_position
+from services.loader.blocks import Buffer, Message, PartitionKey, Positions, start_position
 
 _POLL_MS: Final = 500
 
@@ -35,7 +35,7 @@ class Reader:
         instance_id: str | None,
         buffers: Mapping[str, Buffer],
         positions: Positions,
-        loaded_offsets: Callable[[], Awaitable[dict[Place, int]]],
+        loaded_offsets: Callable[[], Awaitable[dict[PartitionKey, int]]],
         is_traced: bool = False,
     ) -> None:
         self._is_traced = is_traced
@@ -68,7 +68,7 @@ class Reader:
         return self._group.is_assigned
 
     @property
-    def committed(self) -> Mapping[Place, int]:
+    def committed(self) -> Mapping[PartitionKey, int]:
         """First uncommitted offset of each partition assigned now."""
         return self._group.committed
 
@@ -97,12 +97,12 @@ class Reader:
         for event in self._arrivals.values():
             event.set()
 
-    def owned(self, positions: dict[Place, int]) -> dict[Place, int]:
+    def owned(self, positions: dict[PartitionKey, int]) -> dict[PartitionKey, int]:
         """Return the positions of partitions assigned to this process now."""
         assigned = self._group.assignment
         return {place: offset for place, offset in positions.items() if TopicPartition(*place) in assigned}
 
-    async def commit(self, positions: dict[Place, int]) -> bool:
+    async def commit(self, positions: dict[PartitionKey, int]) -> bool:
         """Commit; False: to be tried again."""
         return await self._group.commit({TopicPartition(*place): (at, "") for place, at in positions.items()})
 

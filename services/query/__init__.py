@@ -7,6 +7,7 @@
     routes.py       the routes: they wait for the rows, and decide nothing
 
 `core` is what every resource uses: access to ClickHouse, SQL, cursors, the list routes. `identity` tells which person
-an id means; `aggregates` has the sums that `/attribution` and the reports share. A new list is a folder with these
-modules, whose route calls `core.calls.ListCall.answer`, and a line in `app.ROUTERS`.
+an id means; `aggregates` has the sums that `/attribution` and the reports share, `touches` the touch that
+`/attribution` and the journey of a user share. A new list is a folder with these modules, whose route calls
+`core.calls.ListCall.answer`, and a line in `app.ROUTERS`.
 """

@@ -16,7 +16,7 @@ MAX_REPORT_ROWS: Final = 10_000
 """Maximum number of rows of an answer. A report that would be longer is refused: cut short, its rows would not add up
 to its totals.
 """
-Place = tuple[int, str]
+Cell = tuple[int, str]
 """(period: its beginning in seconds since the epoch, 0 without granularity; key)"""
 
 
@@ -86,14 +86,14 @@ too long.
 class Part:
     """One part's rows, of one of the two periods."""
 
-    numbers: dict[Place, Sequence[int]]
+    numbers: dict[Cell, Sequence[int]]
     totals: Sequence[int] | None
 
 
 def part_of(rows: Iterable[ReportRow], name: str, is_previous: bool = False) -> Part:
     mine = [row for row in rows if row.part == name and row.is_previous == is_previous]
     total = next((row for row in mine if row.is_total), None)
-    numbers: dict[Place, Sequence[int]] = {(row.period, row.key): row.numbers for row in mine if not row.is_total}
+    numbers: dict[Cell, Sequence[int]] = {(row.period, row.key): row.numbers for row in mine if not row.is_total}
     return Part(numbers, total.numbers if total else None)
 
 

@@ -141,11 +141,11 @@ class AnswerReader:
             return await self._find(listing, CUT_BYTES)
         reach = listing.first_reach
         while True:
-            edge = (await self.rows(listing.edge(reach)))[0]
-            if edge.from_ms is None:
+            horizon = (await self.rows(listing.horizon(reach)))[0]
+            if horizon.from_ms is None:
                 return Found([])
-            found = await self._find(listing.rows(edge), CUT_BYTES)
-            if found.is_cut or len(found.rows) >= listing.row_limit or edge.found < reach:
+            found = await self._find(listing.rows(horizon), CUT_BYTES)
+            if found.is_cut or len(found.rows) >= listing.row_limit or horizon.found < reach:
                 return found
             reach *= _REACH_GROWTH
 

@@ -98,7 +98,7 @@ class Statement(Generic[RowT]):
             raise AssertionError(f"a table is read without its app: {self.sql}")
 
 
-class Edge(msgspec.Struct):
+class Horizon(msgspec.Struct):
     """Result of a raw reading: how far back its newest rows reach."""
 
     found: int
@@ -125,11 +125,11 @@ class Listing(Protocol[RowT]):
     def first_reach(self) -> int:
         """Number of raw rows to look at first."""
 
-    def edge(self, reach: int) -> "Statement[Edge]":
+    def horizon(self, reach: int) -> "Statement[Horizon]":
         """Return where the newest `reach` raw rows end that may be on the page."""
 
-    def rows(self, edge: Edge) -> "Statement[RowT]":
-        """Read the page, if it does not reach further back than `edge`, which has a time."""
+    def rows(self, horizon: Horizon) -> "Statement[RowT]":
+        """Read the page, if it does not reach further back than `horizon`, which has a time."""
 
 
 def source(table: Table, conditions: Iterable[Condition] = ()) -> str:
@@ -251,53 +251,55 @@ class Newest(Generic[RowT]):
     conditions: tuple[Condition, ...]
     row_limit: int
     hints: tuple[Condition, ...] | None = None
-    """Cheaper conditions that hold wherever `conditions` do, and elsewhere too: enough for the edge."""
+    """Cheaper conditions that hold wherever `conditions` do, and elsewhere too: enough for the horizon."""
 
     @property
     def first_reach(self) -> int:
         return 2 * self.row_limit
 
-    def edge(self, reach: int) -> Statement[Edge]:
+    def horizon(self, reach: int) -> Statement[Horizon]:
         conditions = self.conditions if self.hints is None else self.hints
-        return edge_of(self.app_id, self.table, self.order, conditions, reach)
+        return horizon_of(self.app_id, self.table, self.order, conditions, reach)
 
-    def rows(self, edge: Edge) -> Statement[RowT]:
+    def rows(self, horizon: Horizon) -> Statement[RowT]:
         """Read the page. Few rows that meet the conditions may lie far apart: then they are read one by one."""
-        conditions = [*self.conditions, *reaching_to(self.order.time_column, edge)]
-        if edge.ids:
-            conditions.append(self._among(edge))
+        conditions = [*self.conditions, *reaching_to(self.order.time_column, horizon)]
+        if horizon.ids:
+            conditions.append(self._among(horizon))
         found = newest_page(self.row_type, self.app_id, self.table, self.order, conditions, self.row_limit)
         return replace(found, settings=OF_FEW_ROWS)
 
-    def _among(self, edge: Edge) -> Condition:
-        keys = "arrayZip({edge_times:Array(Int64)}, {edge_ids:Array(String)})"
+    def _among(self, horizon: Horizon) -> Condition:
+        keys = "arrayZip({horizon_times:Array(Int64)}, {horizon_ids:Array(String)})"
         return Condition(
             f"({', '.join(self.order)}) IN ({keys})",
-            {"edge_times": edge.times_ms, "edge_ids": edge.ids},
+            {"horizon_times": horizon.times_ms, "horizon_ids": horizon.ids},
         )
 
 
-def edge_of(app_id: str, table: Table, order: SortKey, conditions: Iterable[Condition], reach: int) -> Statement[Edge]:
+def horizon_of(
+    app_id: str, table: Table, order: SortKey, conditions: Iterable[Condition], reach: int
+) -> Statement[Horizon]:
     conditions = tuple(conditions)
     newest = newest_first(order)
     few = f"count() <= {FEW_KEYS}"
     sql = f"""SELECT count() AS found, minOrNull(time_ms) AS from_ms,
     if({few}, groupArray({FEW_KEYS})(time_ms), []) AS times_ms, if({few}, groupArray({FEW_KEYS})(id), []) AS ids
 FROM (SELECT {order.time_column} AS time_ms, {order.id_column} AS id FROM {raw_source(table, conditions)}{newest})"""
-    return peeking_statement(Edge, app_id, sql, conditions, row_limit=reach)
+    return peeking_statement(Horizon, app_id, sql, conditions, row_limit=reach)
 
 
-def time_edge_of(
+def time_horizon_of(
     app_id: str, table: Table, time_column: str, conditions: Iterable[Condition], reach: int
-) -> Statement[Edge]:
-    """Return the edge for lists whose rows are not found by the keys of those raw rows."""
+) -> Statement[Horizon]:
+    """Return the horizon for lists whose rows are not found by the keys of those raw rows."""
     conditions = tuple(conditions)
     sql = f"""SELECT count() AS found, minOrNull({time_column}) AS from_ms FROM
 (
     SELECT {time_column} FROM {raw_source(table, conditions)} ORDER BY {time_column} DESC LIMIT {{row_limit:UInt32}}
 )"""
-    return peeking_statement(Edge, app_id, sql, conditions, row_limit=reach)
+    return peeking_statement(Horizon, app_id, sql, conditions, row_limit=reach)
 
 
-def reaching_to(time_column: str, edge: Edge) -> list[Condition]:
-    return [Condition(f"{time_column} >= {{edge_ms:Int64}}", {"edge_ms": edge.from_ms})]
+def reaching_to(time_column: str, horizon: Horizon) -> list[Condition]:
+    return [Condition(f"{time_column} >= {{horizon_ms:Int64}}", {"horizon_ms": horizon.from_ms})]

@@ -10,7 +10,7 @@ from services.query.core.lists import Page, PageListing
 from services.query.core.sql import (
     OF_FEW_ROWS,
     Condition,
-    Edge,
+    Horizon,
     Listing,
     Newest,
     SortKey,
@@ -25,7 +25,7 @@ from services.query.core.sql import (
     raw_source,
     reaching_to,
     source,
-    time_edge_of,
+    time_horizon_of,
     within,
 )
 from services.query.core.times import ALL_TIME, TimeRange
@@ -104,12 +104,12 @@ class NewestOfPersons(PageListing):
     """Condition that the event lies about that time."""
     others: tuple[Condition, ...]
 
-    def edge(self, reach: int) -> Statement[Edge]:
-        found = time_edge_of(self.app_id, Table.EVENTS, "timestamp_ms", self._places(), reach)
+    def horizon(self, reach: int) -> Statement[Horizon]:
+        found = time_horizon_of(self.app_id, Table.EVENTS, "timestamp_ms", self._places(), reach)
         return replace(found, settings=OF_FEW_ROWS)
 
-    def rows(self, edge: Edge) -> Statement[EventRow]:
-        places = [*self._places(), *reaching_to("timestamp_ms", edge)]
+    def rows(self, horizon: Horizon) -> Statement[EventRow]:
+        places = [*self._places(), *reaching_to("timestamp_ms", horizon)]
         then = Condition(f"timestamp_ms IN (SELECT timestamp_ms FROM {raw_source(Table.EVENTS, places)})")
         rows = source(Table.EVENTS, [then, *self._keys(), *self.others])
         sql = f"SELECT {columns(EventRow)} FROM {rows}" + newest_first(ORDER)

@@ -13,7 +13,7 @@ from services.query.core.lists import Page, PageListing
 from services.query.core.sql import (
     OF_FEW_ROWS,
     Condition,
-    Edge,
+    Horizon,
     SortKey,
     Statement,
     Table,
@@ -26,7 +26,7 @@ from services.query.core.sql import (
     reaching_to,
     source,
     statement,
-    time_edge_of,
+    time_horizon_of,
     within,
 )
 from services.query.core.times import ALL_TIME, TimeRange
@@ -99,11 +99,11 @@ class NewestUsers(PageListing):
     the glance over all.
     """
 
-    def edge(self, reach: int) -> Statement[Edge]:
-        return time_edge_of(self.app_id, Table.NARROW_SESSIONS, "start_ms", self._window(), reach)
+    def horizon(self, reach: int) -> Statement[Horizon]:
+        return time_horizon_of(self.app_id, Table.NARROW_SESSIONS, "start_ms", self._window(), reach)
 
-    def rows(self, edge: Edge) -> Statement[UserRow]:
-        window = [*self._window(), *reaching_to("start_ms", edge)]
+    def rows(self, horizon: Horizon) -> Statement[UserRow]:
+        window = [*self._window(), *reaching_to("start_ms", horizon)]
         after = older_than(ORDER, self.page.after)
         known = _seen_before(window, self.wanted.include_bots)
         newest = newest_first(ORDER)
@@ -135,7 +135,7 @@ WHERE NOT is_deleted{self._of_persons()} GROUP BY person_key{newest}"""
 
 
 def _seen_before(window: list[Condition], include_bots: bool) -> str:
-    """Return the hashes of those with a session in the window who have one before its edge too.
+    """Return the hashes of those with a session in the window who have one before its horizon too.
 
     What FINAL would merge of everybody's sessions is merged here of theirs: of each session its newest row counts.
     """
@@ -143,7 +143,7 @@ def _seen_before(window: list[Condition], include_bots: bool) -> str:
     of_them = f"person_hash IN (SELECT person_hash FROM {raw_source(Table.SESSIONS, window)})"
     return f"""SELECT person_hash FROM {raw_source(Table.NARROW_SESSIONS, [Condition(of_them)])}
             GROUP BY person_hash, start_ms, session_hash
-            HAVING min(start_ms) < {{edge_ms:Int64}} AND NOT argMax(is_deleted, revision){of_people}"""
+            HAVING min(start_ms) < {{horizon_ms:Int64}} AND NOT argMax(is_deleted, revision){of_people}"""
 
 
 def find_user(app_id: str, person_key: str) -> Statement[UserRow]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from stream_worker import produce
 
-from deploy.ledger.balance import HOUR_MS, Place, balance
+from deploy.ledger.balance import HOUR_MS, PartitionHour, balance
 from deploy.ledger.sources import DirectStore, gateway_account, open_events, table_account
 from deploy.local.broker import NoidaBroker
 from pipeline.runtime.clickhouse import ClickHouse
@@ -69,7 +69,7 @@ async def test_they_agree_and_name_the_partition_of_what_is_missing(settings: Se
     found = await DirectStore(clickhouse, 4).ledger(0, FAR_US)
     result = balance(topic, table_account(found), gateway_account(found))
     missing, unreadable = result.problems
-    assert (missing.app_id, missing.hour, missing.partition) == Place("shop", HOUR, partition_of(lost))
+    assert (missing.app_id, missing.hour, missing.partition) == PartitionHour("shop", HOUR, partition_of(lost))
     assert unreadable.partition == 2
 
     await clickhouse.insert_ndjson("events", encode_event(lost))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from services.query.aggregates.counted_conversions import by_goal, goal_sums, report_meta
 from services.query.aggregates.credit_sums import OF_TOUCHES, credits_by_model, shown_part
-from services.query.aggregates.report_parts import Part, Place, ReportRow, part_of
+from services.query.aggregates.report_parts import Cell, Part, ReportRow, part_of
 from services.query.core.answers import Meta
 from services.query.core.numbers import cost_per, money, money_by_currency, rate, return_on
 from services.query.core.times import local_text, parse_instant, time_in_zone
@@ -99,7 +99,7 @@ def _previous(wanted: PerformanceQuery, rows: list[ReportRow]) -> ComparedPeriod
 
 def _items(wanted: PerformanceQuery, parts: dict[str, Part]) -> list[PerformanceItem]:
     items: list[PerformanceItem] = []
-    for place in _places(wanted, parts):
+    for place in _cells(wanted, parts):
         numbers = _numbers(wanted, _Found(*(parts[name].numbers.get(place) for name in _PARTS)))
         period = local_text(place[0], wanted.zone) if wanted.granularity else None
         items.append({"period": period, "key": place[1] or None, "change": None, **_of_row(wanted, numbers)})
@@ -110,7 +110,7 @@ def _totals(wanted: PerformanceQuery, parts: dict[str, Part]) -> PerformanceNumb
     return _numbers(wanted, _Found(*(parts[name].totals for name in _PARTS)))
 
 
-def _places(wanted: PerformanceQuery, parts: dict[str, Part]) -> list[Place]:
+def _cells(wanted: PerformanceQuery, parts: dict[str, Part]) -> list[Cell]:
     """Return every (period, key) of the answer, in its order."""
     names = [TOUCHES, CREDITS]
     if wanted.dimension not in OF_TOUCHES:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from deploy.ledger.balance import (
     Bucket,
     GatewayAccount,
-    Place,
+    PartitionHour,
     StateAccount,
     TableAccount,
     TopicAccount,
@@ -21,7 +21,7 @@ from deploy.ledger.balance import (
 from deploy.ledger.sources import RepeatedLines
 from schemas.events import StreamEvent
 
-PLACES = st.builds(Place, st.sampled_from(["shop", "blog"]), st.integers(100, 103), st.integers(0, 3))
+PLACES = st.builds(PartitionHour, st.sampled_from(["shop", "blog"]), st.integers(100, 103), st.integers(0, 3))
 
 
 @st.composite
@@ -49,7 +49,7 @@ def test_a_true_history_balances(found: tuple[TopicAccount, TableAccount, Gatewa
 @given(books(), PLACES, st.integers(1, 3), st.sampled_from(["lost", "doubled", "unmarked"]))
 @settings(max_examples=100)
 def test_every_fault_is_named_where_it_is(
-    found: tuple[TopicAccount, TableAccount, GatewayAccount], place: Place, count: int, fault: str
+    found: tuple[TopicAccount, TableAccount, GatewayAccount], place: PartitionHour, count: int, fault: str
 ) -> None:
     topic, tables, gateways = found
     if fault == "lost":
@@ -72,14 +72,14 @@ def test_what_sessions_have_counted_is_what_is_stored_and_not_late(
     counted: int, resent: int, folded: int, is_found: bool
 ) -> None:
     states = StateAccount(Counter(shop=counted), Counter(shop=7), Counter(shop=resent))
-    tables = TableAccount(folded=Counter({Place("shop", 100, 1): folded}), states=states)
+    tables = TableAccount(folded=Counter({PartitionHour("shop", 100, 1): folded}), states=states)
     found = [problem for problem in balance(TopicAccount(), tables, GatewayAccount()).problems if not problem.hour]
     assert [problem.app_id for problem in found] == (["shop"] if is_found else [])
     assert not is_found or f"counted {counted}" in found[0].text
 
 
 def test_what_was_acknowledged_must_be_in_the_topic() -> None:
-    place = Place("shop", 100, 1)
+    place = PartitionHour("shop", 100, 1)
     topic, tables = TopicAccount(Counter({place: 5})), TableAccount(Counter({place: 5}))
     assert balance(topic, tables, GatewayAccount(Counter({place.bucket: 5}))).holds
     result = balance(topic, tables, GatewayAccount(Counter({place.bucket: 6})))
@@ -92,14 +92,14 @@ def test_what_was_acknowledged_must_be_in_the_topic() -> None:
 def test_a_repeat_received_across_the_hour_may_stand_the_other_way_round(known: int, holds: bool) -> None:
     """Received at 9:59 and at 10:00, and the second came into the topic first: the row keeps 9:59, and so does the mark
     of the line of 9:59."""
-    before, after = Place("shop", 9, 2), Place("shop", 10, 2)
+    before, after = PartitionHour("shop", 9, 2), PartitionHour("shop", 10, 2)
     topic = TopicAccount(Counter({before: 1, after: 1}))
     tables = TableAccount(Counter({before: 1}), Counter({before: 1}), Counter({before: known}))
     assert balance(topic, tables, GatewayAccount()).holds is holds
 
 
 def test_a_swap_does_not_hide_a_loss() -> None:
-    before, after = Place("shop", 9, 2), Place("shop", 10, 2)
+    before, after = PartitionHour("shop", 9, 2), PartitionHour("shop", 10, 2)
     topic = TopicAccount(Counter({before: 1, after: 2}))
     tables = TableAccount(Counter({before: 1}), Counter({before: 1}), Counter({before: 1}))
     assert not balance(topic, tables, GatewayAccount()).holds
@@ -124,11 +124,11 @@ def test_refusals_that_could_not_be_written_down_are_said() -> None:
 
 
 def test_a_repeat_that_a_merge_found_may_be_marked_in_another_partition() -> None:
-    one, other = Place("shop", 9, 2), Place("shop", 9, 5)
+    one, other = PartitionHour("shop", 9, 2), PartitionHour("shop", 9, 5)
     topic = TopicAccount(Counter({one: 1, other: 1}))
     swapped = TableAccount(Counter({one: 1}), Counter({one: 1}), Counter({one: 1}))
     assert balance(topic, swapped, GatewayAccount()).holds
-    unplaced = TableAccount(Counter({one: 1}), Counter({Place("shop", 9, -1): 1}))
+    unplaced = TableAccount(Counter({one: 1}), Counter({PartitionHour("shop", 9, -1): 1}))
     assert balance(topic, unplaced, GatewayAccount()).holds
     assert not balance(TopicAccount(Counter({one: 2, other: 1})), unplaced, GatewayAccount()).holds
 
@@ -136,7 +136,7 @@ def test_a_repeat_that_a_merge_found_may_be_marked_in_another_partition() -> Non
 @pytest.mark.parametrize(("lost", "holds"), [(0, True), (1, False)])
 def test_one_row_may_stand_for_two_lines_of_ids_that_nothing_links(lost: int, holds: bool) -> None:
     """Of five lines in partition 5 one repeats another of them, and one an event of partition 2."""
-    one, other = Place("shop", 9, 2), Place("shop", 9, 5)
+    one, other = PartitionHour("shop", 9, 2), PartitionHour("shop", 9, 5)
     topic = TopicAccount(Counter({one: 1, other: 5}))
     tables = TableAccount(Counter({one: 1, other: 3 - lost}), Counter({other: 1}))
     assert missing(topic, tables) == {other: 1 + lost}
@@ -150,7 +150,7 @@ def test_lines_that_repeat_others() -> None:
     def event(event_id: str, received_us: int, timestamp_ms: int = 7) -> StreamEvent:
         return StreamEvent("shop", event_id, "page_view", timestamp_ms, received_us)
 
-    here = Place("shop", 0, 5)
+    here = PartitionHour("shop", 0, 5)
     found = RepeatedLines({here}, 1)
     mine = [event("a", 9), event("b", 9), event("b", 10, 8), event("c", 9), event("d", 9)]
     assert found.note(mine, 5)

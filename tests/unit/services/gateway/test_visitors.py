@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.control import App, Plan, Snapshot
-from services.gateway.visitors import COOKIE, Place, cookie_place, id_in_cookies
+from services.gateway.visitors import COOKIE, CookieScope, cookie_scope, id_in_cookies
 
 PAGE = "https://www.shop.example"
 GATEWAY = "events.shop.example"
@@ -91,20 +91,20 @@ async def test_it_costs_none_of_the_days_requests(ask: Any) -> None:
 @pytest.mark.parametrize(
     ("origin", "host", "place"),
     [
-        ("https://shop.example", "shop.example", Place("shop.example", True)),
-        ("http://shop.example:3000", "events.shop.example:8000", Place("shop.example", False)),
-        ("https://WWW.Shop.Example", "events.shop.example.", Place("shop.example", True)),
-        ("https://a.b.shop.co.uk", "e.shop.co.uk", Place("shop.co.uk", True)),
-        ("https://www.xn--fsqu00a.cn", "e.xn--fsqu00a.cn", Place("xn--fsqu00a.cn", True)),
+        ("https://shop.example", "shop.example", CookieScope("shop.example", True)),
+        ("http://shop.example:3000", "events.shop.example:8000", CookieScope("shop.example", False)),
+        ("https://WWW.Shop.Example", "events.shop.example.", CookieScope("shop.example", True)),
+        ("https://a.b.shop.co.uk", "e.shop.co.uk", CookieScope("shop.co.uk", True)),
+        ("https://www.xn--fsqu00a.cn", "e.xn--fsqu00a.cn", CookieScope("xn--fsqu00a.cn", True)),
         ("https://shop.co.uk", "other.co.uk", None),
         ("https://me.github.io", "you.github.io", None),
-        ("https://me.github.io", "me.github.io", Place("me.github.io", True)),
-        ("https://github.io", "github.io", Place("", True)),
-        ("http://localhost:3000", "localhost:8000", Place("", False)),
-        ("http://127.0.0.1:3000", "127.0.0.1:8000", Place("", False)),
+        ("https://me.github.io", "me.github.io", CookieScope("me.github.io", True)),
+        ("https://github.io", "github.io", CookieScope("", True)),
+        ("http://localhost:3000", "localhost:8000", CookieScope("", False)),
+        ("http://127.0.0.1:3000", "127.0.0.1:8000", CookieScope("", False)),
         ("http://127.0.0.1", "127.0.0.2", None),
         ("http://1.0.0.1", "2.0.0.1", None),
-        ("http://[::1]:3000", "[::1]:8000", Place("", False)),
+        ("http://[::1]:3000", "[::1]:8000", CookieScope("", False)),
         ("https://shop.example.evil.example", "events.shop.example", None),
         ("https://evilshop.example", "events.shop.example", None),
         ("https://shop.example", "", None),
@@ -112,13 +112,13 @@ async def test_it_costs_none_of_the_days_requests(ask: Any) -> None:
         ("https://", "", None),
     ],
 )
-def test_the_widest_domain_of_one_site(origin: str, host: str, place: Place | None) -> None:
-    assert cookie_place(origin, host) == place
+def test_the_widest_domain_of_one_site(origin: str, host: str, place: CookieScope | None) -> None:
+    assert cookie_scope(origin, host) == place
 
 
 @given(st.text(max_size=50), st.text(max_size=50))
 def test_no_origin_and_no_host_breaks_it(origin: str, host: str) -> None:
-    place = cookie_place("https://" + origin, host)
+    place = cookie_scope("https://" + origin, host)
     assert place is None or place.domain.isascii()
     assert place is None or not set(place.domain) & set("; ,=\t\r\n")
 

@@ -15,7 +15,7 @@ from services.query.attribution import statements as attribution
 from services.query.conversions import statements as conversions
 from services.query.core.cursors import Position
 from services.query.core.lists import Page
-from services.query.core.sql import Edge, Listing, Statement
+from services.query.core.sql import Horizon, Listing, Statement
 from services.query.core.times import TimeRange
 from services.query.costs import statements as costs
 from services.query.events import detail_statements as event_details
@@ -39,9 +39,9 @@ HOSTILE = "'; DROP TABLE events; --"
 
 
 def both_steps(listing: Listing[Any]) -> Iterator[Statement[Any]]:
-    yield listing.edge(listing.first_reach)
-    yield listing.rows(Edge(600, 5))
-    yield listing.rows(Edge(2, 5, [6, 5], [HOSTILE, "x"]))
+    yield listing.horizon(listing.first_reach)
+    yield listing.rows(Horizon(600, 5))
+    yield listing.rows(Horizon(2, 5, [6, 5], [HOSTILE, "x"]))
 
 
 def every_statement() -> Iterator[Statement[Any]]:

@@ -5,7 +5,7 @@ import pytest
 
 from services.query.core.sql import (
     Condition,
-    Edge,
+    Horizon,
     QueryLimits,
     Statement,
     Table,
@@ -43,10 +43,10 @@ def test_a_statement_without_its_app_cannot_be_made(sql: str) -> None:
 
 def test_rows_as_they_were_written_are_for_finding_edges_alone() -> None:
     raw = f"SELECT count() AS found, 1 AS from_ms FROM {raw_source(Table.EVENTS)}"
-    assert Statement(Edge, raw, {}, reads_raw=True).sql == raw
+    assert Statement(Horizon, raw, {}, reads_raw=True).sql == raw
     for sql, reads_raw in ((raw, False), ("SELECT * FROM events", True), ("SELECT * FROM events WHERE x", True)):
         with pytest.raises(AssertionError, match="without its app"):
-            Statement(Edge, sql, {}, reads_raw=reads_raw)
+            Statement(Horizon, sql, {}, reads_raw=reads_raw)
 
 
 def test_limits_are_named() -> None:
