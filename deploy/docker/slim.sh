@@ -17,6 +17,8 @@ for library in pyarrow/*.so.*.*.*; do
   rm -f "$soname" "${library%%.so*}.so"
   mv "$library" "$soname"
 done
+# Traces are sent in Protobuf; messages of Google's own services come along.
+rm -rf google/api google/cloud google/gapic google/logging google/longrunning google/rpc google/type
 # The API's page of its document is Swagger UI.
 rm -f fastapi_offline/static/redoc.standalone.js
 # The console speaks English and Chinese.
