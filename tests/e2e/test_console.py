@@ -345,3 +345,23 @@ def test_pages_work_without_scripts(browser: Any, page: Any, shop: httpx.Client,
     plain.locator("tfoot a").first.click()
     assert "conversions" in plain.url
     context.close()
+
+
+def test_a_test_event_is_sent_and_followed_without_scripts(
+    browser: Any, page: Any, shop: httpx.Client, product: Product
+) -> None:
+    context = browser.new_context(java_script_enabled=False, locale="en")
+    context.add_cookies(page.context.cookies())
+    plain = context.new_page()
+    plain.goto(f"{product.console_url}/apps/{APP}/goals/purchase")
+    plain.get_by_role("button", name="Only check it").click()
+    plain.get_by_text("It meets the goal").wait_for()
+    plain.get_by_role("button", name="Send the test event").click()
+    plain.get_by_text("What each model gave its touches").wait_for()  # the page asks for itself again until then
+    address = plain.url
+    context.close()
+    _check_in_both_themes(page, address)
+    page.set_viewport_size(NARROW)
+    width, squeezed = page.evaluate("document.documentElement.scrollWidth"), page.evaluate(SQUEEZED)
+    page.set_viewport_size(WIDE)
+    assert (width <= NARROW["width"], squeezed) == (True, [])

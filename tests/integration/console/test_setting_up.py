@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from console_reads import entries_of
+from console_texts import english_texts_left
 from console_world import FOREIGN_APP, OWN_APP, ConsoleWorld, Visitor
 
 from pipeline.runtime.clock import now_ms
@@ -80,7 +81,9 @@ def test_an_app_without_goals_says_what_to_do(console: ConsoleWorld, admin: Visi
     assert f"/apps/{FOREIGN_APP}/goals/new" in page
 
 
-def test_a_channel_rule_shows_what_it_would_move_then_holds_then_is_undone(console: ConsoleWorld, mia: Visitor) -> None:
+def test_a_channel_rule_shows_what_it_would_move_then_holds_then_is_undone(
+    console: ConsoleWorld, mia: Visitor, admin: Visitor
+) -> None:
     assert "No rule of your own" in mia.get(CHANNELS).text
     shown = mia.submit(CHANNELS, **RULE, do="preview").text
     assert "1 of 2 arrivals" in shown
@@ -105,6 +108,8 @@ def test_a_channel_rule_shows_what_it_would_move_then_holds_then_is_undone(conso
     entries = entries_of(console, "channels.change")
     assert [one["target"] for one in entries] == ["remove", "restore", "down", "rule", "rule"]
     assert entries[-1]["after"]["rules"][0]["name"] == "partner"
+    log = admin.get(f"/apps/{OWN_APP}/changes", **{"Accept-Language": "zh"}).text
+    assert english_texts_left(log) == set(), "what programs call a change is no text"
 
 
 @pytest.mark.parametrize(
