@@ -3,7 +3,7 @@
 The way of a request, one module per stage:
 
     request_edge   request id, language, the envelope around every failure, metrics
-    report         track, batch and validate: each names its stages in order; `segment_api` and `visitors` beside it
+    events_api     track, batch and validate: each names its stages in order; `segment_api` and `visitors` beside it
     admission      who asks: a key or an app's id, its quota and its budget
     bodies, decompression   the bytes, bounded while they come
     body_split     bytes → one raw event each; `event_borders` where no parser reads them

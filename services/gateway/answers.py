@@ -1,4 +1,4 @@
-"""The data of the reporting endpoints' answers, built from the outcomes of a request. Pure."""
+"""The data that the endpoints of events answer, built from the outcomes of a request. Pure."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime

@@ -31,12 +31,12 @@ from services.gateway import resend, visitors
 from services.gateway.admission import Admission
 from services.gateway.client_rate import ClientRate
 from services.gateway.docs import add_docs
+from services.gateway.events_api import EventsApi
 from services.gateway.forward import Forwarder
 from services.gateway.home import home
 from services.gateway.intake import Intake
 from services.gateway.openapi import merge, own_document
 from services.gateway.publish import Publisher
-from services.gateway.report import Reporting
 from services.gateway.request_edge import Edge, Endpoint, answer_http_exception
 from services.gateway.request_head import CALL, Call
 from services.gateway.sdk import add_sdk
@@ -132,7 +132,7 @@ def build_app(
     forwarder = Forwarder(settings.query_url, publisher.budget, snapshots) if settings.query_url else None
     admission = Admission(snapshots, quota, ClientRate(settings.app_id_requests_a_second))
     intake = Intake(publisher, tallies)
-    endpoints = _reporting_endpoints(Reporting(admission, intake)) | SegmentApi(admission, intake).endpoints()
+    endpoints = _events_endpoints(EventsApi(admission, intake)) | SegmentApi(admission, intake).endpoints()
     endpoints[visitors.PATH] = Endpoint(visitors.Visitors(admission, publisher.budget).visitor)
     proxies = TrustedProxies(parse_networks(settings.trusted_proxies))
     writer = TallyWriter(tallies, publisher.sink, publisher.partitions, ending.fail)
@@ -192,17 +192,17 @@ def _traced(edge: Edge, routes: frozenset[str], tracer: Tracer | None) -> ASGIAp
     return edge if tracer is None else TraceRequests(edge, tracer, about)
 
 
-def _reporting_endpoints(reporting: Reporting) -> dict[str, Endpoint]:
+def _events_endpoints(events_api: EventsApi) -> dict[str, Endpoint]:
     return {
-        "/v1/events/track": Endpoint(reporting.track),
-        "/v1/events/batch": Endpoint(reporting.batch),
-        "/v1/events/validate": Endpoint(reporting.validate),
-        OLD_EVENTS_PATH: Endpoint(reporting.either),
+        "/v1/events/track": Endpoint(events_api.track),
+        "/v1/events/batch": Endpoint(events_api.batch),
+        "/v1/events/validate": Endpoint(events_api.validate),
+        OLD_EVENTS_PATH: Endpoint(events_api.either),
     }
 
 
 def _counting(quota: Quota | None, snapshots: Snapshots) -> Callable[[Scope, Call], Awaitable[None]]:
-    """Count the requests the reporting endpoints do not see: reads on their way to the query service, unknown paths."""
+    """Count the requests the endpoints of events do not see: reads on their way to the query service, unknown paths."""
 
     async def count(scope: Scope, call: Call) -> None:
         app = limited_app(scope, call.authorization, snapshots) if quota is not None else None

@@ -1,4 +1,4 @@
-"""JSON schemas of the reporting endpoints' bodies: they describe the API, they do not check requests.
+"""JSON schemas of the bodies that endpoints of events take: they describe the API, they do not check requests.
 
 Answers follow from the structs that are sent. Requests are written here, for the API takes less than their structs
 (`services.gateway.event_fields`) can hold; checking is `services.gateway.validate`.

@@ -1,4 +1,4 @@
-"""Reporting: `track`, `batch` and `validate`. Each method names its stages in order.
+"""Our own API for events: `track`, `batch` and `validate`. Each method names its stages in order.
 
 A 2xx means that the broker has acknowledged the events (`acks=all`). After a 500 they may or may not be there; sending
 them again with the same `event_id` is safe for 7 days.
@@ -32,7 +32,7 @@ _VALIDATED_BYTES: Final = 2 * 1024
 _RESULTS: Final = Text("只能是 all 或 errors", "it must be all or errors")
 
 
-class Reporting:
+class EventsApi:
     """The three endpoints under `/v1/events` that take events."""
 
     def __init__(self, admission: Admission, intake: Intake) -> None:
