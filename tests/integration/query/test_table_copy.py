@@ -1,11 +1,17 @@
 """`attrikit copy-tables`: tables of one server, copied into a cluster of two shards, stopped in between."""
 
+import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
-from clickhouse_over_chdb import standing_in_process
+from clickhouse_over_chdb import standing_in, standing_in_process
 from query_world import World, insert_world, rows_beside
 from typer.testing import CliRunner
 
@@ -73,6 +79,74 @@ async def test_a_copy_that_was_stopped_goes_on_and_says_the_same_in_the_end(
     await clickhouse.command(gone, {"id": odd.event_id})
     (line,) = await differences(clickhouse, cluster, said.append)
     assert line.startswith(f"events: {len(alpha.events)} rows in the source, {len(alpha.events) + 1} here")
+
+
+@dataclass
+class Kill:
+    """SIGKILL for a process that copies, at a statement of a kind. `is_run`: the server runs it all the same."""
+
+    kind: str
+    nth: int = 1
+    is_run: bool = True
+    process: subprocess.Popen[str] | None = None
+
+    def __call__(self, statement: str) -> None:
+        if self.process is None or not statement.startswith(self.kind):
+            return
+        self.nth -= 1
+        if self.nth == 0:
+            self.process.kill()
+            self.process.wait()
+            if not self.is_run:
+                raise ConnectionError
+
+
+KILLS = (
+    Kill("CREATE DATABASE"),
+    Kill("CREATE TABLE", nth=9, is_run=False),
+    Kill("INSERT INTO table_copies", is_run=False),
+    Kill("INSERT INTO events", nth=2, is_run=False),
+    Kill("INSERT INTO events", nth=2),
+    Kill("INSERT INTO table_copies", nth=2, is_run=False),
+    Kill("INSERT INTO touches"),
+    Kill("SELECT count(), sum(cityHash64", nth=5),
+)
+"""Each of a further run; of a kind, those statements that a run still has to make."""
+
+
+async def test_a_copy_that_was_killed_anywhere_goes_on(
+    clickhouse: ClickHouse, clickhouse_dir: Path, alpha: World, tmp_path: Path
+) -> None:
+    await insert_world(clickhouse, alpha)
+    for table, rows in rows_beside(alpha).items():
+        await clickhouse.insert_ndjson(table, encode_rows(rows))
+    large = """concat('{"note": "', repeat('long ', 1000), '"}') AS properties"""
+    many = f"SELECT * REPLACE (concat(event_id, '-', toString(copy)) AS event_id, {large}) FROM events"
+    await clickhouse.command(f"INSERT INTO events {many} ARRAY JOIN range(60) AS copy")
+    with standing_in(clickhouse_dir / "clickhouse") as server:
+        target = f"{server.url}/{clickhouse.database}_copy"
+        copy = partial(start_copy, f"{server.url}/{clickhouse.database}", target, tmp_path)
+        for kill in KILLS:
+            server.before = kill
+            kill.process = copy()
+            said = await asyncio.to_thread(kill.process.communicate)
+            assert kill.process.returncode == -9, (kill, said)
+        server.before = lambda _: None
+        for options, end in ((), "both say the same\n"), (("--check",), "both say the same\n"):
+            process = copy(*options)
+            out, err = await asyncio.to_thread(process.communicate)
+            assert (process.returncode, out.endswith(end)) == (0, True), (out, err)
+    ids = f"SELECT count(), uniqExact(app_id, event_id) FROM {clickhouse.database}{{}}.events FINAL"
+    assert await clickhouse.query(ids.format("_copy")) == await clickhouse.query(ids.format(""))
+    await clickhouse.command(f"DROP DATABASE {clickhouse.database}_copy")
+
+
+def start_copy(source: str, target: str, folder: Path, *options: str) -> subprocess.Popen[str]:
+    """Start `attrikit copy-tables` as a process."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("ATTRIKIT_")}
+    own |= {"ATTRIKIT_DATA_DIR": str(folder), "ATTRIKIT_CLICKHOUSE_URL": target, "SOURCE_CLICKHOUSE_URL": source}
+    argv = [sys.executable, "-P", "-m", "deploy.cli", "copy-tables", *options]
+    return subprocess.Popen(argv, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 async def test_nothing_is_overwritten_and_another_release_is_refused(
