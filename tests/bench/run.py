@@ -29,6 +29,7 @@ PARTS = (
     "floor",
     "bytes",
     "idle",
+    "copy",
 )
 
 
