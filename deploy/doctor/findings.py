@@ -3,6 +3,7 @@
 The bounds are rules of thumb of those who run such systems, named where they stand; ClickHouse's own are quoted.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -121,6 +122,20 @@ class Migrations:
 
 
 @dataclass(frozen=True)
+class Server:
+    """A server and its version, `7.0.15` say; empty: it tells none. `tested`: the oldest release that tests run on."""
+
+    name: str
+    version: str
+    tested: tuple[int, int]
+
+    @property
+    def is_older(self) -> bool:
+        found = re.match(r"(\d+)\.(\d+)", self.version)
+        return found is not None and (int(found[1]), int(found[2])) < self.tested
+
+
+@dataclass(frozen=True)
 class Observations:
     """Everything observed. `away`: parts that could not be read, with the reason; their values are missing below."""
 
@@ -135,12 +150,14 @@ class Observations:
     disks: tuple[Disk, ...] = ()
     clocks: tuple[Clock, ...] = ()
     migrations: tuple[Migrations, ...] = ()
+    servers: tuple[Server, ...] = ()
 
 
 def findings(seen: Observations) -> list[Finding]:
     """Run all checks; findings come in the order in which they explain each other."""
     checks: tuple[Callable[[Observations], Iterable[Finding]], ...] = (
         _away,
+        _versions,
         _lag,
         _deleted,
         _retention,
@@ -171,6 +188,16 @@ def _graded(value: float, warn: float, fail: float) -> Level:
 def _away(seen: Observations) -> Iterator[Finding]:
     for name, reason in seen.away.items():
         yield Finding("reachable", name, Level.FAIL, reason, f"Start {name}, or say where it is (ATTRIKIT_… settings).")
+
+
+def _versions(seen: Observations) -> Iterator[Finding]:
+    for server in seen.servers:
+        oldest = ".".join(map(str, server.tested))
+        advice = f"Older than what this release is tested with: upgrade it to {oldest} or newer."
+        level = Level.WARN if server.is_older else Level.OK
+        yield Finding(
+            "version", server.name, level, server.version or "not told", advice if level is Level.WARN else ""
+        )
 
 
 def _lag(seen: Observations) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import httpx
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from deploy.doctor.findings import Clock, Disk, Migrations, Observations, Refusals, TableParts
+from deploy.doctor.findings import Clock, Disk, Migrations, Observations, Refusals, Server, TableParts
 from deploy.doctor.kafka import KafkaFacts, observe_kafka
 from deploy.ledger.sources import StoreAway, open_store
 from pipeline.control.engine import build_engine
@@ -47,7 +47,23 @@ async def observe(settings: Settings) -> Observations:
             *await asyncio.to_thread(_control_plane_migrations, settings, away),
             *([] if store is None else [_clickhouse_migrations(store.migrations)]),
         ),
+        servers=await observe_redis_if_any(settings.quota_redis_url.get_secret_value(), away),
     )
+
+
+async def observe_redis_if_any(url: str, away: dict[str, str]) -> tuple[Server, ...]:
+    """Observe Redis, where requests are counted in one. Its client is imported only there (see `RedisCounter`)."""
+    if not url:
+        return ()
+    from redis.exceptions import RedisError
+
+    from deploy.doctor.quota_redis import observe_redis
+
+    try:
+        return (await observe_redis(url),)
+    except (RedisError, OSError) as error:
+        away["Redis"] = type(error).__name__  # not its words: they may hold the address with its password
+        return ()
 
 
 async def _kafka(settings: Settings, away: dict[str, str]) -> KafkaFacts:

@@ -14,6 +14,7 @@ from deploy.doctor.findings import (
     Observations,
     Refusals,
     Reported,
+    Server,
     TableParts,
     duration,
     findings,
@@ -43,12 +44,21 @@ def test_a_sound_installation_has_nothing_to_be_advised() -> None:
             disks=(Disk("data", 50 * GIGABYTE, 100 * GIGABYTE),),
             clocks=(Clock("ClickHouse", 3, 5),),
             migrations=(Migrations("ClickHouse"), Migrations("control plane")),
+            servers=(Server("Redis", "7.0.15", (7, 0)),),
         )
     )
     assert {finding.level for finding in found} == {Level.OK}
     assert not any(finding.advice for finding in found)
     assert not has_failed(found)
     assert {f.check for f in found} >= {"lag", "retention", "watermark", "refusals", "parts", "disk", "clock"}
+
+
+@pytest.mark.parametrize(
+    ("version", "level"),
+    [("6.2.14", Level.WARN), ("7.0.15", Level.OK), ("10.1.0", Level.OK), ("", Level.OK), ("7.0.15-4.el9", Level.OK)],
+)
+def test_a_server_older_than_what_is_tested_is_told(version: str, level: Level) -> None:
+    assert levels(servers=(Server("Redis", version, (7, 0)),)) == [("version", level)]
 
 
 @pytest.mark.parametrize(("age_ms", "level"), [(1_000, Level.OK), (61_000, Level.WARN), (2 * 3_600_000, Level.FAIL)])
