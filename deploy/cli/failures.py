@@ -26,6 +26,7 @@ def _ours(error: BaseException) -> str | None:
     from pipeline.readmodel.progress import TopicsMissing
     from pipeline.runtime.clickhouse import ClickHouseLocked
     from pipeline.runtime.embedded import NotInstalled
+    from pipeline.runtime.kafka.api_versions import BrokerTooOld
     from pipeline.runtime.kafka.lost_records import RecordsLost
     from pipeline.runtime.kafka.topics import TopicMismatch
     from pipeline.runtime.secret_box import SecretBoxError
@@ -33,8 +34,8 @@ def _ours(error: BaseException) -> str | None:
     from services.query.exports.storage import StorageFailed
 
     told = (
-        *(BackupError, ClickHouseLocked, ControlPlaneError, CopyRefused, LaunchError, MigrationError, NotInstalled),
-        *(RecordsLost, SecretBoxError, StorageFailed, StoreAway, TopicMismatch, TopicsMissing),
+        *(BackupError, BrokerTooOld, ClickHouseLocked, ControlPlaneError, CopyRefused, LaunchError, MigrationError),
+        *(NotInstalled, RecordsLost, SecretBoxError, StorageFailed, StoreAway, TopicMismatch, TopicsMissing),
     )
     return one_line(error) if isinstance(error, told) else None
 

@@ -178,9 +178,14 @@ def create_topics() -> None:
     settings = command_settings()
     import asyncio
 
+    from pipeline.runtime.kafka.api_versions import require_apis
     from pipeline.runtime.topics import ensure_topics
 
-    asyncio.run(ensure_topics(settings))
+    async def create() -> None:
+        await require_apis(settings)
+        await ensure_topics(settings)
+
+    asyncio.run(create())
     typer.echo("the topics are there")
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from deploy.doctor.units import duration, size
+
 _GIGABYTE: Final = 1024**3
 _HOUR_SECONDS: Final = 3600.0
 
@@ -123,11 +125,14 @@ class Migrations:
 
 @dataclass(frozen=True)
 class Server:
-    """A server and its version, `7.0.15` say; empty: it tells none. `tested`: the oldest release that tests run on."""
+    """A server and its version, `7.0.15` say; empty: it tells none. `tested`: the oldest release that tests run on.
+    `lacks`: what of it is needed and missing.
+    """
 
     name: str
     version: str
-    tested: tuple[int, int]
+    tested: tuple[int, int] = (0, 0)
+    lacks: tuple[str, ...] = ()
 
     @property
     def is_older(self) -> bool:
@@ -192,12 +197,14 @@ def _away(seen: Observations) -> Iterator[Finding]:
 
 def _versions(seen: Observations) -> Iterator[Finding]:
     for server in seen.servers:
-        oldest = ".".join(map(str, server.tested))
-        advice = f"Older than what this release is tested with: upgrade it to {oldest} or newer."
-        level = Level.WARN if server.is_older else Level.OK
-        yield Finding(
-            "version", server.name, level, server.version or "not told", advice if level is Level.WARN else ""
-        )
+        level, value, advice = Level.OK, server.version or "not told", ""
+        if server.lacks:
+            level, value = Level.FAIL, f"lacks {', '.join(server.lacks)}"
+            advice = "It is too old for this release: upgrade it (deploy/docs/connections.md, Versions)."
+        elif server.is_older:
+            oldest = ".".join(map(str, server.tested))
+            level, advice = Level.WARN, f"Older than what this release is tested with: upgrade it to {oldest} or newer."
+        yield Finding("version", server.name, level, value, advice)
 
 
 def _lag(seen: Observations) -> Iterator[Finding]:
@@ -376,26 +383,3 @@ def _clocks(seen: Observations) -> Iterator[Finding]:
             value = "the same, as far as it can be told"
         advice = "Keep the clocks together (NTP): receipts, watermarks and quotas go by them."
         yield Finding("clock", clock.name, level, value, "" if level is Level.OK else advice)
-
-
-def duration(seconds: float) -> str:
-    """Format a duration in at most two units: `3 d 4 h`, `12 min`, `4 s`."""
-    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-    left = int(seconds)
-    parts: list[str] = []
-    for name, length in units:
-        count, left = divmod(left, length)
-        if count or parts:
-            parts.append(f"{count} {name}")
-        if len(parts) == 2:
-            break
-    return " ".join(part for part in parts if not part.startswith("0 ")) or "0 s"
-
-
-def size(count_bytes: float) -> str:
-    """Format a size in powers of 1024: `1.5 GB`."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if count_bytes < 1024:
-            return f"{count_bytes:.0f} {unit}" if unit == "B" else f"{count_bytes:.1f} {unit}"
-        count_bytes /= 1024
-    return f"{count_bytes:.1f} TB"

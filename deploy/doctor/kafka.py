@@ -10,9 +10,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
-from deploy.doctor.findings import Changelog, Lag, Reported
+from deploy.doctor.findings import Changelog, Lag, Reported, Server
 from pipeline.readmodel.progress import open_reader
 from pipeline.runtime.connection_settings import KafkaSettings
+from pipeline.runtime.kafka.api_versions import lacking_apis
 from pipeline.runtime.kafka.clients import build_consumer, open_admin, started
 from pipeline.runtime.kafka.read_range import first_record, whole_range
 from pipeline.runtime.topics import partitions_of
@@ -32,6 +33,7 @@ class KafkaFacts:
     lags: tuple[Lag, ...]
     reported: tuple[Reported, ...]
     changelogs: tuple[Changelog, ...]
+    servers: tuple[Server, ...] = ()
 
 
 async def observe_kafka(settings: KafkaSettings) -> KafkaFacts:
@@ -48,6 +50,7 @@ async def observe_kafka(settings: KafkaSettings) -> KafkaFacts:
             tuple(replace(lag, retention_ms=_milliseconds(retention[lag.topic], lag.topic)) for lag in lags),
             tuple(_reported(facts, partition) for partition in range(settings.partitions)),
             await _changelogs(admin, consumer, settings.partitions),
+            (Server("Kafka", "takes all that is sent", lacks=await lacking_apis(settings)),),
         )
 
 

@@ -47,7 +47,7 @@ async def observe(settings: Settings) -> Observations:
             *await asyncio.to_thread(_control_plane_migrations, settings, away),
             *([] if store is None else [_clickhouse_migrations(store.migrations)]),
         ),
-        servers=await observe_redis_if_any(settings.quota_redis_url.get_secret_value(), away),
+        servers=kafka.servers + await observe_redis_if_any(settings.quota_redis_url.get_secret_value(), away),
     )
 
 

@@ -28,6 +28,7 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.producer.sender import Sender, SendProduceReqHandler
+from aiokafka.protocol.admin import ApiVersionRequest
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from pipeline.runtime.clock import monotonic_seconds
@@ -306,3 +307,16 @@ async def abort(producer: AIOKafkaProducer) -> None:
     for part in (producer._sender, producer.client):
         with suppress(Exception):
             await asyncio.wait_for(part.close(), _ABORT_SECONDS)
+
+
+async def newest_versions(options: dict[str, Any]) -> dict[int, int]:
+    """Return the newest version of each API, by its key, that the broker which answers first takes. `options`: how to
+    connect. Raises aiokafka's errors.
+    """
+    client = AIOKafkaClient(**options)
+    try:
+        await client.bootstrap()
+        answer = await client.send(client.get_random_node(), ApiVersionRequest())
+        return {key: newest for key, _, newest in answer.api_versions}
+    finally:
+        await client.close()

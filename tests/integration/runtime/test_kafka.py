@@ -15,6 +15,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.metadata import MetadataRequest
 
 from deploy.local.broker import NoidaBroker
+from pipeline.runtime.kafka import api_versions
 from pipeline.runtime.kafka.clients import build_consumer, build_producer, started
 from pipeline.runtime.kafka.group_reader import Assignment, GroupReader
 from pipeline.runtime.kafka.patches import LARGE_BATCH_BYTES
@@ -43,6 +44,17 @@ async def topic(settings: Settings) -> str:
 async def consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     async with started(build_consumer(settings)) as made:
         yield made
+
+
+@pytest.mark.parametrize("kind", ["broker", pytest.param("kafka", marks=pytest.mark.kafka)])
+async def test_a_broker_says_what_it_lacks(
+    kind: str, request: pytest.FixtureRequest, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(kafka_bootstrap=request.getfixturevalue(kind))
+    assert await api_versions.lacking_apis(settings) == ()
+    monkeypatch.setitem(api_versions.NEEDED, 0, api_versions.Api("Produce", 99, "what is to come"))
+    with pytest.raises(api_versions.BrokerTooOld, match=r"Kafka is too old: it lacks Produce 99 \(what is to come\)"):
+        await api_versions.require_apis(settings)
 
 
 @pytest.fixture

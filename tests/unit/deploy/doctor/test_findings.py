@@ -16,11 +16,10 @@ from deploy.doctor.findings import (
     Reported,
     Server,
     TableParts,
-    duration,
     findings,
     has_failed,
-    size,
 )
+from deploy.doctor.units import duration, size
 
 NOW_MS = 1_790_000_000_000
 DAY_MS = 86_400_000
@@ -59,6 +58,10 @@ def test_a_sound_installation_has_nothing_to_be_advised() -> None:
 )
 def test_a_server_older_than_what_is_tested_is_told(version: str, level: Level) -> None:
     assert levels(servers=(Server("Redis", version, (7, 0)),)) == [("version", level)]
+
+
+def test_a_server_that_lacks_something_is_told() -> None:
+    assert levels(servers=(Server("Kafka", "", lacks=("Produce 7",)),)) == [("version", Level.FAIL)]
 
 
 @pytest.mark.parametrize(("age_ms", "level"), [(1_000, Level.OK), (61_000, Level.WARN), (2 * 3_600_000, Level.FAIL)])
