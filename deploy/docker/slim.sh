@@ -19,11 +19,16 @@ for library in pyarrow/*.so.*.*.*; do
 done
 # Traces are sent in Protobuf; messages of Google's own services come along.
 rm -rf google/api google/cloud google/gapic google/logging google/longrunning google/rpc google/type
+# The names of every system's attributes come along too; the SDK knows traces by OpenTelemetry's own.
+find opentelemetry/semconv/_incubating -type f ! -name '__init__.py' ! -name 'otel_*.py' -delete
+# The same time zones are in the package tzdata, and newer.
+rm -rf pytz/zoneinfo
+ln -s ../tzdata/zoneinfo pytz/zoneinfo
 # The API's page of its document is Swagger UI.
 rm -f fastapi_offline/static/redoc.standalone.js
 # The console speaks English and Chinese.
 find babel/locale-data -type f ! -name 'root.dat' ! -name 'en*.dat' ! -name 'zh*.dat' ! -name 'LICENSE*' -delete
-rm -rf numpy/f2py numpy/distutils numpy/testing numpy/_core/_simd*.so numpy/_core/_*_tests*.so sqlalchemy/testing alembic/testing \
+rm -rf numpy/f2py numpy/distutils numpy/testing numpy/random numpy/polynomial numpy/fft numpy/_core/_simd*.so numpy/_core/_*_tests*.so sqlalchemy/testing alembic/testing \
   sqlalchemy/dialects/mysql sqlalchemy/dialects/mssql sqlalchemy/dialects/oracle
 find pygments/lexers -type f ! -name '__init__.py' ! -name '_mapping.py' ! -name 'python.py' -delete
 # Libraries in `….libs` were laid out anew by the wheel's maker, and strip would break them.

@@ -28,7 +28,8 @@ PROGRAMS = (
     "go",
 )
 _KWOK = "v0.8.0"
-_VOLUMES = 12
+_VOLUMES = 60
+"""More than the claims of all sets of values together, which stay until the cluster ends."""
 _READY_SECONDS = 300.0
 _END_SECONDS = 20.0
 _CONTROLLERS = ",".join(
