@@ -18,6 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 from node import SDK
 
 VERSION: str = json.loads((SDK / "packages" / "web-sdk" / "package.json").read_text())["version"]
+_LOOK_SECONDS = 0.02
+"""How long closing may take at most."""
 SCRIPT = SDK / "served" / VERSION / "attrikit.min.js"
 
 
@@ -78,7 +80,7 @@ class SdkServer:
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
         self.port: int = self._http.server_port
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        threading.Thread(target=self._http.serve_forever, args=(_LOOK_SECONDS,), daemon=True).start()
 
     def url(self, host: str = "127.0.0.1", path: str = "/") -> str:
         return f"http://{host}:{self.port}{path}"
@@ -86,12 +88,6 @@ class SdkServer:
     def close(self) -> None:
         self._http.shutdown()
         self._http.server_close()
-
-    def reset(self) -> None:
-        self.pages, self.page_headers, self.seen, self.events, self.sent = {}, {}, [], [], []
-        self.faults.clear()
-        self.is_down = False
-        self.is_bad = lambda event: False
 
     def reports(self) -> list[Seen]:
         return [one for one in self.seen if one.method == "POST" and one.path.startswith("/v1/events/batch")]

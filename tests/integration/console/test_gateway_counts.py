@@ -25,7 +25,7 @@ class Sent:
 
     def __init__(self, console: ConsoleWorld, tables: ClickHouse) -> None:
         self.app_id = f"ledger-{next(_NUMBERS)}"
-        console.store.create_app(App(self.app_id, "Ledger"), NOW_MS)
+        console.store.create_app(App(self.app_id, "Shop of counts"), NOW_MS)
         known = next(user for user in console.users.users() if user.login == USER)
         console.users.update(User(known.user_id, USER, Role.USER, app_ids=known.app_ids | {self.app_id}))
         console.app.state.console.snapshots.refresh()
@@ -153,7 +153,7 @@ def test_the_plan_and_the_requests_of_today_are_told(
     sent: Sent, console: ConsoleWorld, mia: Visitor, plan: Plan, requests: int, told: tuple[str, ...]
 ) -> None:
     """Of the UTC day, and of all gateways together."""
-    console.store.update_app(App(sent.app_id, "Ledger", plan), NOW_MS)
+    console.store.update_app(App(sent.app_id, "Shop of counts", plan), NOW_MS)
     console.app.state.console.snapshots.refresh()
     sent.count(0, requests=requests - 2)
     sent.count(0, gateway_id="another", requests=2)

@@ -15,18 +15,13 @@ def browser() -> Iterator[Any]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[SdkServer]:
-    server = SdkServer()
-    yield server
-    server.close()
-
-
 @pytest.fixture
-def server(running: SdkServer) -> Iterator[SdkServer]:
-    running.reset()
-    yield running
-    assert [one.path for one in running.seen if one.method == "OPTIONS"] == [], "no preflight, ever"
+def server() -> Iterator[SdkServer]:
+    """One for each test: a page of the test before may still send while it is closed."""
+    found = SdkServer()
+    yield found
+    found.close()
+    assert [one.path for one in found.seen if one.method == "OPTIONS"] == [], "no preflight, ever"
 
 
 @pytest.fixture

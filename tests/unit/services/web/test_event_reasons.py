@@ -13,7 +13,7 @@ from services.web.event_reasons import INVALID_ROW, not_json_at, stored_reason, 
 
 CONSTANT = [one for one in vars(event_reasons).values() if isinstance(one, Text)]
 PARAMETER = ErrorCode.INVALID_PARAMETER.value
-ANSWERED_ONLY = {"browser", "client_rate", "forward", "report", "visitors"}
+ANSWERED_ONLY = {"browser", "client_rate", "events_api", "forward", "visitors"}
 """Modules of the gateway whose reasons are told to the caller and not stored."""
 
 
