@@ -40,6 +40,16 @@ def migrate_all(settings: Settings, say: Callable[[str], None]) -> list[int]:
         return asyncio.run(run())
 
 
+def migrate_at_start(settings: Settings, say: Callable[[str], None]) -> None:
+    """Bring the control plane up to date, and the tables of a server. Embedded ones are the store's, which alone opens
+    them.
+    """
+    if settings.clickhouse_url.get_secret_value():
+        migrate_all(settings, say)
+    else:
+        prepare_control_plane(settings)
+
+
 async def wait_until_ready(settings: Settings, seconds: float, say: Callable[[str], None]) -> list[str]:
     """Return when nothing is missing, or after `seconds` what still is. `say` is told whenever that changes."""
     deadline, told = monotonic_seconds() + seconds, [""]

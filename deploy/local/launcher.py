@@ -32,8 +32,8 @@ from deploy.local.folder import DataFolder, Say
 from deploy.local.ports import free_port
 from deploy.local.process import ChildEnded, ChildProcess, LaunchError
 from deploy.local.restarts import Restarts
-from deploy.migrations import migrate_all
-from pipeline.control import ControlPlane, prepare_control_plane
+from deploy.migrations import migrate_at_start
+from pipeline.control import ControlPlane
 from pipeline.runtime.bell import make_bells
 from pipeline.runtime.broker_room import BrokerRoom
 from pipeline.runtime.clock import monotonic_seconds, now_ms
@@ -125,7 +125,7 @@ class Launcher:
         settings = self._given.model_copy(update=given)
         self._room = BrokerRoom(settings.broker_data_dir, settings.broker_margin_bytes)
         asyncio.run(_ensure_topics(settings))
-        _migrate(settings, self._say)
+        migrate_at_start(settings, self._say)
         # Before the services, which read the control plane when they start: the key works from the first moment on.
         key, is_new = _demo_key(settings, folder)
         self._start_services(settings, folder)
@@ -359,16 +359,6 @@ def _broker_folder(folder: DataFolder, kind: BrokerKind) -> Path:
 
 def _key_path(folder: DataFolder) -> Path:
     return folder.path / "demo-key"
-
-
-def _migrate(settings: Settings, say: Say) -> None:
-    """Bring the control plane up to date, and the tables of a server. Embedded ones are the store's, which alone opens
-    them.
-    """
-    if settings.clickhouse_url.get_secret_value():
-        migrate_all(settings, say)
-    else:
-        prepare_control_plane(settings)
 
 
 def _demo_key(settings: Settings, folder: DataFolder) -> tuple[str, bool]:

@@ -21,7 +21,7 @@ MAX_REJECTS_PER_MESSAGE: Final = 1_000
 MAX_TIME_MS: Final = 253_402_300_799_999
 """The end of the year 9999; times beyond it are no times, and would not fit the columns they go to."""
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for text that is no record."""
+"""Errors of decoding a text that is no record."""
 _NEWLINE: Final = b"\n"
 T = TypeVar("T")
 

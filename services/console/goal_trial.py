@@ -24,7 +24,7 @@ from schemas.control import App, Goal, GoalCondition, Operator
 from schemas.events import AcceptedEvent
 
 PREFIX: Final = "attrikit-test-"
-"""What the ids of test events, of their persons and of their orders begin with."""
+"""Prefix of the ids of test events, of their persons and of their orders."""
 USER_AGENT: Final = "AttriKit-Test-Event/1 (synthetic)"
 """An agent that the gateway knows as a bot's."""
 _PAGE: Final = "https://example.com/?utm_source=attrikit_test&utm_medium=cpc&utm_campaign=test_event"
@@ -138,7 +138,7 @@ class CheckedCondition:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a goal says of an event. `properties`: (name, kind, value), as they were read."""
+    """Result of checking an event against a goal. `properties`: (name, kind, value), as they were read."""
 
     properties: list[tuple[str, str, str]]
     is_named: bool

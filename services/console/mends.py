@@ -17,7 +17,7 @@ NAME: Final = "event_name"
 _MEANT_FOR_A_NAME: Final = ("event", "eventName", "event_type", "eventType", "name", "type")
 _HISTORY: Final = "history limit"
 _NO_FIELDS: Final = ("body", "events", "Content-Encoding")
-"""What a reason may be about that is no field of an event, so that leaving it out mends nothing."""
+"""Names in reasons that are no fields of an event: leaving them out mends nothing."""
 _LONGEST_PATH: Final = 200
 _BAD_NAME: Final = text("The new event name must be snake_case: a letter, then letters, digits or _, at most 64.")
 _HALF_A_MOVE: Final = text("To rename a field, say both its path and the new one.")

@@ -18,7 +18,7 @@ _SERVER_ERROR: Final = 500
 
 @dataclass(frozen=True)
 class About:
-    """What is told of a request once it is answered."""
+    """Route and attributes that a request's span gets when the request is answered."""
 
     route: str
     """Its template: the path itself may hold an id of a person."""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 from secrets import token_hex
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -18,7 +17,7 @@ import pytest
 from aiokafka import TopicPartition
 from trace_collector import Collector, running_collector
 from typer.testing import CliRunner
-from webhook_receiver import Receiver
+from webhook_receiver import Receiver, running_receiver
 
 from deploy.cli.main import app
 from deploy.demo.product import Product
@@ -69,10 +68,8 @@ def client(traced: Product) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    Thread(target=made.server.serve_forever, daemon=True).start()
-    yield made
-    made.server.shutdown()
+    with running_receiver() as made:
+        yield made
 
 
 def buy(client: httpx.Client, traceparent: str = "") -> str:

@@ -5,14 +5,13 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
-from threading import Thread
 from typing import Any
 
 import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 from typer.testing import CliRunner, Result
-from webhook_receiver import Receiver
+from webhook_receiver import Receiver, running_receiver
 
 from deploy.cli.main import app
 from deploy.demo.product import Product
@@ -26,10 +25,8 @@ DEFERRED_SECONDS = 120.0
 
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    Thread(target=made.server.serve_forever, daemon=True).start()
-    yield made
-    made.server.shutdown()
+    with running_receiver() as made:
+        yield made
 
 
 @pytest.fixture

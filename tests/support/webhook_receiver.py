@@ -2,7 +2,10 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 
@@ -31,3 +34,14 @@ class Receiver:
 
     def messages(self, path: str) -> list[Any]:
         return [json.loads(body) for _, body in self.calls[path]]
+
+
+@contextmanager
+def running_receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    Thread(target=made.server.serve_forever, daemon=True).start()
+    try:
+        yield made
+    finally:
+        made.server.shutdown()
+        made.server.server_close()

@@ -30,7 +30,7 @@ CLOSE_SECONDS: Final = 3.0
 TELL_SECONDS: Final = 60.0
 _SPAN_BYTES: Final = 3_000
 _LINK_BYTES: Final = 600
-"""What a span with its attributes and a link take in memory (measured, Python 3.11), beside the attributes' text."""
+"""Memory of a span with its attributes, and of a link (measured, Python 3.11); the attributes' text comes on top."""
 _FULL: Final = DROPPED.labels("queue_full")
 _NOT_SENT: Final = DROPPED.labels("not_sent")
 _log = get_logger("traces")

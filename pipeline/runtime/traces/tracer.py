@@ -29,7 +29,7 @@ CURRENT: Final[ContextVar[bytes]] = ContextVar("traceparent", default=b"")
 
 
 class Kind(Enum):
-    """What a step is to the process beyond it, by OpenTelemetry's names."""
+    """Kind of a span, by OpenTelemetry's names: a request answered, a call made, a message sent or taken, own work."""
 
     SERVER = "SERVER"
     CLIENT = "CLIENT"

@@ -49,7 +49,7 @@ class OpenGroup:
 
     @property
     def traceparents(self) -> list[bytes]:
-        """What of traces the messages in it follow from, each once."""
+        """Traceparents of the messages in the group, each once."""
         places = (step.decoded.place for step in self._steps if isinstance(step, EventStep | PeopleStep))
         return list(dict.fromkeys(place.traceparent for place in places if place.traceparent))
 

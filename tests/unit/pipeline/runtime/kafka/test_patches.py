@@ -115,7 +115,7 @@ class Unsought:
     has_valid_position, awaiting_reset = False, False
 
     async def fetch_committed(self) -> OffsetAndMetadata:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the other look begins before this one ends
         return OffsetAndMetadata(-1, "")
 
 
