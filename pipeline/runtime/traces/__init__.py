@@ -6,6 +6,6 @@
     metrics     what became of the spans
 
 Off (`traces_endpoint` is empty), a process has no tracer: None. What it would do is behind that one question.
-A single event costs a gateway 200 us with traces off (225 before there were any: the machine's noise), 213 with one
-request in a hundred, 433 with every one, the thread that sends included (`make bench ARGS=traces`).
+A single event costs a gateway 224 us with traces off, 269 with one request in a hundred, 545 with every one, the thread
+that sends included (one run of `make bench ARGS=traces`, two quiet cores; such figures move by 10 to 20 %).
 """
