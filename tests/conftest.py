@@ -63,6 +63,15 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("untimed")
 
 
+# A traceback drawn with its surroundings, as structlog's own settings do where `rich` is, takes a second each.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
+
+
 class _OwnLines(structlog.testing.LogCapture):
     """Lines that are logged while a unit test captures them, but for those of threads that ran before: servers of other
     tests' fixtures, in the same process.

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import httpx
+import msgspec
 
 from pipeline.control import SnapshotNotLoaded
 from pipeline.control.signing_key import SigningKeyReader
@@ -26,6 +27,7 @@ _MARGIN_MS: Final = 5_000
 """A key is signed for a little less than it may hold, so that clocks may differ a little."""
 _log = get_logger("console")
 Parameters = Mapping[str, Any]
+_ANSWER: Final = msgspec.json.Decoder(float_hook=Decimal)
 T = TypeVar("T")
 
 
@@ -137,9 +139,11 @@ def _given(parameters: Parameters) -> dict[str, Any]:
 def data_of(response: httpx.Response) -> Any:
     """Return `data` of an answer in the API's envelope. Raises `ReadFailed`."""
     try:
-        body = response.json(parse_float=Decimal)
+        body = _ANSWER.decode(response.content)
     except ValueError:
-        raise ReadFailed(502, "SERVER_ERROR", "") from None
+        body = None
+    if not isinstance(body, dict):
+        raise ReadFailed(502, "SERVER_ERROR", "")
     if not body.get("success"):
         error = body.get("error", {})
         reason = error.get("details", {}).get("reason", "")

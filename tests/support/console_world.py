@@ -41,8 +41,7 @@ class ConsoleWorld:
         """A browser; logged in, if a login is given."""
         visitor = Visitor(self.url)
         if login:
-            answer = visitor.send("/login", login=login, password=PASSWORD, next="/apps")
-            assert answer.status_code == 303, answer.text
+            visitor.log_in(login)
         return visitor
 
 
@@ -57,6 +56,10 @@ class Visitor:
     @property
     def session(self) -> str:
         return str(self.client.cookies.get("attrikit_session", ""))
+
+    def log_in(self, login: str) -> None:
+        answer = self.send("/login", login=login, password=PASSWORD, next="/apps")
+        assert answer.status_code == 303, answer.text
 
     def get(self, path: str, **headers: str) -> Any:
         return self.client.get(path, headers=headers)
@@ -76,12 +79,18 @@ class Visitor:
 
 
 def make_console(settings: Settings, servers: AppServers) -> ConsoleWorld:
-    prepare_control_plane(settings)
-    store = ControlPlane(settings.control_plane_dsn())
-    for app_id in (OWN_APP, FOREIGN_APP):
-        store.create_app(App(app_id, app_id.title()), NOW_MS)
-    users = Users(settings.control_plane_dsn())
-    users.set_password("usr_admin", PASSWORD_HASH)
-    users.add(User("usr_mia", USER, Role.USER, app_ids=frozenset({OWN_APP}), password_hash=PASSWORD_HASH), NOW_MS)
+    prepare_people(settings, App(OWN_APP, OWN_APP.title()), App(FOREIGN_APP, FOREIGN_APP.title()))
     app = create_app(settings)
     return ConsoleWorld(settings, app, servers.serve(app), servers)
+
+
+def prepare_people(settings: Settings, own: App, *others: App) -> ControlPlane:
+    """Prepare the control plane of a console: an admin, and a user of the first of these apps."""
+    prepare_control_plane(settings)
+    store = ControlPlane(settings.control_plane_dsn())
+    for app in (own, *others):
+        store.create_app(app, NOW_MS)
+    users = Users(settings.control_plane_dsn())
+    users.set_password("usr_admin", PASSWORD_HASH)
+    users.add(User("usr_mia", USER, Role.USER, app_ids=frozenset({own.app_id}), password_hash=PASSWORD_HASH), NOW_MS)
+    return store

@@ -1,9 +1,11 @@
 """Counts of a gateway's answers, as it writes them down."""
 
 import msgspec
+import pytest
 
 from schemas.facts import GatewayCountRow
 from schemas.topics import Topic
+from services.gateway import usage_counts
 from services.gateway.sink import MemorySink
 from services.gateway.usage_counts import MINUTE_MS, Tallies, TallyWriter
 
@@ -64,7 +66,8 @@ async def test_the_last_counts_go_out_when_it_stops() -> None:
     assert [row.accepted for row in written(sink)] == [5]
 
 
-async def test_a_silent_broker_does_not_hold_up_the_stop() -> None:
+async def test_a_silent_broker_does_not_hold_up_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage_counts, "WRITE_EVERY_SECONDS", 0.05)
     tallies, sink = Tallies("gw_1"), MemorySink()
     writer = TallyWriter(tallies, sink, 4)
     await writer.start()

@@ -53,7 +53,8 @@ def counted() -> Callable[[], list[float]]:
 
 
 @pytest.fixture
-def exporter() -> Iterator[Exporter]:
+def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Exporter]:
+    monkeypatch.setattr(span_queue, "GATHER_SECONDS", 0.05)
     made = Exporter()
     yield made
     made.gate.set()
