@@ -365,3 +365,16 @@ def test_a_test_event_is_sent_and_followed_without_scripts(
     width, squeezed = page.evaluate("document.documentElement.scrollWidth"), page.evaluate(SQUEEZED)
     page.set_viewport_size(WIDE)
     assert (width <= NARROW["width"], squeezed) == (True, [])
+
+
+def test_a_page_asks_less_and_less_often_for_a_test_event_that_does_not_come(
+    page: Any, shop: httpx.Client, product: Product
+) -> None:
+    page.goto(f"{product.console_url}/apps/{APP}/goals/purchase/test/attrikit-test-lost")
+    part = page.locator("[data-growth]")
+    first_ms = float(part.get_attribute("data-every"))
+    for _ in range(2):
+        with page.expect_response("**part=state"):
+            pass
+    assert first_ms < float(part.get_attribute("data-every")) < 30_000
+    page.goto("about:blank")

@@ -15,7 +15,10 @@ function addCopyButtons() {
   }
 }
 
-/** Parts with `data-refresh` are fetched again every `data-every` milliseconds until they say that they are done. */
+const LONGEST_PAUSE_MS = 30000;
+
+/** Parts with `data-refresh` are fetched again every `data-every` milliseconds until they say that they are done, and
+ * not while nobody can see them. With `data-growth` each pause is so many times the last one, up to the longest. */
 function keepFresh() {
   for (const part of document.querySelectorAll("[data-refresh]")) {
     if (part instanceof HTMLElement && !part.dataset.done) renew(part);
@@ -24,15 +27,21 @@ function keepFresh() {
 
 /** @param {HTMLElement} part */
 async function renew(part) {
+  if (!document.hidden) await fetchAgain(part);
+  const pause = Number(part.dataset.every);
+  part.dataset.every = String(Math.min(pause * Number(part.dataset.growth ?? 1), LONGEST_PAUSE_MS));
+  if (!part.querySelector("[data-arrived]")) setTimeout(() => renew(part), pause);
+}
+
+/** @param {HTMLElement} part */
+async function fetchAgain(part) {
   try {
     const response = await fetch(part.dataset.refresh ?? "", { redirect: "error" });
-    if (response.ok) {
-      const shown = await response.text();
-      if (shown !== part.dataset.shown) fill(part, shown);
-      part.dataset.shown = shown;
-    }
+    if (!response.ok) return;
+    const shown = await response.text();
+    if (shown !== part.dataset.shown) fill(part, shown);
+    part.dataset.shown = shown;
   } catch { /* away: the next try comes soon */ }
-  if (!part.querySelector("[data-arrived]")) setTimeout(() => renew(part), Number(part.dataset.every));
 }
 
 /** Put markup into a part. The focus stays on the link or button of the same name; if that is gone, the part takes it.
