@@ -33,6 +33,9 @@ DEV := $(VENV)/.dev
 # Without its interpreter (a link to one that was removed, say) a stamp says nothing about what is installed.
 $(shell [ -e $(PY) ] || rm -f $(RUNTIME) $(DEV))
 
+# Tests start hundreds of processes, each of which would compile the product again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install run test unit check sdk fuzz demo chaos bench image compose deploy-check deploy-test lock clean screenshots
 
 help: ## Show this help
