@@ -1,0 +1,33 @@
+"""Answers of services as the console reads them."""
+
+from decimal import Decimal
+
+import httpx
+import pytest
+
+from services.console.reading import ReadFailed, data_of
+
+
+def test_amounts_are_exact() -> None:
+    answer = httpx.Response(200, content=b'{"success": true, "data": {"value": 0.10, "count": 3}}')
+    assert data_of(answer) == {"value": Decimal("0.10"), "count": 3}
+    assert isinstance(data_of(answer)["value"], Decimal)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>502</html>", b"[1]", b'"ok"', b'{"success": true'])
+def test_what_is_no_answer_of_ours_is_the_fault_of_the_service(body: bytes) -> None:
+    with pytest.raises(ReadFailed) as caught:
+        data_of(httpx.Response(200, content=body))
+    assert (caught.value.status, caught.value.code) == (502, "SERVER_ERROR")
+
+
+def test_an_error_has_its_code_and_its_reason() -> None:
+    body = {"success": False, "error": {"code": "INVALID_EVENT", "message": "m", "details": {"reason": "r"}}}
+    with pytest.raises(ReadFailed) as caught:
+        data_of(httpx.Response(400, json=body))
+    assert (caught.value.status, caught.value.code, caught.value.message, caught.value.reason) == (
+        400,
+        "INVALID_EVENT",
+        "m",
+        "r",
+    )
