@@ -97,7 +97,7 @@ def _answer(visitor_id: str, scope: CookieScope | None, language: Language) -> V
 
 def given_id(body: bytes) -> str:
     """Return the id that a body brings, empty where it brings none. Raises `ApiError`."""
-    if not body.strip():
+    if not body:
         return ""
     try:
         given = _decode(body).visitor_id or ""

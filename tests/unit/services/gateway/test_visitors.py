@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.control import App, Plan, Snapshot
-from services.gateway.visitors import COOKIE, CookieScope, cookie_scope, id_in_cookies
+from services.gateway.visitors import COOKIE, CookieScope, cookie_scope, given_id, id_in_cookies
+from services.web.errors import ApiError
 
 PAGE = "https://www.shop.example"
 GATEWAY = "events.shop.example"
@@ -59,6 +60,12 @@ async def test_a_new_visitor_gets_an_id_and_a_cookie_for_400_days(ask: Any) -> N
 async def test_an_empty_body_is_one_in_any_coding(ask: Any, coding: str) -> None:
     data, _ = await ask(**{"Content-Encoding": coding})
     assert data["visitor_id"]
+
+
+@pytest.mark.parametrize("body", [b" ", b"\r\n", b"[]", b"{", b'"vis_of_the_page"'])
+def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
+    with pytest.raises(ApiError):
+        given_id(body)
 
 
 async def test_a_body_may_have_what_is_not_asked_for(ask: Any) -> None:
