@@ -55,6 +55,9 @@ class SdkServer:
         self.sent: list[str] = []
         """Ids of events as they came, repeats included."""
         self.faults: deque[Fault] = deque()
+        self.answers = threading.Event()
+        """Reports are answered while it is set; cleared, they wait for half a minute at most."""
+        self.answers.set()
         self.is_down = False
         self.is_bad: Callable[[dict[str, Any]], bool] = lambda event: False
         """An event for which a whole batch is refused with 400."""
@@ -153,6 +156,7 @@ class SdkServer:
             if fault is None and any(map(self.is_bad, events)):
                 fault = Fault(400)
             results = self._store(events) if fault is None or fault.is_stored else []
+        self.answers.wait(30)
         if fault is None:
             answer = {"success": True, "data": {"accepted": len(events), "rejected": 0, "results": results}}
             self._answer(request, 201, json.dumps(answer).encode(), cors)

@@ -31,7 +31,7 @@ async def show_overview(page: OfApp) -> Response:
         page.read(PERFORMANCE, asked | {"granularity": "day"}),
         page.read("/v1/alerts", {"limit": _ALERTS}),
     )
-    ledger = await page.console.ledgers.of(page.app_id)  # now: a count that it starts holds up none of these reads
+    ledger = await page.console.ledgers.of(page.app_id)  # last: the count that it may start slows no read
     if not whole["totals"]["sessions"] and not (await page.read("/v1/events", {"limit": 1}))["items"]:
         return page.render("overview_empty.html")
     daily, earlier = by_period(by_day["items"]), by_period(by_day["previous"]["items"])
