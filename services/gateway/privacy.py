@@ -29,10 +29,14 @@ _ENCODED_NAME: Final = re.compile(_ENCODED + _NAME_CODE, re.IGNORECASE)
 """A character that names are made of, encoded, as no usual sender does: only then is the costlier pattern needed."""
 _ENCODED_ANY: Final = re.compile("%")
 _NOTHING: Final = re.compile(r"(?!)(?P<user>)(?P<first>)")
-_PERCENTS: Final = re.compile(b"%(?:25)+")
-_CODED_SEPARATORS: Final = re.compile(b"%(?:26|23|3f|5b)", re.IGNORECASE)
+_CODED_PERCENT: Final = b"%25"
+_MOST_CODINGS: Final = 3
+"""Times that a text may be percent-encoded beyond the first; of one with more, `may_drop` is not certain."""
+_CODED_SEPARATORS: Final = (b"%26", b"%23", b"%3F", b"%3f", b"%5B", b"%5b")
 _CODED_NAME: Final = re.compile(f"%{_NAME_CODE}".encode(), re.IGNORECASE)
-_CODED_BRACKET: Final = re.compile(b"%5d", re.IGNORECASE)
+_CODED_ANY: Final = re.compile(f"%(?:{_NAME_CODE}|2[36]|3F|5[BD])".encode(), re.IGNORECASE)
+_CODED_BRACKETS: Final = (b"%5D", b"%5d")
+_CODED_SIGNS: Final = (b"%3D", b"%3d")
 _COMPARED: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ?#/&;[", b"abcdefghijklmnopqrstuvwxyz======")
 """Letters without their case, and equals signs for what separates parameters."""
 _NOT_COMPARED: Final = b"_-]"
@@ -42,8 +46,10 @@ _LONGEST_END: Final = len("%5D")
 """Bytes that may stand between a name and its equals sign."""
 _ENCODING: Final = len("%65") - len("e")
 """Bytes that a name is longer by where its first character is encoded; of one with more such, another is nearer."""
-_FOLDED: Final = ("ſ".encode(), "\u212a".encode(), b"\\u017f", b"\\u017F", b"\\u212a", b"\\u212A")
-"""The letters beside ASCII's that are `s` and `k` without regard to case, and how JSON may write them."""
+_FOLDED: Final = ("ſ".encode(), "\u212a".encode())
+"""The letters beside ASCII's that are `s` and `k` without regard to case."""
+_ESCAPED_FOLDED: Final = re.compile(rb"\\u(?:017f|212a)", re.IGNORECASE)
+"""How JSON may write them."""
 _ESCAPES: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\(?:u([0-9A-Fa-f]{4})|/)")
 _JSON_ADDRESS: Final = re.compile(r'("ip"\s*:\s*)"((?:[^"\\]|\\.)*)"?')
 
@@ -78,17 +84,20 @@ class Privacy:
         if b"@" in text or (b"\\" in text and b"\\u00" in text):
             return True
         if b"%" in text:
-            text = _PERCENTS.sub(b"%", text).replace(b"%3D", b"=").replace(b"%3d", b"=")
+            if _CODED_PERCENT in text:
+                text = _replaced(text, (_CODED_PERCENT,) * _MOST_CODINGS, b"%")
+                if _CODED_PERCENT in text:
+                    return True
+            text = _replaced(text, _CODED_SIGNS, b"=")
         return b"=" in text and self._has_name(_before_signs(text, self._reach))
 
     def _has_name(self, text: bytes) -> bool:
-        may_be_folded = not text.isascii() or b"\\" in text
-        if not self._are_plain or (may_be_folded and any(one in text for one in _FOLDED)):
+        if not self._are_plain or _has_folded(text):
             return True
-        if b"%" in text:
+        if b"%" in text and _CODED_ANY.search(text):
             if _CODED_NAME.search(text):
                 return True
-            text = _CODED_BRACKET.sub(b"", _CODED_SEPARATORS.sub(b"=", text))
+            text = _replaced(_replaced(text, _CODED_SEPARATORS, b"="), _CODED_BRACKETS, b"")
         return not self._names.isdisjoint(text.translate(_COMPARED, _NOT_COMPARED).split(b"="))
 
     def url(self, given: str) -> str:
@@ -136,12 +145,22 @@ def _shortened(address: str) -> str:
 
 def _before_signs(text: bytes, reach: int) -> bytes:
     """Return the `reach` bytes before each equals sign, or what there is of them, with a `_SIGN` each."""
-    parts: list[bytes] = []
-    start = 0
-    while (sign := text.find(b"=", start)) >= 0:
-        parts += text[max(start, sign - reach) : sign], _SIGN, b"="
-        start = sign + 1
-    return b"".join(parts)
+    parts = [part[-reach:] for part in text.split(b"=")]
+    parts[-1] = b""
+    return (_SIGN + b"=").join(parts)
+
+
+def _has_folded(text: bytes) -> bool:
+    if not text.isascii() and any(one in text for one in _FOLDED):
+        return True
+    return b"\\u" in text and _ESCAPED_FOLDED.search(text) is not None
+
+
+def _replaced(text: bytes, codes: tuple[bytes, ...], by: bytes) -> bytes:
+    """Return the text with all codes replaced; a tenth of what a pattern takes where there are many."""
+    for code in codes:
+        text = text.replace(code, by)
+    return text
 
 
 def _pattern(names: list[str], *, is_json: bool, is_encoded: bool = False) -> re.Pattern[str]:

@@ -51,28 +51,35 @@ JUNK = [
 ]
 
 
-DEAR_EVENTS = [
-    b'{"event_name":"a","properties":{"a":[' + b",".join([value] * (4_800 // len(value))) + b"]}}"
-    for value in (
-        b"{}",
-        b"[]",
-        b"1",
-        b'""',
-        b"1e5",
-        b'"\\u0000"',
-        b"1111111111111111111",
-        b'{"a":1}',
-        b'"\\":"',
-        b"[[[]]]",
-    )
-] + [
-    b'{"event_name":"a","properties":{' + b",".join(b'"k%d":1' % number for number in range(400)) + b"}}",
-    b'{"event_name":"a","properties":{' + b",".join([b'"k" :1'] * 400) + b"}}",
-    b'{"event_name":"a",' + b",".join(b'"k%d":1' % number for number in range(400)) + b"}",
-    b'{"event_name":"a","timestamp":"",' + b",".join(b'"k%d":""' % number for number in range(400)) + b"}",
-    b'{"event_name":"a","properties":{"a":[' + b",".join([b"{}"] * 1_600) + b"]},}",
-    b'{"event_name":"a\t","properties":{"a":[' + b",".join([b"{}"] * 1_600) + b"]}}",
-]
+DEAR_EVENTS = (
+    [
+        b'{"event_name":"a","properties":{"a":[' + b",".join([value] * (4_800 // len(value))) + b"]}}"
+        for value in (
+            b"{}",
+            b"[]",
+            b"1",
+            b'""',
+            b"1e5",
+            b'"\\u0000"',
+            b"1111111111111111111",
+            b'{"a":1}',
+            b'"\\":"',
+            b"[[[]]]",
+        )
+    ]
+    + [
+        b'{"event_name":"a","properties":{"a":"' + (text * 4_800)[:4_800] + b'="}}'
+        for text in (b"=", b"/", b"a/", b"%", b"%25a", b"%%25", b"%26=", b"\\\\=", b"\xc5\xbe=")
+    ]
+    + [
+        b'{"event_name":"a","properties":{' + b",".join(b'"k%d":1' % number for number in range(400)) + b"}}",
+        b'{"event_name":"a","properties":{' + b",".join([b'"k" :1'] * 400) + b"}}",
+        b'{"event_name":"a",' + b",".join(b'"k%d":1' % number for number in range(400)) + b"}",
+        b'{"event_name":"a","timestamp":"",' + b",".join(b'"k%d":""' % number for number in range(400)) + b"}",
+        b'{"event_name":"a","properties":{"a":[' + b",".join([b"{}"] * 1_600) + b"]},}",
+        b'{"event_name":"a\t","properties":{"a":[' + b",".join([b"{}"] * 1_600) + b"]}}",
+    ]
+)
 """Events whose parts cost more than their bytes where they are looked at one by one."""
 
 

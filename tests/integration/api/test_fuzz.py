@@ -26,6 +26,7 @@ from schemas.events import MAX_BATCH_BYTES, decode_stream_events
 from schemas.facts import RejectedRow
 from schemas.topics import Topic
 from services.gateway.app import build_app
+from services.gateway.intake import LONG_BYTES
 from services.gateway.publish import Publisher
 from services.gateway.sink import MemorySink
 from services.gateway.snapshots import FixedSnapshots
@@ -168,7 +169,7 @@ def test_dear_events_cost_what_their_bytes_do(gateway: Gateway, event: bytes) ->
     meet(gateway, posted(b'{"events":[' + b",".join([event] * count) + b"]}"))
 
 
-@pytest.mark.parametrize("size_bytes", [60_000, 250_000, *([MAX_BATCH_BYTES] if IS_FULL else [])])
+@pytest.mark.parametrize("size_bytes", [60_000, LONG_BYTES, 250_000, *([MAX_BATCH_BYTES] if IS_FULL else [])])
 def test_no_body_holds_the_event_loop(gateway: Gateway, size_bytes: int) -> None:
     """Nor does one of many events in few bytes."""
     for event in (*odd_requests.DEAR_EVENTS, *odd_requests.REFUSED_EVENTS, odd_requests.SEEDS[0]):

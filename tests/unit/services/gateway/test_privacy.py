@@ -47,6 +47,7 @@ def snapshot(snapshot: Snapshot) -> Snapshot:
         ("https://a.example/?next=https%3A%2F%2Fb%2F%3Ftoken%3DsEcr3t%26y%3D1&z=1",
          "https://a.example/?next=https%3A%2F%2Fb%2F%3Fy%3D1&z=1"),
         ("https://a.example/?next=%252F%253Ftoken%253DsEcr3t", "https://a.example/?next=%252F"),
+        ("https://a.example/?next=%2F%2525252525253Ftoken%2525252525253DsEcr3t", "https://a.example/?next=%2F"),
         ("?token=sEcr3t", ""),
         ("https://a.example/?%65mail=sEcr3t&x=1", "https://a.example/?x=1"),
         ("https://a.example/?x=1&%45-M%61il=sEcr3t", "https://a.example/?x=1"),

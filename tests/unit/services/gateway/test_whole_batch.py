@@ -132,6 +132,18 @@ def test_the_slightest_doubt_is_left_to_a_closer_look(receipt: Receipt, odd: dic
     assert accept_all(batch([ORDINARY, {"event_name": "a", "event_id": "e-2"}], is_ascii=True), receipt) is not None
 
 
+@pytest.mark.parametrize(
+    ("count", "text", "is_quick"),
+    [(500, "", True), (501, "", False), (4, "=" * 3_900, True), (5, "=" * 3_900, False), (4, "%" * 4_100, False)],
+)
+def test_what_takes_the_event_loop_long_is_not_accepted_quickly(
+    receipt: Receipt, count: int, text: str, is_quick: bool
+) -> None:
+    events = batch([{"event_name": "a", "anonymous_id": "v", "properties": {"x": text}}] * count)
+    assert (accept_all(events, receipt, is_quick=True) is not None) is is_quick
+    assert accept_all(events, receipt) is not None
+
+
 LINE = b'{"event_name":"a"}'
 
 
