@@ -21,4 +21,6 @@ def names(server: SdkServer) -> list[str]:
 
 
 def urls(server: SdkServer) -> list[str]:
-    return [event["context"]["page"]["url"].partition(str(server.port))[2] for event in server.named("page_view")]
+    """Addresses of the views in the order of their times: the reports of two pages may overtake each other."""
+    views = sorted(server.named("page_view"), key=lambda event: event["timestamp"])
+    return [event["context"]["page"]["url"].partition(str(server.port))[2] for event in views]

@@ -198,9 +198,9 @@ def test_the_queue_of_a_tab_that_was_killed_is_taken_over_once(server: SdkServer
     killed.evaluate("() => { for (let i = 0; i < 5; i++) AttriKit.track('click_' + i) }")
     with pytest.raises(Error, match="crash"):  # its process alone: the browser keeps others ready for new pages
         killed.goto("chrome://crash")
-    heir = context.new_page()
+    heir = opened(server, context.new_page(), "batchTimeout:50", "127.0.0.1")
+    heir.wait_for_function("errors.length")  # so nothing of the killed page is on its way any more
     server.is_down = False
-    opened(server, heir, "batchTimeout:50", "127.0.0.1")
     second = opened(server, context.new_page(), "batchTimeout:50", "127.0.0.1")
     server.wait(lambda: len(server.events) == 8)
     second.evaluate("AttriKit.flush()")
