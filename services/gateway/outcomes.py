@@ -89,7 +89,8 @@ def _verdict(events: Events, index: int, raw: bytes, receipt: Receipt) -> Checke
 
 
 def _stamped(verdicts: list[Verdict], events: Events, receipt: Receipt) -> list[Outcome]:
-    may_drop = receipt.privacy.may_drop(b"".join(events.pieces))
+    pieces = [piece for piece, verdict in zip(events.pieces, verdicts, strict=True) if isinstance(verdict, tuple)]
+    may_drop = receipt.privacy.may_drop_any(pieces)
     accepted = iter(stamp([verdict for verdict in verdicts if isinstance(verdict, tuple)], receipt, may_drop))
     return [
         Accepted(index, next(accepted), len(events.pieces[index])) if isinstance(verdict, tuple) else verdict

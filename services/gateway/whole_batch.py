@@ -39,14 +39,13 @@ def accept_all(events: Events, receipt: Receipt, *, is_quick: bool = False) -> l
 
     `is_quick`: None too if one has to be looked at by itself, which may take longer than the event loop has.
     """
-    text = b"".join(events.pieces)
-    if is_quick and not _is_small(events, text):
-        return None
-    may_drop = receipt.privacy.may_drop(text)
-    if is_quick and (may_drop or not _are_quick(events)):
-        return None
     decoded = events.decoded
     if decoded is None or not events.is_plain or max(map(len, events.pieces)) > MAX_EVENT_BYTES:
+        return None
+    if is_quick and not _is_small(events):
+        return None
+    may_drop = receipt.privacy.may_drop_any(events.pieces)
+    if is_quick and (may_drop or not _are_quick(events)):
         return None
     ids = [event.event_id or mint(receipt, ordinal) for ordinal, event in enumerate(decoded)]
     if not (
@@ -105,8 +104,10 @@ def _times(decoded: Sequence[IncomingEvent], receipt: Receipt) -> Iterable[tuple
     return repeat(check_times(None, None, receipt), len(decoded))
 
 
-def _is_small(events: Events, text: bytes) -> bool:
-    return len(events.pieces) <= _MOST_EVENTS and len(text.translate(None, _BUT_SIGNS)) <= _MOST_SIGNS
+def _is_small(events: Events) -> bool:
+    if len(events.pieces) > _MOST_EVENTS:
+        return False
+    return len(b"".join(events.pieces).translate(None, _BUT_SIGNS)) <= _MOST_SIGNS
 
 
 def _are_quick(events: Events) -> bool:

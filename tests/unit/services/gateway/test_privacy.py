@@ -77,6 +77,16 @@ def test_anything_else_stays_as_it_came(given: str) -> None:
     assert DEFAULT.url(given) == given
 
 
+@pytest.mark.parametrize("size_bytes", [0, 16_000])
+def test_one_text_among_many_that_holds_a_secret_is_found(size_bytes: int) -> None:
+    plain = b'{"a":"https://a.example/?x=1%s"}' % (b"x" * size_bytes)
+    for count in (0, 1, 7, 8, 9, 40):
+        assert not DEFAULT.may_drop_any([plain] * count)
+        assert DEFAULT.may_drop_any([plain] * count + [b'"?token=sEcr3t"'])
+        assert DEFAULT.may_drop_any([b'"?token=sEcr3t"'] + [plain] * count)
+    assert not KEEP_ALL.may_drop_any([b'"?token=sEcr3t"'])
+
+
 def test_no_default_is_a_tag_and_no_list_drops_one() -> None:
     assert not [name for name in DEFAULT_DROPPED_PARAMETERS if is_tag_name(name)]
     url = "https://a.example/?utm_source=x&gclid=y&z=1"
