@@ -15,13 +15,12 @@ from schemas.events import StreamEvent, decode_stream_event, decode_stream_event
 from schemas.facts import RejectedRow
 from schemas.ids import reject_id
 from schemas.rejected_payload import kept_text
+from schemas.unreadable import UNREADABLE
 
 MAX_REJECTS_PER_MESSAGE: Final = 1_000
 """Past it the rest of a message's bad lines share one reject: garbage must not grow into a flood of rows."""
 MAX_TIME_MS: Final = 253_402_300_799_999
 """The end of the year 9999; times beyond it are no times, and would not fit the columns they go to."""
-UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""Errors of decoding a text that is no record."""
 _NEWLINE: Final = b"\n"
 T = TypeVar("T")
 

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from schemas.events import MAX_BATCH_EVENTS
+from schemas.unreadable import UNREADABLE
 from services.gateway.errors import too_large
 from services.gateway.event_borders import has_events, scan_events
 from services.gateway.event_fields import IncomingEvent, OwnFieldsEvent, syntax_reason
@@ -117,7 +118,7 @@ def events_of(pieces: Sequence[bytes]) -> Events:
     """Return a batch of events that are apart already."""
     try:
         decoded = [_decode_own_event(piece) for piece in pieces]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         decoded = None
     is_plain = all(_is_plain(piece, b"\n", b"\r") for piece in pieces)
     return Events(pieces, True, decoded, is_plain, has_own_fields=decoded is not None)
@@ -196,11 +197,11 @@ def _decode_at_once(
     except msgspec.ValidationError as error:
         if "unknown field" not in str(error):
             return None, False
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None, False
     try:
         return decode(body), False
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None, False
 
 

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from schemas.events import MAX_BATCH_EVENTS, MAX_EVENT_BYTES
+from schemas.unreadable import UNREADABLE
 from services.gateway.event_fields import IncomingEvent
 
 _DEPTH: Final = 12
@@ -164,6 +165,6 @@ def _is_readable(piece: bytes) -> bool:
 def _is_named(piece: bytes) -> bool:
     try:
         _decode_named(piece)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
     return True

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from schemas.errors import ErrorCode
+from schemas.unreadable import UNREADABLE
 from services.gateway.context import IncomingContext
 from services.web.errors import ApiError, Text, invalid, missing
 from services.web.event_reasons import EMPTY, NOT_JSON, NOT_OBJECT, NOT_TEXT, NOT_TIME, NOT_UTF8, TOO_DEEP, not_json_at
@@ -69,7 +70,7 @@ def _decode_without_empty(raw: bytes, error: msgspec.ValidationError) -> Incomin
         return _decode(_without_empty(raw, "context"))
     except msgspec.ValidationError as remaining:
         _raise_for_type(raw, remaining)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         _raise_for_type(raw, error)
 
 

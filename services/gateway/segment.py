@@ -22,6 +22,7 @@ import msgspec
 from schemas.event_names import suggest_name
 from schemas.events import EVENT_ID_PATTERN, MAX_BATCH_EVENTS, MAX_PROPERTY_DEPTH, TREE, EventField
 from schemas.ids import digest
+from schemas.unreadable import UNREADABLE
 from services.gateway.body_split import BODY
 from services.gateway.errors import too_large
 from services.gateway.event_borders import scan_batch
@@ -97,7 +98,7 @@ def _scanned(body: bytes) -> tuple[Sequence[bytes], Mapping[str, msgspec.Raw]]:
     pieces, around = found
     try:
         return pieces, _decode_parts(around)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise invalid(BODY, syntax_reason(around)) from None
 
 
@@ -109,6 +110,8 @@ def _messages(parts: Mapping[str, msgspec.Raw]) -> Sequence[msgspec.Raw]:
         return _decode_list(given)
     except msgspec.ValidationError:
         raise invalid(BATCH, NOT_LIST) from None
+    except RecursionError:
+        raise invalid(BATCH, TOO_DEEP) from None
 
 
 def _common(parts: Mapping[str, msgspec.Raw]) -> Message:
@@ -118,7 +121,7 @@ def _common(parts: Mapping[str, msgspec.Raw]) -> Message:
         if name != BATCH:
             try:
                 common[name] = msgspec.json.decode(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            except UNREADABLE:
                 common[name] = bytes(raw).decode("utf-8", "replace")
     return common
 
@@ -127,7 +130,7 @@ def _event_of(piece: bytes, settled: Message, common: Message | None = None) -> 
     """`settled`: fields that go before the message's own; `common`: those that go after them."""
     try:
         return _encode(event_of(_with_common(_decode(piece), common or {}) | settled))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return piece
 
 
@@ -329,7 +332,7 @@ def key_in_body(body: bytes) -> bytes:
     """Return the `writeKey` of a body, empty where there is none."""
     try:
         key = msgspec.json.decode(body, type=_Keyed).writeKey
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return b""
     return key.encode()
 

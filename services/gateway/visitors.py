@@ -18,6 +18,7 @@ from pipeline.runtime.client_address import address_of
 from pipeline.runtime.clock import now_ms
 from schemas.events import MAX_EVENT_BYTES
 from schemas.ids import mint_visitor_id
+from schemas.unreadable import UNREADABLE
 from services.gateway.admission import Admission
 from services.gateway.bodies import read_body
 from services.gateway.body_split import BODY
@@ -104,7 +105,7 @@ def given_id(body: bytes) -> str:
     except msgspec.ValidationError as error:
         field = "visitor_id" if "$.visitor_id" in str(error) else BODY
         raise invalid(field, NOT_VISITOR_ID if field != BODY else NOT_OBJECT) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise invalid(BODY, syntax_reason(body)) from None
     if given:
         _check_id(given)

@@ -21,6 +21,7 @@ from schemas.control import App
 from schemas.currencies import currencies_of_mark
 from schemas.errors import WarningCode
 from schemas.events import AcceptedEvent
+from schemas.unreadable import UNREADABLE
 from services.gateway.event_fields import IncomingEvent
 
 MAX_WARNINGS: Final = 100
@@ -136,7 +137,7 @@ def _unknown_fields(index: int, raw: bytes, meant: "Meant") -> list[Warned]:
         return []
     try:
         unknown = [name for name in _decode_parts(raw) if name not in _KNOWN]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return []
     return [
         Warned(index, WarningCode.UNKNOWN_FIELD, name[:_MAX_CHARACTERS], meant.by(name[:_MAX_CHARACTERS], _KNOWN))
@@ -147,7 +148,7 @@ def _unknown_fields(index: int, raw: bytes, meant: "Meant") -> list[Warned]:
 def _has_own_fields(raw: bytes) -> bool:
     try:
         _decode_own(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
     return True
 

@@ -16,6 +16,7 @@ from typing import Final, cast
 import msgspec
 
 from schemas.events import EVENT_ID_PATTERN, MAX_EVENT_BYTES, MAX_ID_CHARACTERS, AcceptedEvent
+from schemas.unreadable import UNREADABLE
 from services.gateway.body_split import Events
 from services.gateway.event_fields import ABSENT, IncomingEvent
 from services.gateway.event_names import is_event_name
@@ -120,7 +121,7 @@ def _flat_properties(given: Sequence[msgspec.Raw]) -> Iterable[tuple[msgspec.Raw
     """Check the properties. Flat objects need no more than a decode and a count. None if one is absent, holds others,
     or may hold a key twice: then all are looked at more closely.
     """
-    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    with suppress(*UNREADABLE):
         values = list(map(decode_flat, given))
         if has_only_keys(b"".join(cast("list[bytes]", given)), sum(map(len, values))):
             return zip(given, values, strict=True)

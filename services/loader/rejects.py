@@ -8,6 +8,7 @@ import msgspec
 from schemas.facts import RejectedRow
 from schemas.ids import reject_id
 from schemas.rejected_payload import kept_text
+from schemas.unreadable import UNREADABLE
 from services.loader.blocks import Line
 from services.web.event_reasons import INVALID_ROW
 
@@ -50,5 +51,5 @@ def reason_of(error: str) -> str:
 def _app_id(value: bytes) -> str:
     try:
         return _decode_named(value).app_id
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return ""

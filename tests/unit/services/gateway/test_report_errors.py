@@ -1,6 +1,7 @@
 """Requests that the three endpoints refuse, and what their answers say."""
 
 import gzip
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -236,3 +237,25 @@ async def test_on_a_full_disk_of_the_broker_events_are_refused_and_readiness_say
             assert (answer.status_code, answer.headers["retry-after"]) == (500, "10")
             assert answer.json()["error"]["code"] == "SERVER_ERROR"
     assert sink.records == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        '{"event_name":DEEP}',
+        '{"event_name":"a","x":DEEP}',
+        '{"event_name":"a","context":{"x":DEEP}}',
+        '{"event_name":"a","context":{"page":1,"x":DEEP}}',
+        '{"event_name":"a","timestamp":"","x":DEEP}',
+        '{"event_name":"a","properties":{"x":DEEP}}',
+    ],
+)
+@pytest.mark.parametrize("opening", ["[]", "{}"])
+async def test_no_depth_is_a_crash(client: httpx.AsyncClient, event: str, opening: str) -> None:
+    """What decodes an event first may have more room than what looks at it again."""
+    start, end = ("[", "]") if opening == "[]" else ('{"a":', "}")
+    for levels in (*range(sys.getrecursionlimit() - 300, sys.getrecursionlimit() + 20, 3), 5_000):
+        raw = event.replace("DEEP", start * levels + "1" + end * levels)
+        for path, body in ((TRACK, raw), (BATCH, f'{{"events":[{raw},{{"event_name":"a"}}]}}'), (VALIDATE, raw)):
+            answer = await client.post(path, content=body, headers={"Content-Type": "application/json"})
+            assert answer.status_code in (200, 201, 400), (path, levels)

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -217,3 +218,19 @@ async def test_any_bytes_get_an_answer(send: Any, path: str, body: bytes, wraps:
     answer = await send("/segment/v1/" + path, content)
     assert answer.status_code in (200, 400)
     assert answer.json() == DONE or answer.json()["error"]["code"] == answer.json()["code"]
+
+
+@pytest.mark.parametrize("field", ["x", "event", "context", "properties", "timestamp", "batch"])
+@pytest.mark.parametrize("opening", ["[]", "{}"])
+async def test_no_depth_is_a_crash(send: Any, field: str, opening: str) -> None:
+    start, end = ("[", "]") if opening == "[]" else ('{"a":', "}")
+    for levels in (*range(sys.getrecursionlimit() - 300, sys.getrecursionlimit() + 20, 5), 5_000):
+        deep = start * levels + "1" + end * levels
+        odd = f'{{"type":"track","event":"a","userId":"u","{field}":{deep}}}'
+        for path, body in (
+            ("track", odd),
+            ("batch", f'{{"batch":[{odd}]}}'),
+            ("batch", f'{{"batch":[{{}}],"x":{deep}}}'),
+        ):
+            answer = await send("/segment/v1/" + path, body.encode())
+            assert answer.status_code in (200, 400), (path, levels)
