@@ -70,6 +70,8 @@ def _decode_without_empty(raw: bytes, error: msgspec.ValidationError) -> Incomin
         return _decode(_without_empty(raw, "context"))
     except msgspec.ValidationError as remaining:
         _raise_for_type(raw, remaining)
+    except RecursionError:
+        raise invalid("", TOO_DEEP) from None
     except UNREADABLE:
         _raise_for_type(raw, error)
 

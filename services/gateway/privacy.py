@@ -25,7 +25,7 @@ from schemas.control import ClientAddress, PrivacySettings
 _PREFIX_BITS: Final = {4: 24, 6: 48}
 _ENCODED: Final = "%(?:25)*"
 """A percent sign, encoded any number of times."""
-_NAME_CODE: Final = "(?:2D|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F)"
+_NAME_CODE: Final = "(?:2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F)"
 _ENCODED_NAME: Final = re.compile(_ENCODED + _NAME_CODE, re.IGNORECASE)
 """A character that names are made of, encoded, as no usual sender does: only then is the costlier pattern needed."""
 _ENCODED_ANY: Final = re.compile("%")
@@ -47,15 +47,16 @@ _COMPARED: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ?#/&;[", b"abcdef
 _NOT_COMPARED: Final = b"_-]"
 _SIGN: Final = b"\x00"
 """Stands for the equals sign behind a name."""
-_LONGEST_END: Final = len("%5D")
-"""Bytes that may stand between a name and its equals sign."""
-_ENCODING: Final = len("%65") - len("e")
-"""Bytes that a name is longer by where its first character is encoded; of one with more such, another is nearer."""
-_FOLDED: Final = ("ſ".encode(), "\u212a".encode())
-"""The letters beside ASCII's that are `s` and `k` without regard to case."""
-_ESCAPED_FOLDED: Final = re.compile(rb"\\u(?:017f|212a)", re.IGNORECASE)
+_LONGEST_ENDS: Final = len("%5B") + len("%5D")
+"""Bytes that may stand before a name, for its separator, and between it and its equals sign."""
+_LONGEST_LETTER: Final = len(r"\u017f")
+"""Bytes of a name's first letter. Of a name with more such letters, another is nearer."""
+_FOLDED: Final = tuple(letter.encode() for letter in ("ſ", "\u212a", "ı", "İ"))
+"""The letters beside ASCII's that are `s`, `k` and `i` without regard to case."""
+_ESCAPED_FOLDED: Final = re.compile(rb"\\u(?:017f|212a|013[01])", re.IGNORECASE)
 """How JSON may write them."""
 _ESCAPES: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\(?:u([0-9A-Fa-f]{4})|/)")
+_MARKS_OR_ONE: Final = re.compile(r"[_-]+|.", re.DOTALL)
 _JSON_ADDRESS: Final = re.compile(r'("ip"\s*:\s*)"((?:[^"\\]|\\.)*)"?')
 
 
@@ -67,7 +68,7 @@ class Privacy:
         self.drops_parameters = bool(names)
         self._names = frozenset(name.encode().translate(_COMPARED, _NOT_COMPARED) + _SIGN for name in names)
         self._are_plain = all(map(str.isascii, names))
-        self._reach = max(map(len, names), default=0) + _ENCODING + _LONGEST_END
+        self._reach = max(map(len, names), default=0) - 1 + _LONGEST_LETTER + _LONGEST_ENDS
         self._in_address = _pattern(names, is_json=False)
         self._encoded_in_address = _pattern(names, is_json=False, is_encoded=True)
         self._in_json = _pattern(names, is_json=True, is_encoded=True)
@@ -184,8 +185,7 @@ def _pattern(names: list[str], *, is_json: bool, is_encoded: bool = False) -> re
     if not names:
         return _NOTHING
     end, escape = ('"\\\\', r"|\\.") if is_json else ("", "")
-    form = _any_form if is_encoded else _plain_form
-    name = "(?:" + "|".join("".join(map(form, name)) for name in names) + ")"
+    name = "(?:" + "|".join(_name_pattern(name, is_encoded) for name in names) + ")"
     key = rf"(?:[^?&#;={end}]*(?:\[|%5B))?{name}(?:\]|%5D)?"
     value = rf"(?:[^&#?{end}]|\?(?![\w.-]+=){escape})*"
     plain = rf"(?P<first>\?|#/?|&(?:amp;)*)(?:{key}={value}(?:&(?:amp;)*)?)+"
@@ -204,16 +204,19 @@ def _replacement(found: re.Match[str]) -> str:
     return (found["first"] or found["inner"] or "") if goes_on else ""
 
 
-def _plain_form(character: str) -> str:
-    return "[_-]?" if character in "_-" else re.escape(character)
+def _name_pattern(name: str, is_encoded: bool) -> str:
+    """Return the pattern of a name without regard to case. No text may be read in two ways by it: with so many ways for
+    each character, a text of some would take forever."""
+    form = _any_form if is_encoded else re.escape
+    mark = f"(?:[_-]|{_ENCODED}(?:5F|2D))" if is_encoded else "[_-]"
+    parts = _MARKS_OR_ONE.findall(name)
+    return "".join(f"{mark}{{0,{len(part)}}}" if part[0] in "_-" else form(part) for part in parts)
 
 
 def _any_form(character: str) -> str:
     """Return the pattern of a character of a name, as it is or percent-encoded: `e` is also `%65` and `%45`."""
-    if character in "_-":
-        return f"(?:[_-]|{_ENCODED}(?:5F|2D))?"
-    forms = {character, character.lower(), character.upper()}
-    return "(?:" + "|".join(sorted(pattern for form in forms for pattern in (re.escape(form), _encoded(form)))) + ")"
+    forms = {_encoded(character.lower()), _encoded(character.upper())}
+    return "(?:" + "|".join([re.escape(character), *sorted(forms)]) + ")"
 
 
 def _encoded(text: str) -> str:

@@ -110,8 +110,6 @@ def _messages(parts: Mapping[str, msgspec.Raw]) -> Sequence[msgspec.Raw]:
         return _decode_list(given)
     except msgspec.ValidationError:
         raise invalid(BATCH, NOT_LIST) from None
-    except RecursionError:
-        raise invalid(BATCH, TOO_DEEP) from None
 
 
 def _common(parts: Mapping[str, msgspec.Raw]) -> Message:

@@ -69,7 +69,7 @@ DEAR_EVENTS = (
     ]
     + [
         b'{"event_name":"a","properties":{"a":"' + (text * 4_800)[:4_800] + b'="}}'
-        for text in (b"=", b"/", b"a/", b"%", b"%25a", b"%%25", b"%26=", b"\\\\=", b"\xc5\xbe=")
+        for text in (b"=", b"/", b"a/", b"%", b"%25a", b"%%25", b"%26=", b"\\\\=", b"\xc5\xbe=", b"/" * 24 + b"=")
     ]
     + [
         b'{"event_name":"a","properties":{' + b",".join(b'"k%d":1' % number for number in range(400)) + b"}}",
@@ -88,6 +88,7 @@ REFUSED_EVENTS = [
     b'{"event_name":"a","x":NaN}',
     b'{"event_name":"a","event_id":"x y"}',
     b'{"event_name":"B","properties":{"a":"' + b"token=1&?" * 400 + b'"}}',
+    b'{"event_name":"B","x":"' + b"&x_amz_security_token" * 200 + b'"}',
     b'{"event_name":"B","properties":{"a":"' + rb"\"ip\":\"1.1.1.1\"" * 200 + b'"}}',
     b'{"event_name":"purchase","user_id":"u","properties":{"eunever":1,"veneure":2,"amuont":3,"valeu":4,"toatl":5}}',
 ]

@@ -21,6 +21,14 @@ def names(server: SdkServer) -> list[str]:
 
 
 def urls(server: SdkServer) -> list[str]:
-    """Addresses of the views in the order of their times: the reports of two pages may overtake each other."""
-    views = sorted(server.named("page_view"), key=lambda event: event["timestamp"])
+    """Addresses of the views in the order in which they came."""
+    return _addresses(server, server.named("page_view"))
+
+
+def urls_by_time(server: SdkServer) -> list[str]:
+    """The same in the order of their times: the reports of two pages may overtake each other."""
+    return _addresses(server, sorted(server.named("page_view"), key=lambda event: event["timestamp"]))
+
+
+def _addresses(server: SdkServer, views: list[Any]) -> list[str]:
     return [event["context"]["page"]["url"].partition(str(server.port))[2] for event in views]

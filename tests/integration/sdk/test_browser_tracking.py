@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from sdk_pages import names, opened, urls
+from sdk_pages import names, opened, urls, urls_by_time
 from sdk_server import SdkServer
 
 # Identity
@@ -49,7 +49,7 @@ def test_a_link_to_another_domain_keeps_the_visitor_for_two_minutes(server: SdkS
     assert page.evaluate("AttriKit.getVisitorId()") == visitor
     assert page.url == server.url("other.test", "/?a=1#x")
     page.evaluate("AttriKit.flush()")
-    server.wait(lambda: urls(server) == ["/", "/?a=1#x"])
+    server.wait(lambda: urls_by_time(server) == ["/", "/?a=1#x"])
     context.add_init_script("{ const now = Date.now; Date.now = () => now() + 121000 }")
     opened(server, page, host="third.test", path=link.partition(str(server.port))[2])
     assert page.evaluate("AttriKit.getVisitorId()") != visitor
@@ -165,7 +165,7 @@ def test_back_to_a_page_in_the_cache_is_a_view_and_the_cache_stays_enabled(serve
     page.evaluate("setTimeout(() => history.back(), 0)")
     page.wait_for_url(server.url(), wait_until="commit")
     page.wait_for_function("window.mark === 7")
-    server.wait(lambda: urls(server) == ["/", "/other", "/"])
+    server.wait(lambda: urls_by_time(server) == ["/", "/other", "/"])
     page.evaluate("() => { AttriKit.track('after'); return AttriKit.flush() }")
     assert names(server)[-1] == "after"
     assert len(server.events) == 4
@@ -214,7 +214,7 @@ def test_a_click_id_of_the_first_address_is_on_a_conversion_three_views_later(se
     page.reload()
     page.evaluate("AttriKit.flush()")
     server.wait(lambda: len(urls(server)) == 7)
-    assert urls(server)[-2:] == ["/?utm_source=baidu&bd_vid=b-1", "/"], "a reload is no new click"
+    assert urls_by_time(server)[-2:] == ["/?utm_source=baidu&bd_vid=b-1", "/"], "a reload is no new click"
 
 
 def test_secrets_in_addresses_never_leave_the_page(server: SdkServer, page: Any) -> None:

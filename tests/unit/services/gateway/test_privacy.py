@@ -1,5 +1,6 @@
 """What is left out of an event: parameters of addresses, and part of the client's own."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -48,6 +49,9 @@ def snapshot(snapshot: Snapshot) -> Snapshot:
          "https://a.example/?next=https%3A%2F%2Fb%2F%3Fy%3D1&z=1"),
         ("https://a.example/?next=%252F%253Ftoken%253DsEcr3t", "https://a.example/?next=%252F"),
         ("https://a.example/?next=%2F%2525252525253Ftoken%2525252525253DsEcr3t", "https://a.example/?next=%2F"),
+        ("https://a.example/?a%5Bx_amz_security_token%5D=sEcr3t", "https://a.example/"),
+        ("https://a.example/?next=%3Fx_amz_security_token%5D%3DsEcr3t", "https://a.example/?next="),
+        ("https://a.example/?emaıl=sEcr3t&sıg=sEcr3t&EMAİL=sEcr3t", "https://a.example/"),
         ("?token=sEcr3t", ""),
         ("https://a.example/?%65mail=sEcr3t&x=1", "https://a.example/?x=1"),
         ("https://a.example/?x=1&%45-M%61il=sEcr3t", "https://a.example/?x=1"),
@@ -119,6 +123,12 @@ def test_long_addresses_take_no_longer_than_their_length_says() -> None:
     for text in ("?" + "a[" * 16_000, "&amp;" * 6_000, "%25" * 10_000, "%3Ftoken%3D" * 2_900, "://" * 10_000 + "@"):
         DEFAULT.url(text + "=")
         DEFAULT.payload(text + "=")
+    for many in ("x_amz_security_token", "_" * 40, "_-" * 15 + "a", "i" * 40):
+        names = Privacy(PrivacySettings(("x_amz_security_token", "_" * 40 + "a", "i" * 40 + "b")))
+        for start in "&?":
+            text = (start + many) * (30_000 // len(many))
+            assert names.url(text + "&%42=") == text + "&%42="
+            assert names.payload(text) == text
 
 
 @pytest.mark.parametrize("given", [{"a": {"b": ["https://x/?token=sEcr3t"]}, "n": 1.5}, {"page_url": "/?email=sEcr3t"}])
@@ -207,16 +217,44 @@ async def test_validate_shows_what_would_be_stored(client: httpx.AsyncClient) ->
 
 PARTS_OF_ADDRESSES = (
     *("?", "#", "#/", "&", "&amp;", ";", "/", "=", "%3D", "%253d", "%3f", "%2526", "[", "]", "%5B", "%255d", "_", "-"),
-    *("token", "Access", "E_Mail", "ſig", "phone", "x", "://", "a@", "\\u003d", "手机", "next="),
+    *(
+        "token",
+        "Access",
+        "E_Mail",
+        "ſig",
+        "phone",
+        "x",
+        "://",
+        "a@",
+        "\\u003d",
+        "手机",
+        "next=",
+        "x_amz_security_token",
+    ),
+    *("a.b", "a%2Eb", "emaıl", "EMAİL", "\u212aey", "%6bey", "%254Bey", "ſecret", "%2525"),
 )
-WITH_ACCESS = Privacy(PrivacySettings((*DEFAULT_DROPPED_PARAMETERS, "access_x")))
+SETTINGS = (
+    Privacy(PrivacySettings((*DEFAULT_DROPPED_PARAMETERS, "access_x"))),
+    *(Privacy(PrivacySettings(names)) for names in (("email",), ("key",), ("secret",), ("a.b",), ("_x", "手机"))),
+)
 
 
-@given(st.lists(st.sampled_from(PARTS_OF_ADDRESSES), max_size=9).map("".join))
-def test_what_may_hold_nothing_to_drop_holds_nothing(text: str) -> None:
-    if WITH_ACCESS._in_address.sub("", text) != text:
-        assert WITH_ACCESS.may_drop(text.encode())
-        assert WITH_ACCESS.may_drop(msgspec.json.encode({"a": text}))
+@given(st.lists(st.sampled_from(PARTS_OF_ADDRESSES), max_size=9).map("".join), st.sampled_from(SETTINGS))
+def test_what_may_hold_nothing_to_drop_holds_nothing(text: str, privacy: Privacy) -> None:
+    if any(pattern.sub("", text) != text for pattern in (privacy._in_address, privacy._encoded_in_address)):
+        assert privacy.may_drop(text.encode())
+        assert privacy.may_drop(msgspec.json.encode({"a": text}))
+        assert privacy.may_drop(json.dumps({"a": text}).encode())
+
+
+@pytest.mark.parametrize("coded", [False, True])
+@pytest.mark.parametrize("start", ["?", "%3F", "?a%5B", "?a[", ";", "%26", "#/"])
+@pytest.mark.parametrize("end", ["=", "%3D", "]=", "%5D=", "%5D%3D"])
+def test_a_name_is_found_with_whatever_stands_around_it(coded: bool, start: str, end: str) -> None:
+    for name in ("x_amz_security_token", "\u212aey", "%6bey", "ſecret", "s\u212aey"):
+        only = Privacy(PrivacySettings((name.replace("\u212a", "k").replace("%6b", "k").replace("ſ", "s"),)))
+        text = start + name + end + SECRET
+        assert only.may_drop((json.dumps(text) if coded else text).encode())
 
 
 def test_ordinary_addresses_are_not_looked_at_closely() -> None:

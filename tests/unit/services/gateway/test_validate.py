@@ -227,12 +227,8 @@ MISSING = ErrorCode.MISSING_REQUIRED_FIELD
         (b'{"event_name":"a","context":{"ip":"localhost"}}', PARAMETER, "context.ip"),
         (b'{"event_name":"a","context":{"campaign":{"name":true}}}', PARAMETER, "context.campaign.name"),
         (b'{"event_name":"a","unknown":' + b"[" * 30_000 + b"]", PARAMETER, ""),
-        (b'{"event_name":' + b"[" * 3_000 + b"]" * 3_000 + b"}", NAMES, "event_name"),
-        (
-            b'{"event_name":"a","context":{"page":1,"x":' + b"[" * 3_000 + b"]" * 3_000 + b"}}",
-            PARAMETER,
-            "context.page",
-        ),
+        (b'{"event_name":' + b"[" * 3_000 + b"]" * 3_000 + b"}", PARAMETER, ""),
+        (b'{"event_name":"a","context":{"page":1,"x":' + b"[" * 3_000 + b"]" * 3_000 + b"}}", PARAMETER, ""),
     ],
 )
 def test_refusals(receipt: Receipt, raw: bytes, code: ErrorCode, field: str) -> None:
