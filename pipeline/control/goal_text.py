@@ -4,6 +4,7 @@ import msgspec
 
 from pipeline.control.errors import InvalidRecord
 from schemas.control import GoalCondition, Operator
+from schemas.unreadable import UNREADABLE
 
 Value = str | int | float | bool | None
 
@@ -25,7 +26,7 @@ def parse_value(text: str) -> Value:
         return None
     try:
         found = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return text
     return found if isinstance(found, str | int | float) else text
 

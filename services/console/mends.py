@@ -11,6 +11,7 @@ from pipeline.domain.rejected_replay import Mending
 from schemas.errors import ErrorCode
 from schemas.event_names import suggest_name
 from schemas.events import EVENT_NAME_PATTERN
+from schemas.unreadable import UNREADABLE
 from services.console.i18n.catalogue import text
 
 NAME: Final = "event_name"
@@ -56,7 +57,7 @@ def likely_mend(group: Mapping[str, Any], payload: str) -> Mend:
 def _fields_of(payload: str) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return {}
     return found if isinstance(found, dict) else {}
 

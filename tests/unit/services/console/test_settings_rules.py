@@ -36,6 +36,11 @@ def test_a_value_is_read_as_it_was_written(value: Any) -> None:
     assert parse_value(value_text(value)) == value
 
 
+@pytest.mark.parametrize("text", ["[" * 3_000, "9" * 5_000, "1e999", "\ud800", "{"])
+def test_what_cannot_be_read_as_a_value_is_a_text(text: str) -> None:
+    assert parse_value(text) == text
+
+
 def test_a_form_gives_back_the_goal_it_was_made_of() -> None:
     goal = Goal("big", "Big", "macro", "purchase", ("revenue",), (make_condition("revenue", "gte", "100"),))
     assert goal_of("big", values_of(goal), rows_of(goal)) == goal
