@@ -22,6 +22,7 @@ from pipeline.domain.properties import read_properties
 from schemas.amounts import shown_value
 from schemas.control import App, Goal, GoalCondition, Operator
 from schemas.events import AcceptedEvent
+from schemas.unreadable import UNREADABLE
 
 PREFIX: Final = "attrikit-test-"
 """Prefix of the ids of test events, of their persons and of their orders."""
@@ -109,7 +110,7 @@ def refuse_real_ids(event: RawEvent) -> None:
 def _fields_of(text: str | msgspec.Raw) -> RawEvent | None:
     try:
         return msgspec.json.decode(text, type=RawEvent)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 
@@ -122,7 +123,10 @@ def _is_given(raw: msgspec.Raw) -> bool:
 
 
 def _is_of_test(raw: msgspec.Raw) -> bool:
-    found = msgspec.json.decode(raw)
+    try:
+        found = msgspec.json.decode(raw)
+    except UNREADABLE:  # a number out of range, of which the fields alone do not tell
+        return False
     return isinstance(found, str) and found.startswith(PREFIX)
 
 

@@ -130,6 +130,11 @@ def test_what_the_gateway_would_refuse_is_told_and_not_sent(console: ConsoleWorl
             "properties.order_id of a test event must begin with",
             "测试事件的 properties.order_id 必须以",
         ),
+        (
+            '{"event_name": "x", "user_id": 1e999}',
+            "user_id of a test event must begin with attrikit-test-",
+            "测试事件的 user_id 必须以 attrikit-test- 开头",
+        ),
     ],
 )
 def test_what_may_not_be_sent_is_refused_in_both_languages(

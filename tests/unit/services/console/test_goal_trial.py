@@ -95,7 +95,7 @@ def test_an_event_is_marked_or_refused_by_the_gateway(context: str) -> None:
         assert context in ('"x"', "7", "[]")
 
 
-@pytest.mark.parametrize("typed", ["", "[]", "[{}]", "7", "null", '{"a"', "{" * 5000, '{"a": 1} {"b": 2}'])
+@pytest.mark.parametrize("typed", ["", "[]", "[{}]", "7", "null", '{"a"', "{" * 5000, '{"a": 1} {"b": 2}', "\ud800"])
 def test_what_is_no_event_is_told(typed: str) -> None:
     with pytest.raises(InvalidRecord, match="one event"):
         read_event(typed, PREFIX + "1")
@@ -115,6 +115,16 @@ def test_what_is_no_event_is_told(typed: str) -> None:
 def test_ids_of_real_persons_events_and_orders_are_refused(given: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRecord, match=f"^{field} of a test event must begin with attrikit-test-"):
         refuse_real_ids(read_event(json.dumps(given), PREFIX + "1"))
+
+
+@pytest.mark.parametrize("number", ["1e999", "9" * 5_000])
+@pytest.mark.parametrize("field", ["event_id", "user_id", "properties.order_id"])
+def test_an_id_that_is_a_number_out_of_range_is_none_of_a_test(field: str, number: str) -> None:
+    name = field.removeprefix("properties.")
+    one = f'"{name}": {number}'
+    event = f'{{"properties": {{{one}}}}}' if name != field else f"{{{one}}}"
+    with pytest.raises(InvalidRecord, match=f"^{field} of a test event must begin with"):
+        refuse_real_ids(read_event(event, PREFIX + "1"))
 
 
 @pytest.mark.parametrize(
