@@ -4,11 +4,13 @@ Their messages are for the person who sees them: in English here, in another lan
 of their templates.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Final
 
 _PLACE: Final = re.compile(r"%\((\w+)\)[sr]")
+_LARGER_THAN_FLOATS: Final = 2**1024
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,18 @@ def require(is_met: bool, what: str | Message, value: object, expected: str | Me
     raise InvalidRecord(
         "%(what)s %(value)r is not acceptable: expected %(expected)s",
         what=_message(what),
-        value=value,
+        value=writable(value),
         expected=_message(expected),
     )
+
+
+def writable(value: object) -> object:
+    """Return a value that can stand in a text. Python writes no number of thousands of digits: one that is larger than
+    any float is endless.
+    """
+    if not isinstance(value, int) or abs(value) < _LARGER_THAN_FLOATS:
+        return value
+    return math.inf if value > 0 else -math.inf
 
 
 def _message(given: str | Message) -> Message:

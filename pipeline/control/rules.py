@@ -1,5 +1,6 @@
 """Validation of the control plane's facts, and their form in rows. Pure."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -107,9 +108,17 @@ def _check_condition(condition: GoalCondition) -> None:
         require(value in (None, True, False), what, value, "none, true or false")
         return
     require(value is not None, what, value, "a text, a number, true or false")
+    require(_fits_64_bits(value), what, value, "a number of at most 64 bits")
     require(len(str(value)) <= 1_000, what, value, "at most 1000 characters")
     is_orderable = isinstance(value, str | int | float) and not isinstance(value, bool)
     require(operator not in _ORDERING or is_orderable, what, value, "a number or a text")
+
+
+def _fits_64_bits(value: str | float | bool | None) -> bool:
+    """Tell whether a number is one that is compared and written alike everywhere. A text is no number."""
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**64
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def check_attribution(settings: AttributionSettings) -> None:

@@ -6,6 +6,7 @@ take value.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import combinations
@@ -63,7 +64,7 @@ def _value_for(conditions: list[GoalCondition]) -> Any:
 
 
 def _values_for(conditions: list[GoalCondition]) -> Iterator[Any]:
-    numbers = []
+    numbers: list[float] = []
     for one in conditions:
         if one.operator is Operator.EXISTS:
             yield None if one.value is False else _ANY[0]
@@ -76,8 +77,14 @@ def _values_for(conditions: list[GoalCondition]) -> Iterator[Any]:
         elif one.value is not None:
             numbers.append(one.value)
             yield from (one.value, one.value + 1, one.value - 1)
-    yield from ((one + other) / 2 for one, other in combinations(numbers, 2))
+    yield from _between(numbers)
     yield from _ANY
+
+
+def _between(numbers: list[float]) -> Iterator[float]:
+    for one, other in combinations(numbers, 2):
+        with suppress(OverflowError):  # a goal may be of the time before its numbers were bounded
+            yield (one + other) / 2
 
 
 def read_event(text: str, event_id: str) -> RawEvent:

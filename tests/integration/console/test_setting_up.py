@@ -60,6 +60,10 @@ def test_a_goal_is_added_changed_and_retired_and_its_versions_stay(console: Cons
         ({"counting": "sometimes"}, "every, once_per_session"),
         ({"condition_value": ["", ""]}, "expected PROPERTY OPERATOR VALUE"),
         ({"condition_is": ["like", "eq"]}, "expected PROPERTY OPERATOR VALUE"),
+        ({"condition_value": ["[" * 3_000, ""]}, "at most 1000 characters"),
+        ({"condition_value": ["9" * 400, ""]}, "a number of at most 64 bits"),
+        ({"condition_value": ["9" * 4_300, ""]}, "a number of at most 64 bits"),
+        ({"condition_value": ["9" * 5_000, ""]}, "at most 1000 characters"),
     ],
 )
 def test_a_goal_that_is_not_acceptable_is_refused_with_the_reason(

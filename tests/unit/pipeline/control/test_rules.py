@@ -113,6 +113,7 @@ def test_an_unacceptable_app_is_refused_by_field(change, named):
                 GoalCondition("a", Operator.EQ),
                 GoalCondition("a", Operator.GT, True),
                 GoalCondition("a", Operator.CONTAINS, "x" * 1001),
+                GoalCondition("a", Operator.EXISTS, 10**5_000),
             )
         ),
         Goal("ok", "x", "macro", "purchase", conditions=(GoalCondition("a", Operator.EXISTS),) * 21),
@@ -121,6 +122,25 @@ def test_an_unacceptable_app_is_refused_by_field(change, named):
 def test_an_unacceptable_goal_is_refused(goal):
     with pytest.raises(InvalidRecord):
         check_goal(goal)
+
+
+@pytest.mark.parametrize(
+    "number", [2**64, -(2**63) - 1, 10**400, 10**5_000, -(10**5_000), math.inf, math.nan], ids=range(7)
+)
+def test_a_number_of_a_condition_has_at_most_64_bits(number):
+    with pytest.raises(InvalidRecord, match="at most 64 bits"):
+        check_goal(Goal("ok", "x", "macro", "purchase", conditions=(GoalCondition("a", Operator.GT, number),)))
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 1.7e308, 0])
+def test_a_number_of_64_bits_is_taken(number):
+    check_goal(Goal("ok", "x", "macro", "purchase", conditions=(GoalCondition("a", Operator.GT, number),)))
+
+
+@pytest.mark.parametrize("number", [10**4_400, -(10**4_400)], ids=["large", "small"])
+def test_a_number_that_cannot_be_written_is_refused_as_endless(number):
+    with pytest.raises(InvalidRecord, match=r"session gap -?inf is not acceptable"):
+        check_app(App("shop", "Shop", attribution=AttributionSettings(session_gap_seconds=number)))
 
 
 @pytest.mark.parametrize(

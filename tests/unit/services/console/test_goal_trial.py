@@ -67,6 +67,13 @@ def test_it_meets_several_conditions_of_one_property_and_has_the_goal_s_value() 
     assert (found.is_met, str(found.value), found.currency) == (True, "100.50", "CNY")
 
 
+@pytest.mark.parametrize("other", [10**401, 1.5], ids=["endless", "small"])
+def test_a_goal_with_a_number_beyond_all_floats_is_offered_an_event_too(other: float) -> None:
+    """Such a one may be stored: numbers were not always bounded."""
+    goal = goal_with(GoalCondition("p", Operator.GT, 10**400), GoalCondition("p", Operator.LT, other))
+    assert example_of(goal, APP, "7")["properties"]["p"] == 10**400
+
+
 def test_where_no_value_meets_all_the_event_says_so_when_it_is_checked() -> None:
     goal = goal_with(GoalCondition("p", Operator.EQ, 1), GoalCondition("p", Operator.EQ, 2))
     found = verdict_on(goal, APP, sent(example_of(goal, APP, "7")))
