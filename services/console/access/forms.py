@@ -32,7 +32,16 @@ def is_same_origin(headers: Mapping[str, str]) -> bool:
         return False
     if origin is None:
         return site is not None
-    return bool(urlsplit(origin).netloc) and urlsplit(origin).netloc == headers.get("host")
+    host = _host_of(origin)
+    return bool(host) and host == headers.get("host")
+
+
+def _host_of(origin: str) -> str:
+    """Return host and port; empty where there are none, or the text is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # a bracket without its other one
+        return ""
 
 
 def is_local_path(path: str) -> bool:

@@ -80,6 +80,8 @@ def test_no_other_text_is_a_token(given: str) -> None:
         ({"sec-fetch-site": "same-site", "origin": "https://a.example", "host": "a.example"}, False),
         ({"sec-fetch-site": "none"}, False),
         ({"host": "a.example"}, False),
+        ({"origin": "http://[", "host": "["}, False),
+        ({"origin": "http://[", "host": "a.example"}, False),
     ],
 )
 def test_only_a_page_of_ours_may_send_a_form(headers: dict[str, str], expected: bool) -> None:
