@@ -98,7 +98,26 @@ async def public_form(request: Request) -> FormData:
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or int(length) > MAX_FORM_BYTES:
         raise Refused(413, text("The form is too large."))
-    return await request.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
+    return await _read_form(request)
+
+
+async def _read_form(request: Request) -> FormData:
+    """Read the fields, by the charset that the request names. Refuses with 400 what is no text in it."""
+    try:
+        found = await request.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
+        _check_texts(found)
+    except ValueError:  # the parser lets other errors of a codec pass than that of UTF-8
+        raise Refused(400, text("The form cannot be read. Open the page here and send it again.")) from None
+    return found
+
+
+def _check_texts(fields: FormData) -> None:
+    """Raise `UnicodeEncodeError` if half a character is among names and values: some charsets can write one, and
+    nothing can store or show it.
+    """
+    for name, given in fields.multi_items():
+        name.encode()
+        (given if isinstance(given, str) else given.filename or "").encode()
 
 
 async def form(request: Request, fields: Annotated[FormData, Depends(public_form)]) -> FormData:
