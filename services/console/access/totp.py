@@ -31,10 +31,14 @@ def code_at(secret: str, seconds: int) -> str:
 
 def step_of(secret: str, code: str, now_ms: int) -> int | None:
     """Return the number of the time step whose code it is: now, or the step before or after, as clocks differ a little.
-    None: of no such step."""
+    None: of no such step, or the secret is none."""
     given, now = code.replace(" ", "").encode(), now_ms // 1000 // STEP_SECONDS
     steps = (now, now - 1, now + 1)
-    return next((step for step in steps if compare_digest(code_at(secret, step * STEP_SECONDS).encode(), given)), None)
+    try:
+        codes = [code_at(secret, step * STEP_SECONDS).encode() for step in steps]
+    except ValueError:  # it is no base 32, as a form may say
+        return None
+    return next((step for step, known in zip(steps, codes, strict=True) if compare_digest(known, given)), None)
 
 
 def step_of_code(settings: SecretBoxSettings, user: User, code: str, now_ms: int) -> int | None:

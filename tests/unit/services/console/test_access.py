@@ -54,6 +54,11 @@ def test_a_code_fits_for_the_step_before_and_after(seconds: int, apart: int) -> 
     assert step == seconds // 30 or abs((seconds + apart) // 30 - seconds // 30) > 1
 
 
+@pytest.mark.parametrize("secret", ["!", "é", "A", "=", "gezdgnbv"])
+def test_no_code_fits_what_is_no_secret(secret: str) -> None:
+    assert totp.step_of(secret, "287082", 59_000) is None
+
+
 def test_a_token_is_another_one_in_every_page_and_fits_its_session_alone() -> None:
     first, second = make_token("session-1"), make_token("session-1")
     assert first != second
