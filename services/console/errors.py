@@ -15,7 +15,7 @@ from starlette.types import Scope
 from pipeline.control import ControlPlaneError, SnapshotNotLoaded, UnknownRecord
 from services.console.i18n.catalogue import text
 from services.console.page import Page, go
-from services.console.reading import ReadFailed
+from services.console.reading import ReadFailed, Unaskable
 from services.console.visitor import Refused, console_of
 from services.web.envelope import Reply
 from services.web.errors import ApiError
@@ -40,12 +40,14 @@ _ADVICE: Final = {
     500: text("Try again. If it happens again, give the request id below to whoever runs this installation."),
     503: text("The service behind this page is starting or away. Try again in a moment."),
 }
+_TOO_LONG: Final = text("What this address asks for is too long.")
 
 
 def install_error_pages(app: FastAPI) -> None:
     handlers: dict[type[Exception], Callable[[Request, Exception], Response]] = {
         ApiError: _of_operations,
         Refused: _refused,
+        Unaskable: _unaskable,
         ReadFailed: _read_failed,
         ControlPlaneError: _not_acceptable,
         SnapshotNotLoaded: _away,
@@ -84,6 +86,10 @@ def _of_operations(request: Request, error: Exception) -> Response:
 def _read_failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, ReadFailed)
     return error_page(request, 503 if error.status >= 500 else error.status, error.message)
+
+
+def _unaskable(request: Request, _error: Exception) -> Response:
+    return error_page(request, 400, Page(request, console_of(request)).text(_TOO_LONG))
 
 
 def _not_acceptable(request: Request, error: Exception) -> Response:

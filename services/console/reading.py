@@ -46,6 +46,13 @@ class Unknown(ReadFailed):
     """The service does not know the app or the key, which may have been made a moment ago."""
 
 
+class Unaskable(ReadFailed):
+    """What a page was asked for makes an address that cannot be called: it is too long."""
+
+    def __init__(self) -> None:
+        super().__init__(HTTPStatus.BAD_REQUEST, "INVALID_PARAMETER", "")
+
+
 class QueryApi:
     """The query service at `settings.query_url`."""
 
@@ -117,6 +124,8 @@ async def answer_of(client: httpx.AsyncClient, service: str, method: str, path: 
     """Return the answer of a service. Raises `ReadFailed` if there is none."""
     try:
         return await client.request(method, path, **given)
+    except httpx.InvalidURL:
+        raise Unaskable from None
     except httpx.HTTPError as error:
         _log.warning("service_away", service=service, error=f"{type(error).__name__}: {error}")
         raise ReadFailed(503, "SERVER_ERROR", "") from None

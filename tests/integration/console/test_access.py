@@ -106,6 +106,52 @@ def test_a_form_from_elsewhere_changes_nothing(world: ConsoleWorld) -> None:
     assert len(world.store.keys(OWN_APP)) == 1
 
 
+@pytest.mark.parametrize("path", ["/login", "/preferences"])
+def test_an_origin_that_is_no_address_is_another_site(world: ConsoleWorld, path: str) -> None:
+    visitor = world.visitor()
+    del visitor.client.headers["Sec-Fetch-Site"]
+    answer = visitor.client.post(path, data={"login": USER}, headers={"Origin": "http://["})
+    assert answer.status_code == 403
+    assert "The form was sent from another site." in answer.text
+
+
+@pytest.mark.parametrize(
+    ("charset", "value"),
+    [
+        ("punycode", b"9"),
+        ("undefined", b"x"),
+        ("idna", b"xn--9"),
+        ("utf-7", b"+2AA-"),
+        ("unicode_escape", rb"\ud800"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/login", "/preferences"])
+def test_a_form_that_is_no_text_in_its_charset_is_refused(
+    world: ConsoleWorld, path: str, charset: str, value: bytes
+) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="login"\r\n\r\n' + value + b"\r\n--b--\r\n"
+    headers = {"Content-Type": f"multipart/form-data; charset={charset}; boundary=b", "Accept-Language": "zh"}
+    answer = world.visitor().client.post(path, content=body, headers=headers)
+    assert answer.status_code == 400
+    assert "无法读取表单" in answer.text
+
+
+@pytest.mark.parametrize("secret", ["!", "é"])
+def test_no_code_fits_what_is_no_secret(world: ConsoleWorld, secret: str) -> None:
+    answer = world.visitor(USER).submit("/profile/totp", secret=secret, code="123456", present=PASSWORD)
+    assert answer.status_code == 400
+    assert "The code does not fit the secret." in answer.text
+
+
+@pytest.mark.parametrize(
+    "address", ["people?q={}", "people?cursor={}", "people/{}", "events/{}", "conversions/{}", "rejected?code={}"]
+)
+def test_an_address_that_asks_for_too_much_is_told(world: ConsoleWorld, address: str) -> None:
+    answer = world.visitor(USER).get(f"/apps/{OWN_APP}/" + address.format("%ff" * 7_500))
+    assert answer.status_code == 400
+    assert "What this address asks for is too long." in answer.text
+
+
 def test_a_login_begins_a_session_under_a_new_id(world: ConsoleWorld) -> None:
     visitor = world.visitor()
     visitor.client.cookies.set("attrikit_session", "planted-by-somebody", domain="127.0.0.1")
