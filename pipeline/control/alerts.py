@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from pipeline.control.apps import app_row
 from pipeline.control.audit import AuditEntry, open_writer
-from pipeline.control.errors import InvalidRecord, UnknownRecord, message, require
+from pipeline.control.errors import InvalidRecord, UnknownRecord, message, require, writable
 from pipeline.control.records import record_of, values_of
 from pipeline.control.tables import ALERT_RULES
 from schemas.control import AlertMetric, AlertRule, Comparison
@@ -40,7 +40,8 @@ def check_rule(rule: AlertRule) -> None:
     require(rule.threshold >= 0, "threshold", rule.threshold, "0 or more")
     minutes = ", ".join(map(str, WINDOW_MINUTES))
     is_known = rule.window_seconds % 60 == 0 and rule.window_seconds // 60 in WINDOW_MINUTES
-    require(is_known, "window", f"{rule.window_seconds} s", message("one of %(minutes)s minutes", minutes=minutes))
+    given = f"{writable(rule.window_seconds)} s"
+    require(is_known, "window", given, message("one of %(minutes)s minutes", minutes=minutes))
     trailing = rule.trailing_windows
     require(
         1 <= trailing <= MAX_TRAILING_WINDOWS,

@@ -48,7 +48,7 @@ async def show_funnel(page: OfApp) -> Response:
     hours = given.get("hours", "168")
     stopped_after = given.get("stopped_after", "")
     asked = filters.parameters() | {"steps": ",".join(steps), "within_hours": hours, "by_channel": "true"}
-    if stopped_after.isdecimal() and 0 < int(stopped_after) < len(steps):
+    if stopped_after in map(str, range(1, len(steps))):
         asked["stopped_after"] = int(stopped_after)
     report = await page.read(CONVERSION, asked)
     found = report["funnel"]["steps"]
