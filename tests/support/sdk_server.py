@@ -56,7 +56,7 @@ class SdkServer:
         """Ids of events as they came, repeats included."""
         self.faults: deque[Fault] = deque()
         self.answers = threading.Event()
-        """Reports are answered while it is set; cleared, they wait for half a minute at most."""
+        """Requests are answered while it is set; cleared, they wait for half a minute at most."""
         self.answers.set()
         self.is_down = False
         self.is_bad: Callable[[dict[str, Any]], bool] = lambda event: False
@@ -187,6 +187,7 @@ class SdkServer:
         domain = ".".join(request.headers["Host"].partition(":")[0].split(".")[-2:])
         where = "" if domain.replace(".", "").isdigit() else f"; Domain={domain}"
         cookie = f"attrikit_vid={visitor}; Path=/; Max-Age=34560000; SameSite=Lax{where}"
+        self.answers.wait(30)
         answer = json.dumps({"success": True, "data": {"visitor_id": visitor, "is_cookie_set": True}}).encode()
         self._answer(request, 200, answer, cors | {"Set-Cookie": cookie})
 

@@ -101,6 +101,19 @@ def test_consent_that_comes_a_page_late_keeps_the_landing(server: SdkServer, con
     server.wait(lambda: urls(server) == ["/?gclid=g-1", "/second"])
 
 
+def test_an_answer_that_comes_after_consent_was_denied_leaves_nothing(
+    server: SdkServer, context: Any, page: Any
+) -> None:
+    server.answers.clear()
+    opened(server, page)
+    server.wait(lambda: [one for one in server.seen if one.path.startswith("/v1/visitor")])
+    page.evaluate("AttriKit.consent('denied')")
+    with page.expect_response("**/v1/visitor*"):
+        server.answers.set()
+    page.wait_for_function("!document.cookie.includes('attrikit_vid')")
+    assert traces(page, context) == ["consent"]
+
+
 def test_denied_consent_clears_everything_and_lasts(server: SdkServer, context: Any, page: Any) -> None:
     opened(server, page, "batchSize:1")
     server.wait(lambda: names(server) == ["page_view"])

@@ -93,7 +93,7 @@ function start(
   function granted(): void {
     leases.hold(queue.compare);
     adoptOthers();
-    if (isSameSite(endpoint, cookies)) void askForCookie(platform, options.appId, tracker.visitor());
+    if (isSameSite(endpoint, cookies)) void askForCookie(platform, options.appId, tracker);
   }
 
   function consent(state: ConsentState): void {
@@ -198,9 +198,11 @@ function takeLink(tracker: Tracker, landing: Landing, agent: string): void {
 }
 
 /** Once a day, let a gateway of this site set the cookie again: browsers keep such a cookie longer than a script's. */
-async function askForCookie(platform: Platform, appId: string, id: string): Promise<void> {
+async function askForCookie(platform: Platform, appId: string, tracker: Tracker): Promise<void> {
   if (Date.now() - +(platform.store.get(ASKED) || 0) < DAY_MS) return;
-  const body = JSON.stringify({ visitor_id: id });
+  const body = JSON.stringify({ visitor_id: tracker.visitor() });
   const answer = await platform.post('/v1/visitor?app_id=' + encodeURIComponent(appId), body, false, true);
-  if (answer.status === 200) platform.store.set(ASKED, String(Date.now()));
+  // Consent may have been withdrawn meanwhile, and the answer have brought the cookie again.
+  if (tracker.consentState() === 'denied') platform.writeVisitor('');
+  else if (answer.status === 200) platform.store.set(ASKED, String(Date.now()));
 }

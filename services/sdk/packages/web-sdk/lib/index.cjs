@@ -976,7 +976,7 @@ function start(options, endpoint, landing, report, log, ready) {
   function granted() {
     leases.hold(queue.compare);
     adoptOthers();
-    if (isSameSite(endpoint, cookies)) void askForCookie(platform, options.appId, tracker.visitor());
+    if (isSameSite(endpoint, cookies)) void askForCookie(platform, options.appId, tracker);
   }
   function consent(state) {
     const before = tracker.consentState();
@@ -1065,11 +1065,12 @@ function takeLink(tracker, landing, agent) {
   url.searchParams.delete(LINK_PARAMETER);
   history.replaceState(history.state, "", url.href);
 }
-async function askForCookie(platform, appId, id) {
+async function askForCookie(platform, appId, tracker) {
   if (Date.now() - +(platform.store.get(ASKED) || 0) < DAY_MS) return;
-  const body = JSON.stringify({ visitor_id: id });
+  const body = JSON.stringify({ visitor_id: tracker.visitor() });
   const answer = await platform.post("/v1/visitor?app_id=" + encodeURIComponent(appId), body, false, true);
-  if (answer.status === 200) platform.store.set(ASKED, String(Date.now()));
+  if (tracker.consentState() === "denied") platform.writeVisitor("");
+  else if (answer.status === 200) platform.store.set(ASKED, String(Date.now()));
 }
 
 // src/browser/index.ts
