@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from schemas.events import MAX_EVENT_BYTES
+from schemas.unreadable import UNREADABLE
 
 HEAD_BYTES: Final = 4_096
 """Maximum size, in UTF-8, of the part kept of a refused payload that could not be sent again anyway."""
@@ -33,6 +34,6 @@ def is_cut(payload: str) -> bool:
 def _is_json(text: str) -> bool:
     try:
         msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return False
     return True

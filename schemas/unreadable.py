@@ -1,11 +1,11 @@
-"""What decoding raises for a text that is no JSON, or not of the type that is asked for."""
+"""The errors of a JSON decoder, to be caught together."""
 
 from typing import Final
 
 import msgspec
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
-"""One alone is seldom enough: a text may be no UTF-8, hold half a character that is none in UTF-8, or be nested too
-deep for its decoder. How deep that is depends on where the decoder is called, so the second look at an event may find
-it first.
+"""Errors of decoding a text: it is no JSON, not of the wanted type, no valid Unicode, or nested too deeply.
+
+A decoder called from deeper in the stack accepts less nesting, so a text that was decoded once may fail the next time.
 """

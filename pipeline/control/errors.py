@@ -73,8 +73,8 @@ def require(is_met: bool, what: str | Message, value: object, expected: str | Me
 
 
 def writable(value: object) -> object:
-    """Return a value that can stand in a text. Python writes no number of thousands of digits: one that is larger than
-    any float is endless.
+    """Return a value as it can be shown in a message: infinity for an integer larger than any float, because Python
+    refuses to write integers of thousands of digits.
     """
     if not isinstance(value, int) or abs(value) < _LARGER_THAN_FLOATS:
         return value

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from schemas.unreadable import UNREADABLE
+
 _decode = msgspec.json.Decoder().decode
 
 
@@ -13,6 +15,6 @@ def read_properties(raw: msgspec.Raw) -> dict[str, Any]:
     """
     try:
         found = _decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return {}
     return found if isinstance(found, dict) else {}

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from schemas.ids import digest
+from schemas.unreadable import UNREADABLE
 
 _REPLACED: Final = "\ufffd"
 _AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -108,7 +109,7 @@ def _read(item: dict[str, Any]) -> dict[str, Any] | Impossible:
         return Impossible.UNDECODABLE
     try:
         event = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return Impossible.NOT_AN_EVENT
     is_event = isinstance(event, dict) and not ("events" in event and "event_name" not in event)
     return event if is_event else Impossible.NOT_AN_EVENT

@@ -15,7 +15,7 @@ from starlette.types import Scope
 from pipeline.control import ControlPlaneError, SnapshotNotLoaded, UnknownRecord
 from services.console.i18n.catalogue import text
 from services.console.page import Page, go
-from services.console.reading import ReadFailed, Unaskable
+from services.console.reading import AddressTooLong, ReadFailed
 from services.console.visitor import Refused, console_of
 from services.web.envelope import Reply
 from services.web.errors import ApiError
@@ -47,7 +47,7 @@ def install_error_pages(app: FastAPI) -> None:
     handlers: dict[type[Exception], Callable[[Request, Exception], Response]] = {
         ApiError: _of_operations,
         Refused: _refused,
-        Unaskable: _unaskable,
+        AddressTooLong: _address_too_long,
         ReadFailed: _read_failed,
         ControlPlaneError: _not_acceptable,
         SnapshotNotLoaded: _away,
@@ -88,7 +88,7 @@ def _read_failed(request: Request, error: Exception) -> Response:
     return error_page(request, 503 if error.status >= 500 else error.status, error.message)
 
 
-def _unaskable(request: Request, _error: Exception) -> Response:
+def _address_too_long(request: Request, _error: Exception) -> Response:
     return error_page(request, 400, Page(request, console_of(request)).text(_TOO_LONG))
 
 

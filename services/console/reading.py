@@ -46,8 +46,8 @@ class Unknown(ReadFailed):
     """The service does not know the app or the key, which may have been made a moment ago."""
 
 
-class Unaskable(ReadFailed):
-    """What a page was asked for makes an address that cannot be called: it is too long."""
+class AddressTooLong(ReadFailed):
+    """Error: the address of the request to a service would be too long; the visitor asked for a very long text."""
 
     def __init__(self) -> None:
         super().__init__(HTTPStatus.BAD_REQUEST, "INVALID_PARAMETER", "")
@@ -125,7 +125,7 @@ async def answer_of(client: httpx.AsyncClient, service: str, method: str, path: 
     try:
         return await client.request(method, path, **given)
     except httpx.InvalidURL:
-        raise Unaskable from None
+        raise AddressTooLong from None
     except httpx.HTTPError as error:
         _log.warning("service_away", service=service, error=f"{type(error).__name__}: {error}")
         raise ReadFailed(503, "SERVER_ERROR", "") from None

@@ -44,7 +44,8 @@ _PATH: Final = re.compile(r"`\$\.([^`]+)`$")
 _TIMES: Final = frozenset(("timestamp", "sent_at"))
 _OBJECTS: Final = frozenset(("context", "context.page", "context.campaign"))
 _EMPTY: Final = b'""'
-_decode_parts: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+decode_parts: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+"""Decode an object into the bytes of each of its fields."""
 
 
 def decode_event(raw: bytes) -> IncomingEvent:
@@ -80,7 +81,7 @@ def _without_empty(raw: bytes | msgspec.Raw, *inside: str) -> bytes:
     """The object without the fields that are empty texts, and so the objects named by `inside` and those in them. What
     is left stays as it was, byte for byte."""
     try:
-        parts = _decode_parts(raw)
+        parts = decode_parts(raw)
     except msgspec.ValidationError:
         return bytes(raw)
     kept = {name: value for name, value in parts.items() if bytes(value) != _EMPTY}

@@ -205,8 +205,10 @@ def _replacement(found: re.Match[str]) -> str:
 
 
 def _name_pattern(name: str, is_encoded: bool) -> str:
-    """Return the pattern of a name without regard to case. No text may be read in two ways by it: with so many ways for
-    each character, a text of some would take forever."""
+    """Return the pattern of a name, without regard to case.
+
+    It must match each character in one way only: with two ways, a text that does not match costs 2^characters steps.
+    """
     form = _any_form if is_encoded else re.escape
     mark = f"(?:[_-]|{_ENCODED}(?:5F|2D))" if is_encoded else "[_-]"
     parts = _MARKS_OR_ONE.findall(name)

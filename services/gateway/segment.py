@@ -26,7 +26,7 @@ from schemas.unreadable import UNREADABLE
 from services.gateway.body_split import BODY
 from services.gateway.errors import too_large
 from services.gateway.event_borders import scan_batch
-from services.gateway.event_fields import AwareTime, syntax_reason
+from services.gateway.event_fields import AwareTime, decode_parts, syntax_reason
 from services.gateway.event_names import is_event_name
 from services.web.errors import invalid, missing
 from services.web.event_reasons import COMMON_TOO_LARGE, NOT_LIST, NOT_OBJECT, TOO_DEEP, TOO_MANY_EVENTS
@@ -52,7 +52,6 @@ _MAX_UINT64: Final = (1 << 64) - 1
 
 Message = dict[str, Any]
 
-_decode_parts: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -80,7 +79,7 @@ def pieces_of(body: bytes, kind: str) -> list[bytes]:
 def _split(body: bytes) -> tuple[Sequence[bytes | msgspec.Raw], Mapping[str, msgspec.Raw]]:
     """Return the messages of a batch, and its fields."""
     try:
-        parts = _decode_parts(body)
+        parts = decode_parts(body)
     except msgspec.ValidationError:
         raise invalid(BODY, NOT_OBJECT) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -97,7 +96,7 @@ def _scanned(body: bytes) -> tuple[Sequence[bytes], Mapping[str, msgspec.Raw]]:
         raise invalid(BODY, syntax_reason(body))
     pieces, around = found
     try:
-        return pieces, _decode_parts(around)
+        return pieces, decode_parts(around)
     except UNREADABLE:
         raise invalid(BODY, syntax_reason(around)) from None
 

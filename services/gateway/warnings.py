@@ -22,7 +22,7 @@ from schemas.currencies import currencies_of_mark
 from schemas.errors import WarningCode
 from schemas.events import AcceptedEvent
 from schemas.unreadable import UNREADABLE
-from services.gateway.event_fields import IncomingEvent
+from services.gateway.event_fields import IncomingEvent, decode_parts
 
 MAX_WARNINGS: Final = 100
 _MAX_NAMES: Final = 5
@@ -46,7 +46,6 @@ _decode_own: Final = msgspec.json.Decoder(
         "_Own", [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in _KNOWN], forbid_unknown_fields=True
     )
 ).decode
-_decode_parts: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_properties: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -136,7 +135,7 @@ def _unknown_fields(index: int, raw: bytes, meant: "Meant") -> list[Warned]:
     if _has_own_fields(raw):
         return []
     try:
-        unknown = [name for name in _decode_parts(raw) if name not in _KNOWN]
+        unknown = [name for name in decode_parts(raw) if name not in _KNOWN]
     except UNREADABLE:
         return []
     return [

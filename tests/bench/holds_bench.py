@@ -19,8 +19,10 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder  # noqa: E
 from figures import Figure  # noqa: E402
 from odd_requests import DEAR_EVENTS, SEEDS  # noqa: E402
 
+from schemas.control import PrivacySettings  # noqa: E402
 from schemas.events import MAX_BATCH_BYTES, MAX_EVENT_BYTES  # noqa: E402
 from services.gateway.body_split import parse_batch  # noqa: E402
+from services.gateway.privacy import Privacy  # noqa: E402
 from services.query.core.answer_text import BATCH, items_text  # noqa: E402
 from services.query.core.rows import PIECE_BYTES, decode_rows  # noqa: E402
 from services.query.events.statements import EventRow  # noqa: E402
@@ -64,11 +66,17 @@ def run() -> list[Figure]:
     event = b'{"event_name":"a","properties":{"a":"' + b"x" * (MAX_BATCH_BYTES // 1_000 - 60) + b'"}}'
     plain = b'{"events":[' + b",".join([event] * 1_000) + b"]}"
     dear = b'{"events":[' + b",".join([DEAR_EVENTS[0]] * 1_000) + b"]}"
+    names = b'{"event_name":"B","x":"' + b"&x_amz_security_token" * 1_550 + b'"}'
+    privacy = Privacy(PrivacySettings())
     large = [_row('{"a":"' + "x" * (MAX_EVENT_BYTES - 1_000) + '"}')] * BATCH
     small = msgspec.json.Encoder().encode_lines([_row("{}")] * (PIECE_BYTES // 600))
     return [
         Figure("holds: body of 5 MB parsed", _milliseconds(lambda: parse_batch(plain, b"")), "ms"),
         Figure("holds: body of 5 MB of empty objects parsed", _milliseconds(lambda: parse_batch(dear, b"")), "ms"),
+        Figure(
+            "holds: 32 KB refused, cleaned of secrets", _milliseconds(lambda: privacy.payload(names.decode())), "ms"
+        ),
+        Figure("holds: 192 KB of `=` looked at", _milliseconds(lambda: privacy.may_drop(b"=" * (192 << 10))), "ms"),
         Figure("holds: rows decoded, 128 KB", _milliseconds(lambda: decode_rows(EventRow, small)), "ms"),
         Figure(
             f"holds: {BATCH} largest events encoded",

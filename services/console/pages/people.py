@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from services.console.page import Page, go
-from services.console.reading import ReadFailed, Unaskable
+from services.console.reading import AddressTooLong, ReadFailed
 from services.console.report_page import render_report, report_filters
 from services.console.visitor import OfApp
 
@@ -93,6 +93,6 @@ async def _read_if_there(page: Page, path: str, parameters: dict[str, Any]) -> A
     try:
         return await page.read(path, parameters)
     except ReadFailed as error:
-        if error.status >= 500 or isinstance(error, Unaskable):
+        if error.status >= 500 or isinstance(error, AddressTooLong):
             raise
         return None

@@ -5,7 +5,7 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from services.console.reading import ReadFailed, Unaskable, answer_of, data_of
+from services.console.reading import AddressTooLong, ReadFailed, answer_of, data_of
 
 
 def test_amounts_are_exact() -> None:
@@ -24,7 +24,7 @@ def test_what_is_no_answer_of_ours_is_the_fault_of_the_service(body: bytes) -> N
 async def test_what_makes_too_long_an_address_cannot_be_asked_for() -> None:
     async with httpx.AsyncClient(base_url="http://127.0.0.1:9") as client:
         for path, parameters in (("/v1/users/" + "x" * 70_000, {}), ("/v1/users", {"cursor": "x" * 70_000})):
-            with pytest.raises(Unaskable) as caught:
+            with pytest.raises(AddressTooLong) as caught:
                 await answer_of(client, "query", "GET", path, params=parameters)
             assert caught.value.status == 400
 

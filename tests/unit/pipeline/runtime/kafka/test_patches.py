@@ -115,7 +115,7 @@ class Unsought:
     has_valid_position, awaiting_reset = False, False
 
     async def fetch_committed(self) -> OffsetAndMetadata:
-        await asyncio.sleep(0)  # as a broker's answer does: it lets the other look begin
+        await asyncio.sleep(0)  # gives way once, as waiting for a broker does, so that the other lookup starts
         return OffsetAndMetadata(-1, "")
 
 
